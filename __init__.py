@@ -1,0 +1,7 @@
+"""Handwritten letters on small devices: train, export with proof, read from a camera."""
+
+__version__ = "0.1.0"
+
+
+class LettercastError(Exception):
+    """The user's input cannot be used; the message is one line: what, where and how to mend it."""

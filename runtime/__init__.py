@@ -1,0 +1,1 @@
+"""The device side: NumPy, OpenCV and one inference engine."""

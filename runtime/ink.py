@@ -1,0 +1,77 @@
+"""Ink of a photograph: how much darker (or lighter) each pixel is than the paper around it."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+# The paper is estimated on a small copy: fine enough to follow a shadow's edge, too coarse for noise.
+PAPER_SIDE_PX = 160
+# A window wider than any stroke, so that paper shows through in every window.
+PAPER_WINDOW_PX = 17
+# Ink that is weaker than this share of full contrast is never told from paper.
+FLOOR = 14
+# A stroke's edge stands at this share of the ink that strokes have on this page.
+THRESHOLD_SHARE = 0.4
+# Paper grain reaches this many robust standard deviations.
+GRAIN_SIGMAS = 5.0
+
+
+def to_gray(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return (H, W) uint8 of a grey, BGR or BGRA image; transparent pixels become white paper."""
+    if image.ndim == 2:
+        return image
+    if image.shape[2] == 1:
+        return np.ascontiguousarray(image[:, :, 0])
+    if image.shape[2] == 4:
+        alpha = image[:, :, 3:].astype(np.uint16)
+        image = ((image[:, :, :3] * alpha + 255 * (255 - alpha)) // 255).astype(np.uint8)
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+
+
+def find_ink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Measure the ink of a photograph against the paper around it.
+
+    Reflectance (pixel over paper) rather than a difference, so that ink in a shadow counts as in light.
+    Dark ink on light paper and light ink on dark boards come out alike.
+
+    Args:
+        image: (H, W) grey or (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
+
+    Returns:
+        (H, W) uint8: 0 is paper, 255 is ink that reflects nothing.
+    """
+    gray = to_gray(image)
+    scale = min(1.0, PAPER_SIDE_PX / max(gray.shape))
+    size = (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale)))
+    small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+    if is_light_on_dark(small):
+        gray, small = cv2.bitwise_not(gray), cv2.bitwise_not(small)
+    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (PAPER_WINDOW_PX, PAPER_WINDOW_PX))
+    paper = cv2.morphologyEx(cv2.blur(small, (3, 3)), cv2.MORPH_CLOSE, window)
+    paper = cv2.resize(paper, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return cv2.bitwise_not(cv2.divide(gray, paper, scale=255))
+
+
+def is_light_on_dark(small: NDArray[np.uint8]) -> bool:
+    """Tell chalk on a board from ink on paper: ink is the minority, so the residual is skewed to its side."""
+    window = max(3, max(small.shape) // 3 | 1)
+    residual = small.astype(np.float32) - cv2.blur(small, (window, window))
+    return float((residual**3).mean()) > 0
+
+
+def ink_threshold(ink: NDArray[np.uint8]) -> int:
+    """Choose the ink level, 0..255, from which on a pixel belongs to a stroke.
+
+    Half-way up the edge of this page's own strokes, yet above the grain of its paper.
+    """
+    histogram = cv2.calcHist([ink], [0], None, [256], [0, 256]).ravel()
+    below = np.cumsum(histogram) / max(1, ink.size)
+    median = int(np.searchsorted(below, 0.5))
+    # The lower half of the paper's grain is free of ink, so its spread is the grain's.
+    grain = max(1.0, (median - int(np.searchsorted(below, 0.16))))
+    floor = int(min(200, max(FLOOR, median + GRAIN_SIGMAS * grain)))
+    strokes = histogram[floor:]
+    if strokes.sum() == 0:
+        return floor
+    level = floor + int(np.searchsorted(np.cumsum(strokes) / strokes.sum(), 0.75))
+    return max(floor, int(THRESHOLD_SHARE * level))

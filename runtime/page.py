@@ -1,0 +1,178 @@
+"""Letters on a photographed page: where they are, and in which order they are read."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .ink import find_ink, ink_threshold
+from .rules import without_rules
+
+# Photographs are brought to this size: letters stay far larger than the network's 28 pixels.
+LONGEST_SIDE_PX = 1600
+SMALLEST_OUTLINE_PX = 8
+# Shares of the typical letter's size on the page.
+SPECK_SHARE, DOT_SHARE, DOT_GAP_SHARE, JOIN_GAP_SHARE = 0.25, 0.45, 0.5, 0.12
+# Two pieces whose boxes share this much of the smaller one are one letter.
+OVERLAP_SHARE = 0.3
+# What spans more of the page than this is a frame or a shadow.
+FRAME_SHARE = 0.6
+# What lies within this share of the picture's sides is the edge of the paper or its frame.
+EDGE_SHARE = 0.02
+# Letters of one line lie within this share of a letter's height of their neighbour.
+LINE_SHARE = 0.6
+
+
+@dataclass(frozen=True)
+class Spot:
+    """One letter's place: box (x, y, width, height) in pixels of the image, and its ink (h, w) uint8."""
+
+    box: tuple[int, int, int, int]
+    ink: NDArray[np.uint8]
+
+    @property
+    def middle(self) -> tuple[float, float]:
+        """Middle (x, y) of the box in pixels."""
+        x, y, w, h = self.box
+        return x + w / 2, y + h / 2
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Connected strokes of a page: outlines (n, 1, 2) int32 each, and boxes (N, 4) int64 of x, y, width, height."""
+
+    outlines: tuple[NDArray[np.int32], ...]
+    boxes: NDArray[np.int64]
+
+
+def find_lines(image: NDArray[np.uint8]) -> list[list[Spot]]:
+    """Find the letters of a page, line by line from the top, each line from the left.
+
+    Args:
+        image: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA uint8; ink dark on light or light on dark.
+    """
+    scale = min(1.0, LONGEST_SIDE_PX / max(image.shape[:2]))
+    if scale < 1:
+        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    ink = find_ink(image)
+    mask = without_rules(cv2.compare(ink, ink_threshold(ink), cv2.CMP_GE))
+    pieces = find_pieces(mask)
+    size = typical_size(pieces)
+    groups = join_pieces(pieces, size)
+    large = [group for group in groups if max(_bounds(pieces.boxes[group])[2:]) >= SPECK_SHARE * size]
+    return order_lines([_cut(group, ink, mask, pieces, scale) for group in large])
+
+
+def find_pieces(mask: NDArray[np.uint8]) -> Pieces:
+    """Find the connected strokes of a mask (H, W), leaving out dust and what lies along the picture's edge."""
+    outlines, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if not outlines:
+        return Pieces((), np.zeros((0, 4), np.int64))
+    outer = [o for o, node in zip(outlines, tree[0], strict=True) if node[3] < 0 and len(o) >= SMALLEST_OUTLINE_PX]
+    kept = tuple(outline for outline in outer if not _is_edge(outline, mask.shape))
+    return Pieces(kept, np.array([cv2.boundingRect(o) for o in kept], np.int64).reshape(-1, 4))
+
+
+def typical_size(pieces: Pieces) -> float:
+    """Return the size in pixels (longer side of the box) at which half of all outline lies on smaller pieces."""
+    if not pieces.outlines:
+        return 0.0
+    sizes = pieces.boxes[:, 2:].max(1)
+    order = np.argsort(sizes)
+    outline = np.cumsum([len(pieces.outlines[i]) for i in order])
+    return float(sizes[order][np.searchsorted(outline, outline[-1] / 2)])
+
+
+def join_pieces(pieces: Pieces, size: float) -> list[list[int]]:
+    """Group the pieces that make one letter (dots with stems, broken strokes), as indices into them."""
+    boxes = pieces.boxes
+    parent = list(range(len(boxes)))
+
+    def root(piece: int) -> int:
+        while parent[piece] != piece:
+            piece = parent[piece]
+        return piece
+
+    by_left = np.argsort(boxes[:, 0], kind="stable")
+    for i, a in enumerate(by_left):
+        reach = boxes[a, 0] + boxes[a, 2] + DOT_GAP_SHARE * size
+        for b in by_left[i + 1 :]:
+            if boxes[b, 0] > reach:
+                break
+            if root(a) != root(b) and belong_together(boxes[a], boxes[b], size):
+                parent[root(b)] = root(a)
+    groups: dict[int, list[int]] = {}
+    for piece in range(len(boxes)):
+        groups.setdefault(root(piece), []).append(piece)
+    return list(groups.values())
+
+
+def belong_together(a: NDArray[np.int64], b: NDArray[np.int64], size: float) -> bool:
+    """Tell whether two boxes (x, y, w, h) in pixels are pieces of one letter; size is the typical letter's."""
+    shared_x = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    shared_y = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    small = min(a[2] * a[3], b[2] * b[3])
+    if shared_x > 0 and shared_y > 0 and shared_x * shared_y >= OVERLAP_SHARE * small:
+        return True
+    gap = -shared_y
+    above, below = (a, b) if a[1] < b[1] else (b, a)
+    if shared_x >= 0.5 * min(a[2], b[2]) and gap <= JOIN_GAP_SHARE * size:
+        return True
+    is_dot = max(above[2:]) <= DOT_SHARE * below[3] and below[3] >= SPECK_SHARE * size
+    offset = max(0, -shared_x)
+    return bool(is_dot and offset <= DOT_SHARE / 2 * below[3] and 0 < gap <= DOT_GAP_SHARE * below[3])
+
+
+def order_lines(spots: list[Spot]) -> list[list[Spot]]:
+    """Sort letters into lines that may climb or fall with the page, top line first, each from the left."""
+    lines: list[list[Spot]] = []
+    for spot in sorted(spots, key=lambda s: s.middle[0]):
+        fits = [(abs(spot.middle[1] - line[-1].middle[1]), line) for line in lines if _neighbours(line[-1], spot)]
+        if fits:
+            min(fits, key=lambda fit: fit[0])[1].append(spot)
+        else:
+            lines.append([spot])
+    slopes = [
+        (line[-1].middle[1] - line[0].middle[1]) / (line[-1].middle[0] - line[0].middle[0])
+        for line in lines
+        if line[-1].middle[0] > line[0].middle[0]
+    ]
+    slope = float(np.median(slopes)) if slopes else 0.0
+    return sorted(lines, key=lambda line: float(np.mean([s.middle[1] - slope * s.middle[0] for s in line])))
+
+
+def _neighbours(left: Spot, right: Spot) -> bool:
+    height = max(left.box[3], right.box[3], 0.5 * max(left.box[2], right.box[2]))
+    return abs(left.middle[1] - right.middle[1]) <= LINE_SHARE * height
+
+
+def _is_edge(outline: NDArray[np.int32], shape: tuple[int, ...]) -> bool:
+    """Tell whether an outline runs along the picture's edge: a frame, the end of the paper, a finger."""
+    height, width = shape
+    x, y = outline[:, 0, 0], outline[:, 0, 1]
+    zone_x, zone_y = EDGE_SHARE * width, EDGE_SHARE * height
+    near = (x < zone_x) | (x >= width - zone_x) | (y < zone_y) | (y >= height - zone_y)
+    spans = np.ptp(x) > FRAME_SHARE * width or np.ptp(y) > FRAME_SHARE * height
+    touches = x.min() == 0 or y.min() == 0 or x.max() == width - 1 or y.max() == height - 1
+    return bool(near.mean() > 0.8 or (spans and touches))
+
+
+def _bounds(boxes: NDArray[np.int64]) -> tuple[int, int, int, int]:
+    """Return the box (x, y, width, height) around boxes (N, 4)."""
+    left, top = boxes[:, :2].min(0)
+    right, bottom = (boxes[:, :2] + boxes[:, 2:]).max(0)
+    return int(left), int(top), int(right - left), int(bottom - top)
+
+
+def _cut(group: list[int], ink: NDArray[np.uint8], mask: NDArray[np.uint8], pieces: Pieces, scale: float) -> Spot:
+    """Cut the ink of one group of pieces out of the page, without its neighbours' ink."""
+    x, y, w, h = _bounds(pieces.boxes[group])
+    # One pixel more than the mask: the soft edge of the strokes belongs to them.
+    left, top = max(0, x - 1), max(0, y - 1)
+    window = np.s_[top : y + h + 1, left : x + w + 1]
+    own = np.zeros(mask[window].shape, np.uint8)
+    cv2.drawContours(own, [pieces.outlines[i] for i in group], -1, 255, cv2.FILLED, offset=(-left, -top))
+    own = cv2.dilate(cv2.bitwise_and(own, mask[window]), np.ones((3, 3), np.uint8))
+    box = (round(x / scale), round(y / scale), round(w / scale), round(h / scale))
+    return Spot(box, cv2.bitwise_and(ink[window], own))

@@ -1,0 +1,74 @@
+"""Ruled, squared and framed paper: long thin lines that are printed, not written."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+# Along a rule the mask is squeezed by this factor; a rule fills nearly all of each squeezed pixel.
+SQUEEZE = 8
+FILLED = 190
+# A rule runs across at least this share of the page, gaps where letters cross it included.
+LENGTH_SHARE = 0.5
+GAP_SHARE = 0.08
+# A rule is thinner than this share of the page's longer side, or than this many pixels.
+THICKNESS_SHARE, THICKNESS_PX = 0.006, 5
+# A frame lies within this share of the picture's side, along at least this share of it.
+EDGE_SHARE, EDGE_FRAMED_SHARE = 0.02, 0.4
+
+
+def without_rules(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Remove ruled lines, across and down, from a mask of strokes; strokes that cross a rule stay whole.
+
+    Args:
+        mask: (H, W) uint8, 255 on strokes and rules, 0 on paper.
+
+    Returns:
+        (H, W) uint8 of the same kind.
+    """
+    mask = without_edges(mask)
+    thickness = max(THICKNESS_PX, round(THICKNESS_SHARE * max(mask.shape)))
+    across = find_rules(mask, thickness)
+    down = cv2.transpose(find_rules(cv2.transpose(mask), thickness))
+    if not (across.any() or down.any()):
+        return mask
+    bare = cv2.bitwise_and(mask, cv2.bitwise_not(cv2.bitwise_or(across, down)))
+    # What was cut is given back where ink stands on both sides of the cut.
+    bridge_down = cv2.morphologyEx(bare, cv2.MORPH_CLOSE, np.ones((thickness + 4, 1), np.uint8))
+    bridge_across = cv2.morphologyEx(bare, cv2.MORPH_CLOSE, np.ones((1, thickness + 4), np.uint8))
+    crossing = cv2.bitwise_or(cv2.bitwise_and(across, bridge_down), cv2.bitwise_and(down, bridge_across))
+    return cv2.bitwise_or(bare, cv2.bitwise_and(mask, crossing))
+
+
+def without_edges(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Remove a dark frame along the sides of the picture from a mask (H, W), where it lies along most of a side."""
+    mask = mask.copy()
+    for side in (mask, mask[::-1], mask.T, mask.T[::-1]):
+        zone = max(2, round(EDGE_SHARE * len(side)))
+        if zone >= len(side):
+            continue
+        framed = side[:zone].any(0)
+        if framed.mean() > EDGE_FRAMED_SHARE:
+            # Where ink goes on beyond the zone a letter touches the frame.
+            side[:zone, framed & (side[zone] == 0)] = 0
+            side[: zone // 2] = 0
+    return mask
+
+
+def find_rules(mask: NDArray[np.uint8], thickness: int) -> NDArray[np.uint8]:
+    """Return (H, W) uint8, 255 on the horizontal rules of at most `thickness` pixels, tilted by a few degrees or not."""
+    height, width = mask.shape
+    squeezed = cv2.resize(mask, (max(1, width // SQUEEZE), height), interpolation=cv2.INTER_AREA)
+    filled = cv2.compare(squeezed, FILLED, cv2.CMP_GE)
+    thick = cv2.morphologyEx(filled, cv2.MORPH_OPEN, np.ones((thickness + 1, 1), np.uint8))
+    thin = cv2.subtract(filled, thick)
+    gap = max(1, round(GAP_SHARE * thin.shape[1]))
+    joined = cv2.morphologyEx(cv2.dilate(thin, np.ones((3, 1), np.uint8)), cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    long = np.zeros(count, np.uint8)
+    long[1:] = (stats[1:, cv2.CC_STAT_WIDTH] >= LENGTH_SHARE * thin.shape[1]) * 255
+    if not long.any():
+        return np.zeros_like(mask)
+    rules = cv2.bitwise_and(thin, long[labels])
+    # One row more on either side: the soft edge of the rule.
+    rules = cv2.dilate(rules, np.ones((3, 1), np.uint8))
+    return cv2.resize(rules, (width, height), interpolation=cv2.INTER_NEAREST)

@@ -1,0 +1,1 @@
+"""Data sources, drawing, the network, fitting and evaluation."""

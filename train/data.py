@@ -1,0 +1,135 @@
+"""What `--data` names: the built-in pen, strokes or pictures in a `.npz`, or a folder of class folders."""
+
+import re
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import LettercastError
+from ..runtime.crop import letter_ink
+from .pen import PenSource, load_pen
+from .source import LETTERS, ImageSource, MixedSource, Source, StrokeSource
+from .strokes import SPLITS, load_strokes
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+SPLIT_NAMES = (*SPLITS, "all")
+# Of a source without a split of its own, this many of every hundred go to validation and to test.
+HELD_OUT_PERCENT = 10
+SHARE = re.compile(r"^(?P<path>.+)@(?P<share>\d+(\.\d+)?)$")
+
+
+def open_sources(specs: Sequence[str], split: str) -> Source:
+    """Open one or several sources as one; `D@SHARE` says how often training draws from D, relative to the others.
+
+    Without a share, a source counts by its number of letters.
+    """
+    parts = [SHARE.match(spec) for spec in specs]
+    sources = [open_source(part["path"] if part else spec, split) for part, spec in zip(parts, specs, strict=True)]
+    if len(sources) == 1:
+        return sources[0]
+    total = sum(len(source.labels) for source in sources)
+    amounts = [float(p["share"]) if p else len(s.labels) / total for p, s in zip(parts, sources, strict=True)]
+    if sum(amounts) <= 0:
+        raise LettercastError("the shares of --data add up to nothing: give at least one a share above 0")
+    classes = tuple(dict.fromkeys(name for source in sources for name in source.classes))
+    return MixedSource(sources, [a / sum(amounts) for a in amounts], split, classes)
+
+
+def open_source(spec: str, split: str) -> Source:
+    """Open what one `--data` names.
+
+    Args:
+        spec: `pen`, a `.npz` of strokes or images, or a folder of class folders.
+        split: train, val, test or all.
+
+    Raises:
+        LettercastError: it does not exist, cannot be read, or has no letters in this split.
+    """
+    if split not in SPLIT_NAMES:
+        raise LettercastError(f"unknown split '{split}': choose one of {', '.join(SPLIT_NAMES)}")
+    if spec == "pen":
+        return PenSource(load_pen(), split)
+    path = Path(spec)
+    if path.is_dir():
+        source = open_folder(path, split)
+    elif path.suffix.lower() == ".npz":
+        source = open_npz(path, split)
+    else:
+        known = "pen, an .npz file, or a folder of class folders"
+        what = "not a source that can be read" if path.exists() else "no such data source or file"
+        raise LettercastError(f"{spec}: {what}; --data takes {known}")
+    if len(source.labels) == 0:
+        raise LettercastError(f"{spec}: no letters in split '{split}'; try another --split, or all")
+    return source
+
+
+def open_npz(path: Path, split: str) -> Source:
+    """Open strokes (`points`, ...) or pictures (`image` (N, H, W) uint8, `label` (N,), optional `classes`, `split`)."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {key: archive[key] for key in archive.files}
+    except FileNotFoundError as error:
+        raise LettercastError(f"{path}: no such file; give a .npz of strokes or images") from error
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+        raise LettercastError(f"{path}: not a readable .npz ({error}); make it anew with numpy.savez") from error
+    if "points" in arrays:
+        strokes = load_strokes(path, arrays)
+        return StrokeSource(path.name, split, strokes.only(in_split(strokes.split, split)))
+    if "image" not in arrays or "label" not in arrays:
+        raise LettercastError(f"{path}: holds neither strokes ('points') nor pictures ('image', 'label')")
+    images, labels = arrays["image"], arrays["label"]
+    if images.dtype != np.uint8 or images.ndim not in (3, 4) or labels.shape != images.shape[:1]:
+        raise LettercastError(f"{path}: 'image' must be (N, H, W) uint8 and 'label' (N,); got {images.shape} {images.dtype}")
+    classes = tuple(str(name) for name in arrays["classes"]) if "classes" in arrays else LETTERS
+    if labels.dtype.kind not in "iu" or (len(labels) and not (0 <= labels.min() and labels.max() < len(classes))):
+        raise LettercastError(f"{path}: 'label' must be whole numbers from 0 to {len(classes) - 1}")
+    keep = in_split(arrays["split"] if "split" in arrays else hashed_split(range(len(labels))), split)
+    return ImageSource(path.name, split, [letter_ink(i) for i in images[keep]], labels[keep].astype(np.int64), classes)
+
+
+def open_folder(path: Path, split: str) -> ImageSource:
+    """Open a folder of class folders, or of `train`, `val` and `test` folders of them.
+
+    Class names are the folders' names; letters count as capitals. A folder without splits of its own is
+    split by the file names, the same way every time.
+    """
+    own_splits = [name for name in SPLITS if (path / name).is_dir()]
+    if own_splits and split not in (*own_splits, "all"):
+        raise LettercastError(f"{path}: has no split '{split}'; it has {', '.join(own_splits)}")
+    roots = [path / name for name in (own_splits if split == "all" else [split])] if own_splits else [path]
+    files = sorted(f for root in roots for f in root.glob("*/*") if f.suffix.lower() in IMAGE_SUFFIXES)
+    if not files:
+        raise LettercastError(f"{path}: no pictures in class folders; expected e.g. {path / 'A' / 'one.png'}")
+    names = [f.parent.name for f in files]
+    if all(len(name) == 1 and name.isascii() and name.isalpha() for name in names):
+        names = [name.upper() for name in names]
+    classes = tuple(sorted(set(names)))
+    if not own_splits:
+        keep = in_split(hashed_split(str(f.relative_to(path)) for f in files), split)
+        files, names = ([item for item, kept in zip(items, keep, strict=True) if kept] for items in (files, names))
+    labels = np.array([classes.index(name) for name in names], np.int64)
+    return ImageSource(path.name, split, [letter_ink(read_image(f)) for f in files], labels, classes)
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Read a picture as it is, (H, W) or (H, W, C) uint8; raises LettercastError where it is none."""
+    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
+    if image is None:
+        raise LettercastError(f"{path}: not a picture that can be read; remove or replace it")
+    return image if image.dtype == np.uint8 else cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
+
+
+def in_split(split: NDArray, name: str) -> NDArray[np.bool_]:
+    """Tell which entries (0 train, 1 val, 2 test) belong to the split of this name."""
+    return np.ones(len(split), bool) if name == "all" else split == SPLITS[name]
+
+
+def hashed_split(keys) -> NDArray[np.int64]:
+    """Give each key 0 train, 1 val or 2 test by its checksum, so that the split never changes."""
+    rank = np.array([zlib.crc32(str(key).encode()) % 100 for key in keys], np.int64)
+    return (rank < 2 * HELD_OUT_PERCENT).astype(np.int64) + (rank < HELD_OUT_PERCENT)

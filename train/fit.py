@@ -1,0 +1,164 @@
+"""Training: batches drawn anew each epoch, every epoch saved, best on validation kept."""
+
+import csv
+import json
+import math
+import os
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from .. import LettercastError
+from .network import build_network
+from .source import Source, draw_all, draw_some, relabel
+
+BATCH = 128
+PEAK_RATE = 2e-3
+WEIGHT_DECAY = 0.05
+LABEL_SMOOTHING = 0.05
+WARM_UP_EPOCHS = 1.0
+LAST_FILE, BEST_FILE, HISTORY_FILE, PLAN_FILE = "last.keras", "best.keras", "history.csv", "plan.json"
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the history; accuracies are shares of 1."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What decides a training run, besides the data."""
+
+    size: str
+    epochs: int
+    seed: int
+    steps: int
+    data: str
+
+
+class Batches(keras.utils.PyDataset):
+    """One epoch of drawn letters; batch i depends on the seed, the epoch and i alone, so a resumed run draws the same."""
+
+    def __init__(self, source: Source, seed: int, epoch: int, steps: int, batch: int = BATCH, workers: int = 2):
+        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=16)
+        self.source, self.steps, self.batch = source, steps, batch
+        self.entropy = [seed, epoch]
+        rng = np.random.default_rng(self.entropy)
+        self.order = rng.choice(len(source.labels), steps * batch, p=source.weights)
+        self.labels = source.labels
+
+    def __len__(self) -> int:
+        return self.steps
+
+    def __getitem__(self, index: int):
+        chosen = self.order[index * self.batch : (index + 1) * self.batch]
+        images = draw_some(self.source, chosen, [*self.entropy, index])
+        return images, keras.utils.to_categorical(self.labels[chosen], len(self.source.classes))
+
+
+def fit(
+    train: Source,
+    val: Source,
+    out: Path,
+    *,
+    size: str = "base",
+    epochs: int = 20,
+    seed: int = 1,
+    steps: int | None = None,
+    resume: bool = False,
+    report: Callable[[str], None] = print,
+) -> tuple[keras.Model, list[Epoch]]:
+    """Train a network and return the epoch that did best on `val`, with the history.
+
+    Args:
+        train, val: sources; the network's classes are those of `train`.
+        out: folder for `last.keras`, `best.keras` and `history.csv`, each replaced atomically.
+        steps: batches an epoch; None makes an epoch as many letters as `train` has.
+        resume: go on after the last finished epoch in `out`.
+
+    Raises:
+        LettercastError: `out` holds a run already and resume is False, or holds one that was planned otherwise.
+    """
+    steps = steps or math.ceil(len(train.labels) / BATCH)
+    plan = Plan(size, epochs, seed, steps, train.name)
+    out.mkdir(parents=True, exist_ok=True)
+    network, history = _resumed(out, plan) if resume else _begun(out, plan, train)
+    x_val, y_val = draw_all(val), relabel(val, train.classes)
+    if (y_val < 0).any():
+        raise LettercastError(f"{val.name}: has classes that {train.name} has not; train on both")
+    y_val = keras.utils.to_categorical(y_val, len(train.classes))
+    for epoch in range(len(history), epochs):
+        report(f"epoch {epoch + 1} of {epochs}")
+        keras.utils.set_random_seed(seed * 100_003 + epoch)
+        log = network.fit(Batches(train, seed, epoch, steps), validation_data=(x_val, y_val), validation_batch_size=512).history
+        line = Epoch(epoch + 1, *(float(log[key][-1]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")))
+        if all(line.val_accuracy > earlier.val_accuracy for earlier in history):
+            save_keras(network, out / BEST_FILE)
+        history.append(line)
+        save_keras(network, out / LAST_FILE)
+        write_history(history, out / HISTORY_FILE)
+    return keras.saving.load_model(out / BEST_FILE, compile=False), history
+
+
+def compile_network(network: keras.Model, plan: Plan) -> None:
+    """Give the network its loss and an AdamW whose rate warms up and falls along a cosine."""
+    warm_up = round(WARM_UP_EPOCHS * plan.steps)
+    rate = keras.optimizers.schedules.CosineDecay(
+        PEAK_RATE / 50, max(1, plan.steps * plan.epochs - warm_up), alpha=0.0, warmup_target=PEAK_RATE, warmup_steps=warm_up
+    )
+    network.compile(
+        keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY),
+        keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING),
+        metrics=["accuracy"],
+    )
+
+
+def save_keras(network: keras.Model, path: Path) -> None:
+    """Save a model under a temporary name and rename it, so that `path` is never half-written."""
+    temporary = path.with_name(f".{path.stem}.partial.keras")
+    network.save(temporary)
+    os.replace(temporary, path)
+
+
+def write_history(history: list[Epoch], path: Path) -> None:
+    """Write the history as CSV, one epoch a line, atomically."""
+    temporary = path.with_name(f".{path.name}.partial")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [f.name for f in fields(Epoch)])
+        writer.writeheader()
+        writer.writerows(asdict(line) for line in history)
+    os.replace(temporary, path)
+
+
+def read_history(path: Path) -> list[Epoch]:
+    """Read a history that write_history wrote."""
+    with path.open(newline="") as file:
+        return [Epoch(int(row.pop("epoch")), **{k: float(v) for k, v in row.items()}) for row in csv.DictReader(file)]
+
+
+def _begun(out: Path, plan: Plan, train: Source) -> tuple[keras.Model, list[Epoch]]:
+    if (out / LAST_FILE).exists():
+        raise LettercastError(f"{out}: holds a training run already; add --resume to go on, or choose another --out")
+    keras.utils.set_random_seed(plan.seed)
+    network = build_network(plan.size, len(train.classes))
+    compile_network(network, plan)
+    (out / PLAN_FILE).write_text(json.dumps(asdict(plan)))
+    return network, []
+
+
+def _resumed(out: Path, plan: Plan) -> tuple[keras.Model, list[Epoch]]:
+    if not (out / LAST_FILE).exists():
+        raise LettercastError(f"{out}: nothing to resume there; start without --resume")
+    planned = Plan(**json.loads((out / PLAN_FILE).read_text()))
+    if planned != plan:
+        raise LettercastError(f"{out}: was started with other settings ({planned}); use them again, or another --out")
+    return keras.saving.load_model(out / LAST_FILE), read_history(out / HISTORY_FILE)

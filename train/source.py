@@ -1,0 +1,161 @@
+"""Data sources behind one small interface: pictures, labels, class names and a split."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime.glyph import glyph
+from .draw import draw_plain, draw_random
+from .strokes import Strokes
+
+LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+# Hands that wrote much count for more than hands that wrote little, but not in proportion.
+WRITER_POWER = -0.5
+
+
+class Source(Protocol):
+    """N labelled letters that can be drawn as the network sees them."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def split(self) -> str:
+        """train, val, test or all."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,) index into classes."""
+        ...
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """(N,) how often training draws each letter; the sum is 1."""
+        ...
+
+    def picture(self, index: int, rng: np.random.Generator | None) -> NDArray[np.uint8]:
+        """Return (28, 28) uint8 of one letter: plain where rng is None, else distorted as rng decides."""
+        ...
+
+
+@dataclass(frozen=True)
+class StrokeSource:
+    """Letters kept as pen strokes and drawn anew each time."""
+
+    name: str
+    split: str
+    strokes: Strokes
+    classes: tuple[str, ...] = LETTERS
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return self.strokes.label
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        _, hand, count = np.unique(self.strokes.writer, return_inverse=True, return_counts=True)
+        weights = count[hand].astype(np.float64) ** WRITER_POWER
+        return weights / weights.sum()
+
+    def picture(self, index: int, rng: np.random.Generator | None) -> NDArray[np.uint8]:
+        strokes = self.strokes.letter(index)
+        return glyph(draw_plain(strokes) if rng is None else draw_random(strokes, rng))
+
+
+@dataclass(frozen=True)
+class ImageSource:
+    """Letters kept as the ink of pictures, each (H, W) uint8."""
+
+    name: str
+    split: str
+    inks: Sequence[NDArray[np.uint8]]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...] = LETTERS
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        return np.full(len(self.labels), 1 / max(1, len(self.labels)))
+
+    def picture(self, index: int, rng: np.random.Generator | None) -> NDArray[np.uint8]:
+        ink = self.inks[index]
+        return glyph(ink if rng is None else warp(ink, rng))
+
+
+@dataclass(frozen=True)
+class MixedSource:
+    """Several sources as one; shares (one a source, summing to 1) say how often training draws from each."""
+
+    sources: Sequence[Source]
+    shares: Sequence[float]
+    split: str
+    classes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return " + ".join(source.name for source in self.sources)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return np.concatenate([relabel(source, self.classes) for source in self.sources])
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        return np.concatenate([source.weights * share for source, share in zip(self.sources, self.shares, strict=True)])
+
+    def picture(self, index: int, rng: np.random.Generator | None) -> NDArray[np.uint8]:
+        for source in self.sources:
+            if index < len(source.labels):
+                return source.picture(index, rng)
+            index -= len(source.labels)
+        raise IndexError(index)
+
+
+def relabel(source: Source, classes: Sequence[str]) -> NDArray[np.int64]:
+    """Return the source's labels as indices into another list of classes, matched by name; -1 where it has none.
+
+    Case is ignored where the classes themselves do not use it to tell two apart.
+    """
+    exact = {name: i for i, name in enumerate(classes)}
+    folded = {name.upper(): i for i, name in enumerate(classes)}
+    if len(folded) < len(exact):
+        folded = {}
+    table = [exact.get(name, folded.get(name.upper(), -1)) for name in source.classes]
+    return np.array(table, np.int64)[source.labels]
+
+
+def draw_all(source: Source, seed: int | None = None) -> NDArray[np.uint8]:
+    """Draw every letter of a source: plain, or distorted by a seed. Returns (N, 28, 28, 1) uint8."""
+    return draw_some(source, range(len(source.labels)), seed)
+
+
+def draw_some(source: Source, indices: Sequence[int] | NDArray[np.int64], seed: int | Sequence[int] | None) -> NDArray[np.uint8]:
+    """Draw the letters at `indices`: plain, or distorted by a seed. Returns (len(indices), 28, 28, 1) uint8."""
+    rng = None if seed is None else np.random.default_rng(seed)
+    return np.stack([source.picture(int(i), rng) for i in indices])[..., None]
+
+
+def warp(ink: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """Turn, slant, stretch and thicken, thin or blur the ink (H, W) uint8 of a pictured letter."""
+    height, width = ink.shape
+    scale = max(1.0, 48 / max(height, width))
+    side = int(1.5 * scale * max(height, width))
+    angle, slant, stretch = rng.normal(0, 0.1), rng.normal(0, 0.12), np.exp(rng.normal(0, 0.1))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = scale * turn @ np.array([[stretch, slant], [0, 1]])
+    shift = np.array([side / 2, side / 2]) - matrix @ np.array([width / 2, height / 2])
+    warped = cv2.warpAffine(ink, np.column_stack([matrix, shift]), (side, side), flags=cv2.INTER_LINEAR)
+    kind = rng.random()
+    if kind < 0.2:
+        return cv2.dilate(warped, np.ones((3, 3), np.uint8))
+    if kind < 0.4:
+        return cv2.erode(warped, np.ones((2, 2), np.uint8))
+    # The picture went through a camera already: only a little more blur, and no grain on top of its own.
+    return cv2.GaussianBlur(warped, (0, 0), rng.uniform(0.3, 1.5))

@@ -1,0 +1,105 @@
+"""Pen strokes of many letters in flat arrays, as they lie in a strokes `.npz`."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import LettercastError
+
+KEYS = ("points", "points_per_stroke", "strokes_per_sample", "label")
+SPLITS = {"train": 0, "val": 1, "test": 2}
+
+
+@dataclass(frozen=True)
+class Strokes:
+    """N letters as pen strokes.
+
+    points (P, 2): x, y of every pen point, y grows downwards; points_per_stroke (S,) and
+    strokes_per_sample (N,) cut them into strokes and strokes into letters. label (N,) counts from 0 for A;
+    upper (N,) is True for capitals; writer (N,) tells hands apart; split (N,) is 0 train, 1 val, 2 test.
+    """
+
+    points: NDArray[np.float32]
+    points_per_stroke: NDArray[np.int64]
+    strokes_per_sample: NDArray[np.int64]
+    label: NDArray[np.int64]
+    upper: NDArray[np.bool_]
+    writer: NDArray[np.int64]
+    split: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        if self.points.ndim != 2 or self.points.shape[1] != 2 or not np.isfinite(self.points).all():
+            raise LettercastError("strokes need finite points of shape (P, 2)")
+        if len(self.points_per_stroke) and self.points_per_stroke.min() < 1:
+            raise LettercastError("strokes hold an empty stroke")
+        if len(self.strokes_per_sample) and self.strokes_per_sample.min() < 1:
+            raise LettercastError("strokes hold a letter without a stroke")
+        if self.points_per_stroke.sum() != len(self.points):
+            raise LettercastError("points_per_stroke does not add up to the number of points")
+        if self.strokes_per_sample.sum() != len(self.points_per_stroke):
+            raise LettercastError("strokes_per_sample does not add up to the number of strokes")
+        for name in ("label", "upper", "writer", "split"):
+            if len(getattr(self, name)) != len(self.strokes_per_sample):
+                raise LettercastError(f"{name} needs one entry for each letter")
+
+    def __len__(self) -> int:
+        return len(self.strokes_per_sample)
+
+    @cached_property
+    def stroke_start(self) -> NDArray[np.int64]:
+        """(S + 1,) index of each stroke's first point."""
+        return np.concatenate([[0], np.cumsum(self.points_per_stroke)])
+
+    @cached_property
+    def letter_start(self) -> NDArray[np.int64]:
+        """(N + 1,) index of each letter's first stroke."""
+        return np.concatenate([[0], np.cumsum(self.strokes_per_sample)])
+
+    def letter(self, index: int) -> list[NDArray[np.float32]]:
+        """Return the strokes of one letter, each (n, 2)."""
+        first, last = self.letter_start[index], self.letter_start[index + 1]
+        start = self.stroke_start
+        return [self.points[start[s] : start[s + 1]] for s in range(first, last)]
+
+    def only(self, keep: NDArray[np.bool_]) -> "Strokes":
+        """Return the letters where keep (N,) is True."""
+        stroke_keep = np.repeat(keep, self.strokes_per_sample)
+        point_keep = np.repeat(stroke_keep, self.points_per_stroke)
+        return Strokes(
+            self.points[point_keep],
+            self.points_per_stroke[stroke_keep],
+            self.strokes_per_sample[keep],
+            self.label[keep],
+            self.upper[keep],
+            self.writer[keep],
+            self.split[keep],
+        )
+
+
+def load_strokes(path: Path, arrays: dict[str, NDArray]) -> Strokes:
+    """Build Strokes from the arrays of a `.npz`; upper, writer and split may be absent.
+
+    Raises LettercastError where the arrays do not fit together or a label is not one of A to Z.
+    """
+    try:
+        count = len(arrays["strokes_per_sample"])
+        label = arrays["label"].astype(np.int64)
+        strokes = Strokes(
+            arrays["points"].astype(np.float32),
+            arrays["points_per_stroke"].astype(np.int64),
+            arrays["strokes_per_sample"].astype(np.int64),
+            label,
+            arrays.get("upper", np.ones(count)).astype(bool),
+            arrays.get("writer", np.zeros(count)).astype(np.int64),
+            arrays.get("split", np.zeros(count)).astype(np.int64),
+        )
+        if count and not (label.min() >= 0 and label.max() < 26):
+            raise LettercastError("label must count from 0 (A) to 25 (Z)")
+    except (KeyError, ValueError, TypeError) as error:
+        raise LettercastError(f"{path}: not strokes that can be read ({error}); see docs/data.md") from error
+    except LettercastError as error:
+        raise LettercastError(f"{path}: {error}; see docs/data.md") from error
+    return strokes
