@@ -1,10 +1,13 @@
 """Ink of a picture that shows one letter: specks and scraps of rules at its edge are not part of it."""
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .ink import find_ink, ink_threshold
+from .ink import at_least, find_ink, ink_threshold
+from .pixels import Pixels
 
 # A dot of i is rarely smaller than this share of the letter's ink; dust is.
 SPECK_SHARE = 0.025
@@ -14,7 +17,7 @@ SCRAP_SHARE = 0.3
 RULE_LENGTH, RULE_THICKNESS = 0.6, 0.12
 
 
-def letter_ink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def letter_ink(image: Pixels) -> Pixels:
     """Return the ink of the one letter in a picture.
 
     Args:
@@ -24,7 +27,7 @@ def letter_ink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
         (H, W) uint8 ink, 0 off the letter.
     """
     ink = find_ink(image)
-    mask = cv2.compare(ink, ink_threshold(ink), cv2.CMP_GE)
+    mask = at_least(ink, ink_threshold(ink))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     if count <= 1:
         return np.zeros_like(ink)
@@ -33,11 +36,11 @@ def letter_ink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     if not keep.any():
         return np.zeros_like(ink)
     # One pixel more than the mask: the soft edge of the strokes belongs to them.
-    grown = cv2.dilate(keep[labels], np.ones((3, 3), np.uint8))
+    grown = cv2.dilate(keep[np.asarray(labels, np.intp)], np.ones((3, 3), np.uint8))
     return cv2.bitwise_and(ink, grown)
 
 
-def _is_letter(stats: NDArray[np.int32], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _is_letter(stats: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     """Tell which components (OpenCV's stats, one a row) belong to the letter."""
     height, width = shape[:2]
     x, y, w, h, area = stats.T

@@ -2,7 +2,9 @@
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from .ink import at_least
+from .pixels import Pixels
 
 GLYPH_PX = 28
 BORDER_PX = 2
@@ -12,7 +14,7 @@ EDGE_SHARE = 0.35
 MAX_GAIN = 4.0
 
 
-def glyph(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def glyph(ink: Pixels) -> Pixels:
     """Fit the ink of one letter into the picture that the network reads.
 
     The letter's bounding box keeps its aspect, its longer side spans 24 pixels, and it stands centred
@@ -41,11 +43,11 @@ def glyph(ink: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return picture
 
 
-def ink_box(ink: NDArray[np.uint8]) -> tuple[int, int, int, int] | None:
+def ink_box(ink: Pixels) -> tuple[int, int, int, int] | None:
     """Return the (x, y, width, height) in pixels that bounds the ink, or None where there is none."""
     peak = int(ink.max()) if ink.size else 0
     if peak == 0:
         return None
-    core = cv2.compare(ink, max(1.0, EDGE_SHARE * peak), cv2.CMP_GE)
+    core = at_least(ink, max(1.0, EDGE_SHARE * peak))
     x, y, w, h = cv2.boundingRect(core)
     return x, y, w, h

@@ -1,8 +1,11 @@
 """Ink of a photograph: how much darker (or lighter) each pixel is than the paper around it."""
 
+import math
+
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from .pixels import Pixels
 
 # The paper is estimated on a small copy: fine enough to follow a shadow's edge, too coarse for noise.
 PAPER_SIDE_PX = 160
@@ -16,7 +19,7 @@ THRESHOLD_SHARE = 0.4
 GRAIN_SIGMAS = 5.0
 
 
-def to_gray(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def to_gray(image: Pixels) -> Pixels:
     """Return (H, W) uint8 of a grey, BGR or BGRA image; transparent pixels become white paper."""
     if image.ndim == 2:
         return image
@@ -28,7 +31,7 @@ def to_gray(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
 
 
-def find_ink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def find_ink(image: Pixels) -> Pixels:
     """Measure the ink of a photograph against the paper around it.
 
     Reflectance (pixel over paper) rather than a difference, so that ink in a shadow counts as in light.
@@ -52,14 +55,19 @@ def find_ink(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.bitwise_not(cv2.divide(gray, paper, scale=255))
 
 
-def is_light_on_dark(small: NDArray[np.uint8]) -> bool:
+def is_light_on_dark(small: Pixels) -> bool:
     """Tell chalk on a board from ink on paper: ink is the minority, so the residual is skewed to its side."""
     window = max(3, max(small.shape) // 3 | 1)
     residual = small.astype(np.float32) - cv2.blur(small, (window, window))
     return float((residual**3).mean()) > 0
 
 
-def ink_threshold(ink: NDArray[np.uint8]) -> int:
+def at_least(ink: Pixels, level: float) -> Pixels:
+    """Return a mask (H, W) uint8, 255 where the ink reaches the level and 0 elsewhere."""
+    return cv2.threshold(ink, math.ceil(level) - 1, 255, cv2.THRESH_BINARY)[1]
+
+
+def ink_threshold(ink: Pixels) -> int:
     """Choose the ink level, 0..255, from which on a pixel belongs to a stroke.
 
     Half-way up the edge of this page's own strokes, yet above the grain of its paper.

@@ -1,21 +1,27 @@
 """Letters on a photographed page: where they are, and in which order they are read."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .ink import find_ink, ink_threshold
+from .ink import at_least, find_ink, ink_threshold
+from .pixels import Pixels
 from .rules import without_rules
 
 # Photographs are brought to this size: letters stay far larger than the network's 28 pixels.
 LONGEST_SIDE_PX = 1600
 SMALLEST_OUTLINE_PX = 8
 # Shares of the typical letter's size on the page.
-SPECK_SHARE, DOT_SHARE, DOT_GAP_SHARE, JOIN_GAP_SHARE = 0.25, 0.45, 0.5, 0.12
+DUST_SHARE, SPECK_SHARE, DOT_SHARE, DOT_GAP_SHARE, JOIN_GAP_SHARE = 0.05, 0.25, 0.45, 0.5, 0.12
 # Two pieces whose boxes share this much of the smaller one are one letter.
 OVERLAP_SHARE = 0.3
+# Pieces above each other are one letter only up to this many typical sizes.
+TALLEST_JOINED = 1.4
+# What is flatter than this is a dash or a scrap of a rule, not a letter.
+FLATTEST = 0.15
 # What spans more of the page than this is a frame or a shadow.
 FRAME_SHARE = 0.6
 # What lies within this share of the picture's sides is the edge of the paper or its frame.
@@ -29,7 +35,7 @@ class Spot:
     """One letter's place: box (x, y, width, height) in pixels of the image, and its ink (h, w) uint8."""
 
     box: tuple[int, int, int, int]
-    ink: NDArray[np.uint8]
+    ink: Pixels
 
     @property
     def middle(self) -> tuple[float, float]:
@@ -42,11 +48,11 @@ class Spot:
 class Pieces:
     """Connected strokes of a page: outlines (n, 1, 2) int32 each, and boxes (N, 4) int64 of x, y, width, height."""
 
-    outlines: tuple[NDArray[np.int32], ...]
+    outlines: tuple[NDArray[Any], ...]
     boxes: NDArray[np.int64]
 
 
-def find_lines(image: NDArray[np.uint8]) -> list[list[Spot]]:
+def find_lines(image: Pixels) -> list[list[Spot]]:
     """Find the letters of a page, line by line from the top, each line from the left.
 
     Args:
@@ -56,15 +62,16 @@ def find_lines(image: NDArray[np.uint8]) -> list[list[Spot]]:
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     ink = find_ink(image)
-    mask = without_rules(cv2.compare(ink, ink_threshold(ink), cv2.CMP_GE))
+    mask = without_rules(at_least(ink, ink_threshold(ink)))
     pieces = find_pieces(mask)
     size = typical_size(pieces)
+    pieces = without_dust(pieces, size)
     groups = join_pieces(pieces, size)
-    large = [group for group in groups if max(_bounds(pieces.boxes[group])[2:]) >= SPECK_SHARE * size]
-    return order_lines([_cut(group, ink, mask, pieces, scale) for group in large])
+    letters = [group for group in groups if is_letter_sized(_bounds(pieces.boxes[group]), size)]
+    return order_lines([_cut(group, ink, mask, pieces, scale) for group in letters])
 
 
-def find_pieces(mask: NDArray[np.uint8]) -> Pieces:
+def find_pieces(mask: Pixels) -> Pieces:
     """Find the connected strokes of a mask (H, W), leaving out dust and what lies along the picture's edge."""
     outlines, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if not outlines:
@@ -82,6 +89,18 @@ def typical_size(pieces: Pieces) -> float:
     order = np.argsort(sizes)
     outline = np.cumsum([len(pieces.outlines[i]) for i in order])
     return float(sizes[order][np.searchsorted(outline, outline[-1] / 2)])
+
+
+def without_dust(pieces: Pieces, size: float) -> Pieces:
+    """Leave out what is smaller than any dot; size is the typical letter's, in pixels."""
+    kept = np.flatnonzero(pieces.boxes[:, 2:].max(1, initial=0) >= DUST_SHARE * size)
+    return Pieces(tuple(pieces.outlines[i] for i in kept), pieces.boxes[kept])
+
+
+def is_letter_sized(box: tuple[int, int, int, int], size: float) -> bool:
+    """Tell a letter's box (x, y, width, height) from a speck's and a dash's; size is the typical letter's."""
+    _, _, width, height = box
+    return max(width, height) >= SPECK_SHARE * size and height >= FLATTEST * width
 
 
 def join_pieces(pieces: Pieces, size: float) -> list[list[int]]:
@@ -117,7 +136,8 @@ def belong_together(a: NDArray[np.int64], b: NDArray[np.int64], size: float) -> 
         return True
     gap = -shared_y
     above, below = (a, b) if a[1] < b[1] else (b, a)
-    if shared_x >= 0.5 * min(a[2], b[2]) and gap <= JOIN_GAP_SHARE * size:
+    height = max(a[1] + a[3], b[1] + b[3]) - min(a[1], b[1])
+    if shared_x >= 0.5 * min(a[2], b[2]) and gap <= JOIN_GAP_SHARE * size and height <= TALLEST_JOINED * size:
         return True
     is_dot = max(above[2:]) <= DOT_SHARE * below[3] and below[3] >= SPECK_SHARE * size
     offset = max(0, -shared_x)
@@ -147,7 +167,7 @@ def _neighbours(left: Spot, right: Spot) -> bool:
     return abs(left.middle[1] - right.middle[1]) <= LINE_SHARE * height
 
 
-def _is_edge(outline: NDArray[np.int32], shape: tuple[int, ...]) -> bool:
+def _is_edge(outline: NDArray[Any], shape: tuple[int, ...]) -> bool:
     """Tell whether an outline runs along the picture's edge: a frame, the end of the paper, a finger."""
     height, width = shape
     x, y = outline[:, 0, 0], outline[:, 0, 1]
@@ -165,7 +185,7 @@ def _bounds(boxes: NDArray[np.int64]) -> tuple[int, int, int, int]:
     return int(left), int(top), int(right - left), int(bottom - top)
 
 
-def _cut(group: list[int], ink: NDArray[np.uint8], mask: NDArray[np.uint8], pieces: Pieces, scale: float) -> Spot:
+def _cut(group: list[int], ink: Pixels, mask: Pixels, pieces: Pieces, scale: float) -> Spot:
     """Cut the ink of one group of pieces out of the page, without its neighbours' ink."""
     x, y, w, h = _bounds(pieces.boxes[group])
     # One pixel more than the mask: the soft edge of the strokes belongs to them.

@@ -2,7 +2,9 @@
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
+
+from .ink import at_least
+from .pixels import Pixels
 
 # Along a rule the mask is squeezed by this factor; a rule fills nearly all of each squeezed pixel.
 SQUEEZE = 8
@@ -16,7 +18,7 @@ THICKNESS_SHARE, THICKNESS_PX = 0.006, 5
 EDGE_SHARE, EDGE_FRAMED_SHARE = 0.02, 0.4
 
 
-def without_rules(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def without_rules(mask: Pixels) -> Pixels:
     """Remove ruled lines, across and down, from a mask of strokes; strokes that cross a rule stay whole.
 
     Args:
@@ -39,7 +41,7 @@ def without_rules(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return cv2.bitwise_or(bare, cv2.bitwise_and(mask, crossing))
 
 
-def without_edges(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def without_edges(mask: Pixels) -> Pixels:
     """Remove a dark frame along the sides of the picture from a mask (H, W), where it lies along most of a side."""
     mask = mask.copy()
     for side in (mask, mask[::-1], mask.T, mask.T[::-1]):
@@ -54,11 +56,11 @@ def without_edges(mask: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return mask
 
 
-def find_rules(mask: NDArray[np.uint8], thickness: int) -> NDArray[np.uint8]:
+def find_rules(mask: Pixels, thickness: int) -> Pixels:
     """Return (H, W) uint8, 255 on the horizontal rules of at most `thickness` pixels, tilted by a few degrees or not."""
     height, width = mask.shape
     squeezed = cv2.resize(mask, (max(1, width // SQUEEZE), height), interpolation=cv2.INTER_AREA)
-    filled = cv2.compare(squeezed, FILLED, cv2.CMP_GE)
+    filled = at_least(squeezed, FILLED)
     thick = cv2.morphologyEx(filled, cv2.MORPH_OPEN, np.ones((thickness + 1, 1), np.uint8))
     thin = cv2.subtract(filled, thick)
     gap = max(1, round(GAP_SHARE * thin.shape[1]))
@@ -68,7 +70,7 @@ def find_rules(mask: NDArray[np.uint8], thickness: int) -> NDArray[np.uint8]:
     long[1:] = (stats[1:, cv2.CC_STAT_WIDTH] >= LENGTH_SHARE * thin.shape[1]) * 255
     if not long.any():
         return np.zeros_like(mask)
-    rules = cv2.bitwise_and(thin, long[labels])
+    rules = cv2.bitwise_and(thin, long[np.asarray(labels, np.intp)])
     # One row more on either side: the soft edge of the rule.
     rules = cv2.dilate(rules, np.ones((3, 1), np.uint8))
     return cv2.resize(rules, (width, height), interpolation=cv2.INTER_NEAREST)

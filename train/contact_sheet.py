@@ -1,6 +1,6 @@
 """Maintainer's command: draw what the built-in pen writes, as a sheet to look at.
 
-    python -m lettercast.train.contact_sheet docs/pen.png
+python -m lettercast.train.contact_sheet docs/pen.png
 """
 
 import sys
@@ -8,8 +8,8 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
+from ..runtime.pixels import Pixels
 from .draw import draw_ink
 from .pen import Pen, load_pen
 from .source import LETTERS
@@ -17,7 +17,7 @@ from .source import LETTERS
 CELL_PX, LETTER_PX, PEN_PX, COLUMNS = 48, 36, 2.6, 24
 
 
-def contact_sheet(pen: Pen, seed: int = 0) -> NDArray[np.uint8]:
+def contact_sheet(pen: Pen, seed: int = 0) -> Pixels:
     """Return (26 * 48, 24 * 48) uint8, dark on light: a letter a row, twelve small ones and twelve capitals."""
     rng = np.random.default_rng(seed)
     sheet = np.zeros((len(LETTERS) * CELL_PX, COLUMNS * CELL_PX), np.uint8)

@@ -6,17 +6,16 @@ import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError
 from ..runtime.crop import letter_ink
+from ..runtime.files import IMAGE_SUFFIXES, read_image
 from .pen import PenSource, load_pen
 from .source import LETTERS, ImageSource, MixedSource, Source, StrokeSource
 from .strokes import SPLITS, load_strokes
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 SPLIT_NAMES = (*SPLITS, "all")
 # Of a source without a split of its own, this many of every hundred go to validation and to test.
 HELD_OUT_PERCENT = 10
@@ -40,15 +39,33 @@ def open_sources(specs: Sequence[str], split: str) -> Source:
     return MixedSource(sources, [a / sum(amounts) for a in amounts], split, classes)
 
 
+def open_validation(specs: Sequence[str]) -> Source:
+    """Open the validation split of those sources that have one; shares do not count here."""
+    paths = [match["path"] if (match := SHARE.match(spec)) else spec for spec in specs]
+    found = [source for path in paths if len((source := read_source(path, "val")).labels)]
+    if not found:
+        raise LettercastError(f"{', '.join(paths)}: no letters to validate on; name some with --val")
+    classes = tuple(dict.fromkeys(name for source in found for name in source.classes))
+    return found[0] if len(found) == 1 else MixedSource(found, [1 / len(found)] * len(found), "val", classes)
+
+
 def open_source(spec: str, split: str) -> Source:
-    """Open what one `--data` names.
+    """Open what one `--data` names; raises LettercastError also where it has no letters in this split."""
+    source = read_source(spec, split)
+    if len(source.labels) == 0:
+        raise LettercastError(f"{spec}: no letters in split '{split}'; try another --split, or all")
+    return source
+
+
+def read_source(spec: str, split: str) -> Source:
+    """Read what one `--data` names; the split may turn out empty.
 
     Args:
         spec: `pen`, a `.npz` of strokes or images, or a folder of class folders.
         split: train, val, test or all.
 
     Raises:
-        LettercastError: it does not exist, cannot be read, or has no letters in this split.
+        LettercastError: it does not exist or cannot be read.
     """
     if split not in SPLIT_NAMES:
         raise LettercastError(f"unknown split '{split}': choose one of {', '.join(SPLIT_NAMES)}")
@@ -56,16 +73,17 @@ def open_source(spec: str, split: str) -> Source:
         return PenSource(load_pen(), split)
     path = Path(spec)
     if path.is_dir():
-        source = open_folder(path, split)
-    elif path.suffix.lower() == ".npz":
-        source = open_npz(path, split)
-    else:
-        known = "pen, an .npz file, or a folder of class folders"
-        what = "not a source that can be read" if path.exists() else "no such data source or file"
-        raise LettercastError(f"{spec}: {what}; --data takes {known}")
-    if len(source.labels) == 0:
-        raise LettercastError(f"{spec}: no letters in split '{split}'; try another --split, or all")
-    return source
+        return open_folder(path, split)
+    if path.suffix.lower() == ".npz":
+        return open_npz(path, split)
+    what = "not a source that can be read" if path.exists() else "no such data source or file"
+    raise LettercastError(f"{spec}: {what}; --data takes pen, an .npz file, or a folder of class folders")
+
+
+def default_split(spec: str) -> str:
+    """Return the split that figures are reported on: test, or all where a folder has no such split of its own."""
+    path = Path(spec)
+    return "all" if path.is_dir() and not (path / "test").is_dir() else "test"
 
 
 def open_npz(path: Path, split: str) -> Source:
@@ -86,7 +104,7 @@ def open_npz(path: Path, split: str) -> Source:
     if images.dtype != np.uint8 or images.ndim not in (3, 4) or labels.shape != images.shape[:1]:
         raise LettercastError(f"{path}: 'image' must be (N, H, W) uint8 and 'label' (N,); got {images.shape} {images.dtype}")
     classes = tuple(str(name) for name in arrays["classes"]) if "classes" in arrays else LETTERS
-    if labels.dtype.kind not in "iu" or (len(labels) and not (0 <= labels.min() and labels.max() < len(classes))):
+    if labels.dtype.kind not in "iu" or (len(labels) and not (labels.min() >= 0 and labels.max() < len(classes))):
         raise LettercastError(f"{path}: 'label' must be whole numbers from 0 to {len(classes) - 1}")
     keep = in_split(arrays["split"] if "split" in arrays else hashed_split(range(len(labels))), split)
     return ImageSource(path.name, split, [letter_ink(i) for i in images[keep]], labels[keep].astype(np.int64), classes)
@@ -111,17 +129,10 @@ def open_folder(path: Path, split: str) -> ImageSource:
     classes = tuple(sorted(set(names)))
     if not own_splits:
         keep = in_split(hashed_split(str(f.relative_to(path)) for f in files), split)
-        files, names = ([item for item, kept in zip(items, keep, strict=True) if kept] for items in (files, names))
+        files = [file for file, kept in zip(files, keep, strict=True) if kept]
+        names = [name for name, kept in zip(names, keep, strict=True) if kept]
     labels = np.array([classes.index(name) for name in names], np.int64)
     return ImageSource(path.name, split, [letter_ink(read_image(f)) for f in files], labels, classes)
-
-
-def read_image(path: Path) -> NDArray[np.uint8]:
-    """Read a picture as it is, (H, W) or (H, W, C) uint8; raises LettercastError where it is none."""
-    image = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED) if path.stat().st_size else None
-    if image is None:
-        raise LettercastError(f"{path}: not a picture that can be read; remove or replace it")
-    return image if image.dtype == np.uint8 else cv2.normalize(image, None, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U)
 
 
 def in_split(split: NDArray, name: str) -> NDArray[np.bool_]:

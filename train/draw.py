@@ -7,6 +7,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime.pixels import Pixels
+
 # Fixed-point digits after the binary point that OpenCV draws with.
 SUBPIXEL_BITS = 4
 PLAIN_SIDE_PX = 80
@@ -17,7 +19,7 @@ PEN_SHARES = (0.03, 0.22)
 SIDES_PX = (20, 84)
 
 
-def draw_plain(strokes: Sequence[NDArray[np.float32]]) -> NDArray[np.uint8]:
+def draw_plain(strokes: Sequence[NDArray[np.float32]]) -> Pixels:
     """Draw the strokes with one medium pen.
 
     Args:
@@ -29,7 +31,7 @@ def draw_plain(strokes: Sequence[NDArray[np.float32]]) -> NDArray[np.uint8]:
     return draw_ink(strokes, PLAIN_SIDE_PX, PLAIN_SIDE_PX * PLAIN_PEN_SHARE)
 
 
-def draw_random(strokes: Sequence[NDArray[np.float32]], rng: np.random.Generator) -> NDArray[np.uint8]:
+def draw_random(strokes: Sequence[NDArray[np.float32]], rng: np.random.Generator) -> Pixels:
     """Draw the strokes as another hand, pen and camera might have: the letter stays the same letter.
 
     Same arguments and result as draw_plain; every draw is decided by rng alone.
@@ -68,7 +70,7 @@ def distort(strokes: Sequence[NDArray[np.float32]], rng: np.random.Generator) ->
     return [part + rng.normal(0, 0.012, 2).astype(np.float32) for part in parts]
 
 
-def weather(ink: NDArray[np.uint8], pen: float, rng: np.random.Generator) -> NDArray[np.uint8]:
+def weather(ink: Pixels, pen: float, rng: np.random.Generator) -> Pixels:
     """Let fresh ink (H, W) uint8 fade, blur and grow grain as it does before and inside a camera; pen is in pixels."""
     kinds = rng.random(3)
     if kinds[0] < 0.25:
@@ -93,7 +95,7 @@ def _to_side(strokes: Sequence[NDArray[np.float32]], side: float) -> list[NDArra
     return [(s - low) * np.float32(scale) for s in strokes]
 
 
-def draw_ink(strokes: Sequence[NDArray[np.float32]], side: float, pen: float) -> NDArray[np.uint8]:
+def draw_ink(strokes: Sequence[NDArray[np.float32]], side: float, pen: float) -> Pixels:
     """Draw strokes, their longer side `side` pixels, with a round pen of `pen` pixels. Returns (H, W) uint8 ink."""
     strokes = _to_side(strokes, side)
     thickness = max(1, round(pen))

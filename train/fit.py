@@ -3,7 +3,6 @@
 import csv
 import json
 import math
-import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -36,7 +35,7 @@ class Epoch:
 
 @dataclass(frozen=True)
 class Plan:
-    """What decides a training run, besides the data."""
+    """What decides a training run, besides the letters themselves; steps are batches an epoch."""
 
     size: str
     epochs: int
@@ -44,62 +43,57 @@ class Plan:
     steps: int
     data: str
 
+    @classmethod
+    def of(cls, train: Source, *, size: str = "base", epochs: int = 20, seed: int = 1, steps: int | None = None) -> "Plan":
+        """Plan a run; without steps an epoch draws as many letters as the source has."""
+        return cls(size, epochs, seed, steps or math.ceil(len(train.labels) / BATCH), train.name)
+
 
 class Batches(keras.utils.PyDataset):
     """One epoch of drawn letters; batch i depends on the seed, the epoch and i alone, so a resumed run draws the same."""
 
-    def __init__(self, source: Source, seed: int, epoch: int, steps: int, batch: int = BATCH, workers: int = 2):
-        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=16)
-        self.source, self.steps, self.batch = source, steps, batch
+    def __init__(self, source: Source, seed: int, epoch: int, steps: int):
+        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=16)
+        self.source, self.steps = source, steps
         self.entropy = [seed, epoch]
         rng = np.random.default_rng(self.entropy)
-        self.order = rng.choice(len(source.labels), steps * batch, p=source.weights)
+        self.order = rng.choice(len(source.labels), steps * BATCH, p=source.weights)
         self.labels = source.labels
 
     def __len__(self) -> int:
         return self.steps
 
     def __getitem__(self, index: int):
-        chosen = self.order[index * self.batch : (index + 1) * self.batch]
+        chosen = self.order[index * BATCH : (index + 1) * BATCH]
         images = draw_some(self.source, chosen, [*self.entropy, index])
         return images, keras.utils.to_categorical(self.labels[chosen], len(self.source.classes))
 
 
 def fit(
-    train: Source,
-    val: Source,
-    out: Path,
-    *,
-    size: str = "base",
-    epochs: int = 20,
-    seed: int = 1,
-    steps: int | None = None,
-    resume: bool = False,
-    report: Callable[[str], None] = print,
+    train: Source, val: Source, out: Path, plan: Plan, *, resume: bool = False, report: Callable[[str], None] = print
 ) -> tuple[keras.Model, list[Epoch]]:
     """Train a network and return the epoch that did best on `val`, with the history.
 
     Args:
         train, val: sources; the network's classes are those of `train`.
         out: folder for `last.keras`, `best.keras` and `history.csv`, each replaced atomically.
-        steps: batches an epoch; None makes an epoch as many letters as `train` has.
         resume: go on after the last finished epoch in `out`.
 
     Raises:
         LettercastError: `out` holds a run already and resume is False, or holds one that was planned otherwise.
     """
-    steps = steps or math.ceil(len(train.labels) / BATCH)
-    plan = Plan(size, epochs, seed, steps, train.name)
     out.mkdir(parents=True, exist_ok=True)
     network, history = _resumed(out, plan) if resume else _begun(out, plan, train)
     x_val, y_val = draw_all(val), relabel(val, train.classes)
     if (y_val < 0).any():
         raise LettercastError(f"{val.name}: has classes that {train.name} has not; train on both")
     y_val = keras.utils.to_categorical(y_val, len(train.classes))
-    for epoch in range(len(history), epochs):
-        report(f"epoch {epoch + 1} of {epochs}")
-        keras.utils.set_random_seed(seed * 100_003 + epoch)
-        log = network.fit(Batches(train, seed, epoch, steps), validation_data=(x_val, y_val), validation_batch_size=512).history
+    for epoch in range(len(history), plan.epochs):
+        report(f"epoch {epoch + 1} of {plan.epochs}")
+        keras.utils.set_random_seed(plan.seed * 100_003 + epoch)
+        log = network.fit(
+            Batches(train, plan.seed, epoch, plan.steps), validation_data=(x_val, y_val), validation_batch_size=512
+        ).history
         line = Epoch(epoch + 1, *(float(log[key][-1]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")))
         if all(line.val_accuracy > earlier.val_accuracy for earlier in history):
             save_keras(network, out / BEST_FILE)
@@ -126,7 +120,7 @@ def save_keras(network: keras.Model, path: Path) -> None:
     """Save a model under a temporary name and rename it, so that `path` is never half-written."""
     temporary = path.with_name(f".{path.stem}.partial.keras")
     network.save(temporary)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def write_history(history: list[Epoch], path: Path) -> None:
@@ -136,7 +130,7 @@ def write_history(history: list[Epoch], path: Path) -> None:
         writer = csv.DictWriter(file, [f.name for f in fields(Epoch)])
         writer.writeheader()
         writer.writerows(asdict(line) for line in history)
-    os.replace(temporary, path)
+    temporary.replace(path)
 
 
 def read_history(path: Path) -> list[Epoch]:

@@ -1,6 +1,6 @@
 """Maintainer's command: fit the built-in pen on the training writers of a strokes file.
 
-    python -m lettercast.train.fit_pen unipen_letters.npz --without ibm
+python -m lettercast.train.fit_pen unipen_letters.npz --without ibm
 """
 
 import argparse
@@ -39,7 +39,7 @@ def fit_pen(strokes: Strokes, seed: int = 0) -> Pen:
     for label in range(26):
         for upper in (False, True):
             members = np.flatnonzero((strokes.label == label) & (strokes.upper == upper))
-            shapes += _fit_letter(strokes, members, weights[members], label, upper, seed)
+            shapes += _fit_letter(strokes, members, weights[members], (label, upper), seed)
     return Pen(tuple(shapes))
 
 
@@ -52,7 +52,7 @@ def resample(stroke: NDArray[np.float32], count: int = POINTS_PER_STROKE) -> NDA
 
 
 def _fit_letter(
-    strokes: Strokes, members: NDArray[np.int64], weights: NDArray[np.float64], label: int, upper: bool, seed: int
+    strokes: Strokes, members: NDArray[np.int64], weights: NDArray[np.float64], kind: tuple[int, bool], seed: int
 ) -> list[Shape]:
     counts = strokes.strokes_per_sample[members]
     found: list[Shape] = []
@@ -61,12 +61,12 @@ def _fit_letter(
         if chosen.sum() < SMALLEST_CLUSTER or weights[chosen].sum() < SMALLEST_SHARE * weights.sum():
             continue
         vectors = np.stack([np.concatenate([resample(s) for s in strokes.letter(i)]).ravel() for i in members[chosen]])
-        found += _fit_group(vectors, weights[chosen], label, upper, seed)
+        found += _fit_group(vectors, weights[chosen], kind, seed)
     return found
 
 
-def _fit_group(vectors: NDArray[np.float32], weights: NDArray[np.float64], label: int, upper: bool, seed: int) -> list[Shape]:
-    """Cluster letters of one stroke count, (n, S * 24 * 2), and describe each cluster."""
+def _fit_group(vectors: NDArray[np.float32], weights: NDArray[np.float64], kind: tuple[int, bool], seed: int) -> list[Shape]:
+    """Cluster letters of one kind (label, upper) and stroke count, (n, S * 24 * 2), and describe each cluster."""
     clusters = int(np.clip(len(vectors) // LETTERS_PER_CLUSTER, 1, MOST_CLUSTERS))
     nearest = KMeans(clusters, n_init=4, random_state=seed).fit(vectors, sample_weight=weights).labels_
     found = []
@@ -79,7 +79,7 @@ def _fit_group(vectors: NDArray[np.float32], weights: NDArray[np.float64], label
         pca = PCA(min(MOST_COMPONENTS, len(group) - 1), random_state=seed).fit(group)
         rank = min(pca.n_components_, int(np.searchsorted(np.cumsum(pca.explained_variance_ratio_), EXPLAINED)) + 1)
         spread = np.sqrt(pca.explained_variance_[:rank, None])
-        found.append(Shape(label, upper, share, pca.mean_, (pca.components_[:rank] * spread).astype(np.float32)))
+        found.append(Shape(*kind, share, pca.mean_, (pca.components_[:rank] * spread).astype(np.float32)))
     return found
 
 
@@ -102,7 +102,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     pen = fit_pen(strokes)
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, **pack(pen))
+    np.savez_compressed(buffer, allow_pickle=False, **pack(pen))
     options.out.write_bytes(buffer.getvalue())
     print(f"{options.out}: {len(pen.shapes)} shapes, {len(buffer.getvalue()) / 1000:.0f} kB")
     return 0

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .. import LettercastError
 from ..runtime.glyph import glyph
+from ..runtime.pixels import Pixels
 from .draw import draw_plain, draw_random
 from .source import LETTERS
 
@@ -38,7 +39,7 @@ class Shape:
         """Draw one letter as strokes, each (24, 2)."""
         deviation = np.clip(rng.normal(0, 1, len(self.components)), -LARGEST_DEVIATION, LARGEST_DEVIATION)
         points = self.mean + deviation.astype(np.float32) @ self.components
-        return list(points.reshape(-1, POINTS_PER_STROKE, 2))
+        return list(points.astype(np.float32).reshape(-1, POINTS_PER_STROKE, 2))
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class PenSource:
         count = LETTERS_PER_SPLIT[self.split]
         return np.full(count, 1 / count)
 
-    def picture(self, index: int, rng: np.random.Generator | None) -> NDArray[np.uint8]:
+    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         label = index % len(self.classes)
         if rng is not None:
             return glyph(draw_random(self.pen.sample(label, rng), rng))

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.glyph import glyph
+from ..runtime.pixels import Pixels
 from .draw import draw_plain, draw_random
 from .strokes import Strokes
 
@@ -41,7 +42,7 @@ class Source(Protocol):
         """(N,) how often training draws each letter; the sum is 1."""
         ...
 
-    def picture(self, index: int, rng: np.random.Generator | None) -> NDArray[np.uint8]:
+    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         """Return (28, 28) uint8 of one letter: plain where rng is None, else distorted as rng decides."""
         ...
 
@@ -65,7 +66,7 @@ class StrokeSource:
         weights = count[hand].astype(np.float64) ** WRITER_POWER
         return weights / weights.sum()
 
-    def picture(self, index: int, rng: np.random.Generator | None) -> NDArray[np.uint8]:
+    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         strokes = self.strokes.letter(index)
         return glyph(draw_plain(strokes) if rng is None else draw_random(strokes, rng))
 
@@ -76,7 +77,7 @@ class ImageSource:
 
     name: str
     split: str
-    inks: Sequence[NDArray[np.uint8]]
+    inks: Sequence[Pixels]
     labels: NDArray[np.int64]
     classes: tuple[str, ...] = LETTERS
 
@@ -84,7 +85,7 @@ class ImageSource:
     def weights(self) -> NDArray[np.float64]:
         return np.full(len(self.labels), 1 / max(1, len(self.labels)))
 
-    def picture(self, index: int, rng: np.random.Generator | None) -> NDArray[np.uint8]:
+    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         ink = self.inks[index]
         return glyph(ink if rng is None else warp(ink, rng))
 
@@ -110,7 +111,7 @@ class MixedSource:
     def weights(self) -> NDArray[np.float64]:
         return np.concatenate([source.weights * share for source, share in zip(self.sources, self.shares, strict=True)])
 
-    def picture(self, index: int, rng: np.random.Generator | None) -> NDArray[np.uint8]:
+    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         for source in self.sources:
             if index < len(source.labels):
                 return source.picture(index, rng)
@@ -131,18 +132,18 @@ def relabel(source: Source, classes: Sequence[str]) -> NDArray[np.int64]:
     return np.array(table, np.int64)[source.labels]
 
 
-def draw_all(source: Source, seed: int | None = None) -> NDArray[np.uint8]:
+def draw_all(source: Source, seed: int | None = None) -> Pixels:
     """Draw every letter of a source: plain, or distorted by a seed. Returns (N, 28, 28, 1) uint8."""
     return draw_some(source, range(len(source.labels)), seed)
 
 
-def draw_some(source: Source, indices: Sequence[int] | NDArray[np.int64], seed: int | Sequence[int] | None) -> NDArray[np.uint8]:
+def draw_some(source: Source, indices: Sequence[int] | NDArray[np.int64], seed: int | Sequence[int] | None) -> Pixels:
     """Draw the letters at `indices`: plain, or distorted by a seed. Returns (len(indices), 28, 28, 1) uint8."""
     rng = None if seed is None else np.random.default_rng(seed)
     return np.stack([source.picture(int(i), rng) for i in indices])[..., None]
 
 
-def warp(ink: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def warp(ink: Pixels, rng: np.random.Generator) -> Pixels:
     """Turn, slant, stretch and thicken, thin or blur the ink (H, W) uint8 of a pictured letter."""
     height, width = ink.shape
     scale = max(1.0, 48 / max(height, width))

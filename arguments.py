@@ -1,0 +1,169 @@
+"""The words that the `lettercast` command takes, verb by verb."""
+
+import argparse
+import difflib
+import re
+import sys
+from pathlib import Path
+from typing import Any, NoReturn
+
+from . import __version__
+
+UNUSABLE = 2
+SPLIT_CHOICES = ("train", "val", "test", "all")
+
+EXAMPLES = """\
+examples:
+  lettercast read                           letters before camera 0, in a window
+  lettercast read page.jpg --json           letters of a photograph as JSON
+  lettercast export                         the shipped model to every format, each proven equal
+  lettercast benchmark dist                 accuracy, agreement, size and latency of what was exported
+  lettercast train --data my_letters/       a model of your own from a folder of class folders
+"""
+
+
+class Parser(argparse.ArgumentParser):
+    """Says in one line what is wrong, and what was perhaps meant."""
+
+    def error(self, message: str) -> NoReturn:
+        wrong = re.search(r"invalid choice: '([^']*)' \(choose from (.*)\)", message)
+        if wrong:
+            choices = re.findall(r"[\w-]+", wrong[2])
+            near = difflib.get_close_matches(wrong[1], choices, 1)
+            hint = f"did you mean '{near[0]}'?" if near else f"choose from {', '.join(choices)}"
+            message = f"unknown '{wrong[1]}': {hint}"
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        sys.exit(UNUSABLE)
+
+
+def build_parser() -> Parser:
+    """Return the parser of all verbs."""
+    parser = Parser(
+        "lettercast",
+        description="Handwritten letters: train, export with proof, read from a camera.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"lettercast {__version__}")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
+    add_train(verbs)
+    add_evaluate(verbs)
+    add_export(verbs)
+    add_read(verbs)
+    add_benchmark(verbs)
+    return parser
+
+
+def add_train(verbs: Any) -> None:
+    """Add the verb `train`."""
+    verb = verbs.add_parser(
+        "train", help="train a model", description="Train a letter model; every epoch is saved, --resume goes on."
+    )
+    verb.add_argument(
+        "--data",
+        nargs="+",
+        default=["pen"],
+        metavar="D",
+        help="pen (built in), an .npz of strokes or images, or a folder of class folders; D@0.3 gives D a share of what is drawn",
+    )
+    verb.add_argument(
+        "--val", nargs="+", metavar="D", help="letters that choose the best epoch (default: the val split of --data)"
+    )
+    verb.add_argument("--size", default="base", help="base, or tiny for tests (default: %(default)s)")
+    verb.add_argument("--epochs", type=positive, default=20, help="default: %(default)s")
+    verb.add_argument("--steps", type=positive, help="batches an epoch (default: as many as the data has)")
+    verb.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    verb.add_argument("--out", type=Path, default=Path("runs/letters"), metavar="DIR", help="default: %(default)s")
+    verb.add_argument("--resume", action="store_true", help="go on with the run in --out")
+
+
+def add_evaluate(verbs: Any) -> None:
+    """Add the verb `evaluate`."""
+    verb = verbs.add_parser(
+        "evaluate",
+        help="measure a model",
+        description="Measure a .keras, .tflite or .onnx model on labelled letters, or on whole photographed pages.",
+    )
+    verb.add_argument("model", type=Path, metavar="MODEL")
+    verb.add_argument("--data", default="pen", metavar="D", help="as for train (default: %(default)s)")
+    verb.add_argument("--split", choices=SPLIT_CHOICES, help="default: test where the data has it, else all")
+    verb.add_argument("--pages", type=Path, metavar="CSV", help="read pages instead: a CSV of file,text with lines parted by |")
+    verb.add_argument("--threads", type=positive, default=1, help="default: %(default)s")
+    verb.add_argument("--json", action="store_true", help="print one JSON object")
+    verb.add_argument("--report", type=Path, metavar="DIR", help="write the confusion matrix as PNG and the figures as JSON")
+
+
+def add_export(verbs: Any) -> None:
+    """Add the verb `export`."""
+    verb = verbs.add_parser(
+        "export",
+        help="convert a model, each format behind the parity gate",
+        description="Convert a Keras model to TFLite and ONNX. A format that misses the gate writes no file: exit code 1.",
+    )
+    verb.add_argument("model", type=Path, nargs="?", metavar="MODEL.keras", help="default: the shipped letters-base")
+    verb.add_argument("--formats", type=comma_list, metavar="F,...", help="default: all")
+    verb.add_argument(
+        "--calibrate",
+        default="pen",
+        metavar="D",
+        help="letters whose training split sets the scales of int8 (default: %(default)s)",
+    )
+    verb.add_argument(
+        "--check", default="pen", metavar="D", help="letters whose test split the gate compares on (default: %(default)s)"
+    )
+    verb.add_argument("--max-drop", type=float, metavar="POINTS", help="accuracy that a format may cost (default: by format)")
+    verb.add_argument(
+        "--min-agreement", type=float, metavar="PERCENT", help="answers that must stay the same (default: by format)"
+    )
+    verb.add_argument("--out", type=Path, default=Path("dist"), metavar="DIR", help="default: %(default)s")
+    verb.add_argument("--overwrite", action="store_true", help="replace files of the same name")
+
+
+def add_read(verbs: Any) -> None:
+    """Add the verb `read`."""
+    verb = verbs.add_parser(
+        "read", help="read letters from a camera, images or video", description="Read letters. In the window q or Esc quits."
+    )
+    verb.add_argument(
+        "sources",
+        nargs="*",
+        default=["0"],
+        metavar="SOURCE",
+        help="camera number, image, folder, video, http or rtsp URL (default: camera 0)",
+    )
+    verb.add_argument("--model", type=Path, metavar="M", help="a .tflite or .onnx model (default: the shipped one)")
+    verb.add_argument("--threads", type=positive, default=1, help="default: %(default)s")
+    verb.add_argument("--json", action="store_true", help="print one JSON object a frame")
+    verb.add_argument("--no-window", action="store_true", help="print only")
+    verb.add_argument("--save", type=Path, metavar="DIR", help="write each frame with boxes and letters as PNG")
+    verb.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
+
+
+def add_benchmark(verbs: Any) -> None:
+    """Add the verb `benchmark`."""
+    verb = verbs.add_parser(
+        "benchmark",
+        help="compare exported models with their original",
+        description="Measure accuracy, agreement, size and latency of exported models against the Keras original, in one run.",
+    )
+    verb.add_argument(
+        "models", type=Path, nargs="*", metavar="DIR|MODEL", help="default: dist, or the shipped model where there is none"
+    )
+    verb.add_argument("--original", type=Path, metavar="MODEL.keras", help="default: the shipped letters-base")
+    verb.add_argument("--data", default="pen", metavar="D", help="as for train (default: %(default)s)")
+    verb.add_argument("--split", choices=SPLIT_CHOICES, help="default: test where the data has it, else all")
+    verb.add_argument("--threads", type=positive, default=1, help="of the exported models (default: %(default)s)")
+    verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    verb.add_argument("--min-accuracy", type=float, metavar="PERCENT", help="exit 1 where a model is less accurate")
+
+
+def positive(text: str) -> int:
+    """Parse a whole number above zero."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return int(text)
+
+
+def comma_list(text: str) -> list[str]:
+    """Parse names parted by commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]

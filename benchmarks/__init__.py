@@ -1,0 +1,1 @@
+"""Accuracy parity, latency and whole pages, measured on this machine."""

@@ -1,0 +1,90 @@
+"""Character error rate of whole photographed pages with known text."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from rapidfuzz.distance import Levenshtein
+
+from .. import LettercastError
+from ..runtime.files import read_image
+from ..runtime.reader import Reader
+
+
+@dataclass(frozen=True)
+class PageResult:
+    """One page: what stands there, what was read, and how many letters must be changed to make them equal."""
+
+    file: str
+    expected: str
+    read: str
+    errors: int
+    ms: float
+
+
+@dataclass(frozen=True)
+class PagesResult:
+    """All pages of one label file, read with one model."""
+
+    model: str
+    pages: tuple[PageResult, ...]
+
+    @property
+    def letters(self) -> int:
+        """Letters that stand on the pages."""
+        return sum(len(plain(page.expected)) for page in self.pages)
+
+    @property
+    def cer(self) -> float:
+        """Character error rate: edits (insert, delete, substitute) over the letters that stand there."""
+        return sum(page.errors for page in self.pages) / max(1, self.letters)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object that `lettercast evaluate --pages --json` prints."""
+        return {
+            "model": self.model,
+            "cer": self.cer,
+            "letters": self.letters,
+            "errors": sum(page.errors for page in self.pages),
+            "pages": len(self.pages),
+            "ms_per_page": median(page.ms for page in self.pages),
+            "wrong": [{"file": p.file, "expected": p.expected, "read": p.read} for p in self.pages if p.errors],
+        }
+
+
+def read_pages(reader: Reader, labels: Path, progress: Callable[[str], None] = lambda file: None) -> PagesResult:
+    """Read every page of a CSV of `file,text`, lines parted by `|`; files are named from the CSV's folder.
+
+    Raises LettercastError where the CSV or a picture cannot be used.
+    """
+    rows = read_labels(labels)
+    pages = []
+    for file, expected in rows:
+        progress(file)
+        page = reader.read(read_image(labels.parent / file))
+        read = page.text.replace("\n", "|")
+        errors = Levenshtein.distance(plain(expected), plain(read))
+        pages.append(PageResult(file, expected, read, errors, page.segment_ms + page.classify_ms))
+    return PagesResult(reader.engine.facts.name, tuple(pages))
+
+
+def read_labels(labels: Path) -> list[tuple[str, str]]:
+    """Read the rows of a CSV with a header `file,text`."""
+    try:
+        with labels.open(newline="", encoding="utf-8") as file:
+            rows = [(row["file"], row["text"]) for row in csv.DictReader(file)]
+    except OSError as error:
+        raise LettercastError(f"{labels}: {error.strerror}; give a CSV with the columns file and text") from error
+    except (KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise LettercastError(f"{labels}: not a CSV with the columns file and text") from error
+    if not rows or not all(file and text for file, text in rows):
+        raise LettercastError(f"{labels}: needs a file and a text in every row, and at least one row")
+    return rows
+
+
+def plain(text: str) -> str:
+    """Return the letters to compare: capitals, without spaces and line breaks."""
+    return "".join(text.replace("|", "").split()).upper()

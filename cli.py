@@ -1,0 +1,222 @@
+"""The `lettercast` command: one short function per verb, heavy imports inside it."""
+
+import argparse
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from . import LettercastError
+from .arguments import UNUSABLE, build_parser
+
+DONE, MISSED, INTERRUPTED = 0, 1, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; no traceback and no question reaches the user."""
+    options = build_parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
+    try:
+        return VERBS[options.verb](options)
+    except LettercastError as error:
+        print(f"lettercast: {error}", file=sys.stderr)
+        return UNUSABLE
+    except ModuleNotFoundError as error:
+        extra = {"cv2": "reader", "keras": "train", "sklearn": "train"}.get(str(error.name), "all")
+        print(
+            f"lettercast: {options.verb} needs {error.name}, which is not installed: pip install 'lettercast[{extra}]'",
+            file=sys.stderr,
+        )
+        return UNUSABLE
+    except KeyboardInterrupt:
+        print("lettercast: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone; what it took is all it wanted.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return DONE
+
+
+def run_train(options: argparse.Namespace) -> int:
+    """Train, then write model, history, figures and card."""
+    import_keras()
+    from .train.card import make_facts, save_model, write_card
+    from .train.data import open_sources, open_validation
+    from .train.evaluate import evaluate
+    from .train.fit import Plan, fit
+    from .train.predict import open_keras
+
+    source = open_sources(options.data, "train")
+    validation = open_validation(options.val or options.data)
+    plan = Plan.of(source, size=options.size, epochs=options.epochs, seed=options.seed, steps=options.steps)
+    network, history = fit(source, validation, options.out, plan, resume=options.resume)
+    path = options.out / "model.keras"
+    save_model(network, make_facts(network, source.classes, plan, train_command(options, plan)), path)
+    result = evaluate(open_keras(path), validation)
+    for written in (path, *write_card(open_keras(path).facts, history, result, options.out)):
+        print(written)
+    print(f"validation: {100 * result.accuracy:.2f} % of {len(result.truth)} letters ({result.data})")
+    print(f"next: lettercast export {path} --out {options.out / 'dist'}")
+    return DONE
+
+
+def train_command(options: argparse.Namespace, plan) -> str:
+    """Return the command that makes the same model again, with data by name and every default spelled out."""
+    names = " ".join(Path(spec).name for spec in options.data)
+    words = [f"--data {names}", f"--size {plan.size} --epochs {plan.epochs} --steps {plan.steps} --seed {plan.seed}"]
+    if options.val:
+        words.insert(1, "--val " + " ".join(Path(spec).name for spec in options.val))
+    return " ".join(["lettercast train", *words])
+
+
+def run_evaluate(options: argparse.Namespace) -> int:
+    """Print accuracy on letters, or the character error rate on pages."""
+    if options.pages:
+        return run_evaluate_pages(options)
+    from .benchmarks.tables import evaluation_table
+    from .runtime.files import write_bytes
+    from .train.data import default_split, open_source
+    from .train.evaluate import evaluate
+    from .train.predict import open_model
+
+    if options.model.suffix == ".keras":
+        import_keras()
+    model = open_model(options.model, options.threads)
+    with working(f"evaluating {options.model.name} on {options.data}"):
+        result = evaluate(model, open_source(options.data, options.split or default_split(options.data)))
+    if options.report:
+        from .train.figures import confusion_figure, save_figure
+
+        save_figure(confusion_figure(result), options.report / "confusion.png")
+        write_bytes(options.report / "evaluation.json", json.dumps(result.to_dict(), indent=2).encode())
+    if options.json:
+        print(json.dumps(result.to_dict()))
+    else:
+        show(evaluation_table(result))
+    return DONE
+
+
+def run_evaluate_pages(options: argparse.Namespace) -> int:
+    """Print the character error rate of photographed pages."""
+    from .benchmarks.pages import read_pages
+    from .benchmarks.tables import pages_table
+    from .runtime.reader import Reader
+    from .train.predict import open_model
+
+    if options.model.suffix == ".keras":
+        import_keras()
+    with working(f"reading the pages of {options.pages}"):
+        result = read_pages(Reader(open_model(options.model, options.threads)), options.pages)
+    if options.json:
+        print(json.dumps(result.to_dict()))
+    else:
+        show(pages_table(result))
+    return DONE
+
+
+def run_export(options: argparse.Namespace) -> int:
+    """Export behind the gate; exit code 1 where a format misses it."""
+    from .export.formats import find_formats
+
+    formats = find_formats(options.formats)
+    import_keras()
+    from .benchmarks.tables import artifact_table
+    from .export.artifact import DEFAULT_MODEL, export_model
+    from .train.data import default_split, open_source
+
+    with working("loading") as said:
+        artifacts = export_model(
+            options.model or DEFAULT_MODEL,
+            formats,
+            open_source(options.calibrate, "train"),
+            open_source(options.check, default_split(options.check)),
+            options.out,
+            max_drop=options.max_drop,
+            min_agreement=options.min_agreement,
+            overwrite=options.overwrite,
+            report=said,
+        )
+    show(artifact_table(artifacts))
+    for artifact in artifacts:
+        for miss in artifact.misses:
+            print(f"lettercast: {artifact.format.name} missed the gate: {miss}; no file written", file=sys.stderr)
+    if any(artifact.misses for artifact in artifacts):
+        return MISSED
+    print(f"next: lettercast benchmark {options.out}" + (f" --original {options.model}" if options.model else ""))
+    smallest = min(artifacts, key=lambda artifact: artifact.size_bytes)
+    print(f"      lettercast read --model {smallest.path}")
+    return DONE
+
+
+def run_read(options: argparse.Namespace) -> int:
+    """Read every frame of every source, to a window, to stdout or to files."""
+    from .runtime.loop import Outputs, read_frames
+    from .runtime.reader import Reader
+    from .runtime.source import open_frames
+
+    reader = Reader(options.model, options.threads)
+    outputs = Outputs(options.json, not options.no_window, options.save)
+    read_frames(reader, open_frames(options.sources), outputs, options.max_frames)
+    return DONE
+
+
+def run_benchmark(options: argparse.Namespace) -> int:
+    """Print the table; exit code 1 where a model is below --min-accuracy."""
+    from .benchmarks.benchmark import find_models, run_benchmark
+    from .benchmarks.tables import benchmark_table
+    from .export.artifact import DEFAULT_MODEL
+    from .runtime.files import write_bytes
+    from .runtime.reader import DEFAULT_MODEL as SHIPPED
+    from .train.data import default_split, open_source
+
+    import_keras()
+    models = find_models(options.models or [Path("dist") if Path("dist").is_dir() else SHIPPED])
+    source = open_source(options.data, options.split or default_split(options.data))
+    with working("loading") as said:
+        result = run_benchmark(models, options.original or DEFAULT_MODEL, source, options.threads, said)
+    if options.json:
+        write_bytes(options.json, json.dumps(result.to_dict(), indent=2).encode())
+    show(benchmark_table(result))
+    low = [row for row in result.rows if options.min_accuracy is not None and row.parity.accuracy < options.min_accuracy]
+    for row in low:
+        print(
+            f"lettercast: {row.name}: accuracy {row.parity.accuracy:.2f} %, at least {options.min_accuracy:g} % asked",
+            file=sys.stderr,
+        )
+    return MISSED if low else DONE
+
+
+def import_keras() -> None:
+    """Import Keras and its backend without what they say of drivers and instruction sets."""
+    from .runtime.quiet import quiet
+
+    # TensorFlow decides when it is first imported how much it talks.
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet():
+        import keras  # noqa: F401
+
+
+@contextmanager
+def working(what: str) -> Iterator:
+    """Show on stderr that work goes on; yields a function that says what is being done."""
+    from rich.console import Console
+
+    console = Console(stderr=True)
+    with console.status(what) as status:
+        yield status.update
+
+
+def show(table) -> None:
+    """Print a rich table on stdout, as wide as it needs where stdout is not a terminal."""
+    from rich.console import Console
+
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
+
+
+VERBS = {"train": run_train, "evaluate": run_evaluate, "export": run_export, "read": run_read, "benchmark": run_benchmark}
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Exporting: each format built, checked against the original, given its facts and written atomically."""
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import LettercastError, __version__
+from ..runtime.engine import open_engine
+from ..runtime.facts import keras_facts
+from ..runtime.files import write_bytes
+from ..runtime.pixels import Pixels
+from ..runtime.quiet import quiet
+from ..train.predict import assumed_facts, load_keras
+from ..train.source import Source, draw_all, draw_some, relabel
+from .formats import Format
+from .gate import Parity, Tolerance, compare
+
+DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base.keras"
+CALIBRATION_LETTERS, CALIBRATION_SEED = 500, 7
+VERSIONS = ("keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy")
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One exported model: misses is empty, and the file written, only where the gate was passed."""
+
+    format: Format
+    path: Path
+    size_bytes: int
+    parity: Parity
+    tolerance: Tolerance
+    misses: tuple[str, ...]
+
+
+def export_model(
+    path: Path,
+    formats: Sequence[Format],
+    calibrate: Source,
+    check: Source,
+    out: Path,
+    *,
+    max_drop: float | None = None,
+    min_agreement: float | None = None,
+    overwrite: bool = False,
+    report: Callable[[str], None] = lambda said: None,
+) -> list[Artifact]:
+    """Export a Keras model to several formats, each behind the gate.
+
+    Args:
+        path: the `.keras` model; its name and labels go into every file.
+        calibrate: training letters that decide the scales of quantized formats.
+        check: held-out letters on which each export is compared with the original.
+        max_drop, min_agreement: points and percent, in place of the formats' own tolerances.
+
+    Returns:
+        One Artifact a format, in the order given; a format that misses its tolerances writes no file, and one
+        that it replaces stays.
+
+    Raises:
+        LettercastError: the model, the letters or the folder cannot be used.
+    """
+    network = load_keras(path)
+    facts = keras_facts(path) or assumed_facts(path, network)
+    targets = [out / row.file_name(facts.name) for row in formats]
+    taken = [str(target) for target in targets if target.exists()]
+    if taken and not overwrite:
+        raise LettercastError(f"{taken[0]}: exists already; add --overwrite, or choose another --out")
+    truth = relabel(check, facts.labels)
+    if (truth < 0).any():
+        raise LettercastError(f"--check {check.name}: has classes that the model does not know ({' '.join(facts.labels)})")
+    pictures = draw_all(check)
+    if pictures.shape[1:] != facts.input_shape:
+        raise LettercastError(f"{path}: takes {facts.input_shape} pictures; letters are drawn as {pictures.shape[1:]}")
+    report(f"classifying {len(pictures)} letters with the original")
+    original = np.asarray(network.predict(pictures, batch_size=512, verbose=0))
+    calibration = draw_calibration(calibrate)
+    facts = replace(
+        facts,
+        source_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        versions={"lettercast": __version__, **{package: version(package) for package in VERSIONS}},
+        made={
+            **facts.made,
+            "calibration": f"{calibrate.name}, {calibrate.split}, {len(calibration)} letters, seed {CALIBRATION_SEED}",
+        },
+    )
+    artifacts = []
+    for row, target in zip(formats, targets, strict=True):
+        report(f"building {row.name}")
+        with quiet():
+            model = row.build(network, calibration)
+        facts = replace(facts, format=row.name, input_dtype=row.input_dtype)
+        report(f"checking {row.name} on {len(pictures)} letters")
+        parity = compare(truth, original, _run(row.embed(model, facts), row, pictures), row.tolerance.tie)
+        tolerance = replace(row.tolerance, **_given(max_drop=max_drop, min_agreement=min_agreement))
+        misses = tuple(parity.misses(tolerance))
+        gate = {"data": check.name, "split": check.split, **parity.to_dict(), "tolerance": asdict(tolerance)}
+        finished = row.embed(model, replace(facts, gate=gate))
+        if not misses:
+            write_bytes(target, finished)
+        artifacts.append(Artifact(row, target, len(finished), parity, tolerance, misses))
+    return artifacts
+
+
+def draw_calibration(source: Source) -> Pixels:
+    """Draw (500, 28, 28, 1) uint8 letters as training draws them, every class alike; raises LettercastError off training."""
+    if source.split != "train":
+        raise LettercastError(f"--calibrate {source.name}: takes training letters, not split '{source.split}'")
+    rng = np.random.default_rng(CALIBRATION_SEED)
+    labels = source.labels
+    rank = rng.permutation(len(labels))
+    by_class = [rank[labels[rank] == label] for label in range(len(source.classes))]
+    share = -(-CALIBRATION_LETTERS // len(source.classes))
+    chosen = np.concatenate([members[:share] for members in by_class])
+    return draw_some(source, rng.permutation(chosen)[:CALIBRATION_LETTERS], CALIBRATION_SEED)
+
+
+def _run(model: bytes, row: Format, pictures: Pixels) -> NDArray[np.float32]:
+    """Classify the pictures with the very engine that the device runs."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"candidate.{row.suffix}"
+        path.write_bytes(model)
+        return open_engine(path, threads=os.cpu_count() or 1)(pictures)
+
+
+def _given(**values: float | None) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}

@@ -1,0 +1,56 @@
+"""The table of formats: one row a format, and all that the exporter knows of it."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .. import LettercastError
+from ..runtime.facts import Facts
+from ..runtime.pixels import Pixels
+from . import onnx, tflite
+from .gate import Tolerance
+
+if TYPE_CHECKING:
+    import keras
+
+FLOAT = Tolerance(max_drop=0.0, min_agreement=100.0, max_difference=1e-5, tie=1e-5)
+INT8 = Tolerance(max_drop=0.3, min_agreement=99.0)
+
+
+@dataclass(frozen=True)
+class Format:
+    """One row: build turns a Keras model and calibration pictures into bytes, embed adds the facts.
+
+    input_dtype carries the pixels 0..255; device says what it is for.
+    """
+
+    name: str
+    suffix: str
+    input_dtype: str
+    tolerance: Tolerance
+    build: "Callable[[keras.Model, Pixels], bytes]"
+    embed: Callable[[bytes, Facts], bytes]
+    device: str
+
+    def file_name(self, model: str) -> str:
+        """Return the file name for a model, without naming the suffix twice: letters-base-int8.tflite."""
+        return f"{model}-{self.name.removeprefix(self.suffix + '-')}.{self.suffix}"
+
+
+FORMATS = {
+    row.name: row
+    for row in (
+        Format("tflite-float32", "tflite", "float32", FLOAT, tflite.float32, tflite.embed, "reference on phones and boards"),
+        Format("tflite-int8", "tflite", "uint8", INT8, tflite.int8, tflite.embed, "Raspberry Pi, phone, NPU, microcontroller"),
+        Format("onnx-float32", "onnx", "float32", FLOAT, onnx.float32, onnx.embed, "servers and browsers"),
+        Format("onnx-int8", "onnx", "float32", INT8, onnx.int8, onnx.embed, "desktops and servers with ONNX Runtime"),
+    )
+}
+
+
+def find_formats(names: Sequence[str] | None) -> list[Format]:
+    """Return the rows of these names, or all; raises LettercastError for a name that is not in the table."""
+    for name in names or ():
+        if name not in FORMATS:
+            raise LettercastError(f"unknown format '{name}': choose from {', '.join(FORMATS)}")
+    return [FORMATS[name] for name in dict.fromkeys(names or FORMATS)]

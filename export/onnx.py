@@ -1,0 +1,75 @@
+"""Keras to ONNX, and facts into ONNX's metadata_props."""
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..runtime.facts import FACTS_KEY, Facts
+from ..runtime.pixels import Pixels
+
+if TYPE_CHECKING:
+    import keras
+
+# Fixed, so that the same model opens on the same runtimes whichever converter is installed; 13 brought
+# per-channel quantization, 15 opens in ONNX Runtime 1.10 and later.
+OPSET = 15
+
+
+def float32(model: "keras.Model", calibration: Pixels) -> bytes:
+    """Convert with float32 weights and activations, any number of pictures at once; calibration is not used."""
+    import onnx
+    import onnxslim
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        model.export(path, format="onnx", verbose=False, opset_version=OPSET)
+        graph = onnx.load(path)
+    slim = onnxslim.slim(graph)
+    for value in (*slim.graph.input, *slim.graph.output):
+        value.type.tensor_type.shape.dim[0].dim_param = "batch"
+    onnx.checker.check_model(slim, full_check=True)
+    return slim.SerializeToString()
+
+
+def int8(model: "keras.Model", calibration: Pixels) -> bytes:
+    """Convert to int8 weights by channel and uint8 activations with static scales (QDQ); pixels and results stay float32.
+
+    calibration (N, H, W, C) uint8 are training pictures; their activations decide the scales.
+    """
+    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
+
+    class Pictures(CalibrationDataReader):
+        def __init__(self, name: str):
+            self.batches = iter([{name: calibration[i : i + 1].astype(np.float32)} for i in range(len(calibration))])
+
+        def get_next(self):
+            return next(self.batches, None)
+
+    import onnx
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
+        source.write_bytes(float32(model, calibration))
+        name = onnx.load(source).graph.input[0].name
+        quantize_static(
+            source,
+            target,
+            Pictures(name),
+            quant_format=QuantFormat.QDQ,
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+        )
+        return target.read_bytes()
+
+
+def embed(model: bytes, facts: Facts) -> bytes:
+    """Return the ONNX model with the facts in its metadata_props."""
+    import onnx
+
+    graph = onnx.load_model_from_string(model)
+    entry = graph.metadata_props.add()
+    entry.key, entry.value = FACTS_KEY, facts.to_json()
+    return graph.SerializeToString()

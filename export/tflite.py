@@ -1,0 +1,72 @@
+"""Keras to TFLite, and facts into TFLite's metadata."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime.facts import FACTS_KEY, Facts
+from ..runtime.pixels import Pixels
+
+if TYPE_CHECKING:
+    import keras
+
+# TFLite's readers expect the data of tensors at multiples of this.
+ALIGNMENT_BYTES = 16
+
+
+def float32(model: "keras.Model", calibration: Pixels) -> bytes:
+    """Convert with float32 weights and activations; calibration is not used."""
+    return bytes(_converter(model).convert())
+
+
+def int8(model: "keras.Model", calibration: Pixels) -> bytes:
+    """Convert to integers throughout: int8 weights by channel, int8 activations, uint8 in and out.
+
+    calibration (N, H, W, C) uint8 are training pictures; their activations decide the scales.
+    """
+    import tensorflow as tf
+
+    converter = _converter(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([picture[None].astype(np.float32)] for picture in calibration)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
+    converter.inference_input_type = tf.uint8
+    converter.inference_output_type = tf.uint8
+    return bytes(converter.convert())
+
+
+def embed(model: bytes, facts: Facts) -> bytes:
+    """Return the TFLite model with the facts as one more metadata buffer; every interpreter still reads it."""
+    import flatbuffers
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+    buffer = schema.BufferT()
+    buffer.data = np.frombuffer(facts.to_json().encode(), np.uint8)
+    entry = schema.MetadataT()
+    entry.name, entry.buffer = FACTS_KEY, len(tree.buffers)
+    tree.buffers.append(buffer)
+    tree.metadata = [*(tree.metadata or []), entry]
+    builder = _aligned(flatbuffers.Builder)(len(model) + 4096)
+    builder.Finish(tree.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _aligned(builder: type) -> type:
+    """Return a flatbuffers builder that aligns byte vectors, as the schema's force_align asks and its Python code forgets."""
+
+    class Aligned(builder):
+        def CreateNumpyVector(self, values: NDArray[Any]) -> Any:  # noqa: N802, the builder's own name
+            if values.dtype == np.uint8:
+                self.Prep(ALIGNMENT_BYTES, values.size + 4)
+                self.Prep(ALIGNMENT_BYTES, values.size)
+            return super().CreateNumpyVector(values)
+
+    return Aligned
+
+
+def _converter(model: "keras.Model") -> Any:
+    import tensorflow as tf
+
+    return tf.lite.TFLiteConverter.from_keras_model(model)

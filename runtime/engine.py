@@ -1,0 +1,156 @@
+"""Inference engines behind one call: pictures in, probabilities out."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import LettercastError
+from .facts import FACTS_KEY, Facts, missing_facts, parse_facts, tflite_facts
+from .pixels import Pixels
+from .quiet import quiet
+
+Classify = Callable[[Pixels], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """A model ready to run: the engine's name and version, the model's facts, and its code."""
+
+    name: str
+    facts: Facts
+    classify: Classify
+
+    def __call__(self, images: Pixels) -> NDArray[np.float32]:
+        """Return (N, classes) float32 probabilities of (N, H, W, C) uint8 pictures."""
+        if images.shape[1:] != self.facts.input_shape or images.dtype != np.uint8:
+            raise ValueError(f"{self.facts.name} takes (N, {self.facts.input_shape}) uint8, not {images.shape} {images.dtype}")
+        if len(images) == 0:
+            return np.zeros((0, len(self.facts.labels)), np.float32)
+        return self.classify(images)
+
+
+def open_engine(path: Path, threads: int = 1) -> Engine:
+    """Open a `.tflite` or `.onnx` model with the engine that is installed.
+
+    Raises:
+        LettercastError: the file is missing, damaged or carries no facts, or no engine for it is installed.
+    """
+    if path.suffix.lower() not in OPENERS:
+        raise LettercastError(f"{path}: the runtime opens {' and '.join(OPENERS)} models; make one with `lettercast export`")
+    try:
+        model = path.read_bytes()
+    except OSError as error:
+        reason = error.strerror or "cannot be read"
+        raise LettercastError(f"{path}: {reason}; give a model that `lettercast export` made") from error
+    return OPENERS[path.suffix.lower()](path, model, threads)
+
+
+def open_tflite(path: Path, model: bytes, threads: int) -> Engine:
+    """Open a TFLite model with LiteRT, or with its predecessor tflite-runtime."""
+    facts = tflite_facts(path, model)
+    package, module = _first_installed(path, TFLITE_ENGINES)
+    try:
+        with quiet():
+            interpreter = module.Interpreter(model_content=model, num_threads=threads)
+            interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        raise LettercastError(f"{path}: {package} cannot open it ({_first_line(error)}); export or copy it again") from error
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    _check_shapes(path, facts, tuple(source["shape"][1:]), int(target["shape"][-1]))
+
+    def classify(images: Pixels) -> NDArray[np.float32]:
+        pixels = quantize(images, source)
+        outputs = []
+        for picture in pixels:
+            interpreter.set_tensor(source["index"], picture[None])
+            interpreter.invoke()
+            outputs.append(interpreter.get_tensor(target["index"])[0])
+        return dequantize(np.stack(outputs), target)
+
+    return Engine(f"{package} {_version(package)}", facts, classify)
+
+
+def open_onnx(path: Path, model: bytes, threads: int) -> Engine:
+    """Open an ONNX model with ONNX Runtime."""
+    package, module = _first_installed(path, ONNX_ENGINES)
+    options = module.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 4
+    try:
+        session = module.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime raises types of its own, all of them straight from Exception
+        raise LettercastError(f"{path}: {package} cannot open it ({_first_line(error)}); export or copy it again") from error
+    text = session.get_modelmeta().custom_metadata_map.get(FACTS_KEY)
+    if text is None:
+        raise missing_facts(path)
+    facts = parse_facts(text, path)
+    (source,), (target,) = session.get_inputs(), session.get_outputs()
+    _check_shapes(path, facts, tuple(source.shape[1:]), target.shape[-1])
+    dtype = np.dtype(facts.input_dtype)
+
+    def classify(images: Pixels) -> NDArray[np.float32]:
+        return np.asarray(session.run([target.name], {source.name: images.astype(dtype)})[0], np.float32)
+
+    return Engine(f"{package} {_version(package)}", facts, classify)
+
+
+def quantize(images: Pixels, detail: dict[str, Any]) -> NDArray:
+    """Bring pixels 0..255 to the dtype, scale and zero point of a TFLite input."""
+    dtype = np.dtype(detail["dtype"])
+    if dtype.kind == "f":
+        return images.astype(dtype)
+    scale, zero_point = detail["quantization"]
+    if dtype == np.uint8 and zero_point == 0 and abs(scale - 1) < 1e-3:
+        return images
+    limits = np.iinfo(dtype)
+    return np.clip(np.rint(images / scale) + zero_point, limits.min, limits.max).astype(dtype)
+
+
+def dequantize(outputs: NDArray, detail: dict[str, Any]) -> NDArray[np.float32]:
+    """Bring a TFLite output to real probabilities."""
+    if outputs.dtype.kind == "f":
+        return outputs.astype(np.float32)
+    scale, zero_point = detail["quantization"]
+    # int64, as the difference of two uint8 would wrap around.
+    return (scale * (outputs.astype(np.int64) - zero_point)).astype(np.float32)
+
+
+def _check_shapes(path: Path, facts: Facts, shape: tuple, classes: Any) -> None:
+    if tuple(shape) != facts.input_shape or classes != len(facts.labels):
+        raise LettercastError(f"{path}: its facts do not fit its graph ({shape} to {classes}); export it again")
+
+
+def _first_installed(path: Path, engines: dict[str, tuple[str, str]]) -> tuple[str, Any]:
+    """Return the name and module of the first engine that can be imported."""
+    for package, (module, _) in engines.items():
+        try:
+            return package, import_module(module)
+        except ImportError:
+            continue
+    choices = " or ".join(f"pip install '{extra}'" for _, extra in engines.values())
+    raise LettercastError(f"{path}: no engine for {path.suffix} models is installed: {choices}")
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "of unknown version"
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+
+
+# Package, its module, and the extra of lettercast that brings it; the first that imports is taken.
+TFLITE_ENGINES = {
+    "ai-edge-litert": ("ai_edge_litert.interpreter", "lettercast[reader]"),
+    "tflite-runtime": ("tflite_runtime.interpreter", "lettercast[tflite-runtime]"),
+}
+ONNX_ENGINES = {"onnxruntime": ("onnxruntime", "lettercast[onnx]")}
+OPENERS = {".tflite": open_tflite, ".onnx": open_onnx}

@@ -1,0 +1,49 @@
+"""Reading pictures from disk, and writing files whole or not at all."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from .. import LettercastError
+from .pixels import Pixels
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+
+
+def read_image(path: Path) -> Pixels:
+    """Read a picture as it is: (H, W) or (H, W, C) uint8, colours as BGR or BGRA.
+
+    Raises LettercastError where the file is missing, empty or not a picture.
+    """
+    try:
+        data = np.fromfile(path, np.uint8)
+    except OSError as error:
+        raise LettercastError(f"{path}: {error.strerror or 'cannot be read'}; give a picture, e.g. page.jpg") from error
+    if data.size == 0:
+        raise LettercastError(f"{path}: the file is empty; take or copy the picture again")
+    try:
+        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        image = None
+    if image is None:
+        raise LettercastError(f"{path}: not a picture that can be read; give one of {', '.join(IMAGE_SUFFIXES)}")
+    if image.dtype == np.uint8:
+        return np.asarray(image)
+    return np.asarray(cv2.normalize(image, image, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U))
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file under a temporary name and rename it, so that `path` is never half-written; makes its folder.
+
+    Raises LettercastError where the folder cannot be written or the disk is full.
+    """
+    temporary = path.with_name(f".{path.name}.partial")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_bytes(data)
+        temporary.replace(path)
+    except OSError as error:
+        if temporary.exists():
+            temporary.unlink()
+        raise LettercastError(f"{path}: {error.strerror or 'cannot be written'}; choose another folder") from error

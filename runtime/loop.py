@@ -1,0 +1,65 @@
+"""Reading frame after frame: to a window, to stdout, to files."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+
+from .display import annotate, has_display, show
+from .files import write_bytes
+from .reader import Page, Reader
+from .source import Frame
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where results go: JSON or text on stdout, a window, and a folder of annotated pictures."""
+
+    json: bool = False
+    window: bool = True
+    save: Path | None = None
+
+
+def read_frames(reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_frames: int | None = None) -> int:
+    """Read frames until they end, the window is closed or max_frames are read; returns how many were read."""
+    window = outputs.window and not outputs.json and has_display()
+    if outputs.window and not outputs.json and not window:
+        print("lettercast: no display, so no window; results go to stdout", file=sys.stderr)
+    count, shown = 0, ""
+    for frame in frames:
+        page = reader.read(frame.image)
+        count += 1
+        if outputs.json:
+            print(json.dumps({"source": frame.source, "frame": frame.number, **page.to_dict()}), flush=True)
+        elif frame.is_still or page.text != shown:
+            # Of a moving picture only what changed is news.
+            print(describe(frame, page), flush=True)
+            shown = page.text
+        if outputs.save or window:
+            picture = annotate(frame.image, page)
+            if outputs.save:
+                save_picture(picture, frame, outputs.save)
+            if window and not show(picture, 0 if frame.is_still else 1):
+                break
+        if count == max_frames:
+            break
+    if window:
+        cv2.destroyAllWindows()
+    return count
+
+
+def describe(frame: Frame, page: Page) -> str:
+    """Return what was read as text for a person."""
+    name = frame.source if frame.is_still else f"{frame.source}, frame {frame.number}"
+    total = page.segment_ms + page.classify_ms
+    return f"{name}: {sum(len(line.letters) for line in page.lines)} letters in {total:.1f} ms\n{page.text}"
+
+
+def save_picture(picture, frame: Frame, folder: Path) -> None:
+    """Write an annotated frame as PNG, named after its source."""
+    stem = Path(frame.source).stem or "camera"
+    name = f"{stem}.png" if frame.is_still else f"{stem}-{frame.number:06d}.png"
+    write_bytes(folder / name, cv2.imencode(".png", picture)[1].tobytes())

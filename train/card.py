@@ -1,0 +1,75 @@
+"""What a training run leaves: the model with its facts, history, figures and a card that says how it was made."""
+
+import zipfile
+from pathlib import Path
+
+import keras
+
+from .. import __version__
+from ..runtime.facts import FACTS_KEY, Facts
+from ..runtime.files import write_bytes
+from .evaluate import Evaluation
+from .figures import confusion_figure, curves_figure, save_figure
+from .fit import Epoch, Plan
+
+
+def save_model(network: keras.Model, facts: Facts, path: Path) -> None:
+    """Save a `.keras` model with its facts as one more entry of the archive, atomically."""
+    temporary = path.with_name(f".{path.stem}.partial.keras")
+    network.save(temporary)
+    with zipfile.ZipFile(temporary, "a") as archive:
+        archive.writestr(f"{FACTS_KEY}.json", facts.to_json())
+    temporary.replace(path)
+
+
+def make_facts(network: keras.Model, labels: tuple[str, ...], plan: Plan, command: str) -> Facts:
+    """Return the facts of a freshly trained model."""
+    made = {
+        "command": command,
+        "data": plan.data,
+        "seed": plan.seed,
+        "epochs": plan.epochs,
+        "steps": plan.steps,
+        "parameters": int(network.count_params()),
+    }
+    versions = {"lettercast": __version__, "keras": keras.__version__, "backend": keras.backend.backend()}
+    shape = tuple(int(side) for side in network.inputs[0].shape[1:])
+    return Facts(f"letters-{plan.size}", "keras", labels, (shape[0], shape[1], shape[2]), "float32", made=made, versions=versions)
+
+
+def write_card(facts: Facts, history: list[Epoch], validation: Evaluation, out: Path) -> list[Path]:
+    """Write curves, confusion matrix and the card; returns their paths."""
+    figures = [
+        save_figure(curves_figure(history), out / "curves.png"),
+        save_figure(confusion_figure(validation), out / "confusion.png"),
+    ]
+    card = out / "card.md"
+    write_bytes(card, card_text(facts, validation).encode())
+    return [*figures, card]
+
+
+def card_text(facts: Facts, validation: Evaluation) -> str:
+    """Return the card as Markdown."""
+    made = facts.made
+    f1 = {label: scores["f1-score"] for label, scores in validation.per_class().items()}
+    weakest = ", ".join(f"{label} {f1[label]:.3f}" for label in sorted(f1, key=lambda label: f1[label])[:5])
+    lines = [
+        f"# {facts.name}",
+        "",
+        f"- parameters: {made['parameters']:,}",
+        f"- data: {made['data']}",
+        f"- command: `{made['command']}`",
+        f"- seed {made['seed']}, {made['epochs']} epochs of {made['steps']} batches",
+        f"- made with {', '.join(f'{name} {number}' for name, number in facts.versions.items())}",
+        f"- labels: {' '.join(facts.labels)}",
+        "",
+        "| measured on | letters | accuracy | top-2 |",
+        "|---|---|---|---|",
+        f"| {validation.data}, {validation.split} (drawn plainly) | {len(validation.truth):,} "
+        f"| {100 * validation.accuracy:.2f} % | {100 * validation.top2:.2f} % |",
+        "",
+        f"Of the errors {100 * validation.pair_share('I', 'L'):.0f} % are I/L and "
+        f"{100 * validation.pair_share('G', 'Q'):.0f} % G/Q. Weakest by F1: {weakest}.",
+        "",
+    ]
+    return "\n".join(lines)

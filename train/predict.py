@@ -1,0 +1,61 @@
+"""One call for every kind of model: `.keras`, `.tflite` and `.onnx`."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import LettercastError
+from ..runtime.engine import OPENERS, Engine, open_engine
+from ..runtime.facts import Facts, keras_facts
+from ..runtime.pixels import Pixels
+from .source import LETTERS
+
+KERAS_BATCH = 512
+
+
+def open_model(path: Path, threads: int = 1) -> Engine:
+    """Open a `.keras`, `.tflite` or `.onnx` model; raises LettercastError where it cannot be used."""
+    if path.suffix == ".keras":
+        return open_keras(path)
+    if path.suffix not in OPENERS:
+        raise LettercastError(f"{path}: not a model that can be read; give a .keras, {' or '.join(OPENERS)} file")
+    return open_engine(path, threads)
+
+
+def open_keras(path: Path) -> Engine:
+    """Open a `.keras` model, in Keras' safe mode."""
+    network = load_keras(path)
+    facts = keras_facts(path) or assumed_facts(path, network)
+
+    def classify(images: Pixels) -> NDArray[np.float32]:
+        return np.asarray(network.predict(images, batch_size=KERAS_BATCH, verbose=0), np.float32)
+
+    import keras
+
+    return Engine(f"keras {keras.__version__} on {keras.backend.backend()}", facts, classify)
+
+
+def load_keras(path: Path):
+    """Load a Keras model of one image input and one list of probabilities; raises LettercastError where it is none."""
+    import keras
+
+    if not path.is_file():
+        raise LettercastError(f"{path}: no such file; give a .keras model, e.g. one that `lettercast train` made")
+    keras_facts(path)
+    try:
+        network = keras.saving.load_model(path, compile=False, safe_mode=True)
+    except Exception as error:  # Keras raises whatever its layers raise
+        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+        raise LettercastError(f"{path}: Keras cannot load it ({reason}); save it again with model.save()") from error
+    if len(network.inputs) != 1 or len(network.outputs) != 1 or len(network.inputs[0].shape) != 4:
+        raise LettercastError(f"{path}: needs one input of images (N, H, W, C) and one output of probabilities")
+    return network
+
+
+def assumed_facts(path: Path, network) -> Facts:
+    """Return the facts of a user's own Keras model: A to Z for 26 outputs, else numbered classes."""
+    _, height, width, channels = network.inputs[0].shape
+    count = int(network.outputs[0].shape[-1])
+    labels = LETTERS if count == len(LETTERS) else tuple(str(i) for i in range(count))
+    return Facts(path.stem, "keras", labels, (height, width, channels), "float32")
