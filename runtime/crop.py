@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .ink import at_least, find_ink, ink_threshold
+from .ink import at_least, find_ink, ink_levels
 from .pixels import Pixels
 
 # A dot of i is rarely smaller than this share of the letter's ink; dust is.
@@ -27,7 +27,7 @@ def letter_ink(image: Pixels) -> Pixels:
         (H, W) uint8 ink, 0 off the letter.
     """
     ink = find_ink(image)
-    mask = at_least(ink, ink_threshold(ink))
+    mask = at_least(ink, ink_levels(ink).threshold)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     if count <= 1:
         return np.zeros_like(ink)

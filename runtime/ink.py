@@ -1,6 +1,7 @@
 """Ink of a photograph: how much darker (or lighter) each pixel is than the paper around it."""
 
 import math
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -67,19 +68,30 @@ def at_least(ink: Pixels, level: float) -> Pixels:
     return cv2.threshold(ink, math.ceil(level) - 1, 255, cv2.THRESH_BINARY)[1]
 
 
-def ink_threshold(ink: Pixels) -> int:
-    """Choose the ink level, 0..255, from which on a pixel belongs to a stroke.
+@dataclass(frozen=True)
+class Levels:
+    """What the ink of one page is like, on its scale of 0..255.
 
-    Half-way up the edge of this page's own strokes, yet above the grain of its paper.
+    grain is the spread of bare paper (one standard deviation); threshold is the ink from which on a pixel
+    belongs to a stroke.
     """
-    histogram = cv2.calcHist([ink], [0], None, [256], [0, 256]).ravel()
-    below = np.cumsum(histogram) / max(1, ink.size)
+
+    grain: float
+    threshold: int
+
+
+def ink_levels(ink: Pixels) -> Levels:
+    """Measure the ink (H, W) uint8 of one page; the threshold lies part of the way up its own strokes' edges, above the grain."""
+    # Every other row tells the same in half the time.
+    sample = ink[::2]
+    histogram = cv2.calcHist([sample], [0], None, [256], [0, 256]).ravel()
+    below = np.cumsum(histogram) / max(1, sample.size)
     median = int(np.searchsorted(below, 0.5))
     # The lower half of the paper's grain is free of ink, so its spread is the grain's.
-    grain = max(1.0, (median - int(np.searchsorted(below, 0.16))))
+    grain = max(1.0, median - float(np.searchsorted(below, 0.16)))
     floor = int(min(200, max(FLOOR, median + GRAIN_SIGMAS * grain)))
     strokes = histogram[floor:]
     if strokes.sum() == 0:
-        return floor
+        return Levels(grain, floor)
     level = floor + int(np.searchsorted(np.cumsum(strokes) / strokes.sum(), 0.75))
-    return max(floor, int(THRESHOLD_SHARE * level))
+    return Levels(grain, max(floor, int(THRESHOLD_SHARE * level)))

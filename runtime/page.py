@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .ink import at_least, find_ink, ink_threshold
+from .ink import at_least, find_ink, ink_levels
 from .pixels import Pixels
 from .rules import without_rules
 
@@ -16,10 +16,15 @@ LONGEST_SIDE_PX = 1600
 SMALLEST_OUTLINE_PX = 8
 # Shares of the typical letter's size on the page.
 DUST_SHARE, SPECK_SHARE, DOT_SHARE, DOT_GAP_SHARE, JOIN_GAP_SHARE = 0.05, 0.25, 0.45, 0.5, 0.12
+# Paper with more grain than this, in levels of ink, is smoothed: the grain would join strokes and tear them.
+GRAINY = 3.0
 # Two pieces whose boxes share this much of the smaller one are one letter.
 OVERLAP_SHARE = 0.3
 # Pieces above each other are one letter only up to this many typical sizes.
-TALLEST_JOINED = 1.4
+TALLEST_JOINED, WIDEST_JOINED = 1.4, 1.3
+# Pieces that come this close, as a share of the typical size, were meant to touch.
+BROKEN_SHARE = 0.05
+OUTLINE_POINTS = 150
 # What is flatter than this is a dash or a scrap of a rule, not a letter.
 FLATTEST = 0.15
 # What spans more of the page than this is a frame or a shadow.
@@ -62,7 +67,11 @@ def find_lines(image: Pixels) -> list[list[Spot]]:
     if scale < 1:
         image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
     ink = find_ink(image)
-    mask = without_rules(at_least(ink, ink_threshold(ink)))
+    levels = ink_levels(ink)
+    if levels.grain > GRAINY:
+        ink = cv2.GaussianBlur(ink, (5, 5), 0)
+        levels = ink_levels(ink)
+    mask = without_rules(at_least(ink, levels.threshold))
     pieces = find_pieces(mask)
     size = typical_size(pieces)
     pieces = without_dust(pieces, size)
@@ -119,7 +128,8 @@ def join_pieces(pieces: Pieces, size: float) -> list[list[int]]:
         for b in by_left[i + 1 :]:
             if boxes[b, 0] > reach:
                 break
-            if root(a) != root(b) and belong_together(boxes[a], boxes[b], size):
+            together = belong_together(boxes[a], boxes[b], size) or is_broken(pieces.outlines[a], pieces.outlines[b], size)
+            if root(a) != root(b) and together:
                 parent[root(b)] = root(a)
     groups: dict[int, list[int]] = {}
     for piece in range(len(boxes)):
@@ -142,6 +152,20 @@ def belong_together(a: NDArray[np.int64], b: NDArray[np.int64], size: float) -> 
     is_dot = max(above[2:]) <= DOT_SHARE * below[3] and below[3] >= SPECK_SHARE * size
     offset = max(0, -shared_x)
     return bool(is_dot and offset <= DOT_SHARE / 2 * below[3] and 0 < gap <= DOT_GAP_SHARE * below[3])
+
+
+def is_broken(a: NDArray[Any], b: NDArray[Any], size: float) -> bool:
+    """Tell whether two outlines (n, 1, 2) nearly touch: one letter, with the pen lifted between; size is the typical letter's."""
+    gap = BROKEN_SHARE * size
+    (ax, ay, aw, ah), (bx, by, bw, bh) = cv2.boundingRect(a), cv2.boundingRect(b)
+    if max(bx - ax - aw, ax - bx - bw, by - ay - ah, ay - by - bh) > gap:
+        return False
+    if max(ax + aw, bx + bw) - min(ax, bx) > WIDEST_JOINED * size or max(ay + ah, by + bh) - min(ay, by) > TALLEST_JOINED * size:
+        return False
+    # A sparse outline misses the nearest points by a pixel or two at most.
+    sparse_a, sparse_b = a[:: max(1, len(a) // OUTLINE_POINTS), 0], b[:: max(1, len(b) // OUTLINE_POINTS), 0]
+    apart = np.hypot(*(sparse_a[:, None] - sparse_b[None]).T)
+    return bool(apart.min() <= gap)
 
 
 def order_lines(spots: list[Spot]) -> list[list[Spot]]:

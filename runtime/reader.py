@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .context import settle_strokes
 from .engine import Engine, open_engine
 from .glyph import glyph
 from .page import find_lines
@@ -83,11 +84,16 @@ class Reader:
         found = time.perf_counter()
         glyphs = [glyph(spot.ink) for line in spots for spot in line]
         pictures = np.stack(glyphs)[..., None] if glyphs else np.zeros((0, *self.engine.facts.input_shape), np.uint8)
-        rows = iter(self.engine(pictures))
-        lines = tuple(Line(tuple(self._letter(next(rows), spot.box) for spot in line)) for line in spots)
+        ends = np.cumsum([len(line) for line in spots])[:-1]
+        rows = np.split(self.engine(pictures), ends) if spots else []
+        lines = tuple(self._line(row, [spot.box for spot in line]) for row, line in zip(rows, spots, strict=True))
         done = time.perf_counter()
         size = (image.shape[1], image.shape[0])
         return Page(size, lines, 1000 * (found - start), 1000 * (done - found))
+
+    def _line(self, probabilities: NDArray[np.float32], boxes: list[tuple[int, int, int, int]]) -> Line:
+        settled = settle_strokes(probabilities, boxes, self.engine.facts.labels)
+        return Line(tuple(self._letter(row, box) for row, box in zip(settled, boxes, strict=True)))
 
     def _letter(self, probabilities: NDArray[np.float32], box: tuple[int, int, int, int]) -> Letter:
         labels = self.engine.facts.labels

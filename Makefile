@@ -1,0 +1,55 @@
+# Everything is set up by make itself: it needs Python 3.11 or later, and this file.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+DEMO := demo
+
+.PHONY: help setup demo test pen clean
+
+help:
+	@echo "make setup   a virtual environment in $(VENV) with everything"
+	@echo "make demo    export the shipped model, prove it, time it, read a page with it"
+	@echo "make test    lint, types, import direction and all tests"
+	@echo "make pen STROKES=unipen_letters.npz   fit the built-in pen anew (maintainers)"
+	@echo "make clean   remove what these commands made"
+
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("lettercast needs Python 3.11 or later: make PYTHON=python3.11 ...") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@# Without libGL, as on a bare server or in a container, OpenCV's windowed build cannot be imported.
+	@$(BIN)/python -c 'import cv2' 2>/dev/null || { echo 'no libGL here: taking OpenCV without windows'; \
+	  $(BIN)/python -m pip uninstall --quiet --yes opencv-python; \
+	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt opencv-python-headless; }
+	@touch $@
+
+demo: $(READY)
+	@echo; echo "1. Export the shipped letters-base to four formats, each behind the parity gate."
+	$(BIN)/lettercast export --out $(DEMO)/dist --overwrite
+	@echo; echo "2. Benchmark them against the Keras original, in one run on this machine."
+	$(BIN)/lettercast benchmark $(DEMO)/dist --json $(DEMO)/benchmark.json
+	@echo; echo "3. Read a photographed page."
+	$(BIN)/lettercast read docs/example-page.jpg --model $(DEMO)/dist/letters-base-int8.tflite --no-window --save $(DEMO)
+	@echo; echo "The page with what was read on it: $(DEMO)/example-page.png"
+	@echo; echo "Try next:"
+	@echo "  $(BIN)/lettercast read                      letters before your camera (q quits)"
+	@echo "  $(BIN)/lettercast read photo.jpg --json     letters of your own picture"
+	@echo "  $(BIN)/lettercast train --data my_letters   a model from your own folders of letters"
+	@echo "  docs/raspberry-pi.md                        the same on a Raspberry Pi"
+
+test: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/basedpyright
+	$(BIN)/lint-imports --no-logo
+	$(BIN)/pytest
+
+pen: $(READY)
+	$(BIN)/python -m lettercast.train.fit_pen $(STROKES) --without ibm
+	$(BIN)/python -m lettercast.train.contact_sheet docs/pen.png
+
+clean:
+	rm -rf $(VENV) $(DEMO) dist build *.egg-info .pytest_cache .ruff_cache .import_linter_cache
