@@ -69,7 +69,7 @@ def add_train(verbs: Any) -> None:
     verb.add_argument(
         "--val", nargs="+", metavar="D", help="letters that choose the best epoch (default: the val split of --data)"
     )
-    verb.add_argument("--size", default="base", help="base, or tiny for tests (default: %(default)s)")
+    verb.add_argument("--size", default="base", help="base or nano (default: %(default)s)")
     verb.add_argument("--epochs", type=positive, default=20, help="default: %(default)s")
     verb.add_argument("--steps", type=positive, help="batches an epoch (default: as many as the data has)")
     verb.add_argument("--seed", type=int, default=1, help="default: %(default)s")

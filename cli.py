@@ -24,20 +24,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except LettercastError as error:
         print(f"lettercast: {error}", file=sys.stderr)
         return UNUSABLE
-    except ModuleNotFoundError as error:
-        extra = {"cv2": "reader", "keras": "train", "sklearn": "train"}.get(str(error.name), "all")
-        print(
-            f"lettercast: {options.verb} needs {error.name}, which is not installed: pip install 'lettercast[{extra}]'",
-            file=sys.stderr,
-        )
+    except ImportError as error:
+        print(f"lettercast: {options.verb} {missing_package(options.verb, error)}", file=sys.stderr)
         return UNUSABLE
-    except KeyboardInterrupt:
-        print("lettercast: interrupted", file=sys.stderr)
-        return INTERRUPTED
     except BrokenPipeError:
         # The reader of our output has gone; what it took is all it wanted.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return DONE
+    except OSError as error:
+        print(f"lettercast: {error.filename or 'input and output'}: {error.strerror or error}", file=sys.stderr)
+        return UNUSABLE
+    except KeyboardInterrupt:
+        print("lettercast: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+def missing_package(verb: str, error: ImportError) -> str:
+    """Say which package is missing, and the extra that brings it."""
+    if "libGL" in str(error) or "libgthread" in str(error):
+        return "needs OpenCV, which lacks libGL here: apt install libgl1 libglib2.0-0, or pip install opencv-python-headless"
+    extra = {"read": "reader", "export": "export", "benchmark": "export"}.get(verb, "train")
+    return f"needs {error.name}, which is not installed: pip install 'lettercast[{extra}]'"
 
 
 def run_train(options: argparse.Namespace) -> int:

@@ -12,6 +12,8 @@ from .pixels import Pixels
 PAPER_SIDE_PX = 160
 # A window wider than any stroke, so that paper shows through in every window.
 PAPER_WINDOW_PX = 17
+# Added to pixel and paper alike, so that what is all but black counts as unlit paper and not as ink.
+DARKNESS = 8
 # Ink that is weaker than this share of full contrast is never told from paper.
 FLOOR = 14
 # A stroke's edge stands at this share of the ink that strokes have on this page.
@@ -53,7 +55,7 @@ def find_ink(image: Pixels) -> Pixels:
     window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (PAPER_WINDOW_PX, PAPER_WINDOW_PX))
     paper = cv2.morphologyEx(cv2.blur(small, (3, 3)), cv2.MORPH_CLOSE, window)
     paper = cv2.resize(paper, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR)
-    return cv2.bitwise_not(cv2.divide(gray, paper, scale=255))
+    return cv2.bitwise_not(cv2.divide(cv2.add(gray, DARKNESS), cv2.add(paper, DARKNESS), scale=255))
 
 
 def is_light_on_dark(small: Pixels) -> bool:

@@ -14,6 +14,8 @@ from .rules import without_rules
 # Photographs are brought to this size: letters stay far larger than the network's 28 pixels.
 LONGEST_SIDE_PX = 1600
 SMALLEST_OUTLINE_PX = 8
+# A page has far fewer strokes; a picture of grass or gravel has more, and must not stop the camera.
+MOST_PIECES = 1500
 # Shares of the typical letter's size on the page.
 DUST_SHARE, SPECK_SHARE, DOT_SHARE, DOT_GAP_SHARE, JOIN_GAP_SHARE = 0.05, 0.25, 0.45, 0.5, 0.12
 # Paper with more grain than this, in levels of ink, is smoothed: the grain would join strokes and tear them.
@@ -86,6 +88,8 @@ def find_pieces(mask: Pixels) -> Pieces:
     if not outlines:
         return Pieces((), np.zeros((0, 4), np.int64))
     outer = [o for o, node in zip(outlines, tree[0], strict=True) if node[3] < 0 and len(o) >= SMALLEST_OUTLINE_PX]
+    if len(outer) > MOST_PIECES:
+        outer = sorted(outer, key=len, reverse=True)[:MOST_PIECES]
     kept = tuple(outline for outline in outer if not _is_edge(outline, mask.shape))
     return Pieces(kept, np.array([cv2.boundingRect(o) for o in kept], np.int64).reshape(-1, 4))
 
@@ -122,19 +126,22 @@ def join_pieces(pieces: Pieces, size: float) -> list[list[int]]:
             piece = parent[piece]
         return piece
 
-    by_left = np.argsort(boxes[:, 0], kind="stable")
-    for i, a in enumerate(by_left):
-        reach = boxes[a, 0] + boxes[a, 2] + DOT_GAP_SHARE * size
-        for b in by_left[i + 1 :]:
-            if boxes[b, 0] > reach:
-                break
+    for a in range(len(boxes)):
+        for b in near_pieces(boxes, a):
             together = belong_together(boxes[a], boxes[b], size) or is_broken(pieces.outlines[a], pieces.outlines[b], size)
-            if root(a) != root(b) and together:
+            if together and root(a) != root(b):
                 parent[root(b)] = root(a)
     groups: dict[int, list[int]] = {}
     for piece in range(len(boxes)):
         groups.setdefault(root(piece), []).append(piece)
     return list(groups.values())
+
+
+def near_pieces(boxes: NDArray[np.int64], a: int) -> NDArray[np.intp]:
+    """Return the pieces after piece `a` that lie close enough to it to be of one letter."""
+    corner = boxes[a + 1 :, :2] - boxes[a, :2]
+    gap = np.maximum(corner - boxes[a, 2:], -corner - boxes[a + 1 :, 2:]).max(1)
+    return a + 1 + np.flatnonzero(gap <= DOT_GAP_SHARE * np.maximum(boxes[a, 2:].max(), boxes[a + 1 :, 2:].max(1)))
 
 
 def belong_together(a: NDArray[np.int64], b: NDArray[np.int64], size: float) -> bool:

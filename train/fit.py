@@ -3,6 +3,7 @@
 import csv
 import json
 import math
+import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
@@ -48,6 +49,11 @@ class Plan:
         """Plan a run; without steps an epoch draws as many letters as the source has."""
         return cls(size, epochs, seed, steps or math.ceil(len(train.labels) / BATCH), train.name)
 
+    @property
+    def momentum(self) -> float:
+        """Return the momentum of running means: they must settle in a small part of the run, however short it is."""
+        return min(0.99, max(0.9, 1 - 20 / (self.epochs * self.steps)))
+
 
 class Batches(keras.utils.PyDataset):
     """One epoch of drawn letters; batch i depends on the seed, the epoch and i alone, so a resumed run draws the same."""
@@ -88,11 +94,13 @@ def fit(
     if (y_val < 0).any():
         raise LettercastError(f"{val.name}: has classes that {train.name} has not; train on both")
     y_val = keras.utils.to_categorical(y_val, len(train.classes))
+    # Bars on a terminal, one line an epoch in a log file.
+    bars = 1 if sys.stdout.isatty() else 2
     for epoch in range(len(history), plan.epochs):
         report(f"epoch {epoch + 1} of {plan.epochs}")
         keras.utils.set_random_seed(plan.seed * 100_003 + epoch)
         log = network.fit(
-            Batches(train, plan.seed, epoch, plan.steps), validation_data=(x_val, y_val), validation_batch_size=512
+            Batches(train, plan.seed, epoch, plan.steps), validation_data=(x_val, y_val), validation_batch_size=512, verbose=bars
         ).history
         line = Epoch(epoch + 1, *(float(log[key][-1]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")))
         if all(line.val_accuracy > earlier.val_accuracy for earlier in history):
@@ -143,7 +151,7 @@ def _begun(out: Path, plan: Plan, train: Source) -> tuple[keras.Model, list[Epoc
     if (out / LAST_FILE).exists():
         raise LettercastError(f"{out}: holds a training run already; add --resume to go on, or choose another --out")
     keras.utils.set_random_seed(plan.seed)
-    network = build_network(plan.size, len(train.classes))
+    network = build_network(plan.size, len(train.classes), plan.momentum)
     compile_network(network, plan)
     (out / PLAN_FILE).write_text(json.dumps(asdict(plan)))
     return network, []
