@@ -28,7 +28,8 @@ $(READY): pyproject.toml constraints.txt
 
 demo: $(READY)
 	@echo; echo "1. Export the shipped letters-base to four formats, each behind the parity gate."
-	$(BIN)/lettercast export --out $(DEMO)/dist --overwrite
+	@rm -rf $(DEMO)
+	$(BIN)/lettercast export --out $(DEMO)/dist
 	@echo; echo "2. Benchmark them against the Keras original, in one run on this machine."
 	$(BIN)/lettercast benchmark $(DEMO)/dist --json $(DEMO)/benchmark.json
 	@echo; echo "3. Read a photographed page."

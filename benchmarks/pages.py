@@ -74,7 +74,7 @@ def read_pages(reader: Reader, labels: Path, progress: Callable[[str], None] = l
 def read_labels(labels: Path) -> list[tuple[str, str]]:
     """Read the rows of a CSV with a header `file,text`."""
     try:
-        with labels.open(newline="", encoding="utf-8") as file:
+        with labels.open(newline="", encoding="utf-8-sig") as file:
             rows = [(row["file"], row["text"]) for row in csv.DictReader(file)]
     except OSError as error:
         raise LettercastError(f"{labels}: {error.strerror}; give a CSV with the columns file and text") from error

@@ -50,7 +50,7 @@ def synthetic_page(lines: Sequence[str], scene: Scene, rng: np.random.Generator,
     page = cv2.warpAffine(page, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
     page = cv2.GaussianBlur(page, (0, 0), scene.blur) + rng.normal(0, scene.noise, page.shape)
     taken = cv2.imencode(".jpg", np.clip(page, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, scene.jpeg])[1]
-    return cv2.imdecode(taken, cv2.IMREAD_COLOR)
+    return np.asarray(cv2.imdecode(taken, cv2.IMREAD_COLOR))
 
 
 def write(lines: Sequence[str], scene: Scene, rng: np.random.Generator, pen: Pen) -> Pixels:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from .. import LettercastError, __version__
 from ..runtime.engine import open_engine
 from ..runtime.facts import keras_facts
-from ..runtime.files import write_bytes
+from ..runtime.files import make_folder, write_bytes
 from ..runtime.pixels import Pixels
 from ..runtime.quiet import quiet
 from ..train.predict import assumed_facts, load_keras
@@ -72,6 +72,7 @@ def export_model(
     taken = [str(target) for target in targets if target.exists()]
     if taken and not overwrite:
         raise LettercastError(f"{taken[0]}: exists already; add --overwrite, or choose another --out")
+    make_folder(out)
     truth = relabel(check, facts.labels)
     if (truth < 0).any():
         raise LettercastError(f"--check {check.name}: has classes that the model does not know ({' '.join(facts.labels)})")

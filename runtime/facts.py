@@ -12,6 +12,7 @@ from .. import LettercastError
 # The name of the facts in TFLite metadata, in ONNX metadata_props and, with .json, in a .keras archive.
 FACTS_KEY = "lettercast"
 SCHEMA = 1
+INPUT_DTYPES = ("uint8", "int8", "float32")
 # Field numbers of TFLite's schema: tables Model, Metadata and Buffer.
 MODEL_BUFFERS, MODEL_METADATA, METADATA_NAME, METADATA_BUFFER, BUFFER_DATA = 4, 6, 0, 1, 0
 
@@ -41,6 +42,8 @@ class Facts:
             raise ValueError(f"facts of schema {self.schema}, this version reads {SCHEMA}: update lettercast")
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError("facts need two or more different labels")
+        if self.input_dtype not in INPUT_DTYPES:
+            raise ValueError(f"input of '{self.input_dtype}', this version feeds {' or '.join(INPUT_DTYPES)}")
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:
             raise ValueError("facts need an input shape of height, width and channels")
 

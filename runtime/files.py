@@ -7,6 +7,7 @@ import numpy as np
 
 from .. import LettercastError
 from .pixels import Pixels
+from .quiet import quiet
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
 
@@ -23,7 +24,8 @@ def read_image(path: Path) -> Pixels:
     if data.size == 0:
         raise LettercastError(f"{path}: the file is empty; take or copy the picture again")
     try:
-        image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+        with quiet():
+            image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
     except cv2.error:
         image = None
     if image is None:
@@ -33,14 +35,22 @@ def read_image(path: Path) -> Pixels:
     return np.asarray(cv2.normalize(image, image, 0, 255, cv2.NORM_MINMAX, cv2.CV_8U))
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, with those above it; raises LettercastError where it cannot be."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise LettercastError(f"{path}: {error.strerror or 'cannot be made'}; choose another folder") from error
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Write a file under a temporary name and rename it, so that `path` is never half-written; makes its folder.
 
     Raises LettercastError where the folder cannot be written or the disk is full.
     """
     temporary = path.with_name(f".{path.name}.partial")
+    make_folder(path.parent)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         temporary.write_bytes(data)
         temporary.replace(path)
     except OSError as error:

@@ -55,7 +55,8 @@ def find_ink(image: Pixels) -> Pixels:
     window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (PAPER_WINDOW_PX, PAPER_WINDOW_PX))
     paper = cv2.morphologyEx(cv2.blur(small, (3, 3)), cv2.MORPH_CLOSE, window)
     paper = cv2.resize(paper, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR)
-    return cv2.bitwise_not(cv2.divide(cv2.add(gray, DARKNESS), cv2.add(paper, DARKNESS), scale=255))
+    lit, paper = (cv2.convertScaleAbs(picture, alpha=1, beta=DARKNESS) for picture in (gray, paper))
+    return cv2.bitwise_not(cv2.divide(lit, paper, scale=255))
 
 
 def is_light_on_dark(small: Pixels) -> bool:

@@ -4,12 +4,13 @@ import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import chain, count
 from pathlib import Path
 
 import cv2
 
 from .display import annotate, has_display, show
-from .files import write_bytes
+from .files import make_folder, write_bytes
 from .reader import Page, Reader
 from .source import Frame
 
@@ -25,13 +26,15 @@ class Outputs:
 
 def read_frames(reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_frames: int | None = None) -> int:
     """Read frames until they end, the window is closed or max_frames are read; returns how many were read."""
+    if outputs.save:
+        make_folder(outputs.save)
     window = outputs.window and not outputs.json and has_display()
     if outputs.window and not outputs.json and not window:
         print("lettercast: no display, so no window; results go to stdout", file=sys.stderr)
-    count, shown = 0, ""
+    done, shown = 0, ""
     for frame in frames:
         page = reader.read(frame.image)
-        count += 1
+        done += 1
         if outputs.json:
             print(json.dumps({"source": frame.source, "frame": frame.number, **page.to_dict()}), flush=True)
         elif frame.is_still or page.text != shown:
@@ -44,11 +47,11 @@ def read_frames(reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_f
                 save_picture(picture, frame, outputs.save)
             if window and not show(picture, 0 if frame.is_still else 1):
                 break
-        if count == max_frames:
+        if done == max_frames:
             break
     if window:
         cv2.destroyAllWindows()
-    return count
+    return done
 
 
 def describe(frame: Frame, page: Page) -> str:
@@ -59,7 +62,9 @@ def describe(frame: Frame, page: Page) -> str:
 
 
 def save_picture(picture, frame: Frame, folder: Path) -> None:
-    """Write an annotated frame as PNG, named after its source."""
+    """Write an annotated frame as PNG, named after its source, and numbered where a file of that name is there already."""
     stem = Path(frame.source).stem or "camera"
-    name = f"{stem}.png" if frame.is_still else f"{stem}-{frame.number:06d}.png"
-    write_bytes(folder / name, cv2.imencode(".png", picture)[1].tobytes())
+    stem = stem if frame.is_still else f"{stem}-{frame.number:06d}"
+    names = (f"{stem}{ending}.png" for ending in chain([""], (f"-{i}" for i in count(2))))
+    free = next(folder / name for name in names if not (folder / name).exists())
+    write_bytes(free, cv2.imencode(".png", picture)[1].tobytes())

@@ -93,7 +93,7 @@ def open_npz(path: Path, split: str) -> Source:
             arrays = {key: archive[key] for key in archive.files}
     except FileNotFoundError as error:
         raise LettercastError(f"{path}: no such file; give a .npz of strokes or images") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
         raise LettercastError(f"{path}: not a readable .npz ({error}); make it anew with numpy.savez") from error
     if "points" in arrays:
         strokes = load_strokes(path, arrays)
@@ -101,12 +101,16 @@ def open_npz(path: Path, split: str) -> Source:
     if "image" not in arrays or "label" not in arrays:
         raise LettercastError(f"{path}: holds neither strokes ('points') nor pictures ('image', 'label')")
     images, labels = arrays["image"], arrays["label"]
-    if images.dtype != np.uint8 or images.ndim not in (3, 4) or labels.shape != images.shape[:1]:
+    is_picture = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3, 4))
+    if images.dtype != np.uint8 or not is_picture or min(images.shape[1:]) < 1 or labels.shape != images.shape[:1]:
         raise LettercastError(f"{path}: 'image' must be (N, H, W) uint8 and 'label' (N,); got {images.shape} {images.dtype}")
     classes = tuple(str(name) for name in arrays["classes"]) if "classes" in arrays else LETTERS
     if labels.dtype.kind not in "iu" or (len(labels) and not (labels.min() >= 0 and labels.max() < len(classes))):
         raise LettercastError(f"{path}: 'label' must be whole numbers from 0 to {len(classes) - 1}")
-    keep = in_split(arrays["split"] if "split" in arrays else hashed_split(range(len(labels))), split)
+    splits = arrays["split"] if "split" in arrays else hashed_split(range(len(labels)))
+    if splits.shape != labels.shape:
+        raise LettercastError(f"{path}: 'split' must have one entry for each label; got {splits.shape}")
+    keep = in_split(splits, split)
     return ImageSource(path.name, split, [letter_ink(i) for i in images[keep]], labels[keep].astype(np.int64), classes)
 
 

@@ -1,5 +1,6 @@
 """Figures as PNG: learning curves and the confusion matrix."""
 
+import io
 from pathlib import Path
 
 import matplotlib
@@ -7,8 +8,9 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
+from ..runtime.files import write_bytes
 from .evaluate import Evaluation
-from .fit import Epoch
+from .history import Epoch
 
 matplotlib.use("Agg")
 DPI = 130
@@ -62,6 +64,7 @@ def curves_figure(history: list[Epoch]) -> Figure:
 
 def save_figure(figure: Figure, path: Path) -> Path:
     """Write a figure as PNG and return its path."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=DPI)
+    png = io.BytesIO()
+    figure.savefig(png, dpi=DPI, format="png")
+    write_bytes(path, png.getvalue())
     return path

@@ -1,17 +1,18 @@
 """Training: batches drawn anew each epoch, every epoch saved, best on validation kept."""
 
-import csv
 import json
 import math
 import sys
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import keras
 import numpy as np
 
 from .. import LettercastError
+from ..runtime.files import make_folder
+from .history import Epoch, read_history, write_history
 from .network import build_network
 from .source import Source, draw_all, draw_some, relabel
 
@@ -21,17 +22,6 @@ WEIGHT_DECAY = 0.05
 LABEL_SMOOTHING = 0.05
 WARM_UP_EPOCHS = 1.0
 LAST_FILE, BEST_FILE, HISTORY_FILE, PLAN_FILE = "last.keras", "best.keras", "history.csv", "plan.json"
-
-
-@dataclass(frozen=True)
-class Epoch:
-    """One line of the history; accuracies are shares of 1."""
-
-    epoch: int
-    loss: float
-    accuracy: float
-    val_loss: float
-    val_accuracy: float
 
 
 @dataclass(frozen=True)
@@ -88,7 +78,6 @@ def fit(
     Raises:
         LettercastError: `out` holds a run already and resume is False, or holds one that was planned otherwise.
     """
-    out.mkdir(parents=True, exist_ok=True)
     network, history = _resumed(out, plan) if resume else _begun(out, plan, train)
     x_val, y_val = draw_all(val), relabel(val, train.classes)
     if (y_val < 0).any():
@@ -106,8 +95,9 @@ def fit(
         if all(line.val_accuracy > earlier.val_accuracy for earlier in history):
             save_keras(network, out / BEST_FILE)
         history.append(line)
-        save_keras(network, out / LAST_FILE)
+        # The network last: where a kill leaves it one epoch behind, that epoch is trained again to the same end.
         write_history(history, out / HISTORY_FILE)
+        save_keras(network, out / LAST_FILE)
     return keras.saving.load_model(out / BEST_FILE, compile=False), history
 
 
@@ -131,28 +121,13 @@ def save_keras(network: keras.Model, path: Path) -> None:
     temporary.replace(path)
 
 
-def write_history(history: list[Epoch], path: Path) -> None:
-    """Write the history as CSV, one epoch a line, atomically."""
-    temporary = path.with_name(f".{path.name}.partial")
-    with temporary.open("w", newline="") as file:
-        writer = csv.DictWriter(file, [f.name for f in fields(Epoch)])
-        writer.writeheader()
-        writer.writerows(asdict(line) for line in history)
-    temporary.replace(path)
-
-
-def read_history(path: Path) -> list[Epoch]:
-    """Read a history that write_history wrote."""
-    with path.open(newline="") as file:
-        return [Epoch(int(row.pop("epoch")), **{k: float(v) for k, v in row.items()}) for row in csv.DictReader(file)]
-
-
 def _begun(out: Path, plan: Plan, train: Source) -> tuple[keras.Model, list[Epoch]]:
     if (out / LAST_FILE).exists():
         raise LettercastError(f"{out}: holds a training run already; add --resume to go on, or choose another --out")
     keras.utils.set_random_seed(plan.seed)
     network = build_network(plan.size, len(train.classes), plan.momentum)
     compile_network(network, plan)
+    make_folder(out)
     (out / PLAN_FILE).write_text(json.dumps(asdict(plan)))
     return network, []
 
@@ -163,4 +138,6 @@ def _resumed(out: Path, plan: Plan) -> tuple[keras.Model, list[Epoch]]:
     planned = Plan(**json.loads((out / PLAN_FILE).read_text()))
     if planned != plan:
         raise LettercastError(f"{out}: was started with other settings ({planned}); use them again, or another --out")
-    return keras.saving.load_model(out / LAST_FILE), read_history(out / HISTORY_FILE)
+    network = keras.saving.load_model(out / LAST_FILE)
+    finished = int(network.optimizer.iterations) // plan.steps
+    return network, read_history(out / HISTORY_FILE)[:finished]

@@ -6,6 +6,7 @@ python -m lettercast.train.fit_pen unipen_letters.npz --without ibm
 import argparse
 import io
 import sys
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -97,7 +98,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.without:
             names = arrays["contributors"][arrays["contributor"]]
             strokes = strokes.only(~np.isin(names, options.without))
-    except (OSError, ValueError, KeyError, LettercastError) as error:
+    except (OSError, ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile, LettercastError) as error:
         print(f"lettercast: {error}", file=sys.stderr)
         return 2
     pen = fit_pen(strokes)

@@ -1,5 +1,6 @@
 """The built-in pen: a small generative model of handwriting that draws endless letters by seed."""
 
+import zipfile
 import zlib
 from dataclasses import dataclass
 from functools import lru_cache
@@ -89,7 +90,7 @@ def load_pen(path: Path = PEN_FILE) -> Pen:
     try:
         with np.load(path, allow_pickle=False) as archive:
             return unpack(dict(archive))
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise LettercastError(f"{path}: the built-in pen cannot be read ({error}); install lettercast again") from error
 
 

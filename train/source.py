@@ -1,7 +1,10 @@
 """Data sources behind one small interface: pictures, labels, class names and a split."""
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
 from typing import Protocol
 
 import cv2
@@ -112,11 +115,13 @@ class MixedSource:
         return np.concatenate([source.weights * share for source, share in zip(self.sources, self.shares, strict=True)])
 
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
-        for source in self.sources:
-            if index < len(source.labels):
-                return source.picture(index, rng)
-            index -= len(source.labels)
-        raise IndexError(index)
+        part = bisect_right(self._ends, index)
+        return self.sources[part].picture(index - (self._ends[part - 1] if part else 0), rng)
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Where each source's letters end among all."""
+        return list(accumulate(len(source.labels) for source in self.sources))
 
 
 def relabel(source: Source, classes: Sequence[str]) -> NDArray[np.int64]:

@@ -1,0 +1,59 @@
+"""Results as tables for a person."""
+
+import io
+
+import numpy as np
+import pytest
+from rich.console import Console
+
+from lettercast.benchmarks.benchmark import Benchmark, Row
+from lettercast.benchmarks.latency import Latency
+from lettercast.benchmarks.pages import PageResult, PagesResult
+from lettercast.benchmarks.tables import artifact_table, benchmark_table, evaluation_table, pages_table
+from lettercast.export.artifact import Artifact
+from lettercast.export.formats import FORMATS
+from lettercast.export.gate import Parity
+from lettercast.train.evaluate import Evaluation
+
+PARITY = Parity(1000, 95.0, 94.5, 0.5, 0.1, 0.9, 99.2, 0.02)
+
+
+def printed(table) -> str:
+    """What a wide terminal shows."""
+    text = io.StringIO()
+    Console(file=text, width=220).print(table)
+    return text.getvalue()
+
+
+def test_evaluation_shows_accuracy_the_pairs_and_every_class():
+    probabilities = np.array([[0.1, 0.7, 0.2], [0.1, 0.5, 0.4], [0.8, 0.1, 0.1]], np.float32)
+    text = printed(evaluation_table(Evaluation("m", "keras", "pen", "test", ("G", "I", "L"), np.array([1, 2, 0]), probabilities)))
+    assert "m (keras) on pen, test: accuracy 66.67 %, top-2 100.00 %, 3 letters" in " ".join(text.split())
+    assert "100 % are I/L" in text
+    assert [line.split()[1] for line in text.splitlines() if line.startswith("│")] == ["G", "I", "L"]
+
+
+def test_pages_show_only_what_was_misread():
+    pages = (PageResult("good.png", "AB", "AB", 0, 3.0), PageResult("bad.png", "CD", "CO", 1, 5.0))
+    text = printed(pages_table(PagesResult("m", pages)))
+    assert "25.00 %" in text
+    assert "bad.png" in text
+    assert "good.png" not in text
+
+
+@pytest.mark.parametrize(("misses", "verdict"), [((), "passed"), (("agreement",), "missed")])
+def test_artifacts_show_the_drop_with_its_interval_and_the_verdict(tmp_path, misses, verdict):
+    row = FORMATS["tflite-int8"]
+    text = printed(artifact_table([Artifact(row, tmp_path / "m-int8.tflite", 36_400, PARITY, row.tolerance, misses)]))
+    assert "m-int8.tflite" in text
+    assert "+0.50 (+0.10 to +0.90)" in text
+    assert verdict in text
+
+
+def test_benchmark_shows_a_line_for_every_model():
+    latency = Latency(10.0, 2.0, 0.125, 0.2, 0.3, 600)
+    rows = (Row("m.keras", "keras 3", 900_000, PARITY, latency, 1.0), Row("m.tflite", "litert", 36_400, PARITY, latency, 80.4))
+    lines = printed(benchmark_table(Benchmark("pen", "test", 2, "a machine", rows))).splitlines()
+    assert "1000 letters of pen, test; threads: 2" in lines[0]
+    assert [word in lines[-3] for word in ("m.tflite", "litert", "36", "94.50", "99.20", "0.125", "80")] == [True] * 7
+    assert "a machine" in lines[-1]

@@ -1,0 +1,190 @@
+"""What the tests share: one nano model trained on the built-in pen, its exports, and the command."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lettercast.cli import main
+from lettercast.train.pen import Pen, load_pen
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+
+ROOT = Path(__file__).parents[1]
+SHARED = ROOT.parent / "shared" / "data"
+# Letters of each class in the strokes file, by split.
+PER_CLASS = {"train": 20, "val": 4, "test": 20}
+COMMAND_LIMIT_S = 120
+
+
+@pytest.fixture(scope="session")
+def root() -> Path:
+    """The repository root."""
+    return ROOT
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Real handwriting, where it lies beside the repository."""
+    if not SHARED.is_dir():
+        pytest.skip("no ../shared/data here")
+    return SHARED
+
+
+@pytest.fixture(scope="session")
+def pen() -> Pen:
+    return load_pen()
+
+
+@pytest.fixture(scope="session")
+def run_folder(tmp_path_factory) -> Path:
+    """The folder of a finished training run, made by the command itself."""
+    out = tmp_path_factory.mktemp("training") / "run"
+    assert main(["train", "--size", "nano", "--epochs", "2", "--steps", "120", "--out", str(out)]) == 0
+    return out
+
+
+@pytest.fixture(scope="session")
+def model_file(run_folder) -> Path:
+    """A small `.keras` model that reads the pen's letters."""
+    return run_folder / "model.keras"
+
+
+@pytest.fixture(scope="session")
+def strokes_arrays(pen) -> dict[str, np.ndarray]:
+    """Letters of the pen as a strokes file keeps them: 520 train, 104 val, 520 test."""
+    rng = np.random.default_rng(5)
+    counts = [26 * count for count in PER_CLASS.values()]
+    label = np.concatenate([np.arange(count) % 26 for count in counts])
+    letters = [pen.sample(int(one), rng) for one in label]
+    strokes = [stroke for letter in letters for stroke in letter]
+    return {
+        "points": np.concatenate(strokes).astype(np.int16),
+        "points_per_stroke": np.array([len(stroke) for stroke in strokes]),
+        "strokes_per_sample": np.array([len(letter) for letter in letters]),
+        "label": label.astype(np.uint8),
+        "split": np.repeat([0, 1, 2], counts),
+        "writer": np.repeat([10, 11, 12], counts),
+    }
+
+
+@pytest.fixture(scope="session")
+def strokes_file(strokes_arrays, tmp_path_factory) -> Path:
+    path = tmp_path_factory.mktemp("data") / "strokes.npz"
+    np.savez(path, **strokes_arrays)
+    return path
+
+
+@pytest.fixture(scope="session")
+def check_source(strokes_file):
+    """Letters that neither training nor calibration saw."""
+    from lettercast.train.data import open_source
+
+    return open_source(str(strokes_file), "test")
+
+
+@pytest.fixture(scope="session")
+def artifacts(model_file, check_source, tmp_path_factory) -> dict:
+    """Every format of the nano model, by the format's name; int8 gets the slack that so small a model needs."""
+    from lettercast.export.artifact import export_model
+    from lettercast.export.formats import find_formats
+    from lettercast.train.data import open_source
+
+    out = tmp_path_factory.mktemp("exports")
+    limits = {"max_drop": 5.0, "min_agreement": 90.0}
+    made = export_model(model_file, find_formats(None), open_source("pen", "train"), check_source, out, **limits)
+    assert not any(artifact.misses for artifact in made)
+    return {artifact.format.name: artifact for artifact in made}
+
+
+@pytest.fixture(scope="session")
+def exported(artifacts) -> dict[str, Path]:
+    """The exported files by the format's name."""
+    return {name: artifact.path for name, artifact in artifacts.items()}
+
+
+@pytest.fixture(scope="session")
+def draw_page(pen) -> Callable:
+    """Return a function that writes rows of letters on paper: image (H, W, 3) uint8, and (letter, box) in reading order."""
+
+    def draw(*rows: str, seed: int = 1, paper: int = 235, side: int = 70, cell: int = 110, upper: bool = True, pen_px: int = 7):
+        from lettercast.train.draw import draw_ink
+
+        rng = np.random.default_rng(seed)
+        height, width = cell * (len(rows) + 1), cell * (max(map(len, rows), default=4) + 1)
+        image = np.full((height, width), paper, np.uint8)
+        placed = []
+        for row, text in enumerate(rows):
+            for column, letter in enumerate(text):
+                ink = draw_ink(pen.sample(ord(letter) - ord("A"), rng, upper), side, pen_px)
+                h, w = ink.shape
+                y, x = round(cell * (row + 1) - h / 2), round(cell * (column + 1) - w / 2)
+                image[y : y + h, x : x + w] = cv2.multiply(image[y : y + h, x : x + w], 255 - ink, scale=1 / 255)
+                left, top, wide, high = cv2.boundingRect((ink > 127).astype(np.uint8))
+                placed.append((letter, (x + left, y + top, wide, high)))
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR), placed
+
+    return draw
+
+
+@pytest.fixture
+def page_file(draw_page, tmp_path) -> Path:
+    """A photograph, so to say, of the letters ABC over DEF."""
+    path = tmp_path / "page.png"
+    cv2.imwrite(str(path), draw_page("ABC", "DEF")[0])
+    return path
+
+
+@pytest.fixture
+def command() -> Callable[..., subprocess.CompletedProcess]:
+    """Return a function that runs `lettercast` as a process of its own."""
+
+    def run(*words: object, folder: Path | None = None) -> subprocess.CompletedProcess:
+        line = [sys.executable, "-m", "lettercast.cli", *map(str, words)]
+        return subprocess.run(line, capture_output=True, text=True, cwd=folder, timeout=COMMAND_LIMIT_S, check=False)
+
+    return run
+
+
+@pytest.fixture
+def lettercast(tmp_path, capfd, monkeypatch) -> Iterator[Callable]:
+    """Return a function that runs `lettercast` in tmp_path: its exit code, stdout and stderr, native code's included."""
+    monkeypatch.chdir(tmp_path)
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def run(*words: object) -> tuple[int, str, str]:
+        capfd.readouterr()
+        try:
+            code = main([str(word) for word in words])
+        except SystemExit as left:
+            code = left.code
+        return code, *capfd.readouterr()
+
+    yield run
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.fixture
+def refused(lettercast, tmp_path) -> Callable[..., str]:
+    """Return a function that runs `lettercast` on what it must refuse, and returns the one line that it says."""
+
+    def run(*words: object) -> str:
+        before = contents(tmp_path)
+        code, out, err = lettercast(*words)
+        assert (code, out) == (2, ""), err
+        assert len(err.splitlines()) == 1, err
+        assert contents(tmp_path) == before
+        return err
+
+    return run
+
+
+def contents(folder: Path) -> dict[Path, bytes | None]:
+    """Return every file and folder below a folder, with the bytes of files."""
+    return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}

@@ -1,0 +1,50 @@
+"""Keras to ONNX."""
+
+import numpy as np
+import onnx
+import pytest
+
+from lettercast.export.onnx import OPSET
+from lettercast.runtime.engine import open_engine
+from lettercast.train.predict import open_keras
+from lettercast.train.source import draw_some
+
+NAMES = ("onnx-float32", "onnx-int8")
+
+
+@pytest.fixture(scope="module")
+def graphs(exported) -> dict[str, onnx.ModelProto]:
+    return {name: onnx.load(exported[name]) for name in NAMES}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_graphs_are_valid_of_the_stated_opset_and_take_any_number_of_pictures(graphs, name):
+    graph = graphs[name]
+    onnx.checker.check_model(graph, full_check=True)
+    assert {entry.version for entry in graph.opset_import if entry.domain == ""} == {OPSET}
+    shape = graph.graph.input[0].type.tensor_type.shape
+    assert shape.dim[0].dim_param
+    assert [dim.dim_value for dim in shape.dim][1:] == [28, 28, 1]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_facts_stand_once_in_the_metadata(graphs, name):
+    assert [entry.key for entry in graphs[name].metadata_props].count("lettercast") == 1
+
+
+def test_float32_gives_what_keras_gives(exported, model_file, check_source):
+    pictures = draw_some(check_source, range(52), None)
+    np.testing.assert_allclose(open_engine(exported["onnx-float32"])(pictures), open_keras(model_file)(pictures), atol=1e-5)
+
+
+def test_int8_holds_int8_weights_with_a_scale_for_every_channel(graphs):
+    graph = graphs["onnx-int8"].graph
+    values = {value.name: onnx.numpy_helper.to_array(value) for value in graph.initializer}
+    kernels = {name for name, value in values.items() if value.dtype == np.int8 and value.ndim == 4}
+    scales = [values[node.input[1]] for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in kernels]
+    assert len(scales) == 6
+    assert sorted(scale.size for scale in scales) == [8, 12, 16, 24, 32, 32]
+
+
+def test_int8_is_smaller_than_float32(exported):
+    assert exported["onnx-int8"].stat().st_size < 0.7 * exported["onnx-float32"].stat().st_size

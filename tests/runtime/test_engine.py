@@ -1,0 +1,116 @@
+"""Inference engines behind one call."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lettercast import LettercastError
+from lettercast.export import onnx, tflite
+from lettercast.runtime.engine import dequantize, open_engine, quantize
+from lettercast.train.source import draw_some
+
+PIXELS = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
+NAMES = ("tflite-float32", "tflite-int8", "onnx-float32", "onnx-int8")
+
+
+@pytest.fixture(scope="module")
+def letters(check_source) -> np.ndarray:
+    return draw_some(check_source, range(52), None)
+
+
+@pytest.mark.parametrize(
+    ("scale", "zero_point", "pixel", "expected"),
+    [(1.0, -128, 200, 72), (2.0, 0, 255, 127), (0.5, -128, 255, 127), (1.5, 10, 30, 30)],
+)
+def test_pixels_are_divided_by_the_scale_and_moved_by_the_zero_point(scale, zero_point, pixel, expected):
+    detail = {"dtype": np.int8, "quantization": (scale, zero_point)}
+    quantized = quantize(np.array([[pixel]], np.uint8), detail)
+    assert quantized.dtype == np.int8
+    assert quantized[0, 0] == expected
+
+
+def test_inputs_that_take_pixels_as_they_are_get_them_so():
+    assert quantize(PIXELS, {"dtype": np.uint8, "quantization": (1.0, 0)}) is PIXELS
+    as_float = quantize(PIXELS, {"dtype": np.float32, "quantization": (0.0, 0)})
+    assert as_float.dtype == np.float32
+    np.testing.assert_array_equal(as_float, PIXELS)
+
+
+@pytest.mark.parametrize(("dtype", "zero_point"), [(np.uint8, 0), (np.uint8, 200), (np.int8, -128)])
+def test_outputs_come_back_as_scale_times_the_distance_from_the_zero_point(dtype, zero_point):
+    values = np.arange(np.iinfo(dtype).min, np.iinfo(dtype).max + 1).astype(dtype)
+    by_hand = [(int(value) - zero_point) / 256 for value in values]
+    np.testing.assert_allclose(dequantize(values, {"quantization": (1 / 256, zero_point)}), by_hand)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_engine_gives_probabilities_that_sum_to_one(exported, letters, name):
+    probabilities = open_engine(exported[name])(letters)
+    assert probabilities.shape == (52, 26)
+    assert probabilities.dtype == np.float32
+    assert probabilities.min() >= 0
+    np.testing.assert_allclose(probabilities.sum(1), 1, atol=0.06 if name.endswith("int8") else 1e-4)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_letters_are_read_alike_alone_and_in_company_with_one_thread_and_two(exported, letters, name):
+    together = open_engine(exported[name])(letters)
+    engine = open_engine(exported[name], threads=2)
+    alone = np.concatenate([engine(letter[None]) for letter in letters])
+    np.testing.assert_allclose(alone, together, atol=1e-5)
+
+
+def test_no_letters_give_no_rows(exported):
+    assert open_engine(exported["onnx-int8"])(np.zeros((0, 28, 28, 1), np.uint8)).shape == (0, 26)
+
+
+@pytest.mark.parametrize(
+    "pictures", [np.zeros((1, 28, 28, 1), np.float32), np.zeros((1, 28, 28), np.uint8), np.zeros((28, 28, 1), np.uint8)]
+)
+def test_pictures_of_another_shape_or_type_are_refused(exported, pictures):
+    with pytest.raises(ValueError, match="takes"):
+        open_engine(exported["tflite-int8"])(pictures)
+
+
+@pytest.mark.parametrize(("name", "embed"), [("tflite-int8", tflite.embed), ("onnx-int8", onnx.embed)])
+@pytest.mark.parametrize("wrong", [{"labels": ("A", "B")}, {"input_shape": (32, 32, 1)}])
+def test_facts_that_do_not_fit_the_graph_are_refused(exported, tmp_path, name, embed, wrong):
+    engine = open_engine(exported[name])
+    bare = bare_model(name, exported[name])
+    path = tmp_path / exported[name].name
+    path.write_bytes(embed(bare, replace(engine.facts, **wrong)))
+    with pytest.raises(LettercastError, match="its facts do not fit its graph"):
+        open_engine(path)
+
+
+def bare_model(name: str, path) -> bytes:
+    """Return an exported model without its facts."""
+    if name.startswith("onnx"):
+        import onnx as onnx_package
+
+        graph = onnx_package.load(path)
+        del graph.metadata_props[:]
+        return graph.SerializeToString()
+    import flatbuffers
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAs(path.read_bytes(), 0))
+    tree.metadata = []
+    builder = flatbuffers.Builder(1024)
+    builder.Finish(tree.Pack(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+@pytest.mark.parametrize("name", ["tflite-int8", "onnx-int8"])
+def test_a_model_without_facts_is_refused(exported, tmp_path, name):
+    path = tmp_path / exported[name].name
+    path.write_bytes(bare_model(name, exported[name]))
+    with pytest.raises(LettercastError, match="carries no facts"):
+        open_engine(path)
+
+
+def test_the_engine_names_its_package_and_version(exported):
+    from importlib.metadata import version
+
+    assert open_engine(exported["onnx-int8"]).name == f"onnxruntime {version('onnxruntime')}"

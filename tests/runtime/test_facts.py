@@ -1,0 +1,101 @@
+"""What a model file says of itself."""
+
+import json
+import zipfile
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lettercast import LettercastError
+from lettercast.runtime.facts import Facts, keras_facts, parse_facts, tflite_facts
+
+FACTS = Facts("letters-x", "tflite-int8", ("A", "B", "Ä"), (28, 28, 1), "uint8", made={"seed": 3}, gate={"n": 7})
+HERE = Path("model.tflite")
+
+
+def test_facts_survive_the_way_through_json():
+    assert parse_facts(FACTS.to_json(), HERE) == FACTS
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"labels": ("A",)}, {"labels": ("A", "A")}, {"input_shape": (28, 28)}, {"input_shape": (28, 0, 1)}]
+)
+def test_facts_without_labels_or_shape_are_refused(wrong):
+    with pytest.raises(ValueError, match="facts need"):
+        replace(FACTS, **wrong)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", "{}", '{"labels": 3}', b"\xff\xfe"])
+def test_json_that_holds_no_facts_is_refused_with_the_name_of_the_file(text):
+    with pytest.raises(LettercastError, match=r"model.tflite: its facts cannot be used"):
+        parse_facts(text, HERE)
+
+
+def test_facts_of_another_schema_ask_for_an_update():
+    raw = json.loads(FACTS.to_json()) | {"schema": 2}
+    with pytest.raises(LettercastError, match="update lettercast"):
+        parse_facts(json.dumps(raw), HERE)
+
+
+@pytest.mark.parametrize("dtype", ["pixels", "int7", "", "object"])
+def test_an_input_type_that_no_pixel_has_is_refused(dtype):
+    raw = json.loads(FACTS.to_json()) | {"input_dtype": dtype}
+    with pytest.raises(LettercastError, match="its facts cannot be used"):
+        parse_facts(json.dumps(raw), HERE)
+
+
+def test_tflite_facts_are_those_that_were_embedded(exported):
+    facts = tflite_facts(HERE, exported["tflite-int8"].read_bytes())
+    assert (facts.name, facts.format, facts.input_dtype) == ("letters-nano", "tflite-int8", "uint8")
+    assert "".join(facts.labels) == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+
+
+def test_a_tflite_file_without_facts_says_so(model_file):
+    from lettercast.export import tflite
+    from lettercast.train.predict import load_keras
+
+    bare = tflite.float32(load_keras(model_file), np.zeros((0, 28, 28, 1), np.uint8))
+    with pytest.raises(LettercastError, match="carries no facts"):
+        tflite_facts(HERE, bare)
+
+
+def test_no_truncation_of_a_tflite_file_escapes_as_another_error(exported):
+    model = exported["tflite-int8"].read_bytes()
+    for length in {*range(0, 200), *range(200, len(model), 997)}:
+        try:
+            tflite_facts(HERE, model[:length])
+        except LettercastError:
+            continue
+
+
+def test_no_flipped_byte_of_a_tflite_file_escapes_as_another_error(exported):
+    model = exported["tflite-int8"].read_bytes()
+    rng = np.random.default_rng(1)
+    for _ in range(400):
+        damaged = bytearray(model)
+        for at in rng.integers(0, len(model), 3):
+            damaged[at] = rng.integers(256)
+        damaged[rng.integers(0, 1500)] = rng.integers(256)
+        try:
+            tflite_facts(HERE, bytes(damaged))
+        except LettercastError:
+            continue
+
+
+def test_keras_facts_are_read_from_the_archive_and_may_be_absent(model_file, tmp_path):
+    facts = keras_facts(model_file)
+    assert facts is not None
+    assert facts.made["steps"] == 120
+    other = tmp_path / "own.keras"
+    with zipfile.ZipFile(other, "w") as archive:
+        archive.writestr("config.json", "{}")
+    assert keras_facts(other) is None
+
+
+def test_a_file_that_is_no_archive_is_refused(tmp_path):
+    path = tmp_path / "m.keras"
+    path.write_text("not a model")
+    with pytest.raises(LettercastError, match=r"not a .keras model"):
+        keras_facts(path)

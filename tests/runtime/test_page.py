@@ -1,0 +1,127 @@
+"""Letters on a page, in reading order."""
+
+import cv2
+import numpy as np
+import pytest
+
+from lettercast.runtime.page import find_lines
+
+ROWS = ("ABCD", "OLMR", "SUVZ")
+
+
+def boxes(lines) -> list[tuple[int, ...]]:
+    """Every box in reading order."""
+    return [spot.box for line in lines for spot in line]
+
+
+def covers(found, true, slack: int = 3) -> bool:
+    """Tell whether a found box reaches over the true one and hardly further."""
+    edges = [(f[0], f[1], f[0] + f[2], f[1] + f[3]) for f in (found, true)]
+    return all(abs(a - b) <= slack for a, b in zip(*edges, strict=True))
+
+
+def turned(image: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
+    """The page turned about its middle, and the (2, 3) matrix that turned it."""
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+    return cv2.warpAffine(image, matrix, (width, height), borderValue=image[0, 0].tolist()), matrix
+
+
+def test_boxes_cover_the_letters_in_reading_order(draw_page):
+    image, placed = draw_page(*ROWS)
+    lines = find_lines(image)
+    assert [len(line) for line in lines] == [4, 4, 4]
+    found = boxes(lines)
+    assert all(covers(box, true) for box, (_, true) in zip(found, placed, strict=True))
+
+
+@pytest.mark.parametrize("degrees", [-6, -3, 3, 6])
+def test_lines_are_read_in_order_on_a_turned_page(draw_page, degrees):
+    image, placed = draw_page("ABCDEH", "KLMNOR", "STUVXZ")
+    page, matrix = turned(image, degrees)
+    middles = [matrix @ (x + w / 2, y + h / 2, 1) for _, (x, y, w, h) in placed]
+    lines = find_lines(page)
+    assert [len(line) for line in lines] == [6, 6, 6]
+    distances = [
+        np.hypot(*(np.array(spot.middle) - m)) for spot, m in zip((spot for line in lines for spot in line), middles, strict=True)
+    ]
+    assert max(distances) < 12
+
+
+def test_a_soft_shadow_across_the_page_changes_nothing(draw_page):
+    image, placed = draw_page(*ROWS)
+    shade = np.linspace(1, 0.5, image.shape[1])[None, :, None]
+    found = boxes(find_lines((image * shade).astype(np.uint8)))
+    assert all(covers(box, true) for box, (_, true) in zip(found, placed, strict=True))
+
+
+def test_light_on_dark_is_read_like_dark_on_light(draw_page):
+    image, _ = draw_page(*ROWS)
+    assert boxes(find_lines(255 - image)) == boxes(find_lines(image))
+
+
+def test_a_ruled_grid_is_removed_and_letters_that_cross_it_stay_whole(draw_page):
+    image, placed = draw_page(*ROWS)
+    height, width = image.shape[:2]
+    rules = np.full_like(image, 235)
+    for x in range(55, width, 110):
+        cv2.line(rules, (x, 0), (x, height), (90, 90, 90), 2)
+    for y in range(60, height, 55):
+        cv2.line(rules, (0, y), (width, y), (90, 90, 90), 2)
+    found = boxes(find_lines(np.minimum(image, rules)))
+    assert len(found) == len(placed)
+    assert all(covers(box, true, slack=8) for box, (_, true) in zip(found, placed, strict=True))
+
+
+def test_the_dot_stays_with_its_stem():
+    image = np.full((300, 500), 230, np.uint8)
+    for x in (120, 240, 360):
+        image[130:200, x : x + 8] = 40
+        cv2.circle(image, (x + 4, 108), 5, 40, -1)
+    (line,) = find_lines(image)
+    assert len(line) == 3
+    for spot in line:
+        assert spot.box[1] <= 104
+        assert spot.box[1] + spot.box[3] >= 200
+
+
+def test_dust_is_ignored(draw_page):
+    image, placed = draw_page(*ROWS)
+    rng = np.random.default_rng(3)
+    for y, x in zip(rng.integers(20, 420, 60), rng.integers(20, 530, 60), strict=True):
+        if image[max(0, y - 15) : y + 15, max(0, x - 15) : x + 15].min() > 200:
+            image[y : y + 2, x : x + 2] = 90
+    assert len(boxes(find_lines(image))) == len(placed)
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+@pytest.mark.parametrize("shape", [(300, 400, 3), (300, 400), (1, 1), (5, 900)])
+def test_an_empty_page_has_no_letters(level, shape):
+    assert find_lines(np.full(shape, level, np.uint8)) == []
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_pure_noise_gives_boxes_inside_the_page_or_none(seed):
+    noise = np.random.default_rng(seed).integers(0, 256, (480, 640, 3)).astype(np.uint8)
+    for x, y, w, h in boxes(find_lines(noise)):
+        assert x >= 0
+        assert y >= 0
+        assert x + w <= 640
+        assert y + h <= 480
+
+
+def test_ink_of_a_spot_is_its_own_and_not_its_neighbours():
+    image = np.full((200, 300), 230, np.uint8)
+    cv2.line(image, (60, 150), (140, 50), 30, 8)
+    cv2.line(image, (128, 150), (208, 50), 30, 8)
+    (line,) = find_lines(image)
+    assert len(line) == 2
+    for spot in line:
+        assert cv2.connectedComponents((spot.ink > 100).astype(np.uint8))[0] - 1 == 1
+
+
+def test_boxes_on_a_large_photograph_are_in_its_own_pixels(draw_page):
+    image, placed = draw_page(*ROWS)
+    large = cv2.resize(image, None, fx=5, fy=5, interpolation=cv2.INTER_LINEAR)
+    found = boxes(find_lines(large))
+    assert all(covers(box, tuple(5 * v for v in true), slack=20) for box, (_, true) in zip(found, placed, strict=True))

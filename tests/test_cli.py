@@ -1,0 +1,208 @@
+"""The command: what it refuses, and how it says so."""
+
+import signal
+import zipfile
+
+import cv2
+import numpy as np
+import pytest
+
+TRUNCATED_AT = (0, 3, 8, 9, 200, 5_000, 0.25, 0.5, 0.75, 0.97, -1)
+
+
+def cut(path, to, where: float | int):
+    """Write the first bytes of a file: a share of them, a number, or all but some."""
+    whole = path.read_bytes()
+    to.write_bytes(whole[: int(where * len(whole)) if isinstance(where, float) else where])
+    return to
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [(None, "no such file"), (b"", "empty"), (b"hello", "not a picture"), (b"\x89PNG\r\n\x1a\n", "not a picture")],
+)
+def test_read_refuses_what_is_no_picture(refused, tmp_path, content, said):
+    path = tmp_path / "page.png"
+    if content is not None:
+        path.write_bytes(content)
+    message = refused("read", path, "--no-window")
+    assert "page.png" in message
+    assert said in message
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_read_refuses_a_truncated_picture(refused, page_file, tmp_path, suffix):
+    cv2.imwrite(str(tmp_path / f"whole{suffix}"), cv2.imread(str(page_file)))
+    path = cut(tmp_path / f"whole{suffix}", tmp_path / f"cut{suffix}", 0.5)
+    assert f"cut{suffix}" in refused("read", path, "--json")
+
+
+@pytest.mark.parametrize("content", [b"", b"not a film", b"\0\0\0\x18ftypmp42" + bytes(200)])
+def test_read_refuses_a_film_that_is_none(command, tmp_path, content):
+    (tmp_path / "film.mp4").write_bytes(content)
+    done = command("read", tmp_path / "film.mp4", "--json")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert len(done.stderr.splitlines()) == 1
+    assert "film.mp4" in done.stderr
+
+
+def test_read_refuses_a_folder_without_images(refused, tmp_path):
+    (tmp_path / "notes.txt").write_text("no image")
+    assert "no images in this folder" in refused("read", tmp_path)
+
+
+def test_read_refuses_a_camera_that_does_not_answer(command, tmp_path):
+    done = command("read", "9", "--no-window", folder=tmp_path)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "lettercast: camera 9 does not answer: is it plugged in, and free? `read 1` takes the second camera\n"
+
+
+@pytest.mark.parametrize("name", ["gone.tflite", "gone.onnx", "model.h5"])
+def test_read_refuses_a_missing_model_and_one_of_unknown_kind(refused, page_file, name):
+    assert name in refused("read", page_file, "--model", name)
+
+
+@pytest.mark.parametrize("suffix", ["tflite", "onnx"])
+@pytest.mark.parametrize("content", [b"", b"this is a text, and no model of any kind"])
+def test_read_refuses_a_model_that_is_none(refused, page_file, tmp_path, suffix, content):
+    path = tmp_path / f"m.{suffix}"
+    path.write_bytes(content)
+    assert f"m.{suffix}" in refused("read", page_file, "--model", path)
+
+
+@pytest.mark.parametrize("where", TRUNCATED_AT)
+def test_a_truncated_tflite_model_is_refused_and_ends_no_process(command, exported, page_file, tmp_path, where):
+    path = cut(exported["tflite-int8"], tmp_path / "cut.tflite", where)
+    done = command("read", page_file, "--model", path, "--json")
+    assert (done.returncode, done.stdout) == (2, ""), done.stderr
+    assert len(done.stderr.splitlines()) == 1
+    assert "cut.tflite" in done.stderr
+
+
+@pytest.mark.parametrize("where", TRUNCATED_AT)
+def test_a_truncated_onnx_model_is_refused(refused, exported, page_file, tmp_path, where):
+    path = cut(exported["onnx-int8"], tmp_path / "cut.onnx", where)
+    assert "cut.onnx" in refused("read", page_file, "--model", path)
+
+
+@pytest.mark.parametrize("verb", ["evaluate", "export"])
+@pytest.mark.parametrize("where", [0, 0.5, -1])
+def test_a_truncated_keras_model_is_refused(refused, model_file, tmp_path, strokes_file, verb, where):
+    path = cut(model_file, tmp_path / "cut.keras", where)
+    option = "--data" if verb == "evaluate" else "--check"
+    assert "cut.keras" in refused(verb, path, option, strokes_file)
+
+
+def test_a_keras_archive_without_a_network_is_refused(refused, tmp_path, strokes_file):
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr("config.json", "{}")
+    assert "m.keras" in refused("evaluate", tmp_path / "m.keras", "--data", strokes_file)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("raed",), "did you mean 'read'?"),
+        (("evaluat", "m.keras"), "did you mean 'evaluate'?"),
+        ((), "VERB"),
+        (("export", "--formats", "coreml"), "unknown format 'coreml': choose from tflite-float32"),
+        (("train", "--epochs", "0"), "'0' is not a whole number above 0"),
+        (("train", "--size", "huge", "--out", "new/run"), "unknown size 'huge'"),
+        (("evaluate", "m.tflite", "--split", "tset"), "did you mean 'test'?"),
+        (("benchmark", "gone"), "gone: no such model or folder"),
+        (("read", "--max-frames", "-1"), "whole number above 0"),
+    ],
+)
+def test_a_slip_of_the_pen_is_answered_in_one_line(refused, words, said):
+    assert said in refused(*words)
+
+
+@pytest.mark.parametrize("data", ["mnist", "gone.npz", "gone/folder", "m.csv"])
+def test_an_unknown_data_source_is_named(refused, exported, data):
+    assert data in refused("evaluate", exported["onnx-int8"], "--data", data)
+
+
+IMAGES = np.full((3, 30, 30), 220, np.uint8)
+BAD_ARRAYS = {
+    "no keys of ours": {"x": np.zeros(3)},
+    "no labels": {"image": IMAGES},
+    "float pictures": {"image": IMAGES / 255, "label": np.zeros(3, int)},
+    "flat pictures": {"image": IMAGES.reshape(3, -1), "label": np.zeros(3, int)},
+    "too few labels": {"image": IMAGES, "label": np.zeros(2, int)},
+    "labels of text": {"image": IMAGES, "label": np.array(["A", "B", "C"])},
+    "labels below 0": {"image": IMAGES, "label": np.array([0, -1, 2])},
+    "labels above Z": {"image": IMAGES, "label": np.array([0, 1, 26])},
+    "too short a split": {"image": IMAGES, "label": np.zeros(3, int), "split": np.array([2])},
+    "five channels": {"image": np.zeros((3, 30, 30, 5), np.uint8), "label": np.zeros(3, int)},
+    "pictures of no size": {"image": np.zeros((3, 0, 0), np.uint8), "label": np.zeros(3, int)},
+    "strokes without labels": {"points": np.zeros((4, 2))},
+    "pickled objects": {"image": np.array([{"a": 1}, None], dtype=object), "label": np.zeros(2, int)},
+}
+
+
+@pytest.mark.parametrize("arrays", BAD_ARRAYS.values(), ids=BAD_ARRAYS)
+def test_an_npz_with_unusable_arrays_is_named(refused, exported, tmp_path, arrays):
+    np.savez(tmp_path / "d.npz", **arrays)
+    assert "d.npz" in refused("evaluate", exported["onnx-int8"], "--data", tmp_path / "d.npz", "--split", "all")
+
+
+@pytest.mark.parametrize("where", [0, 20, 0.3, 0.9, -1])
+def test_a_truncated_npz_is_named(refused, exported, strokes_file, tmp_path, where):
+    path = cut(strokes_file, tmp_path / "cut.npz", where)
+    assert "cut.npz" in refused("evaluate", exported["onnx-int8"], "--data", path)
+
+
+def test_an_npz_that_is_a_text_or_a_single_array_is_named(refused, exported, tmp_path):
+    (tmp_path / "text.npz").write_text("no arrays")
+    with (tmp_path / "one.npz").open("wb") as file:
+        np.save(file, np.zeros(3))
+    for name in ("text.npz", "one.npz"):
+        assert name in refused("evaluate", exported["onnx-int8"], "--data", tmp_path / name)
+
+
+def test_a_folder_without_class_folders_says_what_is_expected(refused, exported, page_file, tmp_path):
+    assert "no pictures in class folders" in refused("evaluate", exported["onnx-int8"], "--data", tmp_path)
+
+
+@pytest.mark.parametrize("text", [None, "", "name,letters\na.png,A\n", "file,text\ngone.png,A\n"])
+def test_labels_of_pages_that_cannot_be_used_are_named(refused, exported, tmp_path, text):
+    if text is not None:
+        (tmp_path / "labels.csv").write_text(text)
+    message = refused("evaluate", exported["onnx-int8"], "--pages", tmp_path / "labels.csv")
+    assert ("gone.png" if text and "gone" in text else "labels.csv") in message
+
+
+@pytest.mark.parametrize("verb", ["train", "export", "read", "evaluate"])
+def test_a_folder_that_cannot_be_made_is_named(command, exported, page_file, strokes_file, tmp_path, verb):
+    (tmp_path / "taken").write_text("a file")
+    model = exported["onnx-int8"]
+    words = {
+        "train": ("train", "--data", strokes_file, "--size", "nano", "--epochs", 1, "--steps", 1, "--out", "taken/out"),
+        "export": ("export", "--formats", "tflite-float32", "--check", strokes_file, "--out", "taken/out"),
+        "read": ("read", page_file, "--no-window", "--save", "taken/out"),
+        "evaluate": ("evaluate", model, "--data", strokes_file, "--report", "taken/out"),
+    }
+    done = command(*words[verb], folder=tmp_path)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "taken" in done.stderr
+    assert (tmp_path / "taken").read_text() == "a file"
+
+
+def test_a_finished_run_is_not_trained_over(refused, run_folder):
+    assert "add --resume" in refused("train", "--size", "nano", "--out", run_folder)
+
+
+def test_interrupting_ends_with_130_and_one_line(lettercast, model_file, monkeypatch):
+    def interrupt(*_):
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("lettercast.cli.run_evaluate_pages", interrupt)
+    code, _, err = lettercast("evaluate", model_file, "--pages", "labels.csv")
+    assert (code, err) == (130, "lettercast: interrupted\n")
+
+
+def test_a_reader_of_the_output_that_leaves_early_is_no_error(command, page_file):
+    done = command("--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("lettercast ")

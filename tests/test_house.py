@@ -1,0 +1,92 @@
+"""The house: what imports what, and what is installed."""
+
+import hashlib
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+HEAVY = ("tensorflow", "keras", "sklearn", "matplotlib", "onnx", "lettercast.train", "lettercast.export", "lettercast.benchmarks")
+READ_A_PAGE = """
+import cv2, sys
+from lettercast.runtime import Reader
+assert Reader().read(cv2.imread(sys.argv[1])).text
+print(*sys.modules)
+"""
+
+
+@pytest.fixture(scope="module")
+def setuptools(root) -> dict:
+    return tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]
+
+
+def loaded(code: str, *words: object) -> set[str]:
+    """Run code in a fresh process; return the modules that it names on its last line."""
+    done = subprocess.run([sys.executable, "-c", code, *map(str, words)], capture_output=True, text=True, check=True)
+    return set(done.stdout.splitlines()[-1].split())
+
+
+def test_reading_a_page_loads_neither_keras_nor_any_other_package_of_ours(page_file):
+    modules = loaded(READ_A_PAGE, page_file)
+    assert "lettercast.runtime.reader" in modules
+    assert not modules & set(HEAVY)
+
+
+def test_the_read_command_loads_no_more_than_the_runtime(page_file):
+    code = "import sys; from lettercast.cli import main; main(sys.argv[1:]); print(*sys.modules)"
+    assert not loaded(code, "read", page_file, "--json") & {"tensorflow", "keras", "sklearn", "onnx"}
+
+
+@pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["--version"]])
+def test_help_loads_neither_numpy_nor_opencv(words):
+    code = "import sys\nfrom lettercast.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit: print(*sys.modules)"
+    assert not loaded(code, *words) & {"numpy", "cv2", "rich", "keras", "tensorflow"}
+
+
+def test_imports_point_one_way(root, tmp_path):
+    command = Path(sys.executable).with_name("lint-imports")
+    done = subprocess.run([command, "--cache-dir", tmp_path], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout
+
+
+def test_every_package_is_installed(root, setuptools):
+    folders = [path.parent for path in root.rglob("__init__.py") if not {".venv", "build"} & set(path.relative_to(root).parts)]
+    names = {".".join(("lettercast", *folder.relative_to(root).parts)) for folder in folders}
+    assert set(setuptools["packages"]) == names
+
+
+def test_models_and_pen_are_installed_with_their_packages(root, setuptools):
+    for package, patterns in setuptools["package-data"].items():
+        folder = root.joinpath(*package.split(".")[1:])
+        assert all(list(folder.glob(pattern)) for pattern in patterns), package
+    patterns = {root.joinpath(*p.split(".")[1:]) / one for p, some in setuptools["package-data"].items() for one in some}
+    data = [
+        p
+        for kind in ("*.tflite", "*.keras", "*.npz")
+        for folder in ("runtime", "train", "export")
+        for p in (root / folder).rglob(kind)
+    ]
+    assert data
+    assert all(any(path.match(str(pattern)) for pattern in patterns) for path in data)
+
+
+def test_the_shipped_model_was_made_from_the_shipped_original(root):
+    from lettercast.export.artifact import DEFAULT_MODEL
+    from lettercast.runtime import Reader
+
+    assert Reader().engine.facts.source_sha256 == hashlib.sha256(DEFAULT_MODEL.read_bytes()).hexdigest()
+
+
+def test_every_module_has_its_tests(root):
+    missing = []
+    for folder in ("runtime", "train", "export", "benchmarks"):
+        tested = {path.name for path in (root / "tests" / folder).glob("test_*.py")}
+        modules = {path.name for path in (root / folder).glob("*.py")} - UNTESTED
+        missing += [f"{folder}/{name}" for name in modules if f"test_{name}" not in tested]
+    assert missing == []
+
+
+# A type, a marker of a package, a switch that every export test pulls, and a sheet to look at.
+UNTESTED = {"__init__.py", "pixels.py", "quiet.py", "contact_sheet.py"}

@@ -1,0 +1,131 @@
+"""What `--data` names."""
+
+import zlib
+
+import cv2
+import numpy as np
+import pytest
+
+from lettercast import LettercastError
+from lettercast.train.data import default_split, hashed_split, open_source, open_sources, open_validation
+
+
+def picture(path, level: int = 30):
+    """Write a picture of a stem."""
+    image = np.full((40, 40), 230, np.uint8)
+    image[8:32, 18:23] = level
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), image)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Forty pictures of a, forty of B, with no splits of their own."""
+    for name in ("a", "B"):
+        for number in range(40):
+            picture(tmp_path / "own" / name / f"{number}.png")
+    return tmp_path / "own"
+
+
+def test_a_hashed_split_depends_on_the_key_alone_and_holds_out_a_tenth_twice():
+    keys = [f"A/{number}.png" for number in range(5000)]
+    split = hashed_split(keys)
+    ranks = [zlib.crc32(key.encode()) % 100 for key in keys]
+    assert split.tolist() == [2 if rank < 10 else 1 if rank < 20 else 0 for rank in ranks]
+    np.testing.assert_allclose(np.bincount(split) / 5000, [0.8, 0.1, 0.1], atol=0.02)
+    np.testing.assert_array_equal(hashed_split(reversed(keys))[::-1], split)
+
+
+def test_the_splits_of_a_strokes_file_are_respected(strokes_file, strokes_arrays):
+    sizes = {split: len(open_source(str(strokes_file), split).labels) for split in ("train", "val", "test", "all")}
+    assert sizes == {"train": 520, "val": 104, "test": 520, "all": 1144}
+    np.testing.assert_array_equal(open_source(str(strokes_file), "test").labels, strokes_arrays["label"][-520:])
+
+
+def test_pictures_in_an_npz_come_with_classes_and_split(tmp_path):
+    images = np.full((4, 30, 30), 230, np.uint8)
+    images[:, 5:25, 12:16] = 20
+    np.savez(tmp_path / "p.npz", image=images, label=[0, 1, 1, 0], classes=["ja", "nein"], split=[0, 0, 1, 2])
+    source = open_source(str(tmp_path / "p.npz"), "train")
+    assert (source.classes, source.labels.tolist(), source.name) == (("ja", "nein"), [0, 1], "p.npz")
+    assert source.picture(0, None).any()
+
+
+def test_letter_folders_of_either_case_are_capitals_and_parts_of_a_split_make_the_whole(folder):
+    parts = [open_source(str(folder), split) for split in ("train", "val", "test")]
+    whole = open_source(str(folder), "all")
+    assert whole.classes == ("A", "B")
+    assert sum(len(part.labels) for part in parts) == len(whole.labels) == 80
+    assert len(parts[0].labels) > 50
+
+
+def test_small_and_capital_folders_of_one_letter_are_one_class(tmp_path):
+    for name in ("a/1.png", "A/2.png", "b/1.png"):
+        picture(tmp_path / "own" / name)
+    assert open_source(str(tmp_path / "own"), "all").labels.tolist().count(0) == 2
+
+
+def test_folders_with_longer_names_keep_them(tmp_path):
+    for name in ("alpha", "Beta"):
+        picture(tmp_path / "own" / name / "1.png")
+    assert open_source(str(tmp_path / "own"), "all").classes == ("Beta", "alpha")
+
+
+def test_a_folder_with_splits_of_its_own_keeps_them(tmp_path):
+    for name in ("train/A/1.png", "train/B/1.png", "val/A/1.png"):
+        picture(tmp_path / "own" / name)
+    assert len(open_source(str(tmp_path / "own"), "train").labels) == 2
+    assert len(open_source(str(tmp_path / "own"), "val").labels) == 1
+    assert len(open_source(str(tmp_path / "own"), "all").labels) == 3
+    with pytest.raises(LettercastError, match="has no split 'test'; it has train, val"):
+        open_source(str(tmp_path / "own"), "test")
+
+
+def test_a_split_that_lacks_a_class_still_numbers_classes_as_the_whole_folder_does(tmp_path):
+    for name in ("train/A/1.png", "train/B/1.png", "val/B/1.png"):
+        picture(tmp_path / "own" / name)
+    val = open_source(str(tmp_path / "own"), "val")
+    assert [val.classes[label] for label in val.labels] == ["B"]
+
+
+def test_figures_are_reported_on_test_where_there_is_one(folder, tmp_path):
+    picture(tmp_path / "split" / "test" / "A" / "1.png")
+    assert default_split("pen") == "test"
+    assert default_split(str(folder)) == "all"
+    assert default_split(str(tmp_path / "split")) == "test"
+
+
+def test_sources_count_by_their_letters_or_by_the_share_given(strokes_file, folder):
+    train = len(open_source(str(folder), "train").labels)
+    plain = open_sources([str(strokes_file), str(folder)], "train")
+    assert plain.weights[:520].sum() == pytest.approx(520 / (520 + train))
+    shared = open_sources([f"{strokes_file}@1", f"{folder}@3"], "train")
+    assert shared.weights[:520].sum() == pytest.approx(0.25)
+    assert shared.classes == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def test_one_source_may_have_a_share_too(strokes_file):
+    assert len(open_sources([f"{strokes_file}@0.5"], "train").labels) == 520
+
+
+def test_shares_of_nothing_are_refused(strokes_file):
+    with pytest.raises(LettercastError, match="add up to nothing"):
+        open_sources([f"{strokes_file}@0", "pen@0"], "train")
+
+
+def test_validation_takes_those_sources_that_have_a_validation_split(strokes_file, strokes_arrays, tmp_path):
+    only_train = tmp_path / "train.npz"
+    np.savez(only_train, **strokes_arrays | {"split": np.zeros(1144)})
+    assert len(open_validation([str(strokes_file), f"{only_train}@0.5"]).labels) == 104
+    with pytest.raises(LettercastError, match="name some with --val"):
+        open_validation([str(only_train)])
+
+
+def test_an_empty_split_says_what_to_try(strokes_arrays, tmp_path):
+    np.savez(tmp_path / "s.npz", **strokes_arrays | {"split": np.zeros(1144)})
+    with pytest.raises(LettercastError, match="no letters in split 'test'"):
+        open_source(str(tmp_path / "s.npz"), "test")
+
+
+def test_real_phone_pictures_keep_their_splits(shared):
+    assert len(open_source(str(shared / "phone_crops"), "val").labels) == 446

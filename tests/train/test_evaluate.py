@@ -1,0 +1,89 @@
+"""Evaluation of a model of any format."""
+
+import json
+
+import numpy as np
+import pytest
+from sklearn.metrics import accuracy_score, precision_recall_fscore_support
+
+from lettercast import LettercastError
+from lettercast.train.data import open_source
+from lettercast.train.evaluate import Evaluation, evaluate
+from lettercast.train.predict import open_model
+from lettercast.train.source import ImageSource
+
+# Four letters of three classes: right, I for L, L for I, and G right in second place only.
+PROBABILITIES = np.array([[0.1, 0.7, 0.2], [0.1, 0.5, 0.4], [0.2, 0.3, 0.5], [0.3, 0.1, 0.6]], np.float32)
+
+
+@pytest.fixture
+def result() -> Evaluation:
+    return Evaluation("m", "engine", "d", "test", ("G", "I", "L"), np.array([1, 2, 1, 0]), PROBABILITIES)
+
+
+def test_figures_are_those_counted_by_hand(result):
+    assert result.predicted.tolist() == [1, 1, 2, 2]
+    assert result.accuracy == 0.25
+    assert result.top2 == 1.0
+    assert result.confusion.tolist() == [[0, 0, 1], [0, 1, 1], [0, 1, 0]]
+
+
+def test_the_share_of_a_pair_counts_both_ways_over_all_errors(result):
+    assert result.pair_share("I", "L") == pytest.approx(2 / 3)
+    assert result.pair_share("L", "I") == pytest.approx(2 / 3)
+    assert result.pair_share("G", "I") == 0
+    assert result.pair_share("G", "Q") == 0
+
+
+def test_figures_by_class_are_those_of_scikit_learn():
+    rng = np.random.default_rng(1)
+    probabilities = rng.dirichlet(np.ones(3), 60).astype(np.float32)
+    truth = rng.integers(0, 3, 60)
+    result = Evaluation("m", "engine", "d", "test", ("G", "I", "L"), truth, probabilities)
+    expected = precision_recall_fscore_support(truth, probabilities.argmax(1))
+    for column, name in enumerate(("precision", "recall", "f1-score", "support")):
+        assert [scores[name] for scores in result.per_class().values()] == pytest.approx(expected[column].tolist())
+    assert result.accuracy == accuracy_score(truth, probabilities.argmax(1))
+
+
+def test_json_of_the_command_has_the_documented_keys(lettercast, model_file, strokes_file):
+    code, out, _ = lettercast("evaluate", model_file, "--data", strokes_file, "--json")
+    figures = json.loads(out)
+    assert code == 0
+    assert {"model", "data", "split", "n", "accuracy", "top2", "per_class"} <= set(figures)
+    assert (figures["model"], figures["data"], figures["split"], figures["n"]) == ("letters-nano", "strokes.npz", "test", 520)
+    assert list(figures["per_class"]) == list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def test_the_small_model_reads_letters_that_it_has_not_seen(model_file):
+    result = evaluate(open_model(model_file), open_source("pen", "test"))
+    assert len(result.truth) == 5200
+    assert result.accuracy >= 0.6
+    assert result.top2 > result.accuracy
+
+
+def test_every_format_has_the_accuracy_of_the_original_within_a_point(model_file, exported, check_source):
+    original = evaluate(open_model(model_file), check_source).accuracy
+    for path in exported.values():
+        assert evaluate(open_model(path), check_source).accuracy == pytest.approx(original, abs=0.01)
+
+
+def test_a_class_that_the_model_does_not_know_is_named(exported):
+    digits = ImageSource("digits", "all", [np.full((9, 9), 255, np.uint8)] * 2, np.array([0, 1]), ("A", "7"))
+    with pytest.raises(LettercastError, match="digits: the model knows no class 7"):
+        evaluate(open_model(exported["tflite-int8"]), digits)
+
+
+def test_report_writes_the_matrix_and_the_same_figures(lettercast, exported, strokes_file, tmp_path):
+    words = ("evaluate", exported["onnx-int8"], "--data", strokes_file, "--split", "val")
+    code, out, _ = lettercast(*words, "--json", "--report", tmp_path / "report")
+    assert code == 0
+    assert json.loads((tmp_path / "report" / "evaluation.json").read_text()) == json.loads(out)
+    assert (tmp_path / "report" / "confusion.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_without_json_a_table_names_accuracy_and_every_class(lettercast, exported, strokes_file):
+    code, out, _ = lettercast("evaluate", exported["tflite-int8"], "--data", strokes_file)
+    assert code == 0
+    assert "accuracy" in out
+    assert sum(line.strip(" │").split(" ")[0] in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" for line in out.splitlines() if "│" in line) == 26

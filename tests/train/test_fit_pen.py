@@ -1,0 +1,66 @@
+"""Fitting the built-in pen."""
+
+import numpy as np
+import pytest
+
+from lettercast.train.fit_pen import fit_pen, main, resample
+from lettercast.train.pen import load_pen
+from lettercast.train.strokes import load_strokes
+
+
+@pytest.fixture(scope="module")
+def arrays() -> dict[str, np.ndarray]:
+    """Sixty capital L of one bent stroke each, with a little scatter, and sixty of another contributor that are no L."""
+    rng = np.random.default_rng(1)
+    bent = np.array([[0, 0], [0, 1000], [500, 1000]], float)
+    flat = np.array([[0, 0], [500, 0], [1000, 0]], float)
+    letters = [shape + rng.normal(0, 20, (3, 2)) for shape in [bent] * 60 + [flat] * 60]
+    return {
+        "points": np.concatenate(letters).astype(np.int16),
+        "points_per_stroke": np.full(120, 3),
+        "strokes_per_sample": np.ones(120, int),
+        "label": np.full(120, 11),
+        "contributor": np.repeat([0, 1], 60),
+        "contributors": np.array(["good", "bad"]),
+    }
+
+
+def test_resampling_steps_evenly_along_the_stroke():
+    bent = np.array([[0, 0], [0, 6], [2, 6]], np.float32)
+    assert resample(bent, 5).tolist() == [[0, 0], [0, 2], [0, 4], [0, 6], [2, 6]]
+
+
+def test_a_dot_resamples_to_the_same_point():
+    assert resample(np.array([[3, 4]], np.float32), 4).tolist() == [[3, 4]] * 4
+    assert resample(np.array([[3, 4], [3, 4]], np.float32), 2).tolist() == [[3, 4]] * 2
+
+
+def test_the_mean_of_a_shape_is_the_letter_that_was_written(arrays, tmp_path):
+    good = {name: values[:60] for name, values in arrays.items() if name not in ("points", "contributors")}
+    pen = fit_pen(load_strokes(tmp_path, good | {"points": arrays["points"][:180]}))
+    assert {(shape.label, shape.upper) for shape in pen.shapes} == {(11, True)}
+    expected = resample(np.array([[0, 0], [0, 1000], [500, 1000]], np.float32))
+    for shape in pen.shapes:
+        assert np.abs(shape.mean.reshape(24, 2) - expected).max() < 40
+        assert np.linalg.norm(shape.components, axis=1).max() < 300
+
+
+def test_letters_outside_the_training_split_are_not_used(arrays, tmp_path):
+    assert fit_pen(load_strokes(tmp_path, arrays | {"split": np.full(120, 2)})).shapes == ()
+
+
+def test_the_command_leaves_out_the_contributors_named_and_writes_a_pen(arrays, tmp_path, capsys):
+    np.savez(tmp_path / "s.npz", **arrays)
+    assert main([str(tmp_path / "s.npz"), "--without", "bad", "--out", str(tmp_path / "pen.npz")]) == 0
+    shapes = load_pen(tmp_path / "pen.npz").shapes
+    assert len(shapes) == 1
+    assert np.ptp(shapes[0].mean.reshape(24, 2)[:, 1]) > 900
+    assert "1 shapes" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("content", [b"", b"no archive"])
+def test_a_file_of_no_strokes_is_refused_in_one_line(tmp_path, capsys, content):
+    (tmp_path / "s.npz").write_bytes(content)
+    assert main([str(tmp_path / "s.npz"), "--out", str(tmp_path / "pen.npz")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "pen.npz").exists()

@@ -1,0 +1,82 @@
+"""Data sources behind one interface."""
+
+import numpy as np
+import pytest
+
+from lettercast.train.draw import draw_plain
+from lettercast.train.source import ImageSource, MixedSource, StrokeSource, draw_all, draw_some, relabel, warp
+from lettercast.train.strokes import Strokes
+
+
+def images(classes: tuple[str, ...], labels: list[int], level: int = 255) -> ImageSource:
+    """A source of bars, each as wide as its number in the source."""
+    inks = [np.pad(np.full((20, i + 1), level, np.uint8), 4) for i in range(len(labels))]
+    return ImageSource("bars", "train", inks, np.array(labels, np.int64), classes)
+
+
+def test_labels_are_matched_by_name():
+    np.testing.assert_array_equal(relabel(images(("B", "A", "Z"), [0, 1, 2, 0]), ("A", "B")), [1, 0, -1, 1])
+
+
+def test_case_is_ignored_where_the_classes_do_not_use_it():
+    source = images(("a", "B"), [0, 1])
+    assert relabel(source, ("A", "B")).tolist() == [0, 1]
+    assert relabel(source, ("A", "a", "B")).tolist() == [1, 2]
+    assert relabel(source, ("A", "b", "B")).tolist() == [-1, 2]
+
+
+def test_mixed_sources_draw_each_letter_from_the_source_it_belongs_to():
+    first, second = images(("A", "B"), [0, 1]), images(("C",), [0, 0, 0])
+    mixed = MixedSource((first, second), (0.25, 0.75), "train", ("A", "B", "C"))
+    assert mixed.labels.tolist() == [0, 1, 2, 2, 2]
+    assert mixed.name == "bars + bars"
+    for index, (source, own) in enumerate([(first, 0), (first, 1), (second, 0), (second, 1), (second, 2)]):
+        np.testing.assert_array_equal(mixed.picture(index, None), source.picture(own, None))
+    with pytest.raises(IndexError):
+        mixed.picture(5, None)
+
+
+def test_shares_decide_how_often_each_source_is_drawn():
+    mixed = MixedSource((images(("A",), [0] * 10), images(("B",), [0])), (0.3, 0.7), "train", ("A", "B"))
+    np.testing.assert_allclose(mixed.weights, [0.03] * 10 + [0.7])
+
+
+def test_a_hand_that_wrote_four_times_as_much_counts_twice_as_much():
+    count = 5
+    strokes = Strokes(
+        np.tile(np.array([[0, 0], [9, 9]], np.float32), (count, 1)),
+        np.full(count, 2),
+        np.ones(count, int),
+        np.zeros(count, int),
+        np.ones(count, bool),
+        np.array([3, 3, 3, 3, 8]),
+        np.zeros(count, int),
+    )
+    weights = StrokeSource("two hands", "train", strokes).weights
+    assert weights.sum() == pytest.approx(1)
+    assert weights[:4].sum() == pytest.approx(2 * weights[4])
+
+
+def test_all_letters_are_drawn_in_order_as_uint8_pictures():
+    source = images(("A",), [0, 0, 0])
+    pictures = draw_all(source)
+    assert (pictures.shape, pictures.dtype) == ((3, 28, 28, 1), np.uint8)
+    np.testing.assert_array_equal(draw_some(source, [2, 0], None), pictures[[2, 0]])
+
+
+@pytest.mark.parametrize("kind", ["strokes", "images"])
+def test_a_seed_decides_every_distortion(check_source, kind):
+    source = check_source if kind == "strokes" else images(("A",), [0] * 8)
+    first, again, other = (draw_some(source, range(8), seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+    assert (first != draw_some(source, range(8), None)).any()
+
+
+def test_a_warped_letter_stays_inside_its_picture(pen):
+    ink = draw_plain(pen.sample(12, np.random.default_rng(1)))
+    for seed in range(50):
+        warped = warp(ink, np.random.default_rng(seed))
+        edges = np.concatenate([warped[0], warped[-1], warped[:, 0], warped[:, -1]])
+        assert warped.max() > 150
+        assert edges.max() < 60
