@@ -61,8 +61,9 @@ def find_rules(mask: Pixels, thickness: int) -> Pixels:
     height, width = mask.shape
     squeezed = cv2.resize(mask, (max(1, width // SQUEEZE), height), interpolation=cv2.INTER_AREA)
     filled = at_least(squeezed, FILLED)
-    # An odd kernel: an even one would shift the strokes by a pixel and leave a row of them as thin.
-    thick = cv2.morphologyEx(filled, cv2.MORPH_OPEN, np.ones((thickness + 1 | 1, 1), np.uint8))
+    # An opening by hand: OpenCV's own shifts by a pixel where the kernel is even, and leaves a row of each stroke as thin.
+    kernel = np.ones((thickness + 1, 1), np.uint8)
+    thick = cv2.dilate(cv2.erode(filled, kernel, anchor=(0, 0)), kernel, anchor=(0, thickness))
     thin = cv2.subtract(filled, thick)
     gap = max(1, round(GAP_SHARE * thin.shape[1]))
     joined = cv2.morphologyEx(cv2.dilate(thin, np.ones((3, 1), np.uint8)), cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))

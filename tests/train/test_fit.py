@@ -7,7 +7,7 @@ import pytest
 from lettercast import LettercastError
 from lettercast.train.data import open_source
 from lettercast.train.fit import Batches, Plan, fit
-from lettercast.train.history import Epoch, read_history, write_history
+from lettercast.train.history import read_history, write_history
 from lettercast.train.source import ImageSource
 
 SPOKEN: list[str] = []
@@ -111,10 +111,3 @@ def test_validation_letters_that_training_does_not_know_are_refused(source, plan
     digits = ImageSource("digits", "val", [np.full((9, 9), 255, np.uint8)], np.array([0]), ("7",))
     with pytest.raises(LettercastError, match=r"digits: has classes that strokes.npz has not"):
         fit(source, digits, tmp_path, plan)
-
-
-def test_history_survives_the_way_through_csv(tmp_path):
-    history = [Epoch(1, 2.5, 0.1, 3.125, 1 / 3), Epoch(2, 1.5, 0.2, 2.125, 2 / 3)]
-    write_history(history, tmp_path / "history.csv")
-    assert (tmp_path / "history.csv").read_text().splitlines()[0] == "epoch,loss,accuracy,val_loss,val_accuracy"
-    assert read_history(tmp_path / "history.csv") == history
