@@ -9,9 +9,9 @@ from .pixels import Pixels
 # Along a rule the mask is squeezed by this factor; a rule fills nearly all of each squeezed pixel.
 SQUEEZE = 8
 FILLED = 190
-# A rule runs across at least this share of the page, gaps where letters cross it included.
-LENGTH_SHARE = 0.5
-GAP_SHARE = 0.08
+# A rule runs across at least this share of the page, gaps where letters cross it included; it is there for the
+# greater part of that length, as the bars of letters in a row are not.
+LENGTH_SHARE, GAP_SHARE, PRESENT_SHARE = 0.5, 0.16, 0.55
 # A rule is thinner than this share of the page's longer side, or than this many pixels.
 THICKNESS_SHARE, THICKNESS_PX = 0.006, 5
 # A frame lies within this share of the picture's side, along at least this share of it.
@@ -68,11 +68,17 @@ def find_rules(mask: Pixels, thickness: int) -> Pixels:
     gap = max(1, round(GAP_SHARE * thin.shape[1]))
     joined = cv2.morphologyEx(cv2.dilate(thin, np.ones((3, 1), np.uint8)), cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))
     count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
-    long = np.zeros(count, np.uint8)
-    long[1:] = (stats[1:, cv2.CC_STAT_WIDTH] >= LENGTH_SHARE * thin.shape[1]) * 255
-    if not long.any():
+    rules = np.zeros_like(thin)
+    for i in range(1, count):
+        x, y, w, h, _ = stats[i]
+        if w < LENGTH_SHARE * thin.shape[1]:
+            continue
+        window = np.s_[y : y + h, x : x + w]
+        own = np.where(labels[window] == i, thin[window], 0)
+        if own.any(0).sum() >= PRESENT_SHARE * w:
+            rules[window] |= own
+    if not rules.any():
         return np.zeros_like(mask)
-    rules = cv2.bitwise_and(thin, long[np.asarray(labels, np.intp)])
     # One row more on either side: the soft edge of the rule.
     rules = cv2.dilate(rules, np.ones((3, 1), np.uint8))
     return cv2.resize(rules, (width, height), interpolation=cv2.INTER_NEAREST)
