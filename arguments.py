@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import math
 import re
 import sys
 from pathlib import Path
@@ -69,10 +70,10 @@ def add_train(verbs: Any) -> None:
     verb.add_argument(
         "--val", nargs="+", metavar="D", help="letters that choose the best epoch (default: the val split of --data)"
     )
-    verb.add_argument("--size", default="base", help="base or nano (default: %(default)s)")
-    verb.add_argument("--epochs", type=positive, default=20, help="default: %(default)s")
-    verb.add_argument("--steps", type=positive, help="batches an epoch (default: as many as the data has)")
-    verb.add_argument("--seed", type=int, default=1, help="default: %(default)s")
+    verb.add_argument("--size", metavar="S", default="base", help="base or nano (default: %(default)s)")
+    verb.add_argument("--epochs", type=positive, metavar="N", default=20, help="default: %(default)s")
+    verb.add_argument("--steps", type=positive, metavar="N", help="batches an epoch (default: as many as the data has)")
+    verb.add_argument("--seed", type=natural, metavar="N", default=1, help="default: %(default)s")
     verb.add_argument("--out", type=Path, default=Path("runs/letters"), metavar="DIR", help="default: %(default)s")
     verb.add_argument("--resume", action="store_true", help="go on with the run in --out")
 
@@ -85,12 +86,17 @@ def add_evaluate(verbs: Any) -> None:
         description="Measure a .keras, .tflite or .onnx model on labelled letters, or on whole photographed pages.",
     )
     verb.add_argument("model", type=Path, metavar="MODEL")
-    verb.add_argument("--data", default="pen", metavar="D", help="as for train (default: %(default)s)")
-    verb.add_argument("--split", choices=SPLIT_CHOICES, help="default: test where the data has it, else all")
+    add_letters(verb)
     verb.add_argument("--pages", type=Path, metavar="CSV", help="read pages instead: a CSV of file,text with lines parted by |")
-    verb.add_argument("--threads", type=positive, default=1, help="default: %(default)s")
+    verb.add_argument("--threads", type=positive, metavar="N", default=1, help="default: %(default)s")
     verb.add_argument("--json", action="store_true", help="print one JSON object")
     verb.add_argument("--report", type=Path, metavar="DIR", help="write the confusion matrix as PNG and the figures as JSON")
+
+
+def add_letters(verb: argparse.ArgumentParser) -> None:
+    """Add the letters that a verb measures on."""
+    verb.add_argument("--data", default="pen", metavar="D", help="as for train (default: %(default)s)")
+    verb.add_argument("--split", choices=SPLIT_CHOICES, help="default: test where the data has it, else all")
 
 
 def add_export(verbs: Any) -> None:
@@ -111,9 +117,9 @@ def add_export(verbs: Any) -> None:
     verb.add_argument(
         "--check", default="pen", metavar="D", help="letters whose test split the gate compares on (default: %(default)s)"
     )
-    verb.add_argument("--max-drop", type=float, metavar="POINTS", help="accuracy that a format may cost (default: by format)")
+    verb.add_argument("--max-drop", type=finite, metavar="POINTS", help="accuracy that a format may cost (default: by format)")
     verb.add_argument(
-        "--min-agreement", type=float, metavar="PERCENT", help="answers that must stay the same (default: by format)"
+        "--min-agreement", type=finite, metavar="PERCENT", help="answers that must stay the same (default: by format)"
     )
     verb.add_argument("--out", type=Path, default=Path("dist"), metavar="DIR", help="default: %(default)s")
     verb.add_argument("--overwrite", action="store_true", help="replace files of the same name")
@@ -132,7 +138,7 @@ def add_read(verbs: Any) -> None:
         help="camera number, image, folder, video, http or rtsp URL (default: camera 0)",
     )
     verb.add_argument("--model", type=Path, metavar="M", help="a .tflite or .onnx model (default: the shipped one)")
-    verb.add_argument("--threads", type=positive, default=1, help="default: %(default)s")
+    verb.add_argument("--threads", type=positive, metavar="N", default=1, help="default: %(default)s")
     verb.add_argument("--json", action="store_true", help="print one JSON object a frame")
     verb.add_argument("--no-window", action="store_true", help="print only")
     verb.add_argument("--save", type=Path, metavar="DIR", help="write each frame with boxes and letters as PNG")
@@ -150,20 +156,40 @@ def add_benchmark(verbs: Any) -> None:
         "models", type=Path, nargs="*", metavar="DIR|MODEL", help="default: dist, or the shipped model where there is none"
     )
     verb.add_argument("--original", type=Path, metavar="MODEL.keras", help="default: the shipped letters-base")
-    verb.add_argument("--data", default="pen", metavar="D", help="as for train (default: %(default)s)")
-    verb.add_argument("--split", choices=SPLIT_CHOICES, help="default: test where the data has it, else all")
-    verb.add_argument("--threads", type=positive, default=1, help="of the exported models (default: %(default)s)")
+    add_letters(verb)
+    verb.add_argument("--threads", type=positive, metavar="N", default=1, help="of the exported models (default: %(default)s)")
     verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
-    verb.add_argument("--min-accuracy", type=float, metavar="PERCENT", help="exit 1 where a model is less accurate")
+    verb.add_argument("--min-accuracy", type=finite, metavar="PERCENT", help="exit 1 where a model is less accurate")
 
 
 def positive(text: str) -> int:
     """Parse a whole number above zero."""
-    if not text.isdecimal() or int(text) < 1:
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return int(text)
+
+
+def finite(text: str) -> float:
+    """Parse a number that is neither infinite nor none at all."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number")
+    return number
+
+
+def natural(text: str) -> int:
+    """Parse a whole number from zero."""
+    if not (text.isascii() and text.isdecimal()):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0")
     return int(text)
 
 
 def comma_list(text: str) -> list[str]:
     """Parse names parted by commas."""
-    return [name.strip() for name in text.split(",") if name.strip()]
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("no names in it")
+    return names

@@ -61,3 +61,12 @@ def test_a_thick_bar_is_no_rule():
 @pytest.mark.parametrize("shape", [(1, 1), (3, 400), (400, 3)])
 def test_the_smallest_pages_are_no_trouble(shape):
     assert without_rules(np.full(shape, 255, np.uint8)).shape == shape
+
+
+def test_bars_of_letters_in_a_row_are_no_rule():
+    page = np.zeros((200, 700), np.uint8)
+    for x in range(40, 640, 80):
+        cv2.line(page, (x, 60), (x, 140), 255, 3)
+        for y in (60, 100, 140):
+            cv2.line(page, (x, y), (x + 40, y), 255, 3)
+    np.testing.assert_array_equal(without_rules(page), page)
