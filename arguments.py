@@ -3,6 +3,7 @@
 import argparse
 import difflib
 import math
+import os
 import re
 import sys
 from pathlib import Path
@@ -88,7 +89,7 @@ def add_evaluate(verbs: Any) -> None:
     verb.add_argument("model", type=Path, metavar="MODEL")
     add_letters(verb)
     verb.add_argument("--pages", type=Path, metavar="CSV", help="read pages instead: a CSV of file,text with lines parted by |")
-    verb.add_argument("--threads", type=positive, metavar="N", default=1, help="default: %(default)s")
+    verb.add_argument("--threads", type=thread_count, metavar="N", default=1, help="default: %(default)s")
     verb.add_argument("--json", action="store_true", help="print one JSON object")
     verb.add_argument("--report", type=Path, metavar="DIR", help="write the confusion matrix as PNG and the figures as JSON")
 
@@ -138,7 +139,7 @@ def add_read(verbs: Any) -> None:
         help="camera number, image, folder, video, http or rtsp URL (default: camera 0)",
     )
     verb.add_argument("--model", type=Path, metavar="M", help="a .tflite or .onnx model (default: the shipped one)")
-    verb.add_argument("--threads", type=positive, metavar="N", default=1, help="default: %(default)s")
+    verb.add_argument("--threads", type=thread_count, metavar="N", default=1, help="default: %(default)s")
     verb.add_argument("--json", action="store_true", help="print one JSON object a frame")
     verb.add_argument("--no-window", action="store_true", help="print only")
     verb.add_argument("--save", type=Path, metavar="DIR", help="write each frame with boxes and letters as PNG")
@@ -157,7 +158,9 @@ def add_benchmark(verbs: Any) -> None:
     )
     verb.add_argument("--original", type=Path, metavar="MODEL.keras", help="default: the shipped letters-base")
     add_letters(verb)
-    verb.add_argument("--threads", type=positive, metavar="N", default=1, help="of the exported models (default: %(default)s)")
+    verb.add_argument(
+        "--threads", type=thread_count, metavar="N", default=1, help="of the exported models (default: %(default)s)"
+    )
     verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     verb.add_argument("--min-accuracy", type=finite, metavar="PERCENT", help="exit 1 where a model is less accurate")
 
@@ -166,6 +169,14 @@ def positive(text: str) -> int:
     """Parse a whole number above zero."""
     if not (text.isascii() and text.isdecimal()) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return int(text)
+
+
+def thread_count(text: str) -> int:
+    """Parse a number of threads, at most one a core."""
+    cores = os.cpu_count() or 1
+    if positive(text) > cores:
+        raise argparse.ArgumentTypeError(f"{text} is more than the {cores} cores of this machine")
     return int(text)
 
 

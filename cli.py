@@ -108,6 +108,8 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
 def run_evaluate_pages(options: argparse.Namespace) -> int:
     """Print the character error rate of photographed pages."""
+    import cv2
+
     from .benchmarks.pages import read_pages
     from .benchmarks.tables import pages_table
     from .runtime.reader import Reader
@@ -116,6 +118,7 @@ def run_evaluate_pages(options: argparse.Namespace) -> int:
     if options.model.suffix == ".keras":
         import_keras()
     with working(f"reading the pages of {options.pages}"):
+        cv2.setNumThreads(options.threads)
         result = read_pages(Reader(open_model(options.model, options.threads)), options.pages)
     if options.json:
         print(json.dumps(result.to_dict()))
@@ -160,10 +163,13 @@ def run_export(options: argparse.Namespace) -> int:
 
 def run_read(options: argparse.Namespace) -> int:
     """Read every frame of every source, to a window, to stdout or to files."""
+    import cv2
+
     from .runtime.loop import Outputs, read_frames
     from .runtime.reader import Reader
     from .runtime.source import open_frames
 
+    cv2.setNumThreads(options.threads)
     reader = Reader(options.model, options.threads)
     outputs = Outputs(options.json, not options.no_window, options.save)
     read_frames(reader, open_frames(options.sources), outputs, options.max_frames)

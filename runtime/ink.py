@@ -47,9 +47,7 @@ def find_ink(image: Pixels) -> Pixels:
         (H, W) uint8: 0 is paper, 255 is ink that reflects nothing.
     """
     gray = to_gray(image)
-    scale = min(1.0, PAPER_SIDE_PX / max(gray.shape))
-    size = (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale)))
-    small = cv2.resize(gray, size, interpolation=cv2.INTER_AREA)
+    small = shrink(gray, *[max(1, max(gray.shape) // PAPER_SIDE_PX)] * 2)
     if is_light_on_dark(small):
         gray, small = cv2.bitwise_not(gray), cv2.bitwise_not(small)
     window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (PAPER_WINDOW_PX, PAPER_WINDOW_PX))
@@ -57,6 +55,17 @@ def find_ink(image: Pixels) -> Pixels:
     paper = cv2.resize(paper, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR)
     lit, paper = (cv2.convertScaleAbs(picture, alpha=1, beta=DARKNESS) for picture in (gray, paper))
     return cv2.bitwise_not(cv2.divide(lit, paper, scale=255))
+
+
+def shrink(picture: Pixels, across: int, down: int) -> Pixels:
+    """Average blocks of `across` by `down` pixels; a rest at the right or bottom is left out.
+
+    Whole factors, as OpenCV is eight times faster with them. A side shorter than its block becomes one pixel.
+    """
+    height, width = picture.shape
+    across, down = min(across, width), min(down, height)
+    whole = picture[: height // down * down, : width // across * across]
+    return cv2.resize(whole, (width // across, height // down), interpolation=cv2.INTER_AREA)
 
 
 def is_light_on_dark(small: Pixels) -> bool:

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from .ink import at_least
+from .ink import at_least, shrink
 from .pixels import Pixels
 
 # Along a rule the mask is squeezed by this factor; a rule fills nearly all of each squeezed pixel.
@@ -59,8 +59,7 @@ def without_edges(mask: Pixels) -> Pixels:
 def find_rules(mask: Pixels, thickness: int) -> Pixels:
     """Return (H, W) uint8, 255 on the horizontal rules of at most `thickness` pixels, tilted by a few degrees or not."""
     height, width = mask.shape
-    squeezed = cv2.resize(mask, (max(1, width // SQUEEZE), height), interpolation=cv2.INTER_AREA)
-    filled = at_least(squeezed, FILLED)
+    filled = at_least(shrink(mask, SQUEEZE, 1), FILLED)
     # An opening by hand: OpenCV's own shifts by a pixel where the kernel is even, and leaves a row of each stroke as thin.
     kernel = np.ones((thickness + 1, 1), np.uint8)
     thick = cv2.dilate(cv2.erode(filled, kernel, anchor=(0, 0)), kernel, anchor=(0, thickness))
