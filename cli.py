@@ -135,14 +135,14 @@ def run_export(options: argparse.Namespace) -> int:
     import_keras()
     from .benchmarks.tables import artifact_table
     from .export.artifact import DEFAULT_MODEL, export_model
-    from .train.data import default_split, open_source
+    from .train.data import held_out_split, open_source
 
     with working("loading") as said:
         artifacts = export_model(
             options.model or DEFAULT_MODEL,
             formats,
             open_source(options.calibrate, "train"),
-            open_source(options.check, default_split(options.check)),
+            open_source(options.check, held_out_split(options.check)),
             options.out,
             max_drop=options.max_drop,
             min_agreement=options.min_agreement,
@@ -216,17 +216,18 @@ def import_keras() -> None:
 def working(what: str) -> Iterator:
     """Show on stderr that work goes on; yields a function that says what is being done."""
     from rich.console import Console
+    from rich.markup import escape
 
-    console = Console(stderr=True)
-    with console.status(what) as status:
-        yield status.update
+    # Names of the user's may hold what rich takes for markup.
+    with Console(stderr=True).status(escape(what)) as status:
+        yield lambda said: status.update(escape(said))
 
 
 def show(table) -> None:
     """Print a rich table on stdout, as wide as it needs where stdout is not a terminal."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 160).print(table)
+    Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False).print(table)
 
 
 VERBS = {"train": run_train, "evaluate": run_evaluate, "export": run_export, "read": run_read, "benchmark": run_benchmark}

@@ -1,6 +1,7 @@
 """Results as tables for a person, each kind printed in this one place."""
 
 from rich.table import Table
+from rich.text import Text
 
 from ..export.artifact import Artifact
 from ..train.evaluate import Evaluation
@@ -53,7 +54,7 @@ def artifact_table(artifacts: list[Artifact]) -> Table:
             f"{parity.drop:+.2f} ({parity.drop_low:+.2f} to {parity.drop_high:+.2f})",
             f"{parity.agreement:.2f}",
             f"{parity.difference:.1e}",
-            "[red]missed[/red]" if artifact.misses else "[green]passed[/green]",
+            Text("missed", "red") if artifact.misses else Text("passed", "green"),
             artifact.format.device,
         )
     return table

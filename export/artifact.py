@@ -7,13 +7,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError, __version__
 from ..runtime.engine import open_engine
-from ..runtime.facts import keras_facts
+from ..runtime.facts import Facts, keras_facts
 from ..runtime.files import make_folder, write_bytes
 from ..runtime.pixels import Pixels
 from ..runtime.quiet import quiet
@@ -21,6 +22,9 @@ from ..train.predict import assumed_facts, load_keras
 from ..train.source import Source, draw_all, draw_some, relabel
 from .formats import Format
 from .gate import Parity, Tolerance, compare
+
+if TYPE_CHECKING:
+    import keras
 
 DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base.keras"
 CALIBRATION_LETTERS, CALIBRATION_SEED = 500, 7
@@ -66,39 +70,21 @@ def export_model(
     Raises:
         LettercastError: the model, the letters or the folder cannot be used.
     """
-    network = load_keras(path)
-    facts = keras_facts(path) or assumed_facts(path, network)
-    targets = [out / row.file_name(facts.name) for row in formats]
+    original = open_original(path, calibrate, check, report)
+    targets = [out / row.file_name(original.facts.name) for row in formats]
     taken = [str(target) for target in targets if target.exists()]
     if taken and not overwrite:
         raise LettercastError(f"{taken[0]}: exists already; add --overwrite, or choose another --out")
     make_folder(out)
-    truth = relabel(check, facts.labels)
-    if (truth < 0).any():
-        raise LettercastError(f"--check {check.name}: has classes that the model does not know ({' '.join(facts.labels)})")
-    pictures = draw_all(check)
-    if pictures.shape[1:] != facts.input_shape:
-        raise LettercastError(f"{path}: takes {facts.input_shape} pictures; letters are drawn as {pictures.shape[1:]}")
-    report(f"classifying {len(pictures)} letters with the original")
-    original = np.asarray(network.predict(pictures, batch_size=512, verbose=0))
-    calibration = draw_calibration(calibrate)
-    facts = replace(
-        facts,
-        source_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        versions={"lettercast": __version__, **{package: version(package) for package in VERSIONS}},
-        made={
-            **facts.made,
-            "calibration": f"{calibrate.name}, {calibrate.split}, {len(calibration)} letters, seed {CALIBRATION_SEED}",
-        },
-    )
     artifacts = []
     for row, target in zip(formats, targets, strict=True):
         report(f"building {row.name}")
         with quiet():
-            model = row.build(network, calibration)
-        facts = replace(facts, format=row.name, input_dtype=row.input_dtype)
-        report(f"checking {row.name} on {len(pictures)} letters")
-        parity = compare(truth, original, _run(row.embed(model, facts), row, pictures), row.tolerance.tie)
+            model = row.build(original.network, original.calibration)
+        facts = replace(original.facts, format=row.name, input_dtype=row.input_dtype)
+        report(f"checking {row.name} on {len(original.truth)} letters")
+        answers = _run(row.embed(model, facts), row, original.pictures)
+        parity = compare(original.truth, original.probabilities, answers, row.tolerance.tie)
         tolerance = replace(row.tolerance, **_given(max_drop=max_drop, min_agreement=min_agreement))
         misses = tuple(parity.misses(tolerance))
         gate = {"data": check.name, "split": check.split, **parity.to_dict(), "tolerance": asdict(tolerance)}
@@ -107,6 +93,44 @@ def export_model(
             write_bytes(target, finished)
         artifacts.append(Artifact(row, target, len(finished), parity, tolerance, misses))
     return artifacts
+
+
+@dataclass(frozen=True)
+class Original:
+    """The Keras model that exports are made from and compared with, and its own answers on the check letters.
+
+    calibration and pictures are (N, 28, 28, 1) uint8, truth (N,) int64, probabilities (N, classes) float32.
+    """
+
+    network: "keras.Model"
+    facts: Facts
+    calibration: Pixels
+    pictures: Pixels
+    truth: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+
+def open_original(path: Path, calibrate: Source, check: Source, report: Callable[[str], None]) -> Original:
+    """Load the Keras model and classify the check letters with it; raises LettercastError where they do not fit it."""
+    network = load_keras(path)
+    facts = keras_facts(path) or assumed_facts(path, network)
+    truth = relabel(check, facts.labels)
+    if (truth < 0).any():
+        raise LettercastError(f"--check {check.name}: has classes that the model does not know ({' '.join(facts.labels)})")
+    pictures = draw_all(check)
+    if pictures.shape[1:] != facts.input_shape:
+        raise LettercastError(f"{path}: takes {facts.input_shape} pictures; letters are drawn as {pictures.shape[1:]}")
+    report(f"classifying {len(pictures)} letters with the original")
+    probabilities = np.asarray(network.predict(pictures, batch_size=512, verbose=0))
+    calibration = draw_calibration(calibrate)
+    said = f"{calibrate.name}, {calibrate.split}, {len(calibration)} letters, seed {CALIBRATION_SEED}"
+    facts = replace(
+        facts,
+        source_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        versions={"lettercast": __version__, **{package: version(package) for package in VERSIONS}},
+        made={**facts.made, "calibration": said},
+    )
+    return Original(network, facts, calibration, pictures, truth, probabilities)
 
 
 def draw_calibration(source: Source) -> Pixels:

@@ -86,6 +86,13 @@ def default_split(spec: str) -> str:
     return "all" if path.is_dir() and not (path / "test").is_dir() else "test"
 
 
+def held_out_split(spec: str) -> str:
+    """Return the split that no training or calibration takes from: test, or val where a folder has its own splits but no test."""
+    path = Path(spec)
+    own_splits_without_test = (path / "val").is_dir() and not (path / "test").is_dir()
+    return "val" if own_splits_without_test else "test"
+
+
 def open_npz(path: Path, split: str) -> Source:
     """Open strokes (`points`, ...) or pictures (`image` (N, H, W) uint8, `label` (N,), optional `classes`, `split`)."""
     try:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.data import default_split, hashed_split, open_source, open_sources, open_validation
+from lettercast.train.data import default_split, hashed_split, held_out_split, open_source, open_sources, open_validation
 
 
 def picture(path, level: int = 30):
@@ -129,3 +129,11 @@ def test_an_empty_split_says_what_to_try(strokes_arrays, tmp_path):
 
 def test_real_phone_pictures_keep_their_splits(shared):
     assert len(open_source(str(shared / "phone_crops"), "val").labels) == 446
+
+
+def test_the_gate_never_checks_on_letters_that_calibration_takes_from(tmp_path):
+    for name in ("own/train", "own/val", "plain/A"):
+        (tmp_path / name).mkdir(parents=True)
+    assert held_out_split("pen") == "test"
+    assert held_out_split(str(tmp_path / "own")) == "val"
+    assert held_out_split(str(tmp_path / "plain")) == "test"
