@@ -51,7 +51,7 @@ def run_train(options: argparse.Namespace) -> int:
     """Train, then write model, history, figures and card."""
     import_keras()
     from .train.card import make_facts, save_model, write_card
-    from .train.data import open_sources, open_validation
+    from .train.data import data_path, open_sources, open_validation
     from .train.evaluate import evaluate
     from .train.fit import Plan, fit
     from .train.predict import open_keras
@@ -66,7 +66,8 @@ def run_train(options: argparse.Namespace) -> int:
     for written in (path, *write_card(open_keras(path).facts, history, result, options.out)):
         print(written)
     print(f"validation: {100 * result.accuracy:.2f} % of {len(result.truth)} letters ({result.data})")
-    print(f"next: lettercast export {path} --out {options.out / 'dist'}")
+    letters = "" if options.data == ["pen"] else f" --calibrate {data_path(options.data[0])} --check {data_path(options.data[0])}"
+    print(f"next: lettercast export {path} --out {options.out / 'dist'}{letters}")
     return DONE
 
 
@@ -155,7 +156,9 @@ def run_export(options: argparse.Namespace) -> int:
             print(f"lettercast: {artifact.format.name} missed the gate: {miss}; no file written", file=sys.stderr)
     if any(artifact.misses for artifact in artifacts):
         return MISSED
-    print(f"next: lettercast benchmark {options.out}" + (f" --original {options.model}" if options.model else ""))
+    original = f" --original {options.model}" if options.model else ""
+    letters = f" --data {options.check}" if options.check != "pen" else ""
+    print(f"next: lettercast benchmark {options.out}{original}{letters}")
     smallest = min(artifacts, key=lambda artifact: artifact.size_bytes)
     print(f"      lettercast read --model {smallest.path}")
     return DONE

@@ -39,9 +39,14 @@ def open_sources(specs: Sequence[str], split: str) -> Source:
     return MixedSource(sources, [a / sum(amounts) for a in amounts], split, classes)
 
 
+def data_path(spec: str) -> str:
+    """Return what one `--data` names, without its share."""
+    return match["path"] if (match := SHARE.match(spec)) else spec
+
+
 def open_validation(specs: Sequence[str]) -> Source:
     """Open the validation split of those sources that have one; shares do not count here."""
-    paths = [match["path"] if (match := SHARE.match(spec)) else spec for spec in specs]
+    paths = [data_path(spec) for spec in specs]
     found = [source for path in paths if len((source := read_source(path, "val")).labels)]
     if not found:
         raise LettercastError(f"{', '.join(paths)}: no letters to validate on; name some with --val")
