@@ -193,8 +193,8 @@ def finite(text: str) -> float:
 
 def natural(text: str) -> int:
     """Parse a whole number from zero."""
-    if not (text.isascii() and text.isdecimal()):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0")
+    if not (text.isascii() and text.isdecimal()) or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 to 4294967295")
     return int(text)
 
 

@@ -3,11 +3,13 @@
 import argparse
 import json
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import NoReturn
 
 from . import LettercastError
 from .arguments import UNUSABLE, build_parser
@@ -22,7 +24,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return VERBS[options.verb](options)
     except LettercastError as error:
-        print(f"lettercast: {error}", file=sys.stderr)
+        print(f"lettercast: {' '.join(str(error).split())}", file=sys.stderr)
         return UNUSABLE
     except ImportError as error:
         print(f"lettercast: {options.verb} {missing_package(options.verb, error)}", file=sys.stderr)
@@ -94,7 +96,8 @@ def run_evaluate(options: argparse.Namespace) -> int:
         import_keras()
     model = open_model(options.model, options.threads)
     with working(f"evaluating {options.model.name} on {options.data}"):
-        result = evaluate(model, open_source(options.data, options.split or default_split(options.data)))
+        trained_on = str(model.facts.made.get("data", ""))
+        result = evaluate(model, open_source(options.data, options.split or default_split(options.data, trained_on)))
     if options.report:
         from .train.figures import confusion_figure, save_figure
 
@@ -150,7 +153,7 @@ def run_export(options: argparse.Namespace) -> int:
             overwrite=options.overwrite,
             report=said,
         )
-    show(artifact_table(artifacts))
+    show(artifact_table(artifacts, table_width()))
     for artifact in artifacts:
         for miss in artifact.misses:
             print(f"lettercast: {artifact.format.name} missed the gate: {miss}; no file written", file=sys.stderr)
@@ -184,18 +187,22 @@ def run_benchmark(options: argparse.Namespace) -> int:
     from .benchmarks.benchmark import find_models, run_benchmark
     from .benchmarks.tables import benchmark_table
     from .export.artifact import DEFAULT_MODEL
+    from .runtime.facts import keras_facts
     from .runtime.files import write_bytes
     from .runtime.reader import DEFAULT_MODEL as SHIPPED
     from .train.data import default_split, open_source
 
     import_keras()
     models = find_models(options.models or [Path("dist") if Path("dist").is_dir() else SHIPPED])
-    source = open_source(options.data, options.split or default_split(options.data))
+    original = options.original or DEFAULT_MODEL
+    facts = keras_facts(original)
+    trained_on = str(facts.made.get("data", "")) if facts else ""
+    source = open_source(options.data, options.split or default_split(options.data, trained_on))
     with working("loading") as said:
-        result = run_benchmark(models, options.original or DEFAULT_MODEL, source, options.threads, said)
+        result = run_benchmark(models, original, source, options.threads, said)
     if options.json:
         write_bytes(options.json, json.dumps(result.to_dict(), indent=2).encode())
-    show(benchmark_table(result))
+    show(benchmark_table(result, table_width()))
     low = [row for row in result.rows if options.min_accuracy is not None and row.parity.accuracy < options.min_accuracy]
     for row in low:
         print(
@@ -227,13 +234,29 @@ def working(what: str) -> Iterator:
 
 
 def show(table) -> None:
-    """Print a rich table on stdout, as wide as it needs where stdout is not a terminal."""
+    """Print a rich table on stdout."""
     from rich.console import Console
 
-    Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False).print(table)
+    Console(width=table_width(), markup=False, highlight=False).print(table)
+
+
+def table_width() -> int:
+    """Return the columns of the terminal, or as many as every table needs where stdout is none."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
 
 
 VERBS = {"train": run_train, "evaluate": run_evaluate, "export": run_export, "read": run_read, "benchmark": run_benchmark}
 
+
+def run() -> NoReturn:
+    """Run the command as a process: an interrupt ends it at once, with no wait for the threads of training."""
+    code = main()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    if code == INTERRUPTED:
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

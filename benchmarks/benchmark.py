@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from .. import LettercastError
+from ..export.formats import FORMATS
 from ..export.gate import Parity, compare
-from ..runtime.engine import OPENERS, open_engine
+from ..runtime.engine import OPENERS, load_engine, open_engine
 from ..train.predict import open_keras, open_model
 from ..train.source import Source, draw_all, relabel
 from .latency import Latency, Started, measure, start
@@ -87,7 +88,8 @@ def run_benchmark(
     pictures = draw_all(source)
     report(f"classifying {len(pictures)} letters with {len(models) + 1} models")
     probabilities = [keras_model(pictures), *(engine(pictures) for engine in engines)]
-    parities = [compare(truth, probabilities[0], p) for p in probabilities]
+    ties = [FORMATS[e.facts.format].tolerance.tie if e.facts.format in FORMATS else 0.0 for e in (keras_model, *engines)]
+    parities = [compare(truth, probabilities[0], p, tie) for p, tie in zip(probabilities, ties, strict=True)]
     report("measuring latency")
     started: list[Started] = [start(_loader(path, threads), pictures[:1]) for path in (original, *models)]
     latencies = measure(started, pictures, [RUNS_KERAS, *[RUNS] * len(models)])
@@ -100,4 +102,4 @@ def run_benchmark(
 
 
 def _loader(path: Path, threads: int) -> Callable[[], Callable]:
-    return lambda: open_model(path, threads)
+    return lambda: load_engine(path, threads) if path.suffix.lower() in OPENERS else open_model(path, threads)

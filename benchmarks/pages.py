@@ -80,8 +80,8 @@ def read_labels(labels: Path) -> list[tuple[str, str]]:
         raise LettercastError(f"{labels}: {error.strerror}; give a CSV with the columns file and text") from error
     except (KeyError, UnicodeDecodeError, csv.Error) as error:
         raise LettercastError(f"{labels}: not a CSV with the columns file and text") from error
-    if not rows or not all(file and text for file, text in rows):
-        raise LettercastError(f"{labels}: needs a file and a text in every row, and at least one row")
+    if not rows or not all(file and text and plain(text) for file, text in rows):
+        raise LettercastError(f"{labels}: needs a file and a text of letters in every row, and at least one row")
     return rows
 
 

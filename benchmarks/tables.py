@@ -1,12 +1,23 @@
 """Results as tables for a person, each kind printed in this one place."""
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TypeAlias, TypeVar
+
 from rich.table import Table
 from rich.text import Text
 
 from ..export.artifact import Artifact
 from ..train.evaluate import Evaluation
-from .benchmark import Benchmark
+from .benchmark import Benchmark, Row
 from .pages import PagesResult
+
+T = TypeVar("T")
+Cell: TypeAlias = Callable[[T], str | Text]
+# Columns of a terminal from which on every column has room, and what is shown below that.
+WIDE = 140
+NARROW_EXPORT = ("file", "kB", "drop (95 %)", "agree %", "gate")
+NARROW_BENCHMARK = ("model", "accuracy %", "agree %", "p50 ms", "p99 ms", "faster")
+TEXT_COLUMNS = ("file", "model", "engine", "drop (95 %)", "gate", "for")
 
 
 def evaluation_table(result: Evaluation) -> Table:
@@ -39,57 +50,59 @@ def pages_table(result: PagesResult) -> Table:
     return table
 
 
-def artifact_table(artifacts: list[Artifact]) -> Table:
+def artifact_table(artifacts: list[Artifact], width: int = WIDE) -> Table:
     """Return what was exported, and how it stands against the original."""
     parity = artifacts[0].parity
     table = Table(title=f"exported, checked on {parity.n} letters; the original reads {parity.original_accuracy:.2f} %")
-    for name in ("file", "kB", "accuracy %", "drop in points (95 %)", "agreement %", "difference", "gate", "for"):
-        table.add_column(name, justify="right" if name in ("kB", "accuracy %", "agreement %", "difference") else "left")
-    for artifact in artifacts:
-        parity = artifact.parity
-        table.add_row(
-            artifact.path.name,
-            f"{artifact.size_bytes / 1000:.0f}",
-            f"{parity.accuracy:.2f}",
-            f"{parity.drop:+.2f} ({parity.drop_low:+.2f} to {parity.drop_high:+.2f})",
-            f"{parity.agreement:.2f}",
-            f"{parity.difference:.1e}",
-            Text("missed", "red") if artifact.misses else Text("passed", "green"),
-            artifact.format.device,
-        )
-    return table
+    columns: dict[str, Cell[Artifact]] = {
+        "file": lambda artifact: artifact.path.name,
+        "kB": lambda artifact: f"{artifact.size_bytes / 1000:.0f}",
+        "accuracy %": lambda artifact: f"{artifact.parity.accuracy:.2f}",
+        "drop (95 %)": _drop,
+        "agree %": lambda artifact: f"{artifact.parity.agreement:.2f}",
+        "gate": lambda artifact: Text("missed", "red") if artifact.misses else Text("passed", "green"),
+        "difference": lambda artifact: f"{artifact.parity.difference:.1e}",
+        "for": lambda artifact: artifact.format.device,
+    }
+    return _fill(table, columns, artifacts, NARROW_EXPORT if width < WIDE else columns)
 
 
-def benchmark_table(result: Benchmark) -> Table:
+def benchmark_table(result: Benchmark, width: int = WIDE) -> Table:
     """Return one line a model, the original first."""
     table = Table(
         title=f"{result.rows[0].parity.n} letters of {result.data}, {result.split}; threads: {result.threads}, Keras as it comes",
         caption=result.machine,
     )
-    for name in (
-        "model",
-        "engine",
-        "kB",
-        "accuracy %",
-        "agreement %",
-        "load ms",
-        "first ms",
-        "p50 ms",
-        "p90 ms",
-        "p99 ms",
-        "times faster",
-    ):
-        table.add_column(name, justify="left" if name in ("model", "engine") else "right")
-    for row in result.rows:
-        latency = row.latency
-        table.add_row(
-            row.name,
-            row.engine,
-            f"{row.size_bytes / 1000:.0f}",
-            f"{row.parity.accuracy:.2f}",
-            f"{row.parity.agreement:.2f}",
-            f"{latency.load_ms:.1f}",
-            *(f"{value:.3f}" for value in (latency.first_ms, latency.p50_ms, latency.p90_ms, latency.p99_ms)),
-            f"{row.speedup:.0f}",
-        )
+    columns: dict[str, Cell[Row]] = {
+        "model": lambda row: row.name,
+        "engine": lambda row: row.engine,
+        "kB": lambda row: f"{row.size_bytes / 1000:.0f}",
+        "accuracy %": lambda row: f"{row.parity.accuracy:.2f}",
+        "agree %": lambda row: f"{row.parity.agreement:.2f}",
+        "load ms": lambda row: _ms(row.latency.load_ms),
+        "first ms": lambda row: _ms(row.latency.first_ms),
+        "p50 ms": lambda row: _ms(row.latency.p50_ms),
+        "p90 ms": lambda row: _ms(row.latency.p90_ms),
+        "p99 ms": lambda row: _ms(row.latency.p99_ms),
+        "faster": lambda row: f"{row.speedup:.0f} x",
+    }
+    return _fill(table, columns, result.rows, NARROW_BENCHMARK if width < WIDE else columns)
+
+
+def _fill(table: Table, columns: Mapping[str, Cell[T]], items: Sequence[T], shown: Iterable[str]) -> Table:
+    """Add the columns that are shown, and one line an item; figures are never cut."""
+    names = list(shown)
+    for name in names:
+        table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=name != "for")
+    for item in items:
+        table.add_row(*(columns[name](item) for name in names))
     return table
+
+
+def _drop(artifact: Artifact) -> str:
+    parity = artifact.parity
+    return f"{parity.drop:+.2f} ({parity.drop_low:+.2f}..{parity.drop_high:+.2f})"
+
+
+def _ms(value: float) -> str:
+    return f"{value:.3f}" if value < 10 else f"{value:.1f}"

@@ -79,8 +79,7 @@ def export_model(
     artifacts = []
     for row, target in zip(formats, targets, strict=True):
         report(f"building {row.name}")
-        with quiet():
-            model = row.build(original.network, original.calibration)
+        model = _build(row, original, path)
         facts = replace(original.facts, format=row.name, input_dtype=row.input_dtype)
         report(f"checking {row.name} on {len(original.truth)} letters")
         answers = _run(row.embed(model, facts), row, original.pictures)
@@ -131,6 +130,15 @@ def open_original(path: Path, calibrate: Source, check: Source, report: Callable
         made={**facts.made, "calibration": said},
     )
     return Original(network, facts, calibration, pictures, truth, probabilities)
+
+
+def _build(row: Format, original: Original, path: Path) -> bytes:
+    try:
+        with quiet():
+            return row.build(original.network, original.calibration)
+    except Exception as error:  # converters raise whatever their layers raise
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
+        raise LettercastError(f"{path}: {row.name} cannot hold this network ({reason}); leave it out with --formats") from error
 
 
 def draw_calibration(source: Source) -> Pixels:

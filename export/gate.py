@@ -52,8 +52,8 @@ class Parity:
         return [said for said, passed in checks.items() if not passed]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures as they stand in the facts of the exported file."""
-        return {name: round(value, 6) for name, value in asdict(self).items()}
+        """Return the figures, to six digits, as they stand in the facts of the exported file."""
+        return {name: float(f"{value:.6g}") for name, value in asdict(self).items()}
 
 
 def compare(truth: NDArray[np.int64], original: NDArray[np.float32], exported: NDArray[np.float32], tie: float = 0.0) -> Parity:
@@ -61,15 +61,18 @@ def compare(truth: NDArray[np.int64], original: NDArray[np.float32], exported: N
 
     The confidence interval is the normal one for the mean of paired differences: each letter counts +1 where
     only the original is right, -1 where only the export is, else 0. A result that is not a number is a
-    difference of 1.
+    wrong answer and a difference of 1.
     """
     rows = np.arange(len(truth))
+    usable = np.isfinite(exported).all(1)
+    answers = exported.argmax(1)
+    agrees = usable & (original[rows, answers] >= original.max(1) - tie)
     original_right = original.argmax(1) == truth
-    exported_right = exported.argmax(1) == truth
+    # Where the two agree in a tie the original's answer counts for both, so that a tie is no drop either.
+    exported_right = np.where(agrees, original_right, usable & (answers == truth))
     paired = original_right.astype(float) - exported_right
     margin = Z95 * paired.std(ddof=1) / np.sqrt(len(truth)) if len(truth) > 1 else 0.0
-    agrees = original[rows, exported.argmax(1)] >= original.max(1) - tie
-    difference = float(np.nan_to_num(np.abs(original - exported), nan=1.0).max())
+    difference = float(np.nan_to_num(np.abs(original - exported), nan=1.0, posinf=1.0).max())
     return Parity(
         n=len(truth),
         original_accuracy=100 * float(original_right.mean()),

@@ -1,6 +1,7 @@
 """Showing what was read: boxes and letters over the image, in a window where there is a display."""
 
 import os
+import subprocess
 import sys
 
 import cv2
@@ -8,6 +9,7 @@ import cv2
 from .pixels import Pixels
 from .reader import Page
 
+PROBE_TIMEOUT_S = 15
 WINDOW = "lettercast (q quits)"
 QUIT_KEYS = (ord("q"), 27)
 # BGR; sure letters green, doubtful ones orange.
@@ -30,14 +32,14 @@ def annotate(image: Pixels, page: Page) -> Pixels:
 
 
 def has_display() -> bool:
-    """Tell whether a window can be opened; OpenCV itself would abort the process where there is no display."""
+    """Tell whether a window can be opened; a process of its own tries, as OpenCV aborts the one that fails."""
     if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return False
+    probe = [sys.executable, "-c", "import cv2; cv2.namedWindow('probe'); cv2.waitKey(1)"]
     try:
-        cv2.namedWindow(WINDOW, cv2.WINDOW_NORMAL)
-    except cv2.error:
+        return subprocess.run(probe, capture_output=True, timeout=PROBE_TIMEOUT_S, check=False).returncode == 0
+    except subprocess.TimeoutExpired:
         return False
-    return True
 
 
 def show(image: Pixels, wait_ms: int) -> bool:

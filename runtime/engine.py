@@ -1,6 +1,7 @@
 """Inference engines behind one call: pictures in, probabilities out."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
@@ -36,11 +37,23 @@ class Engine:
 
 
 def open_engine(path: Path, threads: int = 1) -> Engine:
-    """Open a `.tflite` or `.onnx` model with the engine that is installed.
+    """Open a `.tflite` or `.onnx` model with the engine that is installed, and try it on two blank pictures.
 
     Raises:
-        LettercastError: the file is missing, damaged or carries no facts, or no engine for it is installed.
+        LettercastError: the file is missing or damaged, its facts are missing or do not fit it, or no engine for
+            it is installed.
     """
+    engine = load_engine(path, threads)
+    blank = np.zeros((2, *engine.facts.input_shape), np.uint8)
+    with blaming(path):
+        answers = engine(blank)
+        if answers.shape != (2, len(engine.facts.labels)) or not np.isfinite(answers).all():
+            raise ValueError(f"answers of shape {answers.shape} to two pictures")
+    return engine
+
+
+def load_engine(path: Path, threads: int = 1) -> Engine:
+    """Open a model as open_engine does, without trying it."""
     if path.suffix.lower() not in OPENERS:
         raise LettercastError(f"{path}: the runtime opens {' and '.join(OPENERS)} models; make one with `lettercast export`")
     try:
@@ -48,20 +61,31 @@ def open_engine(path: Path, threads: int = 1) -> Engine:
     except OSError as error:
         reason = error.strerror or "cannot be read"
         raise LettercastError(f"{path}: {reason}; give a model that `lettercast export` made") from error
-    return OPENERS[path.suffix.lower()](path, model, threads)
+    with blaming(path):
+        return OPENERS[path.suffix.lower()](path, model, threads)
+
+
+@contextmanager
+def blaming(path: Path) -> Iterator[None]:
+    """Turn whatever an engine raises over a model (types of its own, all straight from Exception) into a LettercastError."""
+    try:
+        yield
+    except LettercastError:
+        raise
+    except Exception as error:
+        raise LettercastError(f"{path}: cannot be used ({_first_line(error)}); export or copy it again") from error
 
 
 def open_tflite(path: Path, model: bytes, threads: int) -> Engine:
     """Open a TFLite model with LiteRT, or with its predecessor tflite-runtime."""
     facts = tflite_facts(path, model)
     package, module = _first_installed(path, TFLITE_ENGINES)
-    try:
-        with quiet():
-            interpreter = module.Interpreter(model_content=model, num_threads=threads)
-            interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        raise LettercastError(f"{path}: {package} cannot open it ({_first_line(error)}); export or copy it again") from error
+    with quiet():
+        interpreter = module.Interpreter(model_content=model, num_threads=threads)
+        interpreter.allocate_tensors()
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    if np.dtype(source["dtype"]).name != facts.input_dtype:
+        raise ValueError(f"its facts say {facts.input_dtype} in, its graph {np.dtype(source['dtype']).name}")
     _check_shapes(path, facts, tuple(source["shape"][1:]), int(target["shape"][-1]))
 
     def classify(images: Pixels) -> NDArray[np.float32]:
@@ -81,10 +105,7 @@ def open_onnx(path: Path, model: bytes, threads: int) -> Engine:
     package, module = _first_installed(path, ONNX_ENGINES)
     options = module.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 4
-    try:
-        session = module.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises types of its own, all of them straight from Exception
-        raise LettercastError(f"{path}: {package} cannot open it ({_first_line(error)}); export or copy it again") from error
+    session = module.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     text = session.get_modelmeta().custom_metadata_map.get(FACTS_KEY)
     if text is None:
         raise missing_facts(path)

@@ -1,6 +1,7 @@
 """What a model file says of itself, kept inside the file and read back on the device."""
 
 import json
+import re
 import struct
 import zipfile
 from dataclasses import asdict, dataclass, field
@@ -12,6 +13,8 @@ from .. import LettercastError
 # The name of the facts in TFLite metadata, in ONNX metadata_props and, with .json, in a .keras archive.
 FACTS_KEY = "lettercast"
 SCHEMA = 1
+# Names become file names: nothing that leads out of a folder.
+MODEL_NAME = re.compile(r"\w[\w.-]{0,99}")
 INPUT_DTYPES = ("uint8", "int8", "float32")
 # Field numbers of TFLite's schema: tables Model, Metadata and Buffer.
 MODEL_BUFFERS, MODEL_METADATA, METADATA_NAME, METADATA_BUFFER, BUFFER_DATA = 4, 6, 0, 1, 0
@@ -40,6 +43,10 @@ class Facts:
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise ValueError(f"facts of schema {self.schema}, this version reads {SCHEMA}: update lettercast")
+        if not (isinstance(self.name, str) and MODEL_NAME.fullmatch(self.name)):
+            raise ValueError("a name of letters, digits, '.', '_' and '-' is needed")
+        if not (isinstance(self.made, dict) and isinstance(self.gate, dict) and isinstance(self.versions, dict)):
+            raise ValueError("made, gate and versions are objects")
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError("facts need two or more different labels")
         if self.input_dtype not in INPUT_DTYPES:
@@ -59,7 +66,7 @@ def parse_facts(text: str | bytes, path: Path) -> Facts:
         raw["labels"] = tuple(str(label) for label in raw["labels"])
         raw["input_shape"] = tuple(int(side) for side in raw["input_shape"])
         return Facts(**raw)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, OverflowError, RecursionError, AttributeError) as error:
         raise LettercastError(f"{path}: its facts cannot be used ({error}); export it again") from error
 
 

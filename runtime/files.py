@@ -19,13 +19,18 @@ def read_image(path: Path) -> Pixels:
     """
     try:
         data = np.fromfile(path, np.uint8)
-    except OSError as error:
-        raise LettercastError(f"{path}: {error.strerror or 'cannot be read'}; give a picture, e.g. page.jpg") from error
+    except (OSError, ValueError) as error:
+        raise LettercastError(
+            f"{path}: {getattr(error, 'strerror', None) or 'cannot be read'}; give a picture, e.g. page.jpg"
+        ) from error
     if data.size == 0:
         raise LettercastError(f"{path}: the file is empty; take or copy the picture again")
     try:
         with quiet():
             image = cv2.imdecode(data, cv2.IMREAD_UNCHANGED)
+            if image is not None and not (image.ndim == 3 and image.shape[2] == 4):
+                # A camera's note of how it was held is heeded only in this mode, which would drop transparency.
+                image = cv2.imdecode(data, cv2.IMREAD_ANYCOLOR | cv2.IMREAD_ANYDEPTH)
     except cv2.error:
         image = None
     if image is None:

@@ -67,7 +67,8 @@ def find_lines(image: Pixels) -> list[list[Spot]]:
     """
     scale = min(1.0, LONGEST_SIDE_PX / max(image.shape[:2]))
     if scale < 1:
-        image = cv2.resize(image, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     ink = find_ink(image)
     levels = ink_levels(ink)
     if levels.grain > GRAINY:

@@ -13,14 +13,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import LettercastError
 from .context import settle_strokes
 from .engine import Engine, open_engine
-from .glyph import glyph
+from .glyph import GLYPH_PX, glyph
 from .page import find_lines
 from .pixels import Pixels
 
 DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base-int8.tflite"
 # Second guesses: so many at most, and none that is less likely than this.
+GLYPH_SHAPE = (GLYPH_PX, GLYPH_PX, 1)
 ALTERNATIVES, LEAST_PROBABLE = 3, 0.01
 
 
@@ -74,6 +76,11 @@ class Reader:
 
     def __init__(self, model: str | Path | Engine | None = None, threads: int = 1) -> None:
         self.engine = model if isinstance(model, Engine) else open_engine(Path(model) if model else DEFAULT_MODEL, threads)
+        if self.engine.facts.input_shape != GLYPH_SHAPE:
+            taken = self.engine.facts.input_shape
+            raise LettercastError(
+                f"{self.engine.facts.name}: takes {taken} pictures, letters are {GLYPH_SHAPE}; take another model"
+            )
 
     def read(self, image: Pixels) -> Page:
         """Read an image: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA, uint8."""

@@ -14,6 +14,7 @@ from .files import IMAGE_SUFFIXES, read_image
 from .pixels import Pixels
 
 CAMERA_TIMEOUT_S = 8.0
+CAMERA_DIGITS = 3
 
 
 @dataclass(frozen=True)
@@ -39,13 +40,13 @@ def open_source(source: str) -> Iterator[Frame]:
     Raises:
         LettercastError: it does not exist, holds nothing that can be read, or does not answer.
     """
-    if source.isdecimal():
+    if source.isascii() and source.isdecimal() and len(source) <= CAMERA_DIGITS:
         return camera_frames(source, int(source))
     if source.startswith(("http://", "https://", "rtsp://")):
         return camera_frames(source, source)
     path = Path(source)
     if path.is_dir():
-        files = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES)
+        files = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file())
         if not files:
             raise LettercastError(f"{path}: no images in this folder; put some of {', '.join(IMAGE_SUFFIXES)} there")
         return (Frame(str(f), 0, read_image(f), is_still=True) for f in files)

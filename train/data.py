@@ -85,10 +85,16 @@ def read_source(spec: str, split: str) -> Source:
     raise LettercastError(f"{spec}: {what}; --data takes pen, an .npz file, or a folder of class folders")
 
 
-def default_split(spec: str) -> str:
-    """Return the split that figures are reported on: test, or all where a folder has no such split of its own."""
+def default_split(spec: str, trained_on: str = "") -> str:
+    """Return the split that figures are reported on: one that training left out, or all of a folder that it never saw.
+
+    trained_on names the sources of a model's training, as its facts do.
+    """
     path = Path(spec)
-    return "all" if path.is_dir() and not (path / "test").is_dir() else "test"
+    has_splits = any((path / name).is_dir() for name in SPLITS)
+    if path.is_dir() and not has_splits and path.name not in trained_on.split(" + "):
+        return "all"
+    return held_out_split(spec)
 
 
 def held_out_split(spec: str) -> str:
@@ -116,7 +122,9 @@ def open_npz(path: Path, split: str) -> Source:
     is_picture = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3, 4))
     if images.dtype != np.uint8 or not is_picture or min(images.shape[1:]) < 1 or labels.shape != images.shape[:1]:
         raise LettercastError(f"{path}: 'image' must be (N, H, W) uint8 and 'label' (N,); got {images.shape} {images.dtype}")
-    classes = tuple(str(name) for name in arrays["classes"]) if "classes" in arrays else LETTERS
+    classes = tuple(str(name) for name in np.atleast_1d(arrays["classes"])) if "classes" in arrays else LETTERS
+    if len(set(classes)) != len(classes):
+        raise LettercastError(f"{path}: 'classes' names one twice; give every class a name of its own")
     if labels.dtype.kind not in "iu" or (len(labels) and not (labels.min() >= 0 and labels.max() < len(classes))):
         raise LettercastError(f"{path}: 'label' must be whole numbers from 0 to {len(classes) - 1}")
     splits = arrays["split"] if "split" in arrays else hashed_split(range(len(labels)))
@@ -136,7 +144,7 @@ def open_folder(path: Path, split: str) -> ImageSource:
     if own_splits and split not in (*own_splits, "all"):
         raise LettercastError(f"{path}: has no split '{split}'; it has {', '.join(own_splits)}")
     roots = [path / name for name in (own_splits if split == "all" else [split])] if own_splits else [path]
-    files = sorted(f for root in roots for f in root.glob("*/*") if f.suffix.lower() in IMAGE_SUFFIXES)
+    files = sorted(f for root in roots for f in root.glob("*/*") if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file())
     if not files:
         raise LettercastError(f"{path}: no pictures in class folders; expected e.g. {path / 'A' / 'one.png'}")
     names = [f.parent.name for f in files]

@@ -93,5 +93,11 @@ def evaluate(engine: Engine, source: Source) -> Evaluation:
     if (truth < 0).any():
         unknown = sorted({source.classes[i] for i in source.labels[truth < 0]})
         raise LettercastError(f"{source.name}: the model knows no class {', '.join(unknown[:5])}; it knows {' '.join(labels)}")
-    probabilities = engine(draw_all(source))
+    pictures = draw_all(source)
+    if pictures.shape[1:] != engine.facts.input_shape:
+        taken = engine.facts.input_shape
+        raise LettercastError(
+            f"{engine.facts.name}: takes {taken} pictures, letters are {pictures.shape[1:]}; take another model"
+        )
+    probabilities = engine(pictures)
     return Evaluation(engine.facts.name, engine.name, source.name, source.split, labels, truth, probabilities)

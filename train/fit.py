@@ -3,6 +3,7 @@
 import json
 import math
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ PEAK_RATE = 2e-3
 WEIGHT_DECAY = 0.05
 LABEL_SMOOTHING = 0.05
 WARM_UP_EPOCHS = 1.0
-LAST_FILE, BEST_FILE, HISTORY_FILE, PLAN_FILE = "last.keras", "best.keras", "history.csv", "plan.json"
+MODEL_FILE, LAST_FILE, BEST_FILE, HISTORY_FILE, PLAN_FILE = "model.keras", "last.keras", "best.keras", "history.csv", "plan.json"
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,8 @@ def fit(
     Raises:
         LettercastError: `out` holds a run already and resume is False, or holds one that was planned otherwise.
     """
+    if len(train.classes) < 2:
+        raise LettercastError(f"{train.name}: has one class only; a network needs two or more to tell apart")
     network, history = _resumed(out, plan) if resume else _begun(out, plan, train)
     x_val, y_val = draw_all(val), relabel(val, train.classes)
     if (y_val < 0).any():
@@ -87,7 +90,7 @@ def fit(
     bars = 1 if sys.stdout.isatty() else 2
     for epoch in range(len(history), plan.epochs):
         report(f"epoch {epoch + 1} of {plan.epochs}")
-        keras.utils.set_random_seed(plan.seed * 100_003 + epoch)
+        keras.utils.set_random_seed((plan.seed * 100_003 + epoch) % 2**32)
         log = network.fit(
             Batches(train, plan.seed, epoch, plan.steps), validation_data=(x_val, y_val), validation_batch_size=512, verbose=bars
         ).history
@@ -122,7 +125,7 @@ def save_keras(network: keras.Model, path: Path) -> None:
 
 
 def _begun(out: Path, plan: Plan, train: Source) -> tuple[keras.Model, list[Epoch]]:
-    if (out / LAST_FILE).exists():
+    if (out / LAST_FILE).exists() or (out / MODEL_FILE).exists():
         raise LettercastError(f"{out}: holds a training run already; add --resume to go on, or choose another --out")
     keras.utils.set_random_seed(plan.seed)
     network = build_network(plan.size, len(train.classes), plan.momentum)
@@ -135,9 +138,15 @@ def _begun(out: Path, plan: Plan, train: Source) -> tuple[keras.Model, list[Epoc
 def _resumed(out: Path, plan: Plan) -> tuple[keras.Model, list[Epoch]]:
     if not (out / LAST_FILE).exists():
         raise LettercastError(f"{out}: nothing to resume there; start without --resume")
-    planned = Plan(**json.loads((out / PLAN_FILE).read_text()))
+    try:
+        planned = Plan(**json.loads((out / PLAN_FILE).read_text()))
+        network = keras.saving.load_model(out / LAST_FILE)
+        history = read_history(out / HISTORY_FILE)
+        finished = int(network.optimizer.iterations) // planned.steps
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+        raise LettercastError(f"{out}: the run there is damaged ({error}); start anew in another --out") from error
+    if len(history) < finished:
+        raise LettercastError(f"{out}: {HISTORY_FILE} lacks finished epochs; start anew in another --out")
     if planned != plan:
         raise LettercastError(f"{out}: was started with other settings ({planned}); use them again, or another --out")
-    network = keras.saving.load_model(out / LAST_FILE)
-    finished = int(network.optimizer.iterations) // plan.steps
-    return network, read_history(out / HISTORY_FILE)[:finished]
+    return network, history[:finished]

@@ -1,5 +1,6 @@
 """One call for every kind of model: `.keras`, `.tflite` and `.onnx`."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -16,9 +17,9 @@ KERAS_BATCH = 512
 
 def open_model(path: Path, threads: int = 1) -> Engine:
     """Open a `.keras`, `.tflite` or `.onnx` model; raises LettercastError where it cannot be used."""
-    if path.suffix == ".keras":
+    if path.suffix.lower() == ".keras":
         return open_keras(path)
-    if path.suffix not in OPENERS:
+    if path.suffix.lower() not in OPENERS:
         raise LettercastError(f"{path}: not a model that can be read; give a .keras, {' or '.join(OPENERS)} file")
     return open_engine(path, threads)
 
@@ -48,8 +49,12 @@ def load_keras(path: Path):
     except Exception as error:  # Keras raises whatever its layers raise
         reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
         raise LettercastError(f"{path}: Keras cannot load it ({reason}); save it again with model.save()") from error
-    if len(network.inputs) != 1 or len(network.outputs) != 1 or len(network.inputs[0].shape) != 4:
-        raise LettercastError(f"{path}: needs one input of images (N, H, W, C) and one output of probabilities")
+    shapes = [tuple(tensor.shape[1:]) for tensor in (*network.inputs, *network.outputs)]
+    if [len(shape) for shape in shapes] != [3, 1] or None in (*shapes[0], *shapes[1]) or shapes[1][0] < 2:
+        raise LettercastError(f"{path}: needs one input of images of a fixed size and one output of two or more probabilities")
+    facts = keras_facts(path)
+    if facts and (facts.input_shape, (len(facts.labels),)) != tuple(shapes):
+        raise LettercastError(f"{path}: its facts do not fit its network ({shapes[0]} to {shapes[1]}); train it again")
     return network
 
 
@@ -58,4 +63,5 @@ def assumed_facts(path: Path, network) -> Facts:
     _, height, width, channels = network.inputs[0].shape
     count = int(network.outputs[0].shape[-1])
     labels = LETTERS if count == len(LETTERS) else tuple(str(i) for i in range(count))
-    return Facts(path.stem, "keras", labels, (height, width, channels), "float32")
+    name = re.sub(r"[^\w.-]|^[.-]+", "_", path.stem)[:100]
+    return Facts(name, "keras", labels, (height, width, channels), "float32")

@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from .. import LettercastError
 
-KEYS = ("points", "points_per_stroke", "strokes_per_sample", "label")
 SPLITS = {"train": 0, "val": 1, "test": 2}
 
 
@@ -31,12 +30,19 @@ class Strokes:
     split: NDArray[np.int64]
 
     def __post_init__(self) -> None:
+        for name in ("points_per_stroke", "strokes_per_sample", "label", "upper", "writer", "split"):
+            if getattr(self, name).ndim != 1:
+                raise LettercastError(f"{name} must be a plain list of numbers")
         if self.points.ndim != 2 or self.points.shape[1] != 2 or not np.isfinite(self.points).all():
             raise LettercastError("strokes need finite points of shape (P, 2)")
         if len(self.points_per_stroke) and self.points_per_stroke.min() < 1:
             raise LettercastError("strokes hold an empty stroke")
         if len(self.strokes_per_sample) and self.strokes_per_sample.min() < 1:
             raise LettercastError("strokes hold a letter without a stroke")
+        # Before they are added up: absurd counts would wrap around to a sum that fits.
+        for counts in (self.points_per_stroke, self.strokes_per_sample):
+            if len(counts) and counts.max() > len(self.points):
+                raise LettercastError("a count is larger than the number of points")
         if self.points_per_stroke.sum() != len(self.points):
             raise LettercastError("points_per_stroke does not add up to the number of points")
         if self.strokes_per_sample.sum() != len(self.points_per_stroke):
@@ -86,6 +92,8 @@ def load_strokes(path: Path, arrays: dict[str, NDArray]) -> Strokes:
     """
     try:
         count = len(arrays["strokes_per_sample"])
+        if arrays["label"].dtype.kind not in "iu":
+            raise LettercastError("label must be whole numbers")
         label = arrays["label"].astype(np.int64)
         strokes = Strokes(
             arrays["points"].astype(np.float32),
