@@ -1,6 +1,9 @@
 """The command: what it refuses, and how it says so."""
 
+import os
 import signal
+import subprocess
+import sys
 import zipfile
 
 import cv2
@@ -202,7 +205,18 @@ def test_interrupting_ends_with_130_and_one_line(lettercast, model_file, monkeyp
     assert (code, err) == (130, "lettercast: interrupted\n")
 
 
-def test_a_reader_of_the_output_that_leaves_early_is_no_error(command, page_file):
-    done = command("--version")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("lettercast ")
+def test_a_reader_of_the_output_that_leaves_early_is_no_error(page_file):
+    line = [sys.executable, "-m", "lettercast.cli", "read", *[str(page_file)] * 3, "--no-window"]
+    with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, b"")
+
+
+def test_a_window_on_a_dead_display_is_done_without(page_file):
+    line = [sys.executable, "-m", "lettercast.cli", "read", str(page_file)]
+    dead = {**os.environ, "DISPLAY": ":973"}
+    done = subprocess.run(line, capture_output=True, text=True, env=dead, check=False)
+    assert done.returncode == 0
+    assert "no display" in done.stderr
+    assert "ABC" in done.stdout

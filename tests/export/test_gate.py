@@ -60,6 +60,17 @@ def test_what_is_not_a_number_never_passes():
     assert any("difference" in miss for miss in parity.misses(STRICT))
 
 
+def test_an_answer_that_is_not_a_number_is_wrong_whatever_the_class():
+    parity = compare(np.array([0, 0]), rows(0, 0), np.full((2, 4), np.nan))
+    assert (parity.accuracy, parity.agreement) == (0, 0)
+
+
+def test_a_tie_is_neither_a_drop_nor_a_disagreement():
+    tied = np.array([[0.5, 0.5 - 1e-7, 0, 0]])
+    parity = compare(np.array([0]), tied, tied[:, [1, 0, 2, 3]], tie=1e-5)
+    assert (parity.drop, parity.agreement) == (0, 100)
+
+
 @pytest.mark.parametrize(
     ("tolerance", "said"),
     [

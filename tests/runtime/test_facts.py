@@ -106,3 +106,10 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path):
     path.write_text("not a model")
     with pytest.raises(LettercastError, match=r"not a .keras model"):
         keras_facts(path)
+
+
+@pytest.mark.parametrize("name", ["../../escaped", "", ".hidden", "a/b", 7])
+def test_a_name_that_leads_out_of_the_folder_is_refused(name):
+    raw = {"name": name, "format": "keras", "labels": ["A", "B"], "input_shape": [28, 28, 1], "input_dtype": "uint8"}
+    with pytest.raises(LettercastError, match="facts cannot be used"):
+        parse_facts(json.dumps(raw), HERE)
