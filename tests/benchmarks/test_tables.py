@@ -46,7 +46,7 @@ def test_artifacts_show_the_drop_with_its_interval_and_the_verdict(tmp_path, mis
     row = FORMATS["tflite-int8"]
     text = printed(artifact_table([Artifact(row, tmp_path / "m-int8.tflite", 36_400, PARITY, row.tolerance, misses)]))
     assert "m-int8.tflite" in text
-    assert "+0.50 (+0.10 to +0.90)" in text
+    assert "+0.50 (+0.10..+0.90)" in text
     assert verdict in text
 
 
