@@ -55,17 +55,18 @@ def run_train(options: argparse.Namespace) -> int:
     from .train.card import make_facts, save_model, write_card
     from .train.data import data_path, open_sources, open_validation
     from .train.evaluate import evaluate
-    from .train.fit import Plan, fit
+    from .train.fit import MODEL_FILE, Plan, fit
     from .train.predict import open_keras
 
     source = open_sources(options.data, "train")
     validation = open_validation(options.val or options.data)
     plan = Plan.of(source, size=options.size, epochs=options.epochs, seed=options.seed, steps=options.steps)
     network, history = fit(source, validation, options.out, plan, resume=options.resume)
-    path = options.out / "model.keras"
+    path = options.out / MODEL_FILE
     save_model(network, make_facts(network, source.classes, plan, train_command(options, plan)), path)
-    result = evaluate(open_keras(path), validation)
-    for written in (path, *write_card(open_keras(path).facts, history, result, options.out)):
+    model = open_keras(path)
+    result = evaluate(model, validation)
+    for written in (path, *write_card(model.facts, history, result, options.out)):
         print(written)
     print(f"validation: {100 * result.accuracy:.2f} % of {len(result.truth)} letters ({result.data})")
     letters = "" if options.data == ["pen"] else f" --calibrate {data_path(options.data[0])} --check {data_path(options.data[0])}"

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError, __version__
-from ..runtime.engine import open_engine
+from ..runtime.engine import first_line, open_engine
 from ..runtime.facts import Facts, keras_facts
 from ..runtime.files import make_folder, write_bytes
 from ..runtime.pixels import Pixels
@@ -137,8 +137,8 @@ def _build(row: Format, original: Original, path: Path) -> bytes:
         with quiet():
             return row.build(original.network, original.calibration)
     except Exception as error:  # converters raise whatever their layers raise
-        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:200]
-        raise LettercastError(f"{path}: {row.name} cannot hold this network ({reason}); leave it out with --formats") from error
+        said = f"{row.name} cannot hold this network ({first_line(error)})"
+        raise LettercastError(f"{path}: {said}; leave it out with --formats") from error
 
 
 def draw_calibration(source: Source) -> Pixels:

@@ -73,7 +73,7 @@ def blaming(path: Path) -> Iterator[None]:
     except LettercastError:
         raise
     except Exception as error:
-        raise LettercastError(f"{path}: cannot be used ({_first_line(error)}); export or copy it again") from error
+        raise LettercastError(f"{path}: cannot be used ({first_line(error)}); export or copy it again") from error
 
 
 def open_tflite(path: Path, model: bytes, threads: int) -> Engine:
@@ -164,7 +164,8 @@ def _version(package: str) -> str:
         return "of unknown version"
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, at most 200 characters, or its type where it says nothing."""
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError
-from ..runtime.engine import OPENERS, Engine, open_engine
+from ..runtime.engine import OPENERS, Engine, first_line, open_engine
 from ..runtime.facts import Facts, keras_facts
 from ..runtime.pixels import Pixels
 from .source import LETTERS
@@ -43,16 +43,14 @@ def load_keras(path: Path):
 
     if not path.is_file():
         raise LettercastError(f"{path}: no such file; give a .keras model, e.g. one that `lettercast train` made")
-    keras_facts(path)
+    facts = keras_facts(path)
     try:
         network = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its layers raise
-        reason = str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-        raise LettercastError(f"{path}: Keras cannot load it ({reason}); save it again with model.save()") from error
+        raise LettercastError(f"{path}: Keras cannot load it ({first_line(error)}); save it again with model.save()") from error
     shapes = [tuple(tensor.shape[1:]) for tensor in (*network.inputs, *network.outputs)]
     if [len(shape) for shape in shapes] != [3, 1] or None in (*shapes[0], *shapes[1]) or shapes[1][0] < 2:
         raise LettercastError(f"{path}: needs one input of images of a fixed size and one output of two or more probabilities")
-    facts = keras_facts(path)
     if facts and (facts.input_shape, (len(facts.labels),)) != tuple(shapes):
         raise LettercastError(f"{path}: its facts do not fit its network ({shapes[0]} to {shapes[1]}); train it again")
     return network
