@@ -1,4 +1,4 @@
-"""What `--data` names: the built-in pen, strokes or pictures in a `.npz`, or a folder of class folders."""
+"""What `--data` names: the built-in pen, EMNIST, strokes or pictures in a `.npz`, an A-Z CSV, or a folder of class folders."""
 
 import re
 import zipfile
@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from .. import LettercastError
 from ..runtime.crop import letter_ink
 from ..runtime.files import IMAGE_SUFFIXES, read_image
+from .az_csv import read_az_csv
+from .emnist import emnist_splits, open_emnist, open_emnist_folder
 from .pen import PenSource, load_pen
 from .source import LETTERS, ImageSource, MixedSource, Source, StrokeSource
 from .strokes import SPLITS, load_strokes
@@ -19,6 +21,9 @@ from .strokes import SPLITS, load_strokes
 SPLIT_NAMES = (*SPLITS, "all")
 # Of a source without a split of its own, this many of every hundred go to validation and to test.
 HELD_OUT_PERCENT = 10
+# Sources known by name rather than by a path; they have every split.
+NAMED = ("pen", "emnist")
+TAKEN = "pen, emnist, an .npz file, an A-Z .csv, a folder of class folders or of EMNIST files"
 SHARE = re.compile(r"^(?P<path>.+)@(?P<share>\d+(\.\d+)?)$")
 
 
@@ -66,7 +71,7 @@ def read_source(spec: str, split: str) -> Source:
     """Read what one `--data` names; the split may turn out empty.
 
     Args:
-        spec: `pen`, a `.npz` of strokes or images, or a folder of class folders.
+        spec: `pen`, `emnist`, a `.npz` of strokes or images, an A-Z `.csv`, or a folder of class folders or of EMNIST files.
         split: train, val, test or all.
 
     Raises:
@@ -76,13 +81,17 @@ def read_source(spec: str, split: str) -> Source:
         raise LettercastError(f"unknown split '{split}': choose one of {', '.join(SPLIT_NAMES)}")
     if spec == "pen":
         return PenSource(load_pen(), split)
+    if spec == "emnist":
+        return open_emnist(split)
     path = Path(spec)
     if path.is_dir():
-        return open_folder(path, split)
+        return open_emnist_folder(path, split) if emnist_splits(path) else open_folder(path, split)
     if path.suffix.lower() == ".npz":
         return open_npz(path, split)
+    if path.suffix.lower() == ".csv" and path.exists():
+        return open_az_csv(path, split)
     what = "not a source that can be read" if path.exists() else "no such data source or file"
-    raise LettercastError(f"{spec}: {what}; --data takes pen, an .npz file, or a folder of class folders")
+    raise LettercastError(f"{spec}: {what}; --data takes {TAKEN}")
 
 
 def default_split(spec: str, trained_on: str = "") -> str:
@@ -91,17 +100,20 @@ def default_split(spec: str, trained_on: str = "") -> str:
     trained_on names the sources of a model's training, as its facts do.
     """
     path = Path(spec)
-    has_splits = any((path / name).is_dir() for name in SPLITS)
-    if path.is_dir() and not has_splits and path.name not in trained_on.split(" + "):
+    if spec not in NAMED and path.is_dir() and not own_splits(path) and path.name not in map(data_path, trained_on.split(" + ")):
         return "all"
     return held_out_split(spec)
 
 
 def held_out_split(spec: str) -> str:
     """Return the split that no training or calibration takes from: test, or val where a folder has its own splits but no test."""
-    path = Path(spec)
-    own_splits_without_test = (path / "val").is_dir() and not (path / "test").is_dir()
-    return "val" if own_splits_without_test else "test"
+    splits = SPLITS if spec in NAMED else own_splits(Path(spec))
+    return "val" if "val" in splits and "test" not in splits else "test"
+
+
+def own_splits(path: Path) -> list[str]:
+    """Return the splits that a folder brings along; none where it is split by its file names."""
+    return emnist_splits(path) or [name for name in SPLITS if (path / name).is_dir()]
 
 
 def open_npz(path: Path, split: str) -> Source:
@@ -134,16 +146,23 @@ def open_npz(path: Path, split: str) -> Source:
     return ImageSource(path.name, split, [letter_ink(i) for i in images[keep]], labels[keep].astype(np.int64), classes)
 
 
+def open_az_csv(path: Path, split: str) -> ImageSource:
+    """Open a CSV of label and 784 pixels; it has no splits of its own, so rows go by their number, the same way every time."""
+    inks, labels = read_az_csv(path)
+    keep = in_split(hashed_split(range(len(labels))), split)
+    return ImageSource(path.name, split, list(inks[keep]), labels[keep])
+
+
 def open_folder(path: Path, split: str) -> ImageSource:
     """Open a folder of class folders, or of `train`, `val` and `test` folders of them.
 
     Class names are the folders' names; letters count as capitals. A folder without splits of its own is
     split by the file names, the same way every time.
     """
-    own_splits = [name for name in SPLITS if (path / name).is_dir()]
-    if own_splits and split not in (*own_splits, "all"):
-        raise LettercastError(f"{path}: has no split '{split}'; it has {', '.join(own_splits)}")
-    roots = [path / name for name in (own_splits if split == "all" else [split])] if own_splits else [path]
+    splits = own_splits(path)
+    if splits and split not in (*splits, "all"):
+        raise LettercastError(f"{path}: has no split '{split}'; it has {', '.join(splits)}")
+    roots = [path / name for name in (splits if split == "all" else [split])] if splits else [path]
     files = sorted(f for root in roots for f in root.glob("*/*") if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file())
     if not files:
         raise LettercastError(f"{path}: no pictures in class folders; expected e.g. {path / 'A' / 'one.png'}")
@@ -151,7 +170,7 @@ def open_folder(path: Path, split: str) -> ImageSource:
     if all(len(name) == 1 and name.isascii() and name.isalpha() for name in names):
         names = [name.upper() for name in names]
     classes = tuple(sorted(set(names)))
-    if not own_splits:
+    if not splits:
         keep = in_split(hashed_split(str(f.relative_to(path)) for f in files), split)
         files = [file for file, kept in zip(files, keep, strict=True) if kept]
         names = [name for name, kept in zip(names, keep, strict=True) if kept]

@@ -1,13 +1,16 @@
 """Pen strokes of many letters in flat arrays, as they lie in a strokes `.npz`."""
 
+import io
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from .. import LettercastError
+from ..runtime.files import write_bytes
 
 SPLITS = {"train": 0, "val": 1, "test": 2}
 
@@ -111,3 +114,47 @@ def load_strokes(path: Path, arrays: dict[str, NDArray]) -> Strokes:
     except LettercastError as error:
         raise LettercastError(f"{path}: {error}; see docs/data.md") from error
     return strokes
+
+
+def save_strokes(
+    path: Path,
+    letters: Sequence[Sequence[ArrayLike]],
+    labels: ArrayLike,
+    *,
+    upper: ArrayLike | None = None,
+    writer: ArrayLike | None = None,
+    split: ArrayLike | None = None,
+) -> None:
+    """Write letters as a strokes `.npz` that `--data` takes, whole or not at all.
+
+    Args:
+        path: ends in `.npz`.
+        letters: each a list of strokes, each (n, 2): x and y of its points, y grows downwards, in any unit.
+        labels: (N,) 0 for A to 25 for Z.
+        upper: (N,) True for capitals; by default all are.
+        writer: (N,) a whole number for each hand; by default all letters are of one.
+        split: (N,) 0 train, 1 val, 2 test; by default all are for training.
+
+    Raises:
+        LettercastError: these are no letters, or the file cannot be written.
+    """
+    if path.suffix.lower() != ".npz":
+        raise LettercastError(f"{path}: a strokes file is known by its name; let it end in .npz")
+    try:
+        strokes = [np.asarray(stroke, np.float32) for letter in letters for stroke in letter]
+        points = np.concatenate(strokes) if strokes else np.empty((0, 2), np.float32)
+        given = {"upper": upper, "writer": writer, "split": split}
+        arrays = {
+            "points": points,
+            "points_per_stroke": np.array([len(stroke) for stroke in strokes], np.int64),
+            "strokes_per_sample": np.array([len(letter) for letter in letters], np.int64),
+            "label": np.asarray(labels),
+        } | {name: np.asarray(values) for name, values in given.items() if values is not None}
+    except (ValueError, TypeError) as error:
+        raise LettercastError(f"{path}: a stroke must be numbers of shape (n, 2) ({error}); see docs/data.md") from error
+    if not strokes:
+        raise LettercastError(f"{path}: no letters to save; give each as a list of strokes")
+    load_strokes(path, arrays)
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_bytes(path, file.getvalue())

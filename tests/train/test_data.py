@@ -1,5 +1,8 @@
 """What `--data` names."""
 
+import gzip
+import socket
+import struct
 import zlib
 
 import cv2
@@ -137,3 +140,87 @@ def test_the_gate_never_checks_on_letters_that_calibration_takes_from(tmp_path):
     assert held_out_split("pen") == "test"
     assert held_out_split(str(tmp_path / "own")) == "val"
     assert held_out_split(str(tmp_path / "plain")) == "test"
+
+
+@pytest.fixture
+def emnist_folder(tmp_path):
+    """A folder of 60 training and 12 test letters as EMNIST has them; every picture a stem that lies on its side."""
+    folder = tmp_path / "gzip"
+    folder.mkdir()
+    for part, count in {"train": 60, "test": 12}.items():
+        images = np.zeros((count, 28, 28), np.uint8)
+        images[:, 14, 4:24] = 255
+        for kind, array in {"images-idx3": images, "labels-idx1": (np.arange(count) % 26 + 1).astype(np.uint8)}.items():
+            data = struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape) + array.tobytes()
+            (folder / f"emnist-letters-{part}-{kind}-ubyte.gz").write_bytes(gzip.compress(data))
+    return folder
+
+
+def test_a_folder_of_emnist_files_has_the_splits_of_emnist(emnist_folder):
+    sizes = {split: len(open_source(str(emnist_folder), split).labels) for split in ("train", "val", "test", "all")}
+    assert sizes == {"train": 50, "val": 10, "test": 12, "all": 72}
+    source = open_source(str(emnist_folder), "test")
+    assert source.name == "emnist"
+    np.testing.assert_array_equal(np.flatnonzero(source.picture(0, None).any(axis=1)), np.arange(2, 26))
+    assert len(open_validation([str(emnist_folder)]).labels) == 10
+
+
+def test_figures_of_emnist_are_reported_on_its_test_letters(emnist_folder):
+    assert default_split("emnist") == held_out_split("emnist") == "test"
+    assert default_split(str(emnist_folder)) == held_out_split(str(emnist_folder)) == "test"
+    for path in emnist_folder.glob("*-test-*"):
+        path.unlink()
+    assert default_split(str(emnist_folder)) == held_out_split(str(emnist_folder)) == "val"
+
+
+def test_a_name_is_not_mistaken_for_a_folder_that_is_called_so(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for name in ("pen", "emnist"):
+        picture(tmp_path / name / "val" / "A" / "1.png")
+        assert default_split(name) == held_out_split(name) == "test"
+        assert default_split(f"./{name}") == held_out_split(f"./{name}") == "val"
+        assert len(open_source(f"./{name}", "val").labels) == 1
+    assert len(open_source("pen", "val").labels) == 2600
+
+
+def test_the_pen_keeps_its_test_letters_beside_a_folder_of_its_name_without_splits(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    picture(tmp_path / "pen" / "A" / "1.png")
+    assert (default_split("pen"), default_split("./pen")) == ("test", "all")
+
+
+def test_emnist_without_a_network_names_the_way_by_hand(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    with socket.socket() as nobody:
+        # Bound, but nobody listens: a proxy that lets nothing through to the real server.
+        nobody.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{nobody.getsockname()[1]}")
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        with pytest.raises(LettercastError, match=r"nist.gov.*/gzip.zip: no connection .*by hand, .*--data gzip/"):
+            open_sources(["emnist@0.5"], "test")
+
+
+def test_the_rows_of_a_csv_are_split_by_their_number(tmp_path):
+    path = tmp_path / "letters.CSV"
+    labels = np.arange(200) % 26
+    bars = np.zeros((200, 28, 28), np.uint8)
+    bars[:, 4:24, 12:16] = 255
+    np.savetxt(path, np.column_stack([labels, bars.reshape(200, -1)]), "%d", ",")
+    split = hashed_split(range(200))
+    for number, name in enumerate(("train", "val", "test")):
+        source = open_source(str(path), name)
+        np.testing.assert_array_equal(source.labels, labels[split == number])
+    whole = open_source(str(path), "all")
+    assert (whole.name, len(whole.labels)) == ("letters.CSV", 200)
+    np.testing.assert_array_equal(whole.inks[7], bars[7])
+    assert default_split(str(path)) == held_out_split(str(path)) == "test"
+
+
+@pytest.mark.parametrize(("name", "said"), [("none.csv", "no such data source"), ("notes.txt", "not a source that can be read")])
+def test_what_is_no_source_is_told_what_would_be(tmp_path, name, said):
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(
+        LettercastError, match=rf"{name}: {said}.*; --data takes pen, emnist, .*\.npz .*\.csv, .* of EMNIST files"
+    ):
+        open_source(str(tmp_path / name), "train")

@@ -1,5 +1,6 @@
 """Pen strokes in flat arrays."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,8 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.strokes import Strokes, load_strokes
+from lettercast.train.data import open_source
+from lettercast.train.strokes import Strokes, load_strokes, save_strokes
 
 HERE = Path("letters.npz")
 
@@ -95,3 +97,71 @@ def test_a_file_that_lacks_an_array_is_named(arrays, key):
     del arrays[key]
     with pytest.raises(LettercastError, match=r"letters.npz"):
         load_strokes(HERE, arrays)
+
+
+def loaded(path: Path) -> Strokes:
+    with np.load(path, allow_pickle=False) as archive:
+        return load_strokes(path, dict(archive))
+
+
+def test_saved_letters_are_loaded_as_they_were(strokes, tmp_path):
+    path = tmp_path / "new" / "letters.npz"
+    letters = [strokes.letter(index) for index in range(len(strokes))]
+    save_strokes(path, letters, strokes.label, upper=strokes.upper, writer=strokes.writer, split=strokes.split)
+    again = loaded(path)
+    for name in ("points", "points_per_stroke", "strokes_per_sample", "label", "upper", "writer", "split"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(strokes, name))
+    assert [p.name for p in path.parent.iterdir()] == ["letters.npz"]
+
+
+def test_plain_lists_are_letters_too_and_are_capitals_for_training_by_default(tmp_path):
+    save_strokes(tmp_path / "letters.npz", [[[(0, 0), (4, 9)]], [[(1, 2)], [(3, 4), (5, 6), (7, 8)]]], [8, 23])
+    strokes = loaded(tmp_path / "letters.npz")
+    assert [stroke.tolist() for stroke in strokes.letter(1)] == [[[1, 2]], [[3, 4], [5, 6], [7, 8]]]
+    assert (strokes.label.tolist(), strokes.upper.tolist(), strokes.split.tolist()) == ([8, 23], [True, True], [0, 0])
+
+
+STEM = [[(0, 0), (0, 9)]]
+
+
+@pytest.mark.parametrize(
+    ("letters", "labels", "more", "said"),
+    [
+        ([], [], {}, "no letters to save"),
+        ([STEM, []], [0, 1], {}, "without a stroke"),
+        ([STEM, [[]]], [0, 1], {}, "shape"),
+        ([[[(0, 0, 0)]]], [0], {}, "shape"),
+        ([[[(0, 0), (1,)]]], [0], {}, "shape"),
+        ([[[(0, float("nan"))]]], [0], {}, "finite"),
+        ([[[("x", "y")]]], [0], {}, "shape"),
+        ([STEM], [26], {}, "from 0"),
+        ([STEM], ["A"], {}, "whole numbers"),
+        ([STEM], [0, 1], {}, "label needs one entry"),
+        ([STEM], [0], {"writer": [1, 2]}, "writer needs one entry"),
+        ([STEM], [0], {"split": ["train"]}, "train"),
+    ],
+)
+def test_what_is_no_letter_is_not_saved(tmp_path, letters, labels, more, said):
+    with pytest.raises(LettercastError, match=f"letters.npz: .*{said}"):
+        save_strokes(tmp_path / "letters.npz", letters, labels, **more)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_name_that_data_would_not_know_is_refused(tmp_path):
+    with pytest.raises(LettercastError, match=r"end in .npz"):
+        save_strokes(tmp_path / "letters", [STEM], [0])
+
+
+def test_the_example_of_the_docs_makes_a_file_to_train_on(root, tmp_path, monkeypatch):
+    section = (root / "docs" / "data.md").read_text().partition("## Making a strokes file")[2]
+    example = re.search(r"```python\n(.*?)```", section, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    exec(compile(example[1], "docs/data.md", "exec"), {})
+    assert open_source("letters.npz", "train").labels.tolist() == [19, 11]
+    val = open_source("letters.npz", "val")
+    assert "".join(val.classes[label] for label in val.labels) == "T"
+    # A bar on top, and a stem below it.
+    tee = val.picture(0, None)
+    assert tee[3, 6:-6].min() > 0
+    assert tee[-6, 13:15].min() > 0
+    assert tee[-6, :8].max() == 0
