@@ -66,17 +66,30 @@ def add_train(verbs: Any) -> None:
         nargs="+",
         default=["pen"],
         metavar="D",
-        help="pen (built in), an .npz of strokes or images, or a folder of class folders; D@0.3 gives D a share of what is drawn",
+        help="pen (built in), emnist (downloaded once), an .npz of strokes or images, an A-Z .csv, a folder of class folders "
+        "or of EMNIST files; D@0.3 gives D a share of what is drawn",
     )
     verb.add_argument(
         "--val", nargs="+", metavar="D", help="letters that choose the best epoch (default: the val split of --data)"
     )
-    verb.add_argument("--size", metavar="S", default="base", help="base or nano (default: %(default)s)")
+    verb.add_argument("--size", metavar="S", default="base", help="base, nano or large (default: %(default)s)")
     verb.add_argument("--epochs", type=positive, metavar="N", default=20, help="default: %(default)s")
     verb.add_argument("--steps", type=positive, metavar="N", help="batches an epoch (default: as many as the data has)")
     verb.add_argument("--seed", type=natural, metavar="N", default=1, help="default: %(default)s")
     verb.add_argument("--out", type=Path, default=Path("runs/letters"), metavar="DIR", help="default: %(default)s")
     verb.add_argument("--resume", action="store_true", help="go on with the run in --out")
+    verb.add_argument(
+        "--init",
+        type=model_name,
+        metavar="M",
+        help="begin with a trained model, letters-base or a .keras file: a few epochs fit it to letters of your own",
+    )
+    verb.add_argument("--teacher", type=Path, metavar="M", help="learn the answers of this .keras model beside the labels")
+    verb.add_argument("--rate", type=finite, metavar="R", help="peak of the learning rate (default: 0.002, with --init 0.0005)")
+    verb.add_argument("--clutter", type=finite, metavar="S", help="share of non-letters among what is drawn (default: 0.05)")
+    verb.add_argument("--cycle", type=natural, metavar="N", default=0, help="draw the letters of N epochs, then the same again")
+    verb.add_argument("--draw-seed", type=natural, metavar="N", help="seed of what is drawn (default: --seed)")
+    verb.add_argument("--cache", type=Path, metavar="DIR", help="keep drawings there for --cycle, --resume and other runs")
 
 
 def add_evaluate(verbs: Any) -> None:
@@ -170,6 +183,12 @@ def positive(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
     return int(text)
+
+
+def model_name(text: str) -> Path:
+    """Parse the name of a model that comes with lettercast, or the path of another."""
+    shipped = Path(__file__).parent / "export" / "models" / f"{text}.keras"
+    return shipped if shipped.is_file() else Path(text)
 
 
 def thread_count(text: str) -> int:

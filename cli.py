@@ -1,6 +1,7 @@
 """The `lettercast` command: one short function per verb, heavy imports inside it."""
 
 import argparse
+import hashlib
 import json
 import os
 import shutil
@@ -9,10 +10,13 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from . import LettercastError
 from .arguments import UNUSABLE, build_parser
+
+if TYPE_CHECKING:
+    from .train.plan import Plan
 
 DONE, MISSED, INTERRUPTED = 0, 1, 130
 
@@ -50,20 +54,40 @@ def missing_package(verb: str, error: ImportError) -> str:
 
 
 def run_train(options: argparse.Namespace) -> int:
-    """Train, then write model, history, figures and card."""
+    """Train, calibrate, then write model, history, figures and card."""
     import_keras()
     from .train.card import make_facts, save_model, write_card
     from .train.data import data_path, open_sources, open_validation
     from .train.evaluate import evaluate
-    from .train.fit import MODEL_FILE, Plan, fit
-    from .train.predict import open_keras
+    from .train.fit import MODEL_FILE, calibrate, fit
+    from .train.plan import TUNING_RATE, Plan
+    from .train.predict import load_keras, open_keras
 
     source = open_sources(options.data, "train")
     validation = open_validation(options.val or options.data)
-    plan = Plan.of(source, size=options.size, epochs=options.epochs, seed=options.seed, steps=options.steps)
-    network, history = fit(source, validation, options.out, plan, resume=options.resume)
+    plan = Plan.of(
+        source,
+        size=options.size,
+        epochs=options.epochs,
+        seed=options.seed,
+        steps=options.steps,
+        data=letters_of(options.data),
+        val=letters_of(options.val or options.data),
+        rate=options.rate or (TUNING_RATE if options.init else None),
+        clutter=options.clutter,
+        draw_seed=options.draw_seed,
+        cycle=options.cycle,
+        init=checksum(options.init),
+        teacher=checksum(options.teacher),
+    )
+    init = load_keras(options.init) if options.init else None
+    teacher = open_keras(options.teacher).classify if options.teacher else None
+    network, history = fit(
+        source, validation, options.out, plan, resume=options.resume, init=init, teacher=teacher, cache=options.cache
+    )
     path = options.out / MODEL_FILE
-    save_model(network, make_facts(network, source.classes, plan, train_command(options, plan)), path)
+    facts = make_facts(network, source.classes, plan, train_command(options, plan))
+    save_model(network, calibrate(network, facts, validation), path)
     model = open_keras(path)
     result = evaluate(model, validation)
     for written in (path, *write_card(model.facts, history, result, options.out)):
@@ -74,13 +98,30 @@ def run_train(options: argparse.Namespace) -> int:
     return DONE
 
 
-def train_command(options: argparse.Namespace, plan) -> str:
+def letters_of(specs: Sequence[str]) -> str:
+    """Return what --data or --val names, with its shares and without its folders."""
+    return " + ".join(Path(spec).name for spec in specs)
+
+
+def checksum(path: Path | None) -> str:
+    """Return the SHA-256 of a model's file, or nothing where none is given."""
+    if path is None:
+        return ""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise LettercastError(f"{path}: {error.strerror or error}; give a .keras model") from error
+
+
+def train_command(options: argparse.Namespace, plan: "Plan") -> str:
     """Return the command that makes the same model again, with data by name and every default spelled out."""
-    names = " ".join(Path(spec).name for spec in options.data)
-    words = [f"--data {names}", f"--size {plan.size} --epochs {plan.epochs} --steps {plan.steps} --seed {plan.seed}"]
+    words = ["lettercast train", "--data", *(Path(spec).name for spec in options.data)]
     if options.val:
-        words.insert(1, "--val " + " ".join(Path(spec).name for spec in options.val))
-    return " ".join(["lettercast train", *words])
+        words += ["--val", *(Path(spec).name for spec in options.val)]
+    words += [f"--size {plan.size} --epochs {plan.epochs} --steps {plan.steps} --seed {plan.seed}"]
+    words += [f"--rate {plan.rate:g} --clutter {plan.clutter:g} --draw-seed {plan.draw_seed} --cycle {plan.cycle}"]
+    words += [f"--{name} {path.name}" for name in ("init", "teacher") if (path := getattr(options, name))]
+    return " ".join(words)
 
 
 def run_evaluate(options: argparse.Namespace) -> int:

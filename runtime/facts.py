@@ -25,7 +25,9 @@ class Facts:
     """Facts of one model.
 
     labels are in the order of the outputs. input_shape is (height, width, channels); pixels are 0..255 in
-    every format, white ink on black, whatever input_dtype carries them. made holds data, seed and settings
+    every format, white ink on black, whatever input_dtype carries them. A picture whose likeliest label has a
+    probability below reject_below is not taken for any of the labels. temperature is what the logits were
+    divided by, inside the network, so that probabilities mean what they say. made holds data, seed and settings
     of the training, gate the figures measured after export, versions the packages that made the file.
     """
 
@@ -34,6 +36,8 @@ class Facts:
     labels: tuple[str, ...]
     input_shape: tuple[int, int, int]
     input_dtype: str
+    reject_below: float = 0.0
+    temperature: float = 1.0
     source_sha256: str = ""
     made: dict[str, Any] = field(default_factory=dict)
     gate: dict[str, Any] = field(default_factory=dict)
@@ -47,6 +51,8 @@ class Facts:
             raise ValueError("a name of letters, digits, '.', '_' and '-' is needed")
         if not (isinstance(self.made, dict) and isinstance(self.gate, dict) and isinstance(self.versions, dict)):
             raise ValueError("made, gate and versions are objects")
+        if not (0 <= self.reject_below < 1 and 0 < self.temperature < float("inf")):
+            raise ValueError("reject_below is from 0 to 1 and temperature above 0")
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError("facts need two or more different labels")
         if self.input_dtype not in INPUT_DTYPES:

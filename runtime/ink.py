@@ -72,7 +72,8 @@ def is_light_on_dark(small: Pixels) -> bool:
     """Tell chalk on a board from ink on paper: ink is the minority, so the residual is skewed to its side."""
     window = max(3, max(small.shape) // 3 | 1)
     residual = small.astype(np.float32) - cv2.blur(small, (window, window))
-    return float((residual**3).mean()) > 0
+    # A product, as NumPy's power of three is ten times slower.
+    return float((residual * residual * residual).mean()) > 0
 
 
 def at_least(ink: Pixels, level: float) -> Pixels:

@@ -24,11 +24,17 @@ DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base-int8.tflite"
 # Second guesses: so many at most, and none that is less likely than this.
 GLYPH_SHAPE = (GLYPH_PX, GLYPH_PX, 1)
 ALTERNATIVES, LEAST_PROBABLE = 3, 0.01
+# What stands for something that the model takes for no letter.
+UNKNOWN = "?"
 
 
 @dataclass(frozen=True)
 class Letter:
-    """One letter: its label, probability 0..1, box (x, y, width, height) in pixels, and the next guesses."""
+    """One letter: its label, probability 0..1, box (x, y, width, height) in pixels, and the next guesses.
+
+    Where the model is less sure than its facts ask for, the label is `?`, the confidence that of the likeliest
+    guess, and that guess stands first among the alternatives.
+    """
 
     letter: str
     confidence: float
@@ -105,8 +111,10 @@ class Reader:
     def _letter(self, probabilities: NDArray[np.float32], box: tuple[int, int, int, int]) -> Letter:
         labels = self.engine.facts.labels
         best, *rest = np.argsort(-probabilities, kind="stable")[: ALTERNATIVES + 1]
-        others = tuple((labels[i], float(probabilities[i])) for i in rest if probabilities[i] >= LEAST_PROBABLE)
-        return Letter(labels[best], float(probabilities[best]), box, others)
+        known = probabilities[best] >= self.engine.facts.reject_below
+        guesses = rest if known else [best, *rest[:-1]]
+        others = tuple((labels[i], float(probabilities[i])) for i in guesses if probabilities[i] >= LEAST_PROBABLE)
+        return Letter(labels[best] if known else UNKNOWN, float(probabilities[best]), box, others)
 
 
 def _letter_dict(letter: Letter) -> dict[str, Any]:

@@ -82,6 +82,14 @@ def strokes_file(strokes_arrays, tmp_path_factory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def strokes_source(strokes_file):
+    """Letters to train on."""
+    from lettercast.train.data import open_source
+
+    return open_source(str(strokes_file), "train")
+
+
+@pytest.fixture(scope="session")
 def check_source(strokes_file):
     """Letters that neither training nor calibration saw."""
     from lettercast.train.data import open_source

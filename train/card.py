@@ -10,8 +10,8 @@ from ..runtime.facts import FACTS_KEY, Facts
 from ..runtime.files import write_bytes
 from .evaluate import Evaluation
 from .figures import confusion_figure, curves_figure, save_figure
-from .fit import Plan
 from .history import Epoch
+from .plan import Plan
 
 
 def save_model(network: keras.Model, facts: Facts, path: Path) -> None:

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.pixels import Pixels
+from .camera import through_camera, weather
+from .hand import distort
 
 # Fixed-point digits after the binary point that OpenCV draws with.
 SUBPIXEL_BITS = 4
@@ -17,6 +19,8 @@ PLAIN_PEN_SHARE = 0.08
 PEN_SHARES = (0.03, 0.22)
 # From a letter far from the camera to one that fills a good part of the frame.
 SIDES_PX = (20, 84)
+# So many letters are photographed and found again; the others skip the paper.
+CAMERA_SHARE = 0.4
 
 
 def draw_plain(strokes: Sequence[NDArray[np.float32]]) -> Pixels:
@@ -39,52 +43,7 @@ def draw_random(strokes: Sequence[NDArray[np.float32]], rng: np.random.Generator
     side = math.exp(rng.uniform(math.log(SIDES_PX[0]), math.log(SIDES_PX[1])))
     pen = side * math.exp(rng.uniform(math.log(PEN_SHARES[0]), math.log(PEN_SHARES[1])))
     ink = draw_ink(distort(strokes, rng), side, pen)
-    return weather(ink, pen, rng)
-
-
-def distort(strokes: Sequence[NDArray[np.float32]], rng: np.random.Generator) -> list[NDArray[np.float32]]:
-    """Turn, slant, stretch and bend strokes a little, and move each stroke against the others."""
-    points = np.concatenate(strokes)
-    low, high = points.min(0), points.max(0)
-    extent = max(float((high - low).max()), 1e-6)
-    unit = (points - (low + high) / 2) / extent
-    angle = rng.normal(0, math.radians(6))
-    cos, sin = math.cos(angle), math.sin(angle)
-    slant, stretch = rng.normal(0, 0.14), math.exp(rng.normal(0, 0.12))
-    matrix = np.array([[cos, -sin], [sin, cos]]) @ np.array([[stretch, slant], [0, 1]])
-    unit = unit @ matrix.T.astype(np.float32)
-    # Bending: each coordinate is moved by a slow wave of the other and of itself.
-    waves = rng.uniform(2, 7, (2, 2)).astype(np.float32)
-    phases = rng.uniform(0, 2 * math.pi, (2, 2)).astype(np.float32)
-    depth = rng.uniform(0, 0.03, (2, 2)).astype(np.float32)
-    x, y = unit[:, 0], unit[:, 1]
-    bent_x = x + depth[0, 0] * np.sin(waves[0, 0] * y + phases[0, 0]) + depth[0, 1] * np.sin(waves[0, 1] * x + phases[0, 1])
-    bent_y = y + depth[1, 0] * np.sin(waves[1, 0] * x + phases[1, 0]) + depth[1, 1] * np.sin(waves[1, 1] * y + phases[1, 1])
-    # Keystone of a camera held at a slant.
-    tilt = 1 + rng.normal(0, 0.06) * bent_x + rng.normal(0, 0.06) * bent_y
-    unit = np.stack([bent_x / tilt, bent_y / tilt], 1)
-    cuts = np.cumsum([len(s) for s in strokes])[:-1]
-    parts = np.split(unit, cuts)
-    if len(parts) == 1:
-        return parts
-    return [part + rng.normal(0, 0.012, 2).astype(np.float32) for part in parts]
-
-
-def weather(ink: Pixels, pen: float, rng: np.random.Generator) -> Pixels:
-    """Let fresh ink (H, W) uint8 fade, blur and grow grain as it does before and inside a camera; pen is in pixels."""
-    kinds = rng.random(3)
-    if kinds[0] < 0.25:
-        coarse = rng.uniform(0.35, 1.0, (3, 3)).astype(np.float32)
-        fade = cv2.resize(coarse, (ink.shape[1], ink.shape[0]), interpolation=cv2.INTER_LINEAR)
-        ink = np.asarray(ink * fade, np.uint8)
-    if kinds[1] < 0.6:
-        ink = cv2.GaussianBlur(ink, (0, 0), rng.uniform(0.3, max(0.7, 0.45 * pen)))
-    if kinds[2] < 0.3:
-        grain = rng.normal(0, rng.uniform(2, 24), ink.shape)
-        noisy = np.clip(ink + grain, 0, 255)
-        # Grain shows only where the ink is: bare paper below the page's threshold is cut off there too.
-        ink = np.where(ink > 40, noisy, 0).astype(np.uint8)
-    return ink
+    return through_camera(ink, pen, rng) if rng.random() < CAMERA_SHARE else weather(ink, pen, rng)
 
 
 def _to_side(strokes: Sequence[NDArray[np.float32]], side: float) -> list[NDArray[np.float32]]:

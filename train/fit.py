@@ -1,73 +1,44 @@
 """Training: batches drawn anew each epoch, every epoch saved, best on validation kept."""
 
-import json
 import math
 import sys
+import time
 import zipfile
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import replace
 from pathlib import Path
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import LettercastError
+from ..runtime.facts import Facts
 from ..runtime.files import make_folder
+from ..runtime.pixels import Pixels
+from .batches import Batches, Teacher
+from .confidence import best_temperature, rejection_threshold
 from .history import Epoch, read_history, write_history
-from .network import build_network
-from .source import Source, draw_all, draw_some, relabel
+from .network import build_network, fold, soften
+from .plan import Plan
+from .source import Source, draw_all, relabel
 
-BATCH = 128
-PEAK_RATE = 2e-3
 WEIGHT_DECAY = 0.05
-LABEL_SMOOTHING = 0.05
 WARM_UP_EPOCHS = 1.0
 MODEL_FILE, LAST_FILE, BEST_FILE, HISTORY_FILE, PLAN_FILE = "model.keras", "last.keras", "best.keras", "history.csv", "plan.json"
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What decides a training run, besides the letters themselves; steps are batches an epoch."""
-
-    size: str
-    epochs: int
-    seed: int
-    steps: int
-    data: str
-
-    @classmethod
-    def of(cls, train: Source, *, size: str = "base", epochs: int = 20, seed: int = 1, steps: int | None = None) -> "Plan":
-        """Plan a run; without steps an epoch draws as many letters as the source has."""
-        return cls(size, epochs, seed, steps or math.ceil(len(train.labels) / BATCH), train.name)
-
-    @property
-    def momentum(self) -> float:
-        """Return the momentum of running means: they must settle in a small part of the run, however short it is."""
-        return min(0.99, max(0.9, 1 - 20 / (self.epochs * self.steps)))
-
-
-class Batches(keras.utils.PyDataset):
-    """One epoch of drawn letters; batch i depends on the seed, the epoch and i alone, so a resumed run draws the same."""
-
-    def __init__(self, source: Source, seed: int, epoch: int, steps: int):
-        super().__init__(workers=2, use_multiprocessing=False, max_queue_size=16)
-        self.source, self.steps = source, steps
-        self.entropy = [seed, epoch]
-        rng = np.random.default_rng(self.entropy)
-        self.order = rng.choice(len(source.labels), steps * BATCH, p=source.weights)
-        self.labels = source.labels
-
-    def __len__(self) -> int:
-        return self.steps
-
-    def __getitem__(self, index: int):
-        chosen = self.order[index * BATCH : (index + 1) * BATCH]
-        images = draw_some(self.source, chosen, [*self.entropy, index])
-        return images, keras.utils.to_categorical(self.labels[chosen], len(self.source.classes))
-
-
 def fit(
-    train: Source, val: Source, out: Path, plan: Plan, *, resume: bool = False, report: Callable[[str], None] = print
+    train: Source,
+    val: Source,
+    out: Path,
+    plan: Plan,
+    *,
+    resume: bool = False,
+    init: keras.Model | None = None,
+    teacher: Teacher | None = None,
+    cache: Path | None = None,
+    report: Callable[[str], None] = print,
 ) -> tuple[keras.Model, list[Epoch]]:
     """Train a network and return the epoch that did best on `val`, with the history.
 
@@ -75,44 +46,81 @@ def fit(
         train, val: sources; the network's classes are those of `train`.
         out: folder for `last.keras`, `best.keras` and `history.csv`, each replaced atomically.
         resume: go on after the last finished epoch in `out`.
+        init: network to go on from; its classifier is kept where it has as many classes.
+        teacher: gives probabilities (N, classes) of pictures, which the network learns beside the labels.
+        cache: folder that keeps drawings and targets, for epochs and other runs that draw the same.
 
     Raises:
-        LettercastError: `out` holds a run already and resume is False, or holds one that was planned otherwise.
+        LettercastError: `out` holds a run already and resume is False, or holds one that was planned otherwise;
+            or the loss is no number any more.
     """
     if len(train.classes) < 2:
         raise LettercastError(f"{train.name}: has one class only; a network needs two or more to tell apart")
-    network, history = _resumed(out, plan) if resume else _begun(out, plan, train)
+    network, history = _resumed(out, plan) if resume else _begun(out, plan, train, init)
     x_val, y_val = draw_all(val), relabel(val, train.classes)
     if (y_val < 0).any():
         raise LettercastError(f"{val.name}: has classes that {train.name} has not; train on both")
     y_val = keras.utils.to_categorical(y_val, len(train.classes))
     # Bars on a terminal, one line an epoch in a log file.
     bars = 1 if sys.stdout.isatty() else 2
-    for epoch in range(len(history), plan.epochs):
-        report(f"epoch {epoch + 1} of {plan.epochs}")
+    started, begun = time.monotonic(), len(history)
+    for epoch in range(begun, plan.epochs):
+        report(f"epoch {epoch + 1} of {plan.epochs}{time_left(time.monotonic() - started, epoch - begun, plan.epochs - epoch)}")
         keras.utils.set_random_seed((plan.seed * 100_003 + epoch) % 2**32)
+        batches = Batches(train, plan, epoch, teacher, cache)
         log = network.fit(
-            Batches(train, plan.seed, epoch, plan.steps), validation_data=(x_val, y_val), validation_batch_size=512, verbose=bars
+            batches,
+            validation_data=(x_val, y_val),
+            validation_batch_size=512,
+            callbacks=[keras.callbacks.TerminateOnNaN()],
+            verbose=bars,
         ).history
         line = Epoch(epoch + 1, *(float(log[key][-1]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")))
+        if not math.isfinite(line.loss + line.val_loss):
+            reason = f"the loss is no number in epoch {epoch + 1}"
+            raise LettercastError(f"{out}: {reason}; try a --rate below {plan.rate:g} in another --out")
+        batches.keep()
         if all(line.val_accuracy > earlier.val_accuracy for earlier in history):
             save_keras(network, out / BEST_FILE)
         history.append(line)
         # The network last: where a kill leaves it one epoch behind, that epoch is trained again to the same end.
         write_history(history, out / HISTORY_FILE)
         save_keras(network, out / LAST_FILE)
-    return keras.saving.load_model(out / BEST_FILE, compile=False), history
+    return fold(keras.saving.load_model(out / BEST_FILE, compile=False), plan.size), history
+
+
+def time_left(elapsed_s: float, done: int, left: int) -> str:
+    """Say how long the epochs that are left will take, by those done; empty before the first is done."""
+    if done == 0:
+        return ""
+    minutes = elapsed_s / done * left / 60
+    return f", about {minutes:.0f} min left" if minutes >= 1 else ", less than 1 min left"
+
+
+def calibrate(network: keras.Model, facts: Facts, val: Source) -> Facts:
+    """Make the network's probabilities mean what they say on `val`, and return its facts with temperature and threshold."""
+    pictures, truth = draw_all(val), relabel(val, facts.labels)
+    temperature = best_temperature(classify(network, pictures), truth)
+    soften(network, temperature)
+    return replace(facts, temperature=temperature, reject_below=rejection_threshold(classify(network, pictures)))
+
+
+def classify(network: keras.Model, pictures: Pixels) -> NDArray[np.float32]:
+    """Return the probabilities (N, classes) that a network gives to pictures (N, 28, 28, 1) uint8."""
+    return np.asarray(network.predict(pictures, batch_size=512, verbose=0), np.float32)
 
 
 def compile_network(network: keras.Model, plan: Plan) -> None:
     """Give the network its loss and an AdamW whose rate warms up and falls along a cosine."""
     warm_up = round(WARM_UP_EPOCHS * plan.steps)
     rate = keras.optimizers.schedules.CosineDecay(
-        PEAK_RATE / 50, max(1, plan.steps * plan.epochs - warm_up), alpha=0.0, warmup_target=PEAK_RATE, warmup_steps=warm_up
+        plan.rate / 50, max(1, plan.steps * plan.epochs - warm_up), alpha=0.0, warmup_target=plan.rate, warmup_steps=warm_up
     )
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
     network.compile(
-        keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY),
-        keras.losses.CategoricalCrossentropy(label_smoothing=LABEL_SMOOTHING),
+        optimizer,
+        keras.losses.CategoricalCrossentropy(),
         metrics=["accuracy"],
     )
 
@@ -124,22 +132,39 @@ def save_keras(network: keras.Model, path: Path) -> None:
     temporary.replace(path)
 
 
-def _begun(out: Path, plan: Plan, train: Source) -> tuple[keras.Model, list[Epoch]]:
+def _begun(out: Path, plan: Plan, train: Source, init: keras.Model | None) -> tuple[keras.Model, list[Epoch]]:
     if (out / LAST_FILE).exists() or (out / MODEL_FILE).exists():
         raise LettercastError(f"{out}: holds a training run already; add --resume to go on, or choose another --out")
     keras.utils.set_random_seed(plan.seed)
-    network = build_network(plan.size, len(train.classes), plan.momentum)
+    network = build_network(plan.size, len(train.classes), standardized=init is None)
+    if init:
+        transfer_weights(init, network)
     compile_network(network, plan)
     make_folder(out)
-    (out / PLAN_FILE).write_text(json.dumps(asdict(plan)))
+    plan.save(out / PLAN_FILE)
     return network, []
+
+
+def transfer_weights(source: keras.Model, target: keras.Model) -> None:
+    """Copy the weights of a finished network of the same size; the classifier's only where both have as many classes.
+
+    Raises LettercastError where the networks are not of one size.
+    """
+    layers = [layer for layer in source.layers if layer.weights]
+    mine = [layer for layer in target.layers if layer.weights]
+    shapes = [[[tuple(weight.shape) for weight in layer.weights] for layer in part] for part in (layers, mine)]
+    if shapes[0][:-1] != shapes[1][:-1]:
+        raise LettercastError(f"{source.name}: its layers are not those of {target.name}; give the --size it has")
+    same_classes = shapes[0][-1] == shapes[1][-1]
+    for layer, own in zip(layers if same_classes else layers[:-1], mine, strict=False):
+        own.set_weights(layer.get_weights())
 
 
 def _resumed(out: Path, plan: Plan) -> tuple[keras.Model, list[Epoch]]:
     if not (out / LAST_FILE).exists():
         raise LettercastError(f"{out}: nothing to resume there; start without --resume")
+    planned = Plan.load(out / PLAN_FILE)
     try:
-        planned = Plan(**json.loads((out / PLAN_FILE).read_text()))
         network = keras.saving.load_model(out / LAST_FILE)
         history = read_history(out / HISTORY_FILE)
         finished = int(network.optimizer.iterations) // planned.steps
@@ -148,5 +173,5 @@ def _resumed(out: Path, plan: Plan) -> tuple[keras.Model, list[Epoch]]:
     if len(history) < finished:
         raise LettercastError(f"{out}: {HISTORY_FILE} lacks finished epochs; start anew in another --out")
     if planned != plan:
-        raise LettercastError(f"{out}: was started with other settings ({planned}); use them again, or another --out")
+        raise LettercastError(f"{out}: was started with {planned.differences(plan)}; use that again, or another --out")
     return network, history[:finished]

@@ -5,17 +5,21 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
+from lettercast.runtime.facts import Facts
+from lettercast.train.confidence import reliability
 from lettercast.train.data import open_source
-from lettercast.train.fit import Batches, Plan, fit
+from lettercast.train.fit import calibrate, classify, fit, time_left, transfer_weights
 from lettercast.train.history import read_history, write_history
-from lettercast.train.source import ImageSource
+from lettercast.train.network import StandardizedConv2D, build_network, soften
+from lettercast.train.plan import Plan
+from lettercast.train.source import ImageSource, draw_all
 
 SPOKEN: list[str] = []
 
 
 @pytest.fixture(scope="module")
-def source(strokes_file):
-    return open_source(str(strokes_file), "train")
+def source(strokes_source):
+    return strokes_source
 
 
 @pytest.fixture(scope="module")
@@ -33,29 +37,6 @@ def unbroken(source, val, plan, tmp_path_factory):
     """A finished run: its folder, network and history."""
     out = tmp_path_factory.mktemp("unbroken")
     return out, *fit(source, val, out, plan, report=SPOKEN.append)
-
-
-@pytest.mark.parametrize(
-    ("seed", "epoch", "index", "same"), [(1, 2, 1, True), (9, 2, 1, False), (1, 3, 1, False), (1, 2, 0, False)]
-)
-def test_a_batch_is_decided_by_seed_epoch_and_index(source, seed, epoch, index, same):
-    images, labels = Batches(source, 1, 2, 3)[1]
-    others, other_labels = Batches(source, seed, epoch, 3)[index]
-    assert (images.shape, labels.shape) == ((128, 28, 28, 1), (128, 26))
-    assert np.array_equal(images, others) == same
-    assert np.array_equal(labels, other_labels) == same
-
-
-def test_pictures_of_a_batch_are_those_of_its_labels():
-    inks = [np.pad(np.full((20, width), 255, np.uint8), 4) for width in (2, 20)]
-    bars = ImageSource("bars", "train", inks, np.array([0, 1]), ("thin", "thick"))
-    images, labels = Batches(bars, 1, 0, 1)[0]
-    ink = (images > 60).mean((1, 2, 3))
-    assert ink[labels[:, 1] == 1].min() > ink[labels[:, 0] == 1].max()
-
-
-def test_an_epoch_draws_as_many_letters_as_the_source_has(source):
-    assert Plan.of(source).steps == 5
 
 
 @pytest.mark.parametrize("ahead", [False, True], ids=["in an epoch", "between history and network"])
@@ -81,8 +62,9 @@ def test_a_run_that_was_broken_off_goes_on_to_the_same_weights(source, val, plan
 def test_the_epoch_that_did_best_on_validation_is_returned(unbroken):
     out, network, history = unbroken
     best = keras.saving.load_model(out / "best.keras", compile=False)
-    for one, other in zip(best.get_weights(), network.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    pictures = np.random.default_rng(1).integers(0, 256, (8, 28, 28, 1)).astype(np.uint8)
+    np.testing.assert_allclose(network.predict(pictures, verbose=0), best.predict(pictures, verbose=0), atol=1e-5)
+    assert not any(isinstance(layer, StandardizedConv2D) for layer in network.layers)
     assert history == read_history(out / "history.csv")
 
 
@@ -98,7 +80,7 @@ def test_a_folder_that_holds_a_run_is_not_trained_into(source, val, plan, unbrok
 
 
 def test_a_run_that_was_planned_otherwise_is_not_gone_on_with(source, val, unbroken):
-    with pytest.raises(LettercastError, match="was started with other settings"):
+    with pytest.raises(LettercastError, match=r"was started with epochs 2, not 3; use that again, or another --out"):
         fit(source, val, unbroken[0], Plan.of(source, size="nano", epochs=3, seed=3, steps=3), resume=True)
 
 
@@ -111,3 +93,70 @@ def test_validation_letters_that_training_does_not_know_are_refused(source, plan
     digits = ImageSource("digits", "val", [np.full((9, 9), 255, np.uint8)], np.array([0]), ("7",))
     with pytest.raises(LettercastError, match=r"digits: has classes that strokes.npz has not"):
         fit(source, digits, tmp_path, plan)
+
+
+def test_a_trained_network_is_gone_on_from(source, val, unbroken, tmp_path):
+    _, network, history = unbroken
+    plan = Plan.of(source, size="nano", epochs=1, seed=5, steps=1, rate=1e-6)
+    tuned, tuned_history = fit(source, val, tmp_path, plan, init=network, report=SPOKEN.append)
+    # So small a rate changes next to nothing.
+    for one, other in zip(tuned.get_weights(), network.get_weights(), strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-3)
+    assert tuned_history[-1].val_loss == pytest.approx(min(line.val_loss for line in history), abs=0.05)
+
+
+def test_for_other_classes_the_classifier_begins_anew(unbroken):
+    _, network, _ = unbroken
+    digits = build_network("nano", 10, standardized=False)
+    fresh = digits.layers[-1].get_weights()
+    transfer_weights(network, digits)
+    np.testing.assert_array_equal(digits.layers[1].get_weights()[0], network.layers[1].get_weights()[0])
+    np.testing.assert_array_equal(digits.layers[-1].get_weights()[0], fresh[0])
+
+
+def test_a_network_of_another_size_cannot_be_gone_on_from(unbroken):
+    with pytest.raises(LettercastError, match="its layers are not those of letters_base; give the --size it has"):
+        transfer_weights(unbroken[1], build_network("base", 26, standardized=False))
+
+
+def test_what_a_teacher_says_is_learned(source, val, tmp_path):
+    def teacher(pictures):
+        return np.repeat(np.eye(26, dtype=np.float32)[[3]], len(pictures), 0)
+
+    plan = Plan.of(source, size="nano", epochs=2, seed=3, steps=10, teacher="d" * 64)
+    network, _ = fit(source, val, tmp_path, plan, teacher=teacher, report=SPOKEN.append)
+    assert (network.predict(draw_all(val), verbose=0).argmax(1) == 3).mean() > 0.9
+
+
+def test_a_loss_that_is_no_number_ends_the_training(source, val, plan, tmp_path):
+    def broken(pictures):
+        return np.full((len(pictures), 26), np.nan, np.float32)
+
+    with pytest.raises(LettercastError, match=r"the loss is no number in epoch 1; try a --rate below 0.002"):
+        fit(source, val, tmp_path, plan, teacher=broken, report=SPOKEN.append)
+    assert not (tmp_path / "last.keras").exists()
+
+
+def test_drawings_in_a_cache_train_the_same_network(source, val, tmp_path, plan):
+    runs = [fit(source, val, tmp_path / name, plan, cache=tmp_path / "cache", report=SPOKEN.append)[1] for name in "ab"]
+    assert [line.loss for line in runs[0]] == pytest.approx([line.loss for line in runs[1]], rel=1e-4)
+    assert len(list((tmp_path / "cache").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("elapsed", "done", "left", "said"),
+    [(0, 0, 9, ""), (120, 2, 10, ", about 10 min left"), (10, 2, 2, ", less than 1 min left")],
+)
+def test_the_time_left_follows_from_the_epochs_done(elapsed, done, left, said):
+    assert time_left(elapsed, done, left) == said
+
+
+def test_calibration_makes_probabilities_mean_what_they_say(unbroken, check_source, model_file):
+    network = keras.saving.load_model(model_file, compile=False)
+    soften(network, 4.0)
+    vague = reliability(classify(network, draw_all(check_source)), check_source.labels).error
+    facts = calibrate(network, Facts("letters", "keras", check_source.classes, (28, 28, 1), "float32"), check_source)
+    probabilities = classify(network, draw_all(check_source))
+    assert reliability(probabilities, check_source.labels).error < vague / 2
+    assert facts.temperature < 0.5
+    assert (probabilities.max(1) >= facts.reject_below).mean() == pytest.approx(0.98, abs=0.01)

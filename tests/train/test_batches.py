@@ -1,0 +1,133 @@
+"""Batches of letters."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from lettercast.train.batches import LABEL_SMOOTHING, TEACHER_SHARE, Batches
+from lettercast.train.plan import Plan
+from lettercast.train.source import ImageSource
+
+PLAN = Plan("nano", 4, 1, 3, "letters", clutter=0.0)
+
+
+def batch(source, plan: Plan, epoch: int, index: int, **more):
+    return Batches(source, plan, epoch, **more)[index]
+
+
+@pytest.mark.parametrize(
+    ("plan", "epoch", "index", "same"),
+    [
+        (PLAN, 2, 1, True),
+        (replace(PLAN, size="base"), 2, 1, True),
+        (replace(PLAN, draw_seed=9), 2, 1, False),
+        (PLAN, 3, 1, False),
+        (PLAN, 2, 0, False),
+    ],
+    ids=["again", "another size", "another seed", "another epoch", "another batch"],
+)
+def test_a_batch_is_decided_by_draw_seed_epoch_and_index(strokes_source, plan, epoch, index, same):
+    pictures, targets = batch(strokes_source, PLAN, 2, 1)
+    others, other_targets = batch(strokes_source, plan, epoch, index)
+    assert (pictures.shape, targets.shape, pictures.dtype) == ((128, 28, 28, 1), (128, 26), np.uint8)
+    assert np.array_equal(pictures, others) == same
+    assert np.array_equal(targets, other_targets) == same
+
+
+def test_pictures_of_a_batch_are_those_of_its_labels():
+    inks = [np.pad(np.full((20, width), 255, np.uint8), 4) for width in (2, 20)]
+    bars = ImageSource("bars", "train", inks, np.array([0, 1]), ("thin", "thick"))
+    pictures, targets = batch(bars, replace(PLAN, steps=1), 0, 0)
+    ink = (pictures > 60).mean((1, 2, 3))
+    thick = targets[:, 1] > 0.5
+    assert ink[thick].min() > ink[~thick].max()
+
+
+def test_targets_are_labels_with_a_little_doubt(strokes_source):
+    targets = batch(strokes_source, PLAN, 0, 0)[1]
+    np.testing.assert_allclose(targets.max(1), 1 - LABEL_SMOOTHING + LABEL_SMOOTHING / 26, atol=1e-6)
+    np.testing.assert_allclose(targets.sum(1), 1, atol=1e-5)
+
+
+def test_clutter_is_to_be_taken_for_every_class_alike(strokes_source):
+    plan = replace(PLAN, clutter=0.1)
+    batches = Batches(strokes_source, plan, 0)
+    targets = np.concatenate([batches[i][1] for i in range(3)])
+    undecided = np.ptp(targets, 1) < 1e-6
+    assert undecided.sum() == int(0.1 * 3 * 128)
+    # The letters among them are the same as without clutter.
+    clean = np.concatenate([batch(strokes_source, PLAN, 0, i)[1] for i in range(3)])
+    np.testing.assert_array_equal(targets[~undecided], clean[~undecided])
+
+
+def test_a_teacher_shares_the_targets_but_not_those_of_clutter(strokes_source):
+    answer = np.eye(26, dtype=np.float32)[[3]]
+
+    def teacher(pictures):
+        return np.repeat(answer, len(pictures), 0)
+
+    targets = batch(strokes_source, replace(PLAN, clutter=0.5), 0, 0, teacher=teacher)[1]
+    undecided = np.ptp(targets, 1) < 1e-6
+    assert undecided.sum() == 64
+    assert (targets[~undecided, 3] >= TEACHER_SHARE - 1e-3).all()
+    np.testing.assert_allclose(targets.sum(1), 1, atol=1e-3)
+
+
+def test_repeated_drawings_come_in_another_order(strokes_source):
+    plan = replace(PLAN, cycle=2)
+    first, again = (np.concatenate([batch(strokes_source, plan, epoch, i)[0] for i in range(3)]) for epoch in (1, 3))
+    assert not np.array_equal(first, again)
+    assert sorted(p.tobytes() for p in first) == sorted(p.tobytes() for p in again)
+
+
+@pytest.mark.parametrize("epoch", [0, 2], ids=["as drawn", "repeated"])
+def test_kept_drawings_are_those_that_would_be_drawn(strokes_source, tmp_path, epoch):
+    plan = replace(PLAN, cycle=2, clutter=0.1)
+    making = Batches(strokes_source, plan, 0, folder=tmp_path)
+    for i in range(3):
+        making[i]
+    making.keep()
+    (file,) = tmp_path.iterdir()
+    kept = Batches(strokes_source, plan, epoch, folder=tmp_path)
+    for i in range(3):
+        for one, other in zip(kept[i], batch(strokes_source, plan, epoch, i), strict=True):
+            np.testing.assert_array_equal(one, other)
+    before = file.stat().st_mtime_ns
+    kept.keep()
+    assert file.stat().st_mtime_ns == before
+
+
+def test_a_teacher_is_asked_once_where_answers_are_kept(strokes_source, tmp_path):
+    asked = []
+
+    def teacher(pictures):
+        asked.append(len(pictures))
+        return np.full((len(pictures), 26), 1 / 26, np.float32)
+
+    plan = replace(PLAN, teacher="ab" * 32)
+    for _ in range(2):
+        batches = Batches(strokes_source, plan, 0, teacher, tmp_path)
+        for i in range(3):
+            batches[i]
+        batches.keep()
+    assert asked == [128] * 3
+
+
+def test_an_epoch_that_was_broken_off_keeps_nothing(strokes_source, tmp_path):
+    batches = Batches(strokes_source, PLAN, 0, folder=tmp_path)
+    batches[1]
+    batches.keep()
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not a whole archive"])
+def test_damaged_drawings_are_made_anew(strokes_source, tmp_path, damage):
+    for _ in range(2):
+        batches = Batches(strokes_source, PLAN, 0, folder=tmp_path)
+        for i in range(3):
+            batches[i]
+        batches.keep()
+        (file,) = tmp_path.iterdir()
+        assert len(np.load(file)["values"]) == 3 * 128
+        file.write_bytes(damage)

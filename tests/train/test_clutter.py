@@ -1,0 +1,53 @@
+"""What is no letter."""
+
+import numpy as np
+import pytest
+
+from lettercast.train.clutter import KINDS, SHAPELESS, SIGNS, Clutter, clutter_for, draw_rule, draw_run, smooth
+from lettercast.train.source import LETTERS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_ink_in_the_network_s_picture(kind):
+    pictures = Clutter((kind,)).draw(40, 1)
+    assert pictures.shape == (40, 28, 28, 1)
+    assert ((pictures > 60).mean((1, 2, 3)) > 0.005).all()
+    # Each is another one.
+    assert len({picture.tobytes() for picture in pictures}) == 40
+
+
+def test_the_seed_decides_what_is_drawn():
+    first, again, other = (Clutter(tuple(KINDS)).draw(5, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_signs_and_runs_of_letters_are_clutter_only_among_letters():
+    assert set(clutter_for(LETTERS).kinds) == set(KINDS)
+    assert clutter_for(("3", "4")).kinds == SHAPELESS
+    assert clutter_for(("Ä", "Ö")).kinds == SHAPELESS
+
+
+def test_a_rule_lies_rather_than_stands():
+    for seed in range(50):
+        ink = draw_rule(np.random.default_rng(seed))
+        rows, columns = np.nonzero(ink > 60)
+        assert np.ptp(columns) > np.ptp(rows)
+
+
+def test_a_run_is_wider_than_its_letters():
+    shapes = [draw_run(np.random.default_rng(seed)).shape for seed in range(60)]
+    assert np.median([width / height for height, width in shapes]) > 1.2
+
+
+def test_smoothing_keeps_ends_and_cuts_corners():
+    path = np.array([[0, 0], [1, 0], [1, 1]], float)
+    rounded = smooth(path)
+    np.testing.assert_allclose(rounded[[0, -1]], path[[0, -1]])
+    assert np.hypot(*(rounded - [1, 0]).T).min() > 0.1
+
+
+def test_signs_lie_in_a_unit_square():
+    for sign in SIGNS.values():
+        corners = np.array([corner.split(",") for stroke in sign.split("|") for corner in stroke.split()], float)
+        assert corners.min() >= 0 and corners.max() <= 1

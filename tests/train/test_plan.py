@@ -1,0 +1,58 @@
+"""What decides a training run."""
+
+from dataclasses import replace
+
+import pytest
+
+from lettercast import LettercastError
+from lettercast.train.plan import CLUTTER_SHARE, PEAK_RATE, Plan
+
+PLAN = Plan("nano", 2, 3, 4, "pen", "pen")
+
+
+def test_an_epoch_draws_as_many_letters_as_the_source_has(strokes_source):
+    assert Plan.of(strokes_source).steps == 5
+
+
+def test_what_is_not_given_has_its_default_and_the_seed_draws(strokes_source):
+    plan = Plan.of(strokes_source, seed=7, rate=None, clutter=None, draw_seed=None)
+    assert (plan.rate, plan.clutter, plan.draw_seed) == (PEAK_RATE, CLUTTER_SHARE, 7)
+    assert Plan.of(strokes_source, seed=7, draw_seed=0).draw_seed == 0
+    assert Plan.of(strokes_source, clutter=0.0).clutter == 0
+
+
+def test_a_plan_is_read_as_it_was_saved(tmp_path):
+    PLAN.save(tmp_path / "plan.json")
+    assert Plan.load(tmp_path / "plan.json") == PLAN
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"size": "nano", "colour": 3}'])
+def test_what_is_no_plan_is_refused(text, tmp_path):
+    (tmp_path / "plan.json").write_text(text)
+    with pytest.raises(LettercastError, match=r"plan\.json: not the plan of a training run"):
+        Plan.load(tmp_path / "plan.json")
+
+
+def test_differences_are_named():
+    assert PLAN.differences(PLAN) == ""
+    assert PLAN.differences(replace(PLAN, epochs=9, rate=0.1)) == "epochs 2, not 9; rate 0.002, not 0.1"
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({"size": "base"}, True),
+        ({"seed": 9}, True),
+        ({"teacher": "ab"}, True),
+        ({"draw_seed": 9}, False),
+        ({"clutter": 0.1}, False),
+    ],
+)
+def test_drawings_are_shared_by_plans_that_draw_alike(change, same):
+    assert (replace(PLAN, **change).drawings == PLAN.drawings) is same
+
+
+@pytest.mark.parametrize("setting", [{"clutter": 1.0}, {"clutter": -0.1}, {"rate": 0.0}, {"rate": 1.5}])
+def test_settings_out_of_range_are_refused(setting):
+    with pytest.raises(LettercastError, match=f"--{next(iter(setting))} .*needed"):
+        replace(PLAN, **setting)

@@ -1,0 +1,120 @@
+"""Batches of letters, drawn anew each epoch or kept to be seen again."""
+
+import io
+import os
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime.files import write_bytes
+from ..runtime.glyph import GLYPH_PX
+from ..runtime.pixels import Pixels
+from .clutter import clutter_for
+from .plan import BATCH, Plan
+from .source import Source
+
+LABEL_SMOOTHING = 0.05
+# How much of a letter's target is the teacher's answer; the rest is the label itself.
+TEACHER_SHARE = 0.7
+MOST_WORKERS = 8
+
+Teacher = Callable[[Pixels], NDArray[np.float32]]
+
+
+class Batches(keras.utils.PyDataset):
+    """One epoch of drawn letters.
+
+    What stands at which place is decided by the plan and the epoch alone, so a resumed run sees the same. A share of
+    the places is clutter, whose target is every class alike. With a folder to keep them in, pictures and the teacher's
+    answers are made once; where the plan repeats them they come in another order.
+    """
+
+    def __init__(
+        self, source: Source, plan: Plan, epoch: int, teacher: Teacher | None = None, folder: Path | None = None
+    ) -> None:
+        workers = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // 2))
+        super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=16)
+        self.source, self.plan, self.teacher, self.clutter = source, plan, teacher, clutter_for(source.classes)
+        count, classes = plan.steps * BATCH, len(source.classes)
+        repeated = 0 < plan.cycle <= epoch
+        drawn = epoch % plan.cycle if plan.cycle else epoch
+        self.entropy = [plan.draw_seed, drawn]
+        self.order = np.random.default_rng([plan.seed, epoch]).permutation(count) if repeated else np.arange(count)
+        self.letters = np.random.default_rng(self.entropy).choice(len(source.labels), count, p=source.weights)
+        name = f"{plan.drawings}-{drawn}"
+        self.drawings = Kept(folder and folder / f"{name}.npz", (count, GLYPH_PX, GLYPH_PX, 1), np.uint8)
+        self.answers = Kept(folder and folder / f"{name}-{plan.teacher[:16]}.npz", (count, classes), np.float16)
+
+    def __len__(self) -> int:
+        return self.plan.steps
+
+    def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.float32]]:
+        """Return pictures (128, 28, 28, 1) uint8 and targets (128, classes) float32 that sum to 1."""
+        places = self.order[index * BATCH : (index + 1) * BATCH]
+        pictures = self.drawings.get(places, lambda: np.stack([self._draw(place) for place in places])[..., None])
+        count = len(self.source.classes)
+        labels = self.source.labels[self.letters[places]]
+        targets = np.eye(count, dtype=np.float32)[labels]
+        if self.teacher:
+            answers = self.answers.get(places, lambda: self.teacher(pictures)).astype(np.float32)
+            targets = (1 - TEACHER_SHARE) * targets + TEACHER_SHARE * answers
+        else:
+            targets = (1 - LABEL_SMOOTHING) * targets + LABEL_SMOOTHING / count
+        targets[[self._is_clutter(place) for place in places]] = 1 / count
+        return pictures, targets
+
+    def keep(self) -> None:
+        """Save what this epoch made, where there is a folder for it; call it when the epoch is over."""
+        self.drawings.save()
+        if self.teacher:
+            self.answers.save()
+
+    def _draw(self, place: int) -> Pixels:
+        rng = np.random.default_rng([*self.entropy, place])
+        return self.clutter.picture(rng) if self._is_clutter(place) else self.source.picture(int(self.letters[place]), rng)
+
+    def _is_clutter(self, place: int) -> bool:
+        # Every n-th place: letters stand in no order, so nothing is told by it.
+        return int((place + 1) * self.plan.clutter) > int(place * self.plan.clutter)
+
+
+class Kept:
+    """An array (count, ...) that is made place by place, or was made before and lies in a file."""
+
+    def __init__(self, path: Path | None, shape: tuple[int, ...], dtype: type) -> None:
+        self.path = path
+        found = load_kept(path, shape) if path else None
+        self.is_saved = found is not None
+        # Threads fill it at different places, so it is there from the beginning.
+        self.values = found if found is not None or not path else np.zeros(shape, dtype)
+        self.made = np.zeros(shape[0], bool)
+
+    def get(self, places: NDArray[np.int64], make: Callable[[], NDArray]) -> NDArray:
+        """Return the values at some places, made now where they were never made."""
+        if self.values is not None and self.is_saved:
+            return self.values[places]
+        values = make()
+        if self.values is not None:
+            self.values[places], self.made[places] = values, True
+        return values
+
+    def save(self) -> None:
+        """Write the array, where it has a file and is whole."""
+        if self.path and not self.is_saved and self.made.all():
+            data = io.BytesIO()
+            np.savez(data, values=self.values)
+            write_bytes(self.path, data.getvalue())
+
+
+def load_kept(path: Path, shape: tuple[int, ...]) -> NDArray | None:
+    """Load an array of this shape; None where there is no such file, or a damaged one."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            values = archive["values"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    return values if values.shape == shape else None

@@ -1,0 +1,78 @@
+"""What decides a training run, besides the letters themselves."""
+
+import hashlib
+import json
+import math
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from .. import LettercastError
+from ..runtime.files import write_bytes
+from .source import Source
+
+BATCH = 128
+# The peak of the learning rate, from scratch and from a trained network.
+PEAK_RATE, TUNING_RATE = 2e-3, 5e-4
+CLUTTER_SHARE = 0.05
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Settings of one run.
+
+    steps are batches an epoch and rate the learning rate at its peak. data and val name the letters, with their
+    shares; clutter is the share of non-letters among them. After `cycle` epochs the same drawings, made by draw_seed,
+    come again; 0 draws anew for ever. init and teacher are SHA-256 of the models that the run begins with and learns
+    from, empty where there is none.
+    """
+
+    size: str
+    epochs: int
+    seed: int
+    steps: int
+    data: str
+    val: str = ""
+    rate: float = PEAK_RATE
+    clutter: float = CLUTTER_SHARE
+    draw_seed: int = 1
+    cycle: int = 0
+    init: str = ""
+    teacher: str = ""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.clutter < 1:
+            raise LettercastError(f"--clutter {self.clutter:g}: a share from 0 to below 1 is needed")
+        if not 0 < self.rate < 1:
+            raise LettercastError(f"--rate {self.rate:g}: a learning rate above 0 and below 1 is needed")
+
+    @classmethod
+    def of(
+        cls, train: Source, *, size: str = "base", epochs: int = 20, seed: int = 1, steps: int | None = None, **more: Any
+    ) -> "Plan":
+        """Plan a run; without steps an epoch draws as many letters as the source has, without draw_seed the seed draws."""
+        settings = {"data": train.name, "draw_seed": seed} | {name: value for name, value in more.items() if value is not None}
+        return cls(size, epochs, seed, steps or math.ceil(len(train.labels) / BATCH), **settings)
+
+    @property
+    def drawings(self) -> str:
+        """Return a name for what this plan draws: equal for plans that draw the same pictures."""
+        told = {name: asdict(self)[name] for name in ("steps", "data", "clutter", "draw_seed")}
+        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+
+    def save(self, path: Path) -> None:
+        """Write the plan as JSON, atomically."""
+        write_bytes(path, json.dumps(asdict(self)).encode())
+
+    @classmethod
+    def load(cls, path: Path) -> "Plan":
+        """Read a plan; raises LettercastError where the file is none."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (OSError, ValueError, TypeError) as error:
+            raise LettercastError(f"{path}: not the plan of a training run ({error}); start anew in another --out") from error
+
+    def differences(self, other: "Plan") -> str:
+        """Say which settings differ from another plan's, as `name a, not b`; empty where none does."""
+        pairs = [(field.name, getattr(self, field.name), getattr(other, field.name)) for field in fields(self)]
+        return "; ".join(f"{name} {mine}, not {theirs}" for name, mine, theirs in pairs if mine != theirs)
