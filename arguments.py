@@ -23,6 +23,13 @@ examples:
   lettercast train --data my_letters/       a model of your own from a folder of class folders
 """
 
+TRAIN_EXAMPLES = """\
+examples:
+  lettercast train --data my_letters/ --init letters-base     minutes: the shipped model fitted to your letters
+  lettercast train --data strokes.npz@0.9 my_letters/@0.1     from scratch, nine letters of ten from the first
+  lettercast train --data my_letters/ --resume                go on after a break, to the same end
+"""
+
 
 class Parser(argparse.ArgumentParser):
     """Says in one line what is wrong, and what was perhaps meant."""
@@ -59,7 +66,11 @@ def build_parser() -> Parser:
 def add_train(verbs: Any) -> None:
     """Add the verb `train`."""
     verb = verbs.add_parser(
-        "train", help="train a model", description="Train a letter model; every epoch is saved, --resume goes on."
+        "train",
+        help="train a model",
+        description="Train a letter model; every epoch is saved, --resume goes on.",
+        epilog=TRAIN_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     verb.add_argument(
         "--data",
@@ -84,7 +95,9 @@ def add_train(verbs: Any) -> None:
         metavar="M",
         help="begin with a trained model, letters-base or a .keras file: a few epochs fit it to letters of your own",
     )
-    verb.add_argument("--teacher", type=Path, metavar="M", help="learn the answers of this .keras model beside the labels")
+    verb.add_argument(
+        "--teacher", type=Path, nargs="+", metavar="M", help="learn the mean answer of these .keras models beside the labels"
+    )
     verb.add_argument("--rate", type=finite, metavar="R", help="peak of the learning rate (default: 0.002, with --init 0.0005)")
     verb.add_argument("--clutter", type=finite, metavar="S", help="share of non-letters among what is drawn (default: 0.05)")
     verb.add_argument("--cycle", type=natural, metavar="N", default=0, help="draw the letters of N epochs, then the same again")
@@ -104,7 +117,9 @@ def add_evaluate(verbs: Any) -> None:
     verb.add_argument("--pages", type=Path, metavar="CSV", help="read pages instead: a CSV of file,text with lines parted by |")
     verb.add_argument("--threads", type=thread_count, metavar="N", default=1, help="default: %(default)s")
     verb.add_argument("--json", action="store_true", help="print one JSON object")
-    verb.add_argument("--report", type=Path, metavar="DIR", help="write the confusion matrix as PNG and the figures as JSON")
+    verb.add_argument(
+        "--report", type=Path, metavar="DIR", help="write figures as PNG and JSON: confusion, mistakes, reliability, writers"
+    )
 
 
 def add_letters(verb: argparse.ArgumentParser) -> None:

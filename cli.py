@@ -40,8 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"lettercast: {error.filename or 'input and output'}: {error.strerror or error}", file=sys.stderr)
         return UNUSABLE
-    except KeyboardInterrupt:
-        print("lettercast: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as stop:
+        print(": ".join(["lettercast: interrupted", *map(str, stop.args)]), file=sys.stderr)
         return INTERRUPTED
 
 
@@ -59,9 +59,9 @@ def run_train(options: argparse.Namespace) -> int:
     from .train.card import make_facts, save_model, write_card
     from .train.data import data_path, open_sources, open_validation
     from .train.evaluate import evaluate
-    from .train.fit import MODEL_FILE, calibrate, fit
+    from .train.fit import LAST_FILE, MODEL_FILE, calibrate, fit
     from .train.plan import TUNING_RATE, Plan
-    from .train.predict import load_keras, open_keras
+    from .train.predict import load_keras, model_labels, open_keras, open_teacher
 
     source = open_sources(options.data, "train")
     validation = open_validation(options.val or options.data)
@@ -77,14 +77,18 @@ def run_train(options: argparse.Namespace) -> int:
         clutter=options.clutter,
         draw_seed=options.draw_seed,
         cycle=options.cycle,
-        init=checksum(options.init),
-        teacher=checksum(options.teacher),
+        init=checksum([options.init] if options.init else []),
+        teacher=checksum(options.teacher or []),
     )
-    init = load_keras(options.init) if options.init else None
-    teacher = open_keras(options.teacher).classify if options.teacher else None
-    network, history = fit(
-        source, validation, options.out, plan, resume=options.resume, init=init, teacher=teacher, cache=options.cache
-    )
+    init = (load_keras(options.init), model_labels(options.init)) if options.init else None
+    teacher = open_teacher(options.teacher, source.classes) if options.teacher else None
+    try:
+        network, history = fit(
+            source, validation, options.out, plan, resume=options.resume, init=init, teacher=teacher, cache=options.cache
+        )
+    except KeyboardInterrupt as stop:
+        is_kept = (options.out / LAST_FILE).exists()
+        raise KeyboardInterrupt("finished epochs are kept: go on with --resume" if is_kept else "in the first epoch") from stop
     path = options.out / MODEL_FILE
     facts = make_facts(network, source.classes, plan, train_command(options, plan))
     save_model(network, calibrate(network, facts, validation), path)
@@ -103,14 +107,15 @@ def letters_of(specs: Sequence[str]) -> str:
     return " + ".join(Path(spec).name for spec in specs)
 
 
-def checksum(path: Path | None) -> str:
-    """Return the SHA-256 of a model's file, or nothing where none is given."""
-    if path is None:
-        return ""
-    try:
-        return hashlib.sha256(path.read_bytes()).hexdigest()
-    except OSError as error:
-        raise LettercastError(f"{path}: {error.strerror or error}; give a .keras model") from error
+def checksum(paths: Sequence[Path]) -> str:
+    """Return the SHA-256 of model files, one after the other; nothing where none is given."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            digest.update(path.read_bytes())
+        except OSError as error:
+            raise LettercastError(f"{path}: {error.strerror or error}; give a .keras model") from error
+    return digest.hexdigest() if paths else ""
 
 
 def train_command(options: argparse.Namespace, plan: "Plan") -> str:
@@ -120,7 +125,10 @@ def train_command(options: argparse.Namespace, plan: "Plan") -> str:
         words += ["--val", *(Path(spec).name for spec in options.val)]
     words += [f"--size {plan.size} --epochs {plan.epochs} --steps {plan.steps} --seed {plan.seed}"]
     words += [f"--rate {plan.rate:g} --clutter {plan.clutter:g} --draw-seed {plan.draw_seed} --cycle {plan.cycle}"]
-    words += [f"--{name} {path.name}" for name in ("init", "teacher") if (path := getattr(options, name))]
+    if options.init:
+        words.append(f"--init {options.init.name}")
+    if options.teacher:
+        words.append("--teacher " + " ".join(path.name for path in options.teacher))
     return " ".join(words)
 
 
@@ -141,9 +149,9 @@ def run_evaluate(options: argparse.Namespace) -> int:
         trained_on = str(model.facts.made.get("data", ""))
         result = evaluate(model, open_source(options.data, options.split or default_split(options.data, trained_on)))
     if options.report:
-        from .train.figures import confusion_figure, save_figure
+        from .train.figures import save_figures
 
-        save_figure(confusion_figure(result), options.report / "confusion.png")
+        save_figures(result, options.report)
         write_bytes(options.report / "evaluation.json", json.dumps(result.to_dict(), indent=2).encode())
     if options.json:
         print(json.dumps(result.to_dict()))

@@ -1,14 +1,19 @@
 """The command: what it refuses, and how it says so."""
 
+import json
 import os
 import signal
 import subprocess
 import sys
 import zipfile
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
+
+from lettercast.runtime.facts import keras_facts
+from lettercast.train.fit import fit
 
 TRUNCATED_AT = (0, 3, 8, 9, 200, 5_000, 0.25, 0.5, 0.75, 0.97, -1)
 
@@ -194,6 +199,74 @@ def test_a_folder_that_cannot_be_made_is_named(command, exported, page_file, str
 
 def test_a_finished_run_is_not_trained_over(refused, run_folder):
     assert "add --resume" in refused("train", "--size", "nano", "--out", run_folder)
+
+
+def write_bars(folder: Path) -> None:
+    """Twelve pictures each of lying and standing bars."""
+    for name, angle in (("lying", 0), ("standing", 90)):
+        (folder / name).mkdir(parents=True)
+        for number in range(12):
+            picture = np.full((60, 60), 230, np.uint8)
+            cv2.line(picture, (10, 30), (50, 26 + number % 8), 20, 5)
+            turned = cv2.rotate(picture, cv2.ROTATE_90_CLOCKWISE) if angle else picture
+            cv2.imwrite(str(folder / name / f"{number}.png"), turned)
+
+
+def test_own_pictures_of_own_classes_are_learned_from_a_trained_model(lettercast, model_file, tmp_path):
+    write_bars(tmp_path / "bars")
+    code, out, err = lettercast(
+        "train", "--data", "bars", "--size", "nano", "--init", model_file, "--epochs", 2, "--steps", 20, "--out", "run"
+    )
+    assert code == 0, err
+    assert "next: lettercast export" in out
+    facts = keras_facts(tmp_path / "run" / "model.keras")
+    assert facts.labels == ("lying", "standing")
+    assert f"--init {model_file.name}" in facts.made["command"]
+    code, out, _ = lettercast("evaluate", "run/model.keras", "--data", "bars", "--split", "all", "--json")
+    assert json.loads(out)["accuracy"] > 0.9
+
+
+def test_a_student_of_a_teacher_says_so_in_its_facts(lettercast, model_file, strokes_file, tmp_path):
+    words = ("train", "--data", strokes_file, "--size", "nano", "--teacher", model_file, "--epochs", 2, "--steps", 2)
+    code, _, err = lettercast(*words, "--cycle", 1, "--cache", "drawn", "--out", "run")
+    assert code == 0, err
+    assert f"--teacher {model_file.name}" in keras_facts(tmp_path / "run" / "model.keras").made["command"]
+    # Drawings and answers of the one epoch that is drawn.
+    assert len(list((tmp_path / "drawn").iterdir())) == 2
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--init", "gone.keras"), "gone.keras: No such file or directory; give a .keras model"),
+        (("--teacher", "gone.keras"), "gone.keras: No such file or directory; give a .keras model"),
+        (("--clutter", "1.5"), "--clutter 1.5: a share from 0 to below 1 is needed"),
+        (("--rate", "-1"), "--rate -1: a learning rate above 0 and below 1 is needed"),
+    ],
+)
+def test_settings_that_cannot_be_used_are_refused(refused, words, said):
+    assert said in refused("train", "--size", "nano", "--out", "new/run", *words)
+
+
+def test_a_teacher_of_other_classes_is_refused(refused, model_file, tmp_path):
+    write_bars(tmp_path / "bars")
+    line = refused("train", "--data", "bars", "--size", "nano", "--teacher", model_file, "--out", "new/run")
+    assert "the letters are lying standing" in line
+
+
+def test_interrupting_a_training_keeps_what_was_trained(lettercast, tmp_path, monkeypatch):
+    def interrupt(said: str) -> None:
+        if said.startswith("epoch 2"):
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(fit.__kwdefaults__, "report", interrupt)
+    words = ("train", "--size", "nano", "--epochs", 2, "--steps", 1, "--out", "run")
+    code, _, err = lettercast(*words)
+    assert (code, err) == (130, "lettercast: interrupted: finished epochs are kept: go on with --resume\n")
+    monkeypatch.undo()
+    monkeypatch.chdir(tmp_path)
+    assert lettercast(*words, "--resume")[0] == 0
+    assert len((tmp_path / "run" / "history.csv").read_text().splitlines()) == 3
 
 
 def test_interrupting_ends_with_130_and_one_line(lettercast, model_file, monkeypatch):

@@ -59,8 +59,8 @@ class Batches(keras.utils.PyDataset):
         count = len(self.source.classes)
         labels = self.source.labels[self.letters[places]]
         targets = np.eye(count, dtype=np.float32)[labels]
-        if self.teacher:
-            answers = self.answers.get(places, lambda: self.teacher(pictures)).astype(np.float32)
+        if teacher := self.teacher:
+            answers = self.answers.get(places, lambda: teacher(pictures)).astype(np.float32)
             targets = (1 - TEACHER_SHARE) * targets + TEACHER_SHARE * answers
         else:
             targets = (1 - LABEL_SMOOTHING) * targets + LABEL_SMOOTHING / count
@@ -104,7 +104,7 @@ class Kept:
 
     def save(self) -> None:
         """Write the array, where it has a file and is whole."""
-        if self.path and not self.is_saved and self.made.all():
+        if self.path and self.values is not None and not self.is_saved and self.made.all():
             data = io.BytesIO()
             np.savez(data, values=self.values)
             write_bytes(self.path, data.getvalue())

@@ -101,7 +101,8 @@ def neighbour_scrap(shape: tuple[int, ...], margins: tuple[int, int], pen: float
 def smooth_field(shape: tuple[int, ...], low: float, high: float, rng: np.random.Generator) -> NDArray[np.float32]:
     """Return (H, W) float32 that goes slowly between values of low to high."""
     coarse = rng.uniform(low, high, (3, 3)).astype(np.float32)
-    return cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    field = cv2.resize(coarse, (shape[1], shape[0]), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(field, np.float32)
 
 
 def grain(shape: tuple[int, ...], width: float, rng: np.random.Generator) -> NDArray[np.float32]:

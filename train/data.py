@@ -7,20 +7,18 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from .. import LettercastError
 from ..runtime.crop import letter_ink
-from ..runtime.files import IMAGE_SUFFIXES, read_image
 from .az_csv import read_az_csv
 from .emnist import emnist_splits, open_emnist, open_emnist_folder
+from .folder import open_folder, split_folders
 from .pen import PenSource, load_pen
 from .source import LETTERS, ImageSource, MixedSource, Source, StrokeSource
-from .strokes import SPLITS, load_strokes
+from .splits import SPLITS, hashed_split, in_split
+from .strokes import load_strokes
 
 SPLIT_NAMES = (*SPLITS, "all")
-# Of a source without a split of its own, this many of every hundred go to validation and to test.
-HELD_OUT_PERCENT = 10
 # Sources known by name rather than by a path; they have every split.
 NAMED = ("pen", "emnist")
 TAKEN = "pen, emnist, an .npz file, an A-Z .csv, a folder of class folders or of EMNIST files"
@@ -113,7 +111,7 @@ def held_out_split(spec: str) -> str:
 
 def own_splits(path: Path) -> list[str]:
     """Return the splits that a folder brings along; none where it is split by its file names."""
-    return emnist_splits(path) or [name for name in SPLITS if (path / name).is_dir()]
+    return emnist_splits(path) or split_folders(path)
 
 
 def open_npz(path: Path, split: str) -> Source:
@@ -151,39 +149,3 @@ def open_az_csv(path: Path, split: str) -> ImageSource:
     inks, labels = read_az_csv(path)
     keep = in_split(hashed_split(range(len(labels))), split)
     return ImageSource(path.name, split, list(inks[keep]), labels[keep])
-
-
-def open_folder(path: Path, split: str) -> ImageSource:
-    """Open a folder of class folders, or of `train`, `val` and `test` folders of them.
-
-    Class names are the folders' names; letters count as capitals. A folder without splits of its own is
-    split by the file names, the same way every time.
-    """
-    splits = own_splits(path)
-    if splits and split not in (*splits, "all"):
-        raise LettercastError(f"{path}: has no split '{split}'; it has {', '.join(splits)}")
-    roots = [path / name for name in (splits if split == "all" else [split])] if splits else [path]
-    files = sorted(f for root in roots for f in root.glob("*/*") if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file())
-    if not files:
-        raise LettercastError(f"{path}: no pictures in class folders; expected e.g. {path / 'A' / 'one.png'}")
-    names = [f.parent.name for f in files]
-    if all(len(name) == 1 and name.isascii() and name.isalpha() for name in names):
-        names = [name.upper() for name in names]
-    classes = tuple(sorted(set(names)))
-    if not splits:
-        keep = in_split(hashed_split(str(f.relative_to(path)) for f in files), split)
-        files = [file for file, kept in zip(files, keep, strict=True) if kept]
-        names = [name for name, kept in zip(names, keep, strict=True) if kept]
-    labels = np.array([classes.index(name) for name in names], np.int64)
-    return ImageSource(path.name, split, [letter_ink(read_image(f)) for f in files], labels, classes)
-
-
-def in_split(split: NDArray, name: str) -> NDArray[np.bool_]:
-    """Tell which entries (0 train, 1 val, 2 test) belong to the split of this name."""
-    return np.ones(len(split), bool) if name == "all" else split == SPLITS[name]
-
-
-def hashed_split(keys) -> NDArray[np.int64]:
-    """Give each key 0 train, 1 val or 2 test by its checksum, so that the split never changes."""
-    rank = np.array([zlib.crc32(str(key).encode()) % 100 for key in keys], np.int64)
-    return (rank < 2 * HELD_OUT_PERCENT).astype(np.int64) + (rank < HELD_OUT_PERCENT)

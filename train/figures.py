@@ -1,19 +1,56 @@
-"""Figures as PNG: learning curves and the confusion matrix."""
+"""Figures as PNG: learning curves, and what an evaluation found."""
 
 import io
+import math
+import textwrap
 from pathlib import Path
 
 import matplotlib
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from scipy.stats import binomtest
 
 from ..runtime.files import write_bytes
 from .evaluate import Evaluation
 from .history import Epoch
+from .writers import FEWEST_LETTERS
 
 matplotlib.use("Agg")
+# Names of models, files and classes may hold a dollar sign; none of them is a formula.
+matplotlib.rcParams["text.parse_math"] = False
 DPI = 130
+TITLE_CHARACTERS_PER_INCH = 9
+BLUE, RED, GREY = "#2f6f9f", "#c0392b", "#8a8a8a"
+# The gallery of mistakes: letters, the width of a cell and its height, in widths of a picture, and what fits below one.
+GALLERY_ROWS, GALLERY_COLUMNS = 8, 12
+CELL_WIDTH, CELL_HEIGHT = 1.4, 1.6
+LONGEST_LABEL = 7
+# Area in points^2 of the dot of a writer with no letters, and what the writer with most has beyond that.
+DOT_AREA, LARGEST_DOT_AREA = 12, 160
+ROUND_NUMBERS = tuple(10**power for power in range(1, 7))
+
+
+def save_figures(evaluation: Evaluation, folder: Path) -> list[Path]:
+    """Write every figure of an evaluation as PNG, writers.png only where they are known; returns the paths."""
+    figures = {
+        "confusion.png": confusion_figure(evaluation),
+        "mistakes.png": mistakes_figure(evaluation),
+        "reliability.png": reliability_figure(evaluation),
+    }
+    if evaluation.writers is not None:
+        figures["writers.png"] = writers_figure(evaluation)
+    return [save_figure(figure, folder / name) for name, figure in figures.items()]
+
+
+def save_figure(figure: Figure, path: Path) -> Path:
+    """Write a figure as PNG and return its path."""
+    png = io.BytesIO()
+    figure.savefig(png, dpi=DPI, format="png")
+    write_bytes(path, png.getvalue())
+    return path
 
 
 def confusion_figure(evaluation: Evaluation) -> Figure:
@@ -41,10 +78,106 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     )
     axes.set(xlabel="read as", ylabel="written")
     axes.tick_params(axis="y", rotation=0)
-    axes.set_title(
-        f"{evaluation.model} on {evaluation.data}, {evaluation.split}: "
-        f"{100 * evaluation.accuracy:.2f} % of {len(evaluation.truth)}"
+    axes.set_title(titled(evaluation, f"{100 * evaluation.accuracy:.2f} % of {len(evaluation.truth)}", side))
+    return figure
+
+
+def mistakes_figure(evaluation: Evaluation) -> Figure:
+    """Draw the letters that were read wrongly with the highest confidence: `written → read, confidence`, row by row."""
+    mistakes = evaluation.mistakes()
+    shown = mistakes[: GALLERY_ROWS * GALLERY_COLUMNS]
+    rows = max(1, math.ceil(len(shown) / GALLERY_COLUMNS))
+    figure = Figure((10, 0.95 * rows + 0.8), layout="constrained")
+    axes = figure.subplots()
+    apart = ", " if max(map(len, evaluation.labels)) <= 2 else ",\n"
+    for place, index in enumerate(shown):
+        row, column = divmod(place, GALLERY_COLUMNS)
+        left, top = CELL_WIDTH * column, CELL_HEIGHT * row
+        picture = 255 - evaluation.pictures[index]
+        axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=(left, left + 1, top + 1, top))
+        written, read = (shorten(evaluation.labels[i]) for i in (evaluation.truth[index], evaluation.predicted[index]))
+        said = f"{written} → {read}{apart}{100 * evaluation.confidence[index]:.0f} %"
+        axes.text(left + 0.5, top + 1.05, said, size=7.5, ha="center", va="top")
+    axes.set(xlim=(-0.2, CELL_WIDTH * GALLERY_COLUMNS - 0.2), ylim=(CELL_HEIGHT * rows, -0.1), aspect="equal")
+    axes.set_axis_off()
+    if len(mistakes) == 0:
+        axes.text(0.5, 0.5, "no mistakes", transform=axes.transAxes, size=14, ha="center", va="center", color=GREY)
+    number = f"the surest {len(shown)} of " if len(shown) < len(mistakes) else ""
+    axes.set_title(titled(evaluation, f"{number}{len(mistakes)} mistakes in {len(evaluation.truth)} letters", 10))
+    return figure
+
+
+def reliability_figure(evaluation: Evaluation) -> Figure:
+    """Draw how often answers of each confidence are right, with 95 % intervals (Wilson), and how many there are."""
+    bins = evaluation.reliability
+    edges = np.linspace(0, 100, len(bins.count) + 1)
+    filled = bins.count > 0
+    count, confidence, accuracy = bins.count[filled], 100 * bins.confidence[filled], 100 * bins.accuracy[filled]
+    intervals = [binomtest(round(a / 100 * n), n).proportion_ci(method="wilson") for a, n in zip(accuracy, count, strict=True)]
+    reach = np.array([[a - 100 * i.low, 100 * i.high - a] for a, i in zip(accuracy, intervals, strict=True)]).reshape(-1, 2)
+    figure = Figure((8.5, 7.5), layout="constrained")
+    shares, counts = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
+    shares.plot([0, 100], [0, 100], color=GREY, linestyle="--", label="as often right as they say")
+    shares.errorbar(
+        confidence,
+        accuracy,
+        np.maximum(0, reach.T),
+        color=BLUE,
+        marker="o",
+        capsize=3,
+        label="answers of one bin, with 95 % interval",
     )
+    shares.set(xlim=(0, 100), ylim=(-2, 102), ylabel="right / %")
+    shares.set_title(titled(evaluation, f"expected calibration error {100 * evaluation.ece:.2f} %", 8.5))
+    counts.bar(edges[:-1][filled], count, width=np.diff(edges)[filled], align="edge", color=BLUE, edgecolor="white")
+    for middle, number in zip((edges[:-1] + edges[1:])[filled] / 2, count, strict=True):
+        counts.annotate(str(number), (middle, number), (0, 2), textcoords="offset points", size=7, ha="center")
+    # From below one, as a bar of one letter has no height on a logarithmic axis that begins there.
+    counts.set(yscale="log", ylim=(0.7, 4 * max(1, bins.count.max())), xlabel="confidence / %", ylabel="letters")
+    counts.yaxis.set_major_formatter(lambda letters, _: f"{letters:,.0f}")
+    for axes in (shares, counts):
+        axes.grid(alpha=0.3)
+        axes.set_axisbelow(True)
+        if evaluation.reject_below:
+            axes.axvline(100 * evaluation.reject_below, color=RED)
+    if evaluation.reject_below:
+        lost = 100 * (1 - evaluation.kept)
+        shares.lines[-1].set_label(f"rejected below {100 * evaluation.reject_below:.1f} %: {lost:.1f} % of the letters")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
+    return figure
+
+
+def writers_figure(evaluation: Evaluation) -> Figure:
+    """Draw the accuracy of every writer, the worst read first, a dot as large as its writer has letters.
+
+    Raises ValueError where the writers are not known.
+    """
+    writers, summary = evaluation.by_writer(), evaluation.writer_summary()
+    if writers is None:
+        raise ValueError(f"{evaluation.data}: the writers of these letters are not known")
+    figure = Figure((9, 5), layout="constrained")
+    axes = figure.subplots()
+    place, percent, most = np.arange(1, len(writers.number) + 1), 100 * writers.accuracy, int(writers.count.max())
+    groups = {f"fewer than {FEWEST_LETTERS} letters, not counted": (~writers.counted, GREY)}
+    if summary:
+        groups[f"worst tenth, mean {100 * summary.worst_tenth:.1f} %"] = (writers.worst, RED)
+        groups["the others"] = (writers.counted & ~writers.worst, BLUE)
+        axes.axhline(100 * summary.median, color=GREY, linestyle="--", zorder=0)
+        # In the margin, where no dot can lie under it.
+        said = f"median\n{100 * summary.median:.1f} %"
+        axes.annotate(said, (1, 100 * summary.median), (6, 0), ("axes fraction", "data"), "offset points", va="center")
+    for said, (group, colour) in groups.items():
+        if group.any():
+            axes.scatter(place[group], percent[group], dot_area(writers.count[group], most), colour, label=said, alpha=0.75, lw=0)
+    for letters in [number for number in ROUND_NUMBERS if writers.count.min() <= number <= most] or [most]:
+        axes.scatter([], [], dot_area(letters, most), "white", edgecolors="black", label=f"{letters} letters")
+    beyond = 0.06 * max(10, 100 - percent.min())
+    axes.set(xlim=(0, len(place) + 1), ylim=(percent.min() - beyond, 100 + beyond))
+    axes.set(xlabel="writers, the worst read first", ylabel="accuracy / %")
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_title(titled(evaluation, f"{len(place)} writers, {len(evaluation.truth)} letters", 9))
+    figure.legend(loc="outside lower center", ncols=3, frameon=False)
     return figure
 
 
@@ -62,9 +195,17 @@ def curves_figure(history: list[Epoch]) -> Figure:
     return figure
 
 
-def save_figure(figure: Figure, path: Path) -> Path:
-    """Write a figure as PNG and return its path."""
-    png = io.BytesIO()
-    figure.savefig(png, dpi=DPI, format="png")
-    write_bytes(path, png.getvalue())
-    return path
+def titled(evaluation: Evaluation, finding: str, width_in: float) -> str:
+    """Return the title of a figure of this width: what was measured on what, and what was found; in lines that fit."""
+    said = f"{evaluation.model} on {evaluation.data}, {evaluation.split}: {finding}"
+    return textwrap.fill(said, round(TITLE_CHARACTERS_PER_INCH * width_in))
+
+
+def shorten(label: str) -> str:
+    """Return a label that fits below a picture."""
+    return label if len(label) <= LONGEST_LABEL else f"{label[: LONGEST_LABEL - 1]}…"
+
+
+def dot_area(letters: NDArray[np.int64] | int, most: int) -> NDArray[np.float64] | float:
+    """Return the area, in points^2, of the dot of a writer with so many letters where `most` is the largest number."""
+    return DOT_AREA + LARGEST_DOT_AREA * letters / most

@@ -4,7 +4,7 @@ import math
 import sys
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from .source import Source, draw_all, relabel
 
 WEIGHT_DECAY = 0.05
 WARM_UP_EPOCHS = 1.0
+FEWEST_TO_CALIBRATE = 100
 MODEL_FILE, LAST_FILE, BEST_FILE, HISTORY_FILE, PLAN_FILE = "model.keras", "last.keras", "best.keras", "history.csv", "plan.json"
 
 
@@ -35,7 +36,7 @@ def fit(
     plan: Plan,
     *,
     resume: bool = False,
-    init: keras.Model | None = None,
+    init: tuple[keras.Model, tuple[str, ...]] | None = None,
     teacher: Teacher | None = None,
     cache: Path | None = None,
     report: Callable[[str], None] = print,
@@ -46,7 +47,7 @@ def fit(
         train, val: sources; the network's classes are those of `train`.
         out: folder for `last.keras`, `best.keras` and `history.csv`, each replaced atomically.
         resume: go on after the last finished epoch in `out`.
-        init: network to go on from; its classifier is kept where it has as many classes.
+        init: network to go on from, with its labels; of its classifier the classes of `train` are kept.
         teacher: gives probabilities (N, classes) of pictures, which the network learns beside the labels.
         cache: folder that keeps drawings and targets, for epochs and other runs that draw the same.
 
@@ -98,8 +99,13 @@ def time_left(elapsed_s: float, done: int, left: int) -> str:
 
 
 def calibrate(network: keras.Model, facts: Facts, val: Source) -> Facts:
-    """Make the network's probabilities mean what they say on `val`, and return its facts with temperature and threshold."""
+    """Make the network's probabilities mean what they say on `val`, and return its facts with temperature and threshold.
+
+    Fewer than 100 letters tell nothing of either: then all stays as it is.
+    """
     pictures, truth = draw_all(val), relabel(val, facts.labels)
+    if len(truth) < FEWEST_TO_CALIBRATE:
+        return facts
     temperature = best_temperature(classify(network, pictures), truth)
     soften(network, temperature)
     return replace(facts, temperature=temperature, reject_below=rejection_threshold(classify(network, pictures)))
@@ -132,32 +138,37 @@ def save_keras(network: keras.Model, path: Path) -> None:
     temporary.replace(path)
 
 
-def _begun(out: Path, plan: Plan, train: Source, init: keras.Model | None) -> tuple[keras.Model, list[Epoch]]:
+def _begun(
+    out: Path, plan: Plan, train: Source, init: tuple[keras.Model, tuple[str, ...]] | None
+) -> tuple[keras.Model, list[Epoch]]:
     if (out / LAST_FILE).exists() or (out / MODEL_FILE).exists():
         raise LettercastError(f"{out}: holds a training run already; add --resume to go on, or choose another --out")
     keras.utils.set_random_seed(plan.seed)
     network = build_network(plan.size, len(train.classes), standardized=init is None)
     if init:
-        transfer_weights(init, network)
+        transfer_weights(*init, network, train.classes)
     compile_network(network, plan)
     make_folder(out)
     plan.save(out / PLAN_FILE)
     return network, []
 
 
-def transfer_weights(source: keras.Model, target: keras.Model) -> None:
-    """Copy the weights of a finished network of the same size; the classifier's only where both have as many classes.
+def transfer_weights(source: keras.Model, labels: Sequence[str], target: keras.Model, classes: Sequence[str]) -> None:
+    """Copy the weights of a finished network of the same size; of its classifier what belongs to classes of both.
 
-    Raises LettercastError where the networks are not of one size.
+    labels and classes name the outputs of source and target. Raises LettercastError where the sizes differ.
     """
-    layers = [layer for layer in source.layers if layer.weights]
-    mine = [layer for layer in target.layers if layer.weights]
-    shapes = [[[tuple(weight.shape) for weight in layer.weights] for layer in part] for part in (layers, mine)]
-    if shapes[0][:-1] != shapes[1][:-1]:
+    theirs, mine = ([layer for layer in network.layers if layer.weights] for network in (source, target))
+    shapes = [[weight.shape for layer in layers[:-1] for weight in layer.get_weights()] for layers in (theirs, mine)]
+    if shapes[0] != shapes[1]:
         raise LettercastError(f"{source.name}: its layers are not those of {target.name}; give the --size it has")
-    same_classes = shapes[0][-1] == shapes[1][-1]
-    for layer, own in zip(layers if same_classes else layers[:-1], mine, strict=False):
+    for layer, own in zip(theirs[:-1], mine[:-1], strict=True):
         own.set_weights(layer.get_weights())
+    both = [(labels.index(name), i) for i, name in enumerate(classes) if name in labels]
+    old, new = theirs[-1].get_weights(), mine[-1].get_weights()
+    for weight, fresh in zip(old, new, strict=True):
+        fresh[..., [i for _, i in both]] = weight[..., [i for i, _ in both]]
+    mine[-1].set_weights(new)
 
 
 def _resumed(out: Path, plan: Plan) -> tuple[keras.Model, list[Epoch]]:

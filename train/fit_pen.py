@@ -18,7 +18,8 @@ from sklearn.decomposition import PCA
 from .. import LettercastError
 from .pen import PEN_FILE, POINTS_PER_STROKE, Pen, Shape, pack
 from .source import WRITER_POWER
-from .strokes import SPLITS, Strokes, load_strokes
+from .splits import SPLITS
+from .strokes import Strokes, load_strokes
 
 # A way of writing that fewer letters show than this is one person's habit or a flaw.
 SMALLEST_CLUSTER = 15

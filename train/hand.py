@@ -82,7 +82,7 @@ def shift(part: Stroke, strength: float, rng: np.random.Generator) -> Stroke:
 def coarsen(part: Stroke, steps: float) -> Stroke:
     """Sample a stroke as a tablet does that tells `steps` places apart along the letter's longer side."""
     if len(part) == 1:
-        return np.rint(part * steps) / np.float32(steps)
+        return (np.rint(part * steps) / steps).astype(np.float32)
     way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(part, axis=0).T))])
     at = np.linspace(0, way[-1], max(2, math.ceil(way[-1] * steps)))
     dense = np.stack([np.interp(at, way, part[:, 0]), np.interp(at, way, part[:, 1])], 1)

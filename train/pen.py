@@ -76,6 +76,14 @@ class PenSource:
         count = LETTERS_PER_SPLIT[self.split]
         return np.full(count, 1 / count)
 
+    @property
+    def writers(self) -> None:
+        return None
+
+    @property
+    def upper(self) -> None:
+        return None
+
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         label = index % len(self.classes)
         if rng is not None:

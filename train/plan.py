@@ -15,6 +15,8 @@ BATCH = 128
 # The peak of the learning rate, from scratch and from a trained network.
 PEAK_RATE, TUNING_RATE = 2e-3, 5e-4
 CLUTTER_SHARE = 0.05
+# Each letter is drawn otherwise each time, so small collections are gone through several times an epoch.
+FEWEST_STEPS = 50
 
 
 @dataclass(frozen=True)
@@ -50,9 +52,9 @@ class Plan:
     def of(
         cls, train: Source, *, size: str = "base", epochs: int = 20, seed: int = 1, steps: int | None = None, **more: Any
     ) -> "Plan":
-        """Plan a run; without steps an epoch draws as many letters as the source has, without draw_seed the seed draws."""
+        """Plan a run; without steps an epoch draws as many letters as the source has, or 50 batches; the seed also draws."""
         settings = {"data": train.name, "draw_seed": seed} | {name: value for name, value in more.items() if value is not None}
-        return cls(size, epochs, seed, steps or math.ceil(len(train.labels) / BATCH), **settings)
+        return cls(size, epochs, seed, steps or max(FEWEST_STEPS, math.ceil(len(train.labels) / BATCH)), **settings)
 
     @property
     def drawings(self) -> str:

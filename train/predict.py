@@ -1,15 +1,17 @@
 """One call for every kind of model: `.keras`, `.tflite` and `.onnx`."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError
-from ..runtime.engine import OPENERS, Engine, first_line, open_engine
+from ..runtime.engine import OPENERS, Classify, Engine, first_line, open_engine
 from ..runtime.facts import Facts, keras_facts
 from ..runtime.pixels import Pixels
+from .plan import BATCH
 from .source import LETTERS
 
 KERAS_BATCH = 512
@@ -37,6 +39,24 @@ def open_keras(path: Path) -> Engine:
     return Engine(f"keras {keras.__version__} on {keras.backend.backend()}", facts, classify)
 
 
+def open_teacher(paths: Sequence[Path], classes: Sequence[str]) -> Classify:
+    """Return the code of `.keras` models that answer together, by their mean, while another network trains.
+
+    Raises LettercastError where the labels of one are not the classes of the letters, in their order.
+    """
+    networks = [load_keras(path) for path in paths]
+    for path in paths:
+        if (labels := model_labels(path)) != tuple(classes):
+            raise LettercastError(f"{path}: tells {' '.join(labels)} apart, the letters are {' '.join(classes)}")
+
+    def answer(pictures: Pixels) -> NDArray[np.float32]:
+        return np.mean([network.predict_on_batch(pictures) for network in networks], 0, np.float32)
+
+    # Their graphs are built before several threads ask.
+    answer(np.zeros((BATCH, *networks[0].inputs[0].shape[1:]), np.uint8))
+    return answer
+
+
 def load_keras(path: Path):
     """Load a Keras model of one image input and one list of probabilities; raises LettercastError where it is none."""
     import keras
@@ -54,6 +74,11 @@ def load_keras(path: Path):
     if facts and (facts.input_shape, (len(facts.labels),)) != tuple(shapes):
         raise LettercastError(f"{path}: its facts do not fit its network ({shapes[0]} to {shapes[1]}); train it again")
     return network
+
+
+def model_labels(path: Path) -> tuple[str, ...]:
+    """Return the labels of a `.keras` model, by its facts or assumed."""
+    return (keras_facts(path) or assumed_facts(path, load_keras(path))).labels
 
 
 def assumed_facts(path: Path, network) -> Facts:

@@ -45,6 +45,16 @@ class Source(Protocol):
         """(N,) how often training draws each letter; the sum is 1."""
         ...
 
+    @property
+    def writers(self) -> NDArray[np.int64] | None:
+        """(N,) a number for each hand; None where the hands are not known."""
+        ...
+
+    @property
+    def upper(self) -> NDArray[np.bool_] | None:
+        """(N,) True for capitals; None where that is not known."""
+        ...
+
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         """Return (28, 28) uint8 of one letter: plain where rng is None, else distorted as rng decides."""
         ...
@@ -69,6 +79,14 @@ class StrokeSource:
         weights = count[hand].astype(np.float64) ** WRITER_POWER
         return weights / weights.sum()
 
+    @property
+    def writers(self) -> NDArray[np.int64]:
+        return self.strokes.writer
+
+    @property
+    def upper(self) -> NDArray[np.bool_]:
+        return self.strokes.upper
+
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         strokes = self.strokes.letter(index)
         return glyph(draw_plain(strokes) if rng is None else draw_random(strokes, rng))
@@ -87,6 +105,14 @@ class ImageSource:
     @property
     def weights(self) -> NDArray[np.float64]:
         return np.full(len(self.labels), 1 / max(1, len(self.labels)))
+
+    @property
+    def writers(self) -> None:
+        return None
+
+    @property
+    def upper(self) -> None:
+        return None
 
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         ink = self.inks[index]
@@ -113,6 +139,14 @@ class MixedSource:
     @property
     def weights(self) -> NDArray[np.float64]:
         return np.concatenate([source.weights * share for source, share in zip(self.sources, self.shares, strict=True)])
+
+    @property
+    def writers(self) -> None:
+        return None
+
+    @property
+    def upper(self) -> None:
+        return None
 
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         part = bisect_right(self._ends, index)

@@ -12,8 +12,6 @@ from numpy.typing import ArrayLike, NDArray
 from .. import LettercastError
 from ..runtime.files import write_bytes
 
-SPLITS = {"train": 0, "val": 1, "test": 2}
-
 
 @dataclass(frozen=True)
 class Strokes:

@@ -27,9 +27,23 @@ def printed(table) -> str:
 
 def test_evaluation_shows_accuracy_the_pairs_and_every_class():
     probabilities = np.array([[0.1, 0.7, 0.2], [0.1, 0.5, 0.4], [0.8, 0.1, 0.1]], np.float32)
-    text = printed(evaluation_table(Evaluation("m", "keras", "pen", "test", ("G", "I", "L"), np.array([1, 2, 0]), probabilities)))
+    text = printed(
+        evaluation_table(
+            Evaluation(
+                "m",
+                "keras",
+                "pen",
+                "test",
+                ("G", "I", "L"),
+                np.array([1, 2, 0]),
+                probabilities,
+                np.zeros((3, 28, 28, 1), np.uint8),
+            )
+        )
+    )
     assert "m (keras) on pen, test: accuracy 66.67 %, top-2 100.00 %, 3 letters" in " ".join(text.split())
-    assert "100 % are I/L" in text
+    assert "of the errors 100 % are I/L, 0 % G/Q" in " ".join(text.split())
+    assert "I and L merged 100.00 %" in " ".join(text.split())
     assert [line.split()[1] for line in text.splitlines() if line.startswith("│")] == ["G", "I", "L"]
 
 

@@ -19,7 +19,16 @@ FACTS = Facts("letters-x", "keras", ("G", "I", "L"), (28, 28, 1), "float32", mad
 @pytest.fixture
 def validation() -> Evaluation:
     probabilities = np.array([[0.1, 0.7, 0.2], [0.1, 0.5, 0.4], [0.8, 0.1, 0.1], [0.9, 0.05, 0.05]], np.float32)
-    return Evaluation("letters-x", "keras", "pen", "val", ("G", "I", "L"), np.array([1, 2, 0, 0]), probabilities)
+    return Evaluation(
+        "letters-x",
+        "keras",
+        "pen",
+        "val",
+        ("G", "I", "L"),
+        np.array([1, 2, 0, 0]),
+        probabilities,
+        np.zeros((4, 28, 28, 1), np.uint8),
+    )
 
 
 def test_the_card_says_how_the_model_was_made_and_how_well_it_reads(validation):
@@ -33,6 +42,8 @@ def test_the_card_says_how_the_model_was_made_and_how_well_it_reads(validation):
         "keras 3.8",
     ):
         assert said in card
+    assert "- I and L merged: 100.00 %" in card
+    assert "rejected below 0.000: 100.00 % of the letters are kept" in card
     assert "100 % are I/L and 0 % G/Q" in card
     assert "Weakest by F1: L 0.000, I 0.667, G 1.000" in card
 
@@ -56,9 +67,18 @@ def test_saving_again_replaces_the_facts(tmp_path):
 
 
 def test_the_command_leaves_model_history_figures_and_card(run_folder):
-    assert {"model.keras", "history.csv", "curves.png", "confusion.png", "card.md"} <= {
+    assert {"model.keras", "history.csv", "curves.png", "confusion.png", "mistakes.png", "reliability.png", "card.md"} <= {
         path.name for path in run_folder.iterdir()
     }
     facts = keras_facts(run_folder / "model.keras")
     assert facts.made["command"] in (run_folder / "card.md").read_text()
     assert "--size nano --epochs 2" in facts.made["command"]
+
+
+def test_what_is_known_of_writers_and_case_stands_in_the_card(validation):
+    many = {name: np.repeat(getattr(validation, name), 20, 0) for name in ("truth", "probabilities", "pictures")}
+    known = replace(validation, **many, writers=np.repeat([7, 8], 40), upper=np.tile([True, False], 40))
+    card = card_text(replace(FACTS, temperature=0.75, reject_below=0.45), known)
+    assert "- 2 writers: median 75.00 %, worst tenth 50.00 %" in card
+    assert "- capitals 75.00 %, small letters 75.00 %" in card
+    assert "at temperature 0.75" in card

@@ -3,14 +3,14 @@
 import gzip
 import socket
 import struct
-import zlib
 
 import cv2
 import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.data import default_split, hashed_split, held_out_split, open_source, open_sources, open_validation
+from lettercast.train.data import default_split, held_out_split, open_source, open_sources, open_validation
+from lettercast.train.splits import hashed_split
 
 
 def picture(path, level: int = 30):
@@ -28,15 +28,6 @@ def folder(tmp_path):
         for number in range(40):
             picture(tmp_path / "own" / name / f"{number}.png")
     return tmp_path / "own"
-
-
-def test_a_hashed_split_depends_on_the_key_alone_and_holds_out_a_tenth_twice():
-    keys = [f"A/{number}.png" for number in range(5000)]
-    split = hashed_split(keys)
-    ranks = [zlib.crc32(key.encode()) % 100 for key in keys]
-    assert split.tolist() == [2 if rank < 10 else 1 if rank < 20 else 0 for rank in ranks]
-    np.testing.assert_allclose(np.bincount(split) / 5000, [0.8, 0.1, 0.1], atol=0.02)
-    np.testing.assert_array_equal(hashed_split(reversed(keys))[::-1], split)
 
 
 def test_the_splits_of_a_strokes_file_are_respected(strokes_file, strokes_arrays):

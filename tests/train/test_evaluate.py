@@ -18,7 +18,9 @@ PROBABILITIES = np.array([[0.1, 0.7, 0.2], [0.1, 0.5, 0.4], [0.2, 0.3, 0.5], [0.
 
 @pytest.fixture
 def result() -> Evaluation:
-    return Evaluation("m", "engine", "d", "test", ("G", "I", "L"), np.array([1, 2, 1, 0]), PROBABILITIES)
+    return Evaluation(
+        "m", "engine", "d", "test", ("G", "I", "L"), np.array([1, 2, 1, 0]), PROBABILITIES, np.zeros((4, 28, 28, 1), np.uint8)
+    )
 
 
 def test_figures_are_those_counted_by_hand(result):
@@ -39,7 +41,7 @@ def test_figures_by_class_are_those_of_scikit_learn():
     rng = np.random.default_rng(1)
     probabilities = rng.dirichlet(np.ones(3), 60).astype(np.float32)
     truth = rng.integers(0, 3, 60)
-    result = Evaluation("m", "engine", "d", "test", ("G", "I", "L"), truth, probabilities)
+    result = Evaluation("m", "engine", "d", "test", ("G", "I", "L"), truth, probabilities, np.zeros((60, 28, 28, 1), np.uint8))
     expected = precision_recall_fscore_support(truth, probabilities.argmax(1))
     for column, name in enumerate(("precision", "recall", "f1-score", "support")):
         assert [scores[name] for scores in result.per_class().values()] == pytest.approx(expected[column].tolist())
@@ -87,3 +89,74 @@ def test_without_json_a_table_names_accuracy_and_every_class(lettercast, exporte
     assert code == 0
     assert "accuracy" in out
     assert sum(line.strip(" │").split(" ")[0] in "ABCDEFGHIJKLMNOPQRSTUVWXYZ" for line in out.splitlines() if "│" in line) == 26
+
+
+def measured(confidences, right, **more) -> Evaluation:
+    """Letters that were taken for the first of two classes; right says which of them rightly."""
+    confidences = np.array(confidences, np.float32)
+    truth = np.where(right, 0, 1)
+    probabilities = np.stack([confidences, 1 - confidences], 1)
+    return Evaluation(
+        "m", "engine", "d", "test", ("I", "L"), truth, probabilities, np.zeros((len(truth), 2, 2, 1), np.uint8), **more
+    )
+
+
+def test_merged_labels_count_as_one(result):
+    # Of L for I, I for L, and G for L only the last is an error.
+    assert result.merged_accuracy("I", "L") == 0.75
+    assert result.merged_accuracy("G", "L") == 0.5
+    assert result.merged_accuracy("I", "Ö") == result.accuracy
+
+
+def test_capitals_and_small_letters_are_counted_apart():
+    result = measured([0.9] * 4, [True, False, True, True], upper=np.array([True, True, False, False]))
+    assert (result.capitals, result.small) == (0.5, 1.0)
+    unknown = measured([0.9], [True])
+    assert unknown.capitals is None and unknown.small is None
+    assert measured([0.9], [True], upper=np.array([True])).small is None
+
+
+def test_the_calibration_error_is_the_gap_of_confidence_and_accuracy():
+    assert measured([0.8] * 10, [True] * 6 + [False] * 4).ece == pytest.approx(0.2, abs=1e-6)
+
+
+def test_letters_below_the_threshold_are_not_kept():
+    result = measured([0.9, 0.8, 0.6, 0.6], [True, False, True, True], reject_below=0.7)
+    assert (result.kept, result.accuracy_kept) == (0.5, 0.5)
+    assert measured([0.6], [True], reject_below=0.7).accuracy_kept is None
+
+
+def test_the_surest_mistakes_come_first():
+    result = measured([0.6, 0.9, 0.8, 0.9], [False, False, True, False])
+    assert result.mistakes().tolist() == [1, 3, 0]
+
+
+def test_figures_by_writer_and_their_worst_tenth():
+    # Twenty hands of twenty letters, hand k with k mistakes, and one hand of too few letters to count.
+    writers = np.append(np.repeat(np.arange(20), 20), [99, 99])
+    right = np.append(np.concatenate([np.arange(20) >= k for k in range(20)]), [False, False])
+    result = measured([0.9] * 402, right, writers=writers)
+    summary = result.writer_summary()
+    assert summary.count == 20
+    assert summary.median == pytest.approx(10.5 / 20)
+    assert summary.worst_tenth == pytest.approx((1 + 2) / 2 / 20)
+    assert measured([0.9], [True]).writer_summary() is None
+
+
+def test_the_json_object_says_null_where_nothing_is_known():
+    figures = measured([0.9, 0.8], [True, True]).to_dict()
+    assert figures["writers"] is None and figures["capitals"] is None
+    assert figures["accuracy_i_l_merged"] == 1.0
+    assert json.loads(json.dumps(figures)) == figures
+
+
+def test_each_array_needs_an_entry_for_each_letter():
+    with pytest.raises(ValueError, match="writers needs one entry for each of 1 letters, not 2"):
+        measured([0.9], [True], writers=np.array([1, 2]))
+
+
+def test_writers_and_case_come_from_the_strokes(model_file, check_source):
+    result = evaluate(open_model(model_file), check_source)
+    assert result.writer_summary().count == 1
+    assert result.capitals == result.accuracy
+    assert result.pictures.shape == (520, 28, 28, 1)

@@ -98,25 +98,28 @@ def test_validation_letters_that_training_does_not_know_are_refused(source, plan
 def test_a_trained_network_is_gone_on_from(source, val, unbroken, tmp_path):
     _, network, history = unbroken
     plan = Plan.of(source, size="nano", epochs=1, seed=5, steps=1, rate=1e-6)
-    tuned, tuned_history = fit(source, val, tmp_path, plan, init=network, report=SPOKEN.append)
+    tuned, tuned_history = fit(source, val, tmp_path, plan, init=(network, source.classes), report=SPOKEN.append)
     # So small a rate changes next to nothing.
     for one, other in zip(tuned.get_weights(), network.get_weights(), strict=True):
         np.testing.assert_allclose(one, other, atol=1e-3)
     assert tuned_history[-1].val_loss == pytest.approx(min(line.val_loss for line in history), abs=0.05)
 
 
-def test_for_other_classes_the_classifier_begins_anew(unbroken):
+def test_of_the_classifier_the_classes_of_both_are_kept(unbroken, source):
     _, network, _ = unbroken
-    digits = build_network("nano", 10, standardized=False)
-    fresh = digits.layers[-1].get_weights()
-    transfer_weights(network, digits)
-    np.testing.assert_array_equal(digits.layers[1].get_weights()[0], network.layers[1].get_weights()[0])
-    np.testing.assert_array_equal(digits.layers[-1].get_weights()[0], fresh[0])
+    few = build_network("nano", 3, standardized=False)
+    fresh = few.layers[-1].get_weights()
+    transfer_weights(network, source.classes, few, ("Z", "Ä", "B"))
+    kernel, old = few.layers[-1].get_weights()[0], network.layers[-1].get_weights()[0]
+    np.testing.assert_array_equal(few.layers[1].get_weights()[0], network.layers[1].get_weights()[0])
+    np.testing.assert_array_equal(kernel[:, [0, 2]], old[:, [25, 1]])
+    np.testing.assert_array_equal(kernel[:, 1], fresh[0][:, 1])
 
 
-def test_a_network_of_another_size_cannot_be_gone_on_from(unbroken):
+def test_a_network_of_another_size_cannot_be_gone_on_from(unbroken, source):
+    base = build_network("base", 26, standardized=False)
     with pytest.raises(LettercastError, match="its layers are not those of letters_base; give the --size it has"):
-        transfer_weights(unbroken[1], build_network("base", 26, standardized=False))
+        transfer_weights(unbroken[1], source.classes, base, source.classes)
 
 
 def test_what_a_teacher_says_is_learned(source, val, tmp_path):
@@ -160,3 +163,13 @@ def test_calibration_makes_probabilities_mean_what_they_say(unbroken, check_sour
     assert reliability(probabilities, check_source.labels).error < vague / 2
     assert facts.temperature < 0.5
     assert (probabilities.max(1) >= facts.reject_below).mean() == pytest.approx(0.98, abs=0.01)
+
+
+def test_too_few_letters_calibrate_nothing(unbroken, check_source, model_file):
+    network = keras.saving.load_model(model_file, compile=False)
+    before = network.get_weights()
+    few = ImageSource("few", "val", [np.full((9, 9), 255, np.uint8)], np.array([0]), check_source.classes)
+    facts = Facts("letters", "keras", check_source.classes, (28, 28, 1), "float32")
+    assert calibrate(network, facts, few) == facts
+    for one, other in zip(network.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)

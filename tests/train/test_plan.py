@@ -5,13 +5,15 @@ from dataclasses import replace
 import pytest
 
 from lettercast import LettercastError
+from lettercast.train.pen import PenSource, load_pen
 from lettercast.train.plan import CLUTTER_SHARE, PEAK_RATE, Plan
 
 PLAN = Plan("nano", 2, 3, 4, "pen", "pen")
 
 
-def test_an_epoch_draws_as_many_letters_as_the_source_has(strokes_source):
-    assert Plan.of(strokes_source).steps == 5
+def test_an_epoch_draws_as_many_letters_as_the_source_has_or_fifty_batches(strokes_source):
+    assert Plan.of(strokes_source).steps == 50
+    assert Plan.of(PenSource(load_pen(), "train")).steps == -(-26_000 // 128)
 
 
 def test_what_is_not_given_has_its_default_and_the_seed_draws(strokes_source):

@@ -1,5 +1,6 @@
 """One call for every kind of model."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import keras
@@ -8,7 +9,7 @@ import pytest
 from keras import layers
 
 from lettercast import LettercastError
-from lettercast.train.predict import open_keras, open_model
+from lettercast.train.predict import model_labels, open_keras, open_model, open_teacher
 from lettercast.train.source import draw_some
 
 
@@ -62,3 +63,34 @@ def test_a_truncated_keras_file_is_refused(model_file, tmp_path, share):
 def test_what_is_no_model_is_named(tmp_path, name):
     with pytest.raises(LettercastError, match=name):
         open_model(tmp_path / name)
+
+
+def test_a_teacher_answers_as_its_model_does(model_file, check_source):
+    pictures = draw_some(check_source, range(128), None)
+    answer = open_teacher([model_file], check_source.classes)
+    np.testing.assert_allclose(answer(pictures), open_keras(model_file)(pictures), atol=1e-5)
+
+
+def test_a_teacher_answers_several_threads_at_once(model_file, check_source):
+    pictures = draw_some(check_source, range(512), None)
+    answer, parts = open_teacher([model_file], check_source.classes), np.split(pictures, 4)
+    with ThreadPoolExecutor(4) as threads:
+        answers = np.concatenate(list(threads.map(answer, parts)))
+    np.testing.assert_allclose(answers, open_keras(model_file)(pictures), atol=1e-5)
+
+
+def test_a_teacher_of_other_classes_is_refused(model_file):
+    with pytest.raises(LettercastError, match=r"model.keras: tells A B .* apart, the letters are 0 1"):
+        open_teacher([model_file], ("0", "1"))
+
+
+def test_several_teachers_answer_by_their_mean(model_file, own_model, check_source):
+    pictures = draw_some(check_source, range(30), None)
+    both = [model_file, own_model(26)]
+    answers = [open_keras(path)(pictures) for path in both]
+    np.testing.assert_allclose(open_teacher(both, check_source.classes)(pictures), np.mean(answers, 0), atol=1e-5)
+
+
+def test_labels_are_those_of_the_facts_or_assumed(model_file, own_model):
+    assert model_labels(model_file) == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    assert model_labels(own_model(2)) == ("0", "1")

@@ -1,0 +1,98 @@
+"""The card of the models that ship."""
+
+import json
+from dataclasses import replace
+
+import cv2
+import numpy as np
+import pytest
+
+from lettercast.benchmarks.model_card import FIGURES, card, main, spread
+from lettercast.runtime.facts import keras_facts
+
+
+@pytest.fixture(scope="module")
+def pages(draw_page, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("pages")
+    image, _ = draw_page("ABC", "KLM")
+    cv2.imwrite(str(folder / "page.png"), image)
+    (folder / "labels.csv").write_text("file,text\npage.png,ABC|KLM\n")
+    return folder / "labels.csv"
+
+
+@pytest.fixture(scope="module")
+def written(model_file, strokes_file, pages, tmp_path_factory):
+    """The card of one model, taken for two seeds of it."""
+    out = tmp_path_factory.mktemp("card") / "model-card.md"
+    models = [str(model_file)] * 2
+    assert main([str(out), "--models", *models, "--data", str(strokes_file), "pen", "--pages", str(pages)]) == 0
+    return out.read_text()
+
+
+def cells(text: str, label: str) -> list[str]:
+    """The cells of the first row of this label."""
+    row = next(line for line in text.splitlines() if line.startswith(f"| {label} |"))
+    return [cell.strip() for cell in row.strip("|").split("|")][1:]
+
+
+def test_figures_are_those_that_evaluate_prints(written, model_file, strokes_file, lettercast):
+    _, stdout, _ = lettercast("evaluate", model_file, "--data", strokes_file, "--json")
+    accuracy = 100 * json.loads(stdout)["accuracy"]
+    original, int8 = cells(written, "accuracy")
+    # The same model twice has no spread.
+    assert original == f"{accuracy:.2f} ± 0.00"
+    assert float(int8.split()[0]) == pytest.approx(accuracy, abs=5)
+
+
+def test_every_data_set_has_its_table(written):
+    assert "### strokes.npz, test: 520 letters" in written
+    assert "### pen, test: 5,200 letters" in written
+
+
+def test_the_card_says_how_the_model_was_made_and_on_which_terms(written, model_file):
+    facts = keras_facts(model_file)
+    assert facts.made["command"] in written
+    assert "CC BY 4.0" in written
+    assert cells(written, "parameters") == [f"{facts.made['parameters']:,}"]
+    assert cells(written, "temperature") == [f"{facts.temperature:.2f} ± 0.00"]
+
+
+def test_non_letters_are_counted_by_kind(written):
+    for kind in ("signs, drawn", "scribbles, drawn", "real digits 3, 4, 6, 7, 8"):
+        share = float(cells(written, kind)[0].split()[0])
+        assert 0 <= share <= 100
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [([], "-"), ([None, None], "-"), ([93.456], "93.46"), ([1.0, 2.0, 3.0], "2.00 ± 1.00"), ([None, 5.0], "5.00")],
+)
+def test_a_spread_is_the_mean_and_the_standard_deviation(values, said):
+    assert spread(values) == said
+
+
+def test_models_of_two_names_stand_side_by_side(measured):
+    one = measured
+    other = replace(one, facts=replace(one.facts, name="letters-tiny"), int8_bytes=12_345)
+    text = card({"letters-nano": [one], "letters-tiny": [other]})
+    assert cells(text, "int8 TFLite file")[1] == "12.3 kB"
+    assert len(cells(text, "accuracy")) == 4
+
+
+@pytest.fixture(scope="module")
+def measured(model_file, strokes_file):
+    from lettercast.benchmarks.model_card import measure_models
+
+    return measure_models([model_file], [str(strokes_file)], None)[0]
+
+
+def test_without_pages_there_is_no_rate_of_them(measured):
+    assert measured.cer is None
+    assert cells(card({"letters-nano": [measured]}), "photographed cards, int8, character error rate / %") == ["-"]
+
+
+def test_figures_of_one_model_are_between_nothing_and_everything(measured):
+    for figure in FIGURES.values():
+        value = figure(measured.original[0])
+        assert value is None or 0 <= value <= 100
+    assert np.isfinite(measured.p50_ms)
