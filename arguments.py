@@ -83,7 +83,7 @@ def add_train(verbs: Any) -> None:
     verb.add_argument(
         "--val", nargs="+", metavar="D", help="letters that choose the best epoch (default: the val split of --data)"
     )
-    verb.add_argument("--size", metavar="S", default="base", help="base, nano or large (default: %(default)s)")
+    verb.add_argument("--size", metavar="S", help="base, nano or large (default: base)")
     verb.add_argument("--epochs", type=positive, metavar="N", default=20, help="default: %(default)s")
     verb.add_argument("--steps", type=positive, metavar="N", help="batches an epoch (default: as many as the data has)")
     verb.add_argument("--seed", type=natural, metavar="N", default=1, help="default: %(default)s")
@@ -93,7 +93,7 @@ def add_train(verbs: Any) -> None:
         "--init",
         type=model_name,
         metavar="M",
-        help="begin with a trained model, letters-base or a .keras file: a few epochs fit it to letters of your own",
+        help="go on from a trained model, letters-base or a .keras file: a few epochs fit it to letters of your own",
     )
     verb.add_argument(
         "--teacher", type=Path, nargs="+", metavar="M", help="learn the mean answer of these .keras models beside the labels"

@@ -61,13 +61,17 @@ def run_train(options: argparse.Namespace) -> int:
     from .train.evaluate import evaluate
     from .train.fit import LAST_FILE, MODEL_FILE, calibrate, fit
     from .train.plan import TUNING_RATE, Plan
-    from .train.predict import load_keras, model_labels, open_keras, open_teacher
+    from .train.predict import load_keras, model_facts, open_keras, open_teacher
 
+    if options.init and options.size:
+        raise LettercastError("--size: the network is that of --init; leave --size out")
+    init_sha256, teacher_sha256 = checksum([options.init] if options.init else []), checksum(options.teacher or [])
     source = open_sources(options.data, "train")
     validation = open_validation(options.val or options.data)
+    init_facts = model_facts(options.init) if options.init else None
     plan = Plan.of(
         source,
-        size=options.size,
+        size=init_facts.name.removeprefix("letters-") if init_facts else options.size or "base",
         epochs=options.epochs,
         seed=options.seed,
         steps=options.steps,
@@ -77,10 +81,10 @@ def run_train(options: argparse.Namespace) -> int:
         clutter=options.clutter,
         draw_seed=options.draw_seed,
         cycle=options.cycle,
-        init=checksum([options.init] if options.init else []),
-        teacher=checksum(options.teacher or []),
+        init=init_sha256,
+        teacher=teacher_sha256,
     )
-    init = (load_keras(options.init), model_labels(options.init)) if options.init else None
+    init = (load_keras(options.init), init_facts.labels) if init_facts else None
     teacher = open_teacher(options.teacher, source.classes) if options.teacher else None
     try:
         network, history = fit(
@@ -123,10 +127,9 @@ def train_command(options: argparse.Namespace, plan: "Plan") -> str:
     words = ["lettercast train", "--data", *(Path(spec).name for spec in options.data)]
     if options.val:
         words += ["--val", *(Path(spec).name for spec in options.val)]
-    words += [f"--size {plan.size} --epochs {plan.epochs} --steps {plan.steps} --seed {plan.seed}"]
+    words += [f"--init {options.init.name}" if options.init else f"--size {plan.size}"]
+    words += [f"--epochs {plan.epochs} --steps {plan.steps} --seed {plan.seed}"]
     words += [f"--rate {plan.rate:g} --clutter {plan.clutter:g} --draw-seed {plan.draw_seed} --cycle {plan.cycle}"]
-    if options.init:
-        words.append(f"--init {options.init.name}")
     if options.teacher:
         words.append("--teacher " + " ".join(path.name for path in options.teacher))
     return " ".join(words)

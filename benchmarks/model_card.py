@@ -168,10 +168,8 @@ def _sizes(groups: dict[str, list[Measured]]) -> dict[str, list[str]]:
         "parameters": [f"{run.parameters:,}" for run in firsts],
         "multiply-accumulates a letter": [f"{run.multiplications / 1e6:.2f} M" for run in firsts],
         "int8 TFLite file": [f"{max(run.int8_bytes for run in runs) / 1000:.1f} kB" for runs in groups.values()],
-        "one letter, int8, one thread, median": [spread([1000 * r.p50_ms for r in runs], 0) + " µs" for runs in groups.values()],
-        "whole photographed cards, int8, character error rate": [
-            spread([r.cer for r in runs]) + " %" for runs in groups.values()
-        ],
+        "one letter, int8, one thread, median / µs": [spread([1000 * run.p50_ms for run in runs], 0) for runs in groups.values()],
+        "photographed cards, int8, character error rate / %": [spread([run.cer for run in runs]) for runs in groups.values()],
         "temperature": [spread([run.facts.temperature for run in runs]) for runs in groups.values()],
         "rejection threshold": [spread([run.facts.reject_below for run in runs]) for runs in groups.values()],
     }

@@ -25,7 +25,8 @@ def evaluation_table(result: Evaluation) -> Table:
     table = Table(
         title=f"{result.model} ({result.engine}) on {result.data}, {result.split}: accuracy {100 * result.accuracy:.2f} %, "
         f"top-2 {100 * result.top2:.2f} %, {len(result.truth)} letters",
-        caption="; ".join(evaluation_notes(result)),
+        caption="\n".join(evaluation_notes(result)),
+        caption_justify="left",
     )
     for name in ("class", "precision", "recall", "f1-score", "letters"):
         table.add_column(name, justify="left" if name == "class" else "right")

@@ -214,9 +214,7 @@ def write_bars(folder: Path) -> None:
 
 def test_own_pictures_of_own_classes_are_learned_from_a_trained_model(lettercast, model_file, tmp_path):
     write_bars(tmp_path / "bars")
-    code, out, err = lettercast(
-        "train", "--data", "bars", "--size", "nano", "--init", model_file, "--epochs", 2, "--steps", 20, "--out", "run"
-    )
+    code, out, err = lettercast("train", "--data", "bars", "--init", model_file, "--epochs", 2, "--steps", 20, "--out", "run")
     assert code == 0, err
     assert "next: lettercast export" in out
     facts = keras_facts(tmp_path / "run" / "model.keras")
@@ -240,12 +238,13 @@ def test_a_student_of_a_teacher_says_so_in_its_facts(lettercast, model_file, str
     [
         (("--init", "gone.keras"), "gone.keras: No such file or directory; give a .keras model"),
         (("--teacher", "gone.keras"), "gone.keras: No such file or directory; give a .keras model"),
+        (("--size", "nano", "--init", "letters-base"), "--size: the network is that of --init; leave --size out"),
         (("--clutter", "1.5"), "--clutter 1.5: a share from 0 to below 1 is needed"),
         (("--rate", "-1"), "--rate -1: a learning rate above 0 and below 1 is needed"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(refused, words, said):
-    assert said in refused("train", "--size", "nano", "--out", "new/run", *words)
+    assert said in refused("train", "--out", "new/run", *words)
 
 
 def test_a_teacher_of_other_classes_is_refused(refused, model_file, tmp_path):

@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import MaxNLocator, NullFormatter
 from numpy.typing import NDArray
 from scipy.stats import binomtest
 
@@ -19,15 +19,13 @@ from .history import Epoch
 from .writers import FEWEST_LETTERS
 
 matplotlib.use("Agg")
-# Names of models, files and classes may hold a dollar sign; none of them is a formula.
-matplotlib.rcParams["text.parse_math"] = False
 DPI = 130
 TITLE_CHARACTERS_PER_INCH = 9
 BLUE, RED, GREY = "#2f6f9f", "#c0392b", "#8a8a8a"
 # The gallery of mistakes: letters, the width of a cell and its height, in widths of a picture, and what fits below one.
 GALLERY_ROWS, GALLERY_COLUMNS = 8, 12
-CELL_WIDTH, CELL_HEIGHT = 1.4, 1.6
-LONGEST_LABEL = 7
+CELL_WIDTH, CELL_HEIGHT = 1.4, 1.55
+LONGEST_LABEL = 5
 # Area in points^2 of the dot of a writer with no letters, and what the writer with most has beyond that.
 DOT_AREA, LARGEST_DOT_AREA = 12, 160
 ROUND_NUMBERS = tuple(10**power for power in range(1, 7))
@@ -58,8 +56,10 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
     counts = evaluation.confusion
     percent = 100 * counts / np.maximum(1, counts.sum(1, keepdims=True))
     side = max(5.0, 0.36 * len(evaluation.labels) + 2)
-    figure = Figure((side, side), layout="constrained")
+    figure = Figure((side, 0.9 * side), layout="compressed")
     axes = figure.subplots()
+    # seaborn measures the names before they can be told that they are no formulas.
+    labels = [label.replace("$", r"\$") for label in evaluation.labels]
     sns.heatmap(
         percent,
         ax=axes,
@@ -72,13 +72,13 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
         annot=np.where(percent >= 1, np.round(percent).astype(int).astype(str), ""),
         fmt="",
         annot_kws={"size": 6},
-        xticklabels=evaluation.labels,
-        yticklabels=evaluation.labels,
+        xticklabels=labels,
+        yticklabels=labels,
         cbar_kws={"label": "percent of the true class (colour ends at 20)", "shrink": 0.7},
     )
     axes.set(xlabel="read as", ylabel="written")
     axes.tick_params(axis="y", rotation=0)
-    axes.set_title(titled(evaluation, f"{100 * evaluation.accuracy:.2f} % of {len(evaluation.truth)}", side))
+    set_title(figure, evaluation, f"{100 * evaluation.accuracy:.2f} % of {len(evaluation.truth)}")
     return figure
 
 
@@ -87,23 +87,23 @@ def mistakes_figure(evaluation: Evaluation) -> Figure:
     mistakes = evaluation.mistakes()
     shown = mistakes[: GALLERY_ROWS * GALLERY_COLUMNS]
     rows = max(1, math.ceil(len(shown) / GALLERY_COLUMNS))
-    figure = Figure((10, 0.95 * rows + 0.8), layout="constrained")
+    figure = Figure((10, 0.8 + 10 * CELL_HEIGHT * rows / (CELL_WIDTH * GALLERY_COLUMNS)), layout="compressed")
     axes = figure.subplots()
-    apart = ", " if max(map(len, evaluation.labels)) <= 2 else ",\n"
+    apart = " " if max(map(len, evaluation.labels)) <= 2 else "\n"
     for place, index in enumerate(shown):
         row, column = divmod(place, GALLERY_COLUMNS)
         left, top = CELL_WIDTH * column, CELL_HEIGHT * row
         picture = 255 - evaluation.pictures[index]
         axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=(left, left + 1, top + 1, top))
         written, read = (shorten(evaluation.labels[i]) for i in (evaluation.truth[index], evaluation.predicted[index]))
-        said = f"{written} → {read}{apart}{100 * evaluation.confidence[index]:.0f} %"
-        axes.text(left + 0.5, top + 1.05, said, size=7.5, ha="center", va="top")
+        said = f"{written} →{apart}{read}, {100 * evaluation.confidence[index]:.0f} %"
+        axes.text(left + 0.5, top + 1.05, said, size=7.5, ha="center", va="top", parse_math=False)
     axes.set(xlim=(-0.2, CELL_WIDTH * GALLERY_COLUMNS - 0.2), ylim=(CELL_HEIGHT * rows, -0.1), aspect="equal")
     axes.set_axis_off()
     if len(mistakes) == 0:
         axes.text(0.5, 0.5, "no mistakes", transform=axes.transAxes, size=14, ha="center", va="center", color=GREY)
     number = f"the surest {len(shown)} of " if len(shown) < len(mistakes) else ""
-    axes.set_title(titled(evaluation, f"{number}{len(mistakes)} mistakes in {len(evaluation.truth)} letters", 10))
+    set_title(figure, evaluation, f"{number}{len(mistakes)} mistakes in {len(evaluation.truth)} letters")
     return figure
 
 
@@ -128,13 +128,14 @@ def reliability_figure(evaluation: Evaluation) -> Figure:
         label="answers of one bin, with 95 % interval",
     )
     shares.set(xlim=(0, 100), ylim=(-2, 102), ylabel="right / %")
-    shares.set_title(titled(evaluation, f"expected calibration error {100 * evaluation.ece:.2f} %", 8.5))
+    set_title(figure, evaluation, f"expected calibration error {100 * evaluation.ece:.2f} %")
     counts.bar(edges[:-1][filled], count, width=np.diff(edges)[filled], align="edge", color=BLUE, edgecolor="white")
     for middle, number in zip((edges[:-1] + edges[1:])[filled] / 2, count, strict=True):
-        counts.annotate(str(number), (middle, number), (0, 2), textcoords="offset points", size=7, ha="center")
+        counts.annotate(f"{number:,}", (middle, number), (0, 2), textcoords="offset points", size=7, ha="center")
     # From below one, as a bar of one letter has no height on a logarithmic axis that begins there.
     counts.set(yscale="log", ylim=(0.7, 4 * max(1, bins.count.max())), xlabel="confidence / %", ylabel="letters")
     counts.yaxis.set_major_formatter(lambda letters, _: f"{letters:,.0f}")
+    counts.yaxis.set_minor_formatter(NullFormatter())
     for axes in (shares, counts):
         axes.grid(alpha=0.3)
         axes.set_axisbelow(True)
@@ -170,14 +171,15 @@ def writers_figure(evaluation: Evaluation) -> Figure:
         if group.any():
             axes.scatter(place[group], percent[group], dot_area(writers.count[group], most), colour, label=said, alpha=0.75, lw=0)
     for letters in [number for number in ROUND_NUMBERS if writers.count.min() <= number <= most] or [most]:
-        axes.scatter([], [], dot_area(letters, most), "white", edgecolors="black", label=f"{letters} letters")
+        axes.scatter([], [], dot_area(letters, most), "white", edgecolors="black", label=f"{letters:,} letters")
     beyond = 0.06 * max(10, 100 - percent.min())
-    axes.set(xlim=(0, len(place) + 1), ylim=(percent.min() - beyond, 100 + beyond))
+    beside = 0.5 + 0.02 * len(place)
+    axes.set(xlim=(1 - beside, len(place) + beside), ylim=(percent.min() - beyond, 100 + beyond))
     axes.set(xlabel="writers, the worst read first", ylabel="accuracy / %")
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
     axes.grid(axis="y", alpha=0.3)
-    axes.set_title(titled(evaluation, f"{len(place)} writers, {len(evaluation.truth)} letters", 9))
-    figure.legend(loc="outside lower center", ncols=3, frameon=False)
+    set_title(figure, evaluation, f"accuracy by writer, {len(place)} in all")
+    figure.legend(loc="outside lower center", ncols=2, frameon=False)
     return figure
 
 
@@ -195,10 +197,14 @@ def curves_figure(history: list[Epoch]) -> Figure:
     return figure
 
 
-def titled(evaluation: Evaluation, finding: str, width_in: float) -> str:
-    """Return the title of a figure of this width: what was measured on what, and what was found; in lines that fit."""
+def set_title(figure: Figure, evaluation: Evaluation, finding: str) -> None:
+    """Write above the first axes what was measured on what, and what was found, in lines that fit the figure.
+
+    As wherever names of the user's stand, a dollar sign begins no formula.
+    """
     said = f"{evaluation.model} on {evaluation.data}, {evaluation.split}: {finding}"
-    return textwrap.fill(said, round(TITLE_CHARACTERS_PER_INCH * width_in))
+    lines = textwrap.fill(said, round(TITLE_CHARACTERS_PER_INCH * figure.get_figwidth()))
+    figure.axes[0].set_title(lines, parse_math=False)
 
 
 def shorten(label: str) -> str:

@@ -4,7 +4,7 @@ import math
 import sys
 import time
 import zipfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from ..runtime.pixels import Pixels
 from .batches import Batches, Teacher
 from .confidence import best_temperature, rejection_threshold
 from .history import Epoch, read_history, write_history
-from .network import build_network, fold, soften
+from .network import build_network, fold, soften, with_classes
 from .plan import Plan
 from .source import Source, draw_all, relabel
 
@@ -87,7 +87,7 @@ def fit(
         # The network last: where a kill leaves it one epoch behind, that epoch is trained again to the same end.
         write_history(history, out / HISTORY_FILE)
         save_keras(network, out / LAST_FILE)
-    return fold(keras.saving.load_model(out / BEST_FILE, compile=False), plan.size), history
+    return fold(keras.saving.load_model(out / BEST_FILE, compile=False)), history
 
 
 def time_left(elapsed_s: float, done: int, left: int) -> str:
@@ -144,31 +144,11 @@ def _begun(
     if (out / LAST_FILE).exists() or (out / MODEL_FILE).exists():
         raise LettercastError(f"{out}: holds a training run already; add --resume to go on, or choose another --out")
     keras.utils.set_random_seed(plan.seed)
-    network = build_network(plan.size, len(train.classes), standardized=init is None)
-    if init:
-        transfer_weights(*init, network, train.classes)
+    network = with_classes(*init, train.classes) if init else build_network(plan.size, len(train.classes), plan.momentum)
     compile_network(network, plan)
     make_folder(out)
     plan.save(out / PLAN_FILE)
     return network, []
-
-
-def transfer_weights(source: keras.Model, labels: Sequence[str], target: keras.Model, classes: Sequence[str]) -> None:
-    """Copy the weights of a finished network of the same size; of its classifier what belongs to classes of both.
-
-    labels and classes name the outputs of source and target. Raises LettercastError where the sizes differ.
-    """
-    theirs, mine = ([layer for layer in network.layers if layer.weights] for network in (source, target))
-    shapes = [[weight.shape for layer in layers[:-1] for weight in layer.get_weights()] for layers in (theirs, mine)]
-    if shapes[0] != shapes[1]:
-        raise LettercastError(f"{source.name}: its layers are not those of {target.name}; give the --size it has")
-    for layer, own in zip(theirs[:-1], mine[:-1], strict=True):
-        own.set_weights(layer.get_weights())
-    both = [(labels.index(name), i) for i, name in enumerate(classes) if name in labels]
-    old, new = theirs[-1].get_weights(), mine[-1].get_weights()
-    for weight, fresh in zip(old, new, strict=True):
-        fresh[..., [i for _, i in both]] = weight[..., [i for i, _ in both]]
-    mine[-1].set_weights(new)
 
 
 def _resumed(out: Path, plan: Plan) -> tuple[keras.Model, list[Epoch]]:

@@ -1,17 +1,16 @@
 """The letter networks: Sequential, uint8 pixels in, probabilities out."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import keras
 import numpy as np
-from keras import layers, ops
+from keras import layers
 
 from .. import LettercastError
 from ..runtime.glyph import GLYPH_PX
 
-# A ReLU of standard normal numbers has this reciprocal standard deviation (Brock et al. 2021, arXiv:2101.08692).
-RELU_GAIN = float(np.sqrt(2 / (1 - 1 / np.pi)))
-TINY_VARIANCE = 1e-4
 KERNEL_PX, UNPADDED = 3, 2
 
 
@@ -34,78 +33,72 @@ SIZES = {
 }
 
 
-@keras.saving.register_keras_serializable("lettercast")
-class StandardizedConv2D(layers.Layer):
-    """A 3x3 convolution and ReLU whose filters have mean 0 and a learned norm: trains as well as with batch normalization.
-
-    The work is on the weights alone, so a step costs a quarter less time, and what it learned is a plain convolution.
-    Scaled weight standardization, Brock et al. 2021 (arXiv:2101.08692).
-    """
-
-    def __init__(self, filters: int, padding: str, **settings) -> None:
-        super().__init__(**settings)
-        self.filters, self.padding = filters, padding
-
-    def build(self, input_shape) -> None:
-        """Add kernel (3, 3, channels, filters), and a bias and a gain for each filter."""
-        shape = (KERNEL_PX, KERNEL_PX, int(input_shape[-1]), self.filters)
-        self.kernel = self.add_weight(name="kernel", shape=shape, initializer="he_normal")
-        self.bias = self.add_weight(name="bias", shape=(self.filters,), initializer="zeros")
-        self.gain = self.add_weight(name="gain", shape=(self.filters,), initializer="ones")
-
-    def call(self, inputs):
-        """Convolve with the standardized filters, add the bias and cut off what is negative."""
-        return ops.relu(ops.conv(inputs, self.plain_kernel(), 1, self.padding) + self.bias)
-
-    def plain_kernel(self):
-        """Return the kernel of the plain convolution that does the same."""
-        mean, variance = ops.moments(self.kernel, (0, 1, 2), keepdims=True)
-        fan_in = KERNEL_PX * KERNEL_PX * self.kernel.shape[2]
-        return (self.kernel - mean) * ops.rsqrt(fan_in * variance + TINY_VARIANCE) * (RELU_GAIN * self.gain)
-
-    def compute_output_shape(self, input_shape):
-        """Return the shape of the output: two pixels less a side where there is no padding."""
-        cut = 0 if self.padding == "same" else KERNEL_PX - 1
-        return (input_shape[0], input_shape[1] - cut, input_shape[2] - cut, self.filters)
-
-    def get_config(self):
-        """Return what makes the layer again."""
-        return {**super().get_config(), "filters": self.filters, "padding": self.padding}
-
-
-def build_network(size: str, classes: int, *, standardized: bool = True) -> keras.Sequential:
+def build_network(size: str, classes: int, momentum: float = 0.99) -> keras.Sequential:
     """Build an untrained network that takes (N, 28, 28, 1) pixels 0..255 and gives (N, classes) probabilities.
 
     Stages of 3x3 convolutions with max pooling between them, and a dense classifier. The scaling to 0..1 is its
-    first layer, so no caller can normalise wrongly. standardized convolutions are those that train; plain ones ship.
+    first layer, so no caller can normalise wrongly. momentum is that of the batch normalization's running means:
+    lower for runs of few steps.
     """
     if size not in SIZES:
         raise LettercastError(f"unknown size '{size}': choose one of {', '.join(SIZES)}")
     plan = SIZES[size]
-
-    def convolution(filters: int, padding: str) -> keras.Layer:
-        if standardized:
-            return StandardizedConv2D(filters, padding)
-        return layers.Conv2D(filters, KERNEL_PX, padding=padding, activation="relu")
-
     stack: list[keras.Layer] = [keras.Input((GLYPH_PX, GLYPH_PX, 1), name="pixels"), layers.Rescaling(1 / 255)]
     for stage, widths in enumerate(plan.stages):
         last = stage == len(plan.stages) - 1
         unpadded = len(widths) - UNPADDED if last else len(widths)
-        stack += [convolution(width, "same" if i < unpadded else "valid") for i, width in enumerate(widths)]
+        for i, width in enumerate(widths):
+            padding = "same" if i < unpadded else "valid"
+            stack.append(layers.Conv2D(width, KERNEL_PX, padding=padding, use_bias=False))
+            stack += [layers.BatchNormalization(momentum=momentum), layers.ReLU()]
         stack.append(layers.Flatten() if last else layers.MaxPooling2D())
     stack += [layers.Dropout(plan.dropout), layers.Dense(classes, activation="softmax", name="probabilities")]
     return keras.Sequential(stack, name=f"letters_{size}")
 
 
-def fold(network: keras.Model, size: str) -> keras.Sequential:
-    """Return the network with plain convolutions in place of the standardized ones, for export and inference."""
-    classes = int(network.outputs[0].shape[-1])
-    plain = build_network(size, classes, standardized=False)
-    for source, target in zip(network.layers, plain.layers, strict=True):
-        standardized = isinstance(source, StandardizedConv2D)
-        target.set_weights([source.plain_kernel(), source.bias] if standardized else source.get_weights())
-    return plain
+def fold(network: keras.Sequential) -> keras.Sequential:
+    """Return the network with each batch normalization folded into the convolution before it, for export and inference."""
+    stack: list[keras.Layer] = []
+    weights: list[list[np.ndarray]] = []
+    for layer in network.layers:
+        before: Any = stack[-1] if stack else None
+        if isinstance(layer, layers.BatchNormalization) and isinstance(before, layers.Conv2D) and not before.use_bias:
+            (kernel,) = weights.pop()
+            gamma, beta, mean, variance = layer.get_weights()
+            gain = gamma / np.sqrt(variance + layer.epsilon)
+            stack[-1] = layers.Conv2D.from_config({**before.get_config(), "use_bias": True})
+            weights.append([kernel * gain, beta - mean * gain])
+        else:
+            stack.append(type(layer).from_config(layer.get_config()))
+            weights.append(layer.get_weights())
+    return _assembled(network, stack, weights)
+
+
+def with_classes(network: keras.Sequential, labels: Sequence[str], classes: Sequence[str]) -> keras.Sequential:
+    """Return a copy of a trained network that tells other classes apart, with what it knows of those that it has.
+
+    labels name its outputs. Raises LettercastError where it is not Sequential or ends in no dense layer.
+    """
+    if not isinstance(network, keras.Sequential) or not isinstance(network.layers[-1], layers.Dense):
+        raise LettercastError(f"{network.name}: training goes on only from a Sequential network that ends in a Dense layer")
+    stack = [type(layer).from_config(layer.get_config()) for layer in network.layers[:-1]]
+    classifier = layers.Dense(len(classes), activation="softmax", name="probabilities")
+    copy = _assembled(network, [*stack, classifier], [layer.get_weights() for layer in network.layers[:-1]])
+    both = [(labels.index(name), i) for i, name in enumerate(classes) if name in labels]
+    fresh = classifier.get_weights()
+    for own, weight in zip(fresh, network.layers[-1].get_weights(), strict=True):
+        own[..., [i for _, i in both]] = weight[..., [i for i, _ in both]]
+    classifier.set_weights(fresh)
+    return copy
+
+
+def _assembled(network: keras.Sequential, stack: list[keras.Layer], weights: list[list[np.ndarray]]) -> keras.Sequential:
+    """Return layers as one network with the input and name of another; the last layers may go without weights."""
+    shape = tuple(network.inputs[0].shape[1:])
+    made = keras.Sequential([keras.Input(shape, name="pixels"), *stack], name=network.name)
+    for layer, values in zip(made.layers, weights, strict=False):
+        layer.set_weights(values)
+    return made
 
 
 def count_multiplications(network: keras.Model) -> int:

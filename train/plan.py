@@ -57,6 +57,11 @@ class Plan:
         return cls(size, epochs, seed, steps or max(FEWEST_STEPS, math.ceil(len(train.labels) / BATCH)), **settings)
 
     @property
+    def momentum(self) -> float:
+        """Return the momentum of running means: they must settle in a small part of the run, however short it is."""
+        return min(0.99, max(0.9, 1 - 20 / (self.epochs * self.steps)))
+
+    @property
     def drawings(self) -> str:
         """Return a name for what this plan draws: equal for plans that draw the same pictures."""
         told = {name: asdict(self)[name] for name in ("steps", "data", "clutter", "draw_seed")}

@@ -46,11 +46,11 @@ def open_teacher(paths: Sequence[Path], classes: Sequence[str]) -> Classify:
     """
     networks = [load_keras(path) for path in paths]
     for path in paths:
-        if (labels := model_labels(path)) != tuple(classes):
+        if (labels := model_facts(path).labels) != tuple(classes):
             raise LettercastError(f"{path}: tells {' '.join(labels)} apart, the letters are {' '.join(classes)}")
 
     def answer(pictures: Pixels) -> NDArray[np.float32]:
-        return np.mean([network.predict_on_batch(pictures) for network in networks], 0, np.float32)
+        return np.asarray(np.mean([network.predict_on_batch(pictures) for network in networks], 0), np.float32)
 
     # Their graphs are built before several threads ask.
     answer(np.zeros((BATCH, *networks[0].inputs[0].shape[1:]), np.uint8))
@@ -76,9 +76,9 @@ def load_keras(path: Path):
     return network
 
 
-def model_labels(path: Path) -> tuple[str, ...]:
-    """Return the labels of a `.keras` model, by its facts or assumed."""
-    return (keras_facts(path) or assumed_facts(path, load_keras(path))).labels
+def model_facts(path: Path) -> Facts:
+    """Return the facts of a `.keras` model, its own or assumed."""
+    return keras_facts(path) or assumed_facts(path, load_keras(path))
 
 
 def assumed_facts(path: Path, network) -> Facts:

@@ -37,7 +37,8 @@ def without_rescaling(network, calibration):
     return tflite.float32(bare, calibration)
 
 
-BREAKS = [(INT8, wrong_scale), (FLOAT32, swapped_classes), (FLOAT32, without_rescaling)]
+# Without rescaling the order of the answers may stay, as a network of small biases hardly minds the scale.
+BREAKS = [(INT8, wrong_scale, "agreement"), (FLOAT32, swapped_classes, "agreement"), (FLOAT32, without_rescaling, "difference")]
 
 
 @pytest.fixture(scope="module")
@@ -45,14 +46,16 @@ def calibrate(strokes_file):
     return open_source(str(strokes_file), "train")
 
 
-@pytest.mark.parametrize(("row", "build"), BREAKS)
-def test_a_broken_export_misses_the_gate_and_leaves_the_earlier_file(model_file, calibrate, check_source, tmp_path, row, build):
+@pytest.mark.parametrize(("row", "build", "measure"), BREAKS)
+def test_a_broken_export_misses_the_gate_and_leaves_the_earlier_file(
+    model_file, calibrate, check_source, tmp_path, row, build, measure
+):
     earlier = tmp_path / row.file_name("letters-nano")
     earlier.write_bytes(b"earlier")
     broken = replace(row, build=build)
     (artifact,) = export_model(model_file, [broken], calibrate, check_source, tmp_path, overwrite=True, **SLACK)
-    assert any("agreement" in miss for miss in artifact.misses)
-    assert artifact.parity.agreement < 80
+    assert any(miss.startswith(measure) for miss in artifact.misses)
+    assert artifact.parity.agreement < 80 if measure == "agreement" else artifact.parity.difference > 0.1
     assert [path.name for path in tmp_path.iterdir()] == [earlier.name]
     assert earlier.read_bytes() == b"earlier"
 

@@ -1,10 +1,12 @@
 """Figures as PNG."""
 
 from dataclasses import replace
+from itertools import combinations
 
 import cv2
 import numpy as np
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from lettercast.train.evaluate import Evaluation
 from lettercast.train.figures import (
@@ -19,6 +21,7 @@ from lettercast.train.figures import (
 from lettercast.train.history import Epoch
 
 LABELS = ("G", "I", "L")
+PICTURE_NAMES = ["confusion.png", "mistakes.png", "reliability.png", "writers.png"]
 PICTURES = np.random.default_rng(1).integers(0, 256, (4, 28, 28, 1)).astype(np.uint8)
 
 
@@ -108,3 +111,91 @@ def test_writers_are_drawn_only_where_they_are_known(tmp_path):
         assert cv2.imread(str(tmp_path / name)).std() > 5
     with pytest.raises(ValueError, match="pen: the writers of these letters are not known"):
         writers_figure(evaluation())
+
+
+def many_letters(**more) -> Evaluation:
+    """Six hundred letters of 26 classes by twelve hands, a third of them read wrongly, of every confidence."""
+    rng = np.random.default_rng(3)
+    truth, confidence = rng.integers(0, 26, 600), rng.uniform(0.2, 1, 600)
+    read = np.where(rng.random(600) < 0.33, (truth + 1) % 26, truth)
+    probabilities = np.tile((1 - confidence[:, None]) / 25, (1, 26))
+    probabilities[np.arange(600), read] = confidence
+    given = {"labels": tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"), "data": "letters.npz", "writers": rng.integers(0, 12, 600)} | more
+    pictures = rng.integers(0, 256, (600, 28, 28, 1)).astype(np.uint8)
+    return Evaluation(
+        "letters-base", "e", split="val", truth=truth, probabilities=probabilities.astype(np.float32), pictures=pictures, **given
+    )
+
+
+LONG_NAMES = {"labels": tuple(f"{chr(97 + i)}lphabetical" for i in range(26)), "data": " + ".join(["a folder of letters"] * 6)}
+
+
+@pytest.mark.parametrize("draw", [confusion_figure, mistakes_figure, reliability_figure, writers_figure])
+@pytest.mark.parametrize("names", [{}, LONG_NAMES], ids=["short", "long"])
+def test_no_text_lies_on_another_or_leaves_the_picture(draw, names):
+    figure = draw(many_letters(reject_below=0.4, **names))
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    placed = [text for axes in figure.axes for text in (axes.title, axes.xaxis.label, axes.yaxis.label, *axes.texts)]
+    placed += [text for legend in figure.legends for text in legend.get_texts()]
+    boxes = [text.get_window_extent(canvas.get_renderer()) for text in placed if text.get_text()]
+    assert len(boxes) > 5
+    width, height = canvas.get_width_height()
+    assert all(min(box.x0, box.y0) >= 0 and box.x1 <= width and box.y1 <= height for box in boxes)
+    # A pixel less all around: letters side by side may touch.
+    smaller = [box.padded(-1) for box in boxes]
+    assert not any(one.overlaps(other) for one, other in combinations(smaller, 2))
+
+
+def test_the_gallery_ends_with_the_surest_that_fit():
+    figure = mistakes_figure(many_letters())
+    confidences = [int(said.split()[-2]) for said in texts(figure)]
+    assert len(figure.axes[0].images) == len(confidences) == 96
+    assert confidences == sorted(confidences, reverse=True)
+    total = len(many_letters().mistakes())
+    assert f"the surest 96 of {total} mistakes in 600 letters" in figure.axes[0].get_title()
+
+
+def test_long_names_of_classes_are_cut_below_their_pictures():
+    named = replace(evaluation(), labels=("gamma", "iota", "lambda"))
+    assert texts(mistakes_figure(named)) == ["iota →\nlamb…, 100 %"]
+
+
+def test_a_dollar_sign_is_no_formula(tmp_path):
+    priced = replace(evaluation(), data=r"$\letters$.csv", labels=("$", r"$\q$", r"$\x$"), writers=np.array([1, 1, 2, 2]))
+    assert [path.name for path in save_figures(priced, tmp_path)] == PICTURE_NAMES
+
+
+def test_few_letters_are_counted_in_plain_numbers():
+    one = replace(evaluation(), truth=np.array([0]), probabilities=np.array([[0.9, 0.1, 0]], np.float32), pictures=PICTURES[:1])
+    figure = reliability_figure(one)
+    figure.draw_without_rendering()
+    ticks = [*figure.axes[1].get_yticklabels(), *figure.axes[1].get_yticklabels(minor=True)]
+    assert {text.get_text() for text in ticks} - {""} == {"0", "1", "10"}
+
+
+def test_one_hand_alone_is_writer_one():
+    alone = many_letters(writers=np.full(600, 7))
+    figure = writers_figure(alone)
+    figure.draw_without_rendering()
+    axes = figure.axes[0]
+    low, high = axes.get_xlim()
+    assert [place for place in axes.get_xticks() if low <= place <= high] == [1]
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == [
+        f"worst tenth, mean {100 * alone.accuracy:.1f} %",
+        "600 letters",
+    ]
+
+
+def test_hands_of_few_letters_are_drawn_apart():
+    few = replace(many_letters(), writers=np.minimum(np.arange(600), 585))
+    said = [text.get_text() for text in writers_figure(few).legends[0].get_texts()]
+    assert "fewer than 20 letters, not counted" in said
+    assert not any("worst tenth" in one for one in said)
+    assert not any("median" in text for text in texts(writers_figure(few)))
+
+
+def test_without_a_threshold_none_is_drawn():
+    without, with_one = (reliability_figure(many_letters(reject_below=limit)) for limit in (0.0, 0.4))
+    labels = [[text.get_text() for text in figure.legends[0].get_texts()] for figure in (without, with_one)]
+    assert [sum("rejected" in one for one in some) for some in labels] == [0, 1]

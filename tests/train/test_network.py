@@ -9,15 +9,15 @@ from keras import layers
 
 from lettercast import LettercastError
 from lettercast.train.network import (
-    RELU_GAIN,
     SIZES,
-    StandardizedConv2D,
     build_network,
     count_multiplications,
     fold,
     soften,
+    with_classes,
 )
 
+LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 PICTURES = np.random.default_rng(1).integers(0, 256, (4, 28, 28, 1)).astype(np.uint8)
 
 
@@ -50,14 +50,14 @@ def test_the_parameters_are_those_of_the_layers_counted_by_hand(size, classes):
     widths = [1, *(width for stage in SIZES[size].stages for width in stage)]
     convolutions = sum(9 * before * after + after for before, after in pairwise(widths))
     classifier = (9 * widths[-1] + 1) * classes
-    assert build_network(size, classes, standardized=False).count_params() == convolutions + classifier
-    # While it trains each filter has a gain besides.
-    assert build_network(size, classes).count_params() == convolutions + classifier + sum(widths[1:])
+    assert fold(build_network(size, classes)).count_params() == convolutions + classifier
+    # While it trains each filter has gain, shift, mean and variance in place of a bias.
+    assert build_network(size, classes).count_params() == convolutions + classifier + 3 * sum(widths[1:])
 
 
 @pytest.mark.parametrize(("size", "most_parameters", "most_multiplications"), [("base", 285e3, 20e6), ("nano", 56e3, 3e6)])
 def test_what_ships_is_small(size, most_parameters, most_multiplications):
-    network = build_network(size, 26, standardized=False)
+    network = fold(build_network(size, 26))
     assert network.count_params() < most_parameters
     assert count_multiplications(network) < most_multiplications
 
@@ -67,46 +67,46 @@ def test_multiplications_are_those_counted_by_hand():
     assert count_multiplications(network) == 16 * 9 * 2 * 4 + 64 * 5
 
 
-def test_standardized_filters_have_no_mean_and_one_norm_times_their_gain():
-    layer = StandardizedConv2D(5, "same")
-    layer.build((None, 9, 9, 3))
-    layer.gain.assign([1, 2, 3, 4, 5])
-    kernel = np.asarray(layer.plain_kernel())
-    np.testing.assert_allclose(kernel.mean((0, 1, 2)), 0, atol=1e-6)
-    np.testing.assert_allclose(np.linalg.norm(kernel.reshape(-1, 5), axis=0), RELU_GAIN * np.arange(1, 6), rtol=1e-3)
-
-
-def test_standardized_filters_keep_the_spread_of_what_they_see():
-    layer = StandardizedConv2D(64, "valid")
-    noise = np.maximum(np.random.default_rng(1).normal(0, 1, (8, 20, 20, 32)), 0).astype(np.float32)
-    layer.build((None, 20, 20, 32))
-    kernel = np.asarray(layer.plain_kernel())
-    answer = np.asarray(keras.ops.conv(noise, kernel, 1, "valid"))
-    assert answer.std(axis=(0, 1, 2)).mean() == pytest.approx(1, abs=0.15)
-
-
-def test_the_folded_network_answers_as_the_trained_one(network):
+def test_the_folded_network_answers_as_the_trained_one():
+    network = build_network("nano", 26)
+    rng = np.random.default_rng(4)
     for layer in network.layers:
-        if isinstance(layer, StandardizedConv2D):
-            layer.gain.assign(np.linspace(0.5, 1.5, layer.filters))
-            layer.bias.assign(np.linspace(-0.1, 0.1, layer.filters))
-    plain = fold(network, "nano")
-    assert not any(isinstance(layer, StandardizedConv2D) for layer in plain.layers)
+        if isinstance(layer, layers.BatchNormalization):
+            layer.set_weights([rng.uniform(0.5, 1.5, weight.shape) for weight in layer.get_weights()])
+    plain = fold(network)
+    assert not any(isinstance(layer, layers.BatchNormalization) for layer in plain.layers)
     np.testing.assert_allclose(plain.predict(PICTURES, verbose=0), network.predict(PICTURES, verbose=0), atol=1e-5)
 
 
-def test_a_folded_network_folds_to_itself(network):
-    plain = fold(network, "nano")
-    for one, other in zip(fold(plain, "nano").get_weights(), plain.get_weights(), strict=True):
+def test_a_folded_network_folds_to_itself():
+    plain = fold(build_network("nano", 26))
+    for one, other in zip(fold(plain).get_weights(), plain.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_a_saved_network_is_loaded_with_its_gains(network, tmp_path):
-    network.layers[1].gain.assign(np.arange(1, 1 + network.layers[1].filters))
-    network.save(tmp_path / "network.keras")
-    loaded = keras.saving.load_model(tmp_path / "network.keras", safe_mode=True)
-    np.testing.assert_array_equal(loaded.layers[1].gain, network.layers[1].gain)
-    np.testing.assert_allclose(loaded.predict(PICTURES, verbose=0), network.predict(PICTURES, verbose=0), atol=1e-6)
+def test_of_the_classifier_the_classes_of_both_are_kept():
+    network = build_network("nano", 26)
+    few = with_classes(network, LETTERS, ("Z", "Ä", "B"))
+    for one, other in zip(few.layers[:-1], network.layers[:-1], strict=True):
+        for mine, theirs in zip(one.get_weights(), other.get_weights(), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    kernel, old = few.layers[-1].get_weights()[0], network.layers[-1].get_weights()[0]
+    np.testing.assert_array_equal(kernel[:, [0, 2]], old[:, [25, 1]])
+    # What it never knew begins anew, and what it knew is not changed in the model that it came from.
+    assert kernel.shape[1] == 3 and not np.isin(kernel[:, 1], old).any()
+
+
+def test_with_its_own_classes_a_copy_answers_alike():
+    network = build_network("nano", 26)
+    copy = with_classes(network, LETTERS, LETTERS)
+    np.testing.assert_allclose(copy.predict(PICTURES, verbose=0), network.predict(PICTURES, verbose=0), atol=1e-6)
+
+
+def test_only_sequential_networks_that_end_in_a_dense_layer_are_gone_on_from():
+    pixels = keras.Input((28, 28, 1))
+    functional = keras.Model(pixels, layers.Dense(2, activation="softmax")(layers.Flatten()(pixels)))
+    with pytest.raises(LettercastError, match="training goes on only from a Sequential network that ends in a Dense layer"):
+        with_classes(functional, ("0", "1"), ("0", "1"))
 
 
 def test_a_temperature_divides_the_logits():

@@ -9,7 +9,7 @@ import pytest
 from keras import layers
 
 from lettercast import LettercastError
-from lettercast.train.predict import model_labels, open_keras, open_model, open_teacher
+from lettercast.train.predict import model_facts, open_keras, open_model, open_teacher
 from lettercast.train.source import draw_some
 
 
@@ -92,5 +92,5 @@ def test_several_teachers_answer_by_their_mean(model_file, own_model, check_sour
 
 
 def test_labels_are_those_of_the_facts_or_assumed(model_file, own_model):
-    assert model_labels(model_file) == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-    assert model_labels(own_model(2)) == ("0", "1")
+    assert model_facts(model_file).labels == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    assert model_facts(own_model(2)).labels == ("0", "1")

@@ -1,11 +1,13 @@
 """Data sources behind one interface."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from lettercast.train.draw import draw_plain
 from lettercast.train.source import ImageSource, MixedSource, StrokeSource, draw_all, draw_some, relabel, warp
-from lettercast.train.strokes import Strokes
+from lettercast.train.strokes import Strokes, load_strokes
 
 
 def images(classes: tuple[str, ...], labels: list[int], level: int = 255) -> ImageSource:
@@ -55,6 +57,16 @@ def test_a_hand_that_wrote_four_times_as_much_counts_twice_as_much():
     weights = StrokeSource("two hands", "train", strokes).weights
     assert weights.sum() == pytest.approx(1)
     assert weights[:4].sum() == pytest.approx(2 * weights[4])
+
+
+def test_strokes_know_hand_and_case_and_pictures_do_not(strokes_arrays):
+    given = strokes_arrays | {"upper": np.arange(1144) % 2 == 0}
+    known = StrokeSource("strokes", "test", load_strokes(Path("s.npz"), given).only(given["split"] == 2))
+    assert known.writers.tolist() == [12] * 520
+    assert known.upper.tolist() == [True, False] * 260
+    bars = images(("A",), [0, 0])
+    for unknown in (bars, MixedSource((known, bars), (0.5, 0.5), "test", known.classes)):
+        assert (unknown.writers, unknown.upper) == (None, None)
 
 
 def test_all_letters_are_drawn_in_order_as_uint8_pictures():
