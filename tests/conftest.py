@@ -23,6 +23,12 @@ PER_CLASS = {"train": 20, "val": 4, "test": 20}
 COMMAND_LIMIT_S = 120
 
 
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Let interrupts through, which a shell's background jobs ignore."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 @pytest.fixture(scope="session")
 def root() -> Path:
     """The repository root."""
