@@ -1,7 +1,6 @@
 """The `lettercast` command: one short function per verb, heavy imports inside it."""
 
 import argparse
-import hashlib
 import json
 import os
 import shutil
@@ -10,13 +9,10 @@ import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from . import LettercastError
 from .arguments import UNUSABLE, build_parser
-
-if TYPE_CHECKING:
-    from .train.plan import Plan
 
 DONE, MISSED, INTERRUPTED = 0, 1, 130
 
@@ -56,16 +52,16 @@ def missing_package(verb: str, error: ImportError) -> str:
 def run_train(options: argparse.Namespace) -> int:
     """Train, calibrate, then write model, history, figures and card."""
     import_keras()
-    from .train.card import make_facts, save_model, write_card
+    from .train.card import make_facts, save_model, train_command, write_card
     from .train.data import data_path, open_sources, open_validation
     from .train.evaluate import evaluate
     from .train.fit import LAST_FILE, MODEL_FILE, calibrate, fit
-    from .train.plan import TUNING_RATE, Plan
+    from .train.plan import TUNING_RATE, Plan, fingerprint, letters_of
     from .train.predict import load_keras, model_facts, open_keras, open_teacher
 
     if options.init and options.size:
         raise LettercastError("--size: the network is that of --init; leave --size out")
-    init_sha256, teacher_sha256 = checksum([options.init] if options.init else []), checksum(options.teacher or [])
+    init_sha256, teacher_sha256 = fingerprint([options.init] if options.init else []), fingerprint(options.teacher or [])
     source = open_sources(options.data, "train")
     validation = open_validation(options.val or options.data)
     init_facts = model_facts(options.init) if options.init else None
@@ -104,35 +100,6 @@ def run_train(options: argparse.Namespace) -> int:
     letters = "" if options.data == ["pen"] else f" --calibrate {data_path(options.data[0])} --check {data_path(options.data[0])}"
     print(f"next: lettercast export {path} --out {options.out / 'dist'}{letters}")
     return DONE
-
-
-def letters_of(specs: Sequence[str]) -> str:
-    """Return what --data or --val names, with its shares and without its folders."""
-    return " + ".join(Path(spec).name for spec in specs)
-
-
-def checksum(paths: Sequence[Path]) -> str:
-    """Return the SHA-256 of model files, one after the other; nothing where none is given."""
-    digest = hashlib.sha256()
-    for path in paths:
-        try:
-            digest.update(path.read_bytes())
-        except OSError as error:
-            raise LettercastError(f"{path}: {error.strerror or error}; give a .keras model") from error
-    return digest.hexdigest() if paths else ""
-
-
-def train_command(options: argparse.Namespace, plan: "Plan") -> str:
-    """Return the command that makes the same model again, with data by name and every default spelled out."""
-    words = ["lettercast train", "--data", *(Path(spec).name for spec in options.data)]
-    if options.val:
-        words += ["--val", *(Path(spec).name for spec in options.val)]
-    words += [f"--init {options.init.name}" if options.init else f"--size {plan.size}"]
-    words += [f"--epochs {plan.epochs} --steps {plan.steps} --seed {plan.seed}"]
-    words += [f"--rate {plan.rate:g} --clutter {plan.clutter:g} --draw-seed {plan.draw_seed} --cycle {plan.cycle}"]
-    if options.teacher:
-        words.append("--teacher " + " ".join(path.name for path in options.teacher))
-    return " ".join(words)
 
 
 def run_evaluate(options: argparse.Namespace) -> int:

@@ -1,5 +1,6 @@
 """What a training run leaves: the model with its facts, history, figures and a card that says how it was made."""
 
+import argparse
 import zipfile
 from pathlib import Path
 
@@ -36,6 +37,19 @@ def make_facts(network: keras.Model, labels: tuple[str, ...], plan: Plan, comman
     versions = {"lettercast": __version__, "keras": keras.__version__, "backend": keras.backend.backend()}
     shape = tuple(int(side) for side in network.inputs[0].shape[1:])
     return Facts(f"letters-{plan.size}", "keras", labels, (shape[0], shape[1], shape[2]), "float32", made=made, versions=versions)
+
+
+def train_command(options: argparse.Namespace, plan: Plan) -> str:
+    """Return the command that makes the same model again, with data by name and every default spelled out."""
+    words = ["lettercast train", "--data", *(Path(spec).name for spec in options.data)]
+    if options.val:
+        words += ["--val", *(Path(spec).name for spec in options.val)]
+    words += [f"--init {options.init.name}" if options.init else f"--size {plan.size}"]
+    words += [f"--epochs {plan.epochs} --steps {plan.steps} --seed {plan.seed}"]
+    words += [f"--rate {plan.rate:g} --clutter {plan.clutter:g} --draw-seed {plan.draw_seed} --cycle {plan.cycle}"]
+    if options.teacher:
+        words.append("--teacher " + " ".join(path.name for path in options.teacher))
+    return " ".join(words)
 
 
 def write_card(facts: Facts, history: list[Epoch], validation: Evaluation, out: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -83,3 +84,19 @@ class Plan:
         """Say which settings differ from another plan's, as `name a, not b`; empty where none does."""
         pairs = [(field.name, getattr(self, field.name), getattr(other, field.name)) for field in fields(self)]
         return "; ".join(f"{name} {mine}, not {theirs}" for name, mine, theirs in pairs if mine != theirs)
+
+
+def letters_of(specs: Sequence[str]) -> str:
+    """Return what --data or --val names, with its shares and without its folders."""
+    return " + ".join(Path(spec).name for spec in specs)
+
+
+def fingerprint(paths: Sequence[Path]) -> str:
+    """Return the SHA-256 of model files, one after the other; nothing where none is given."""
+    digest = hashlib.sha256()
+    for path in paths:
+        try:
+            digest.update(path.read_bytes())
+        except OSError as error:
+            raise LettercastError(f"{path}: {error.strerror or error}; give a .keras model") from error
+    return digest.hexdigest() if paths else ""

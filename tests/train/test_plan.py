@@ -1,12 +1,13 @@
 """What decides a training run."""
 
+import hashlib
 from dataclasses import replace
 
 import pytest
 
 from lettercast import LettercastError
 from lettercast.train.pen import PenSource, load_pen
-from lettercast.train.plan import CLUTTER_SHARE, PEAK_RATE, Plan
+from lettercast.train.plan import CLUTTER_SHARE, PEAK_RATE, Plan, fingerprint, letters_of
 
 PLAN = Plan("nano", 2, 3, 4, "pen", "pen")
 
@@ -58,3 +59,16 @@ def test_drawings_are_shared_by_plans_that_draw_alike(change, same):
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(LettercastError, match=f"--{next(iter(setting))} .*needed"):
         replace(PLAN, **setting)
+
+
+def test_letters_are_named_with_their_shares_and_without_their_folders():
+    assert letters_of(["data/strokes.npz@0.9", "/home/me/mine@0.1"]) == "strokes.npz@0.9 + mine@0.1"
+
+
+def test_a_fingerprint_is_the_checksum_of_all_files(tmp_path):
+    for name in "ab":
+        (tmp_path / name).write_bytes(name.encode())
+    assert fingerprint([tmp_path / "a", tmp_path / "b"]) == hashlib.sha256(b"ab").hexdigest()
+    assert fingerprint([]) == ""
+    with pytest.raises(LettercastError, match=r"gone: No such file or directory; give a .keras model"):
+        fingerprint([tmp_path / "gone"])
