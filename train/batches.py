@@ -45,9 +45,12 @@ class Batches(keras.utils.PyDataset):
         self.entropy = [plan.draw_seed, drawn]
         self.order = np.random.default_rng([plan.seed, epoch]).permutation(count) if repeated else np.arange(count)
         self.letters = np.random.default_rng(self.entropy).choice(len(source.labels), count, p=source.weights)
+        # Once an epoch: a mixture of sources works its labels out anew each time that it is asked.
+        self.labels = source.labels[self.letters]
         name = f"{plan.drawings}-{drawn}"
         self.drawings = Kept(folder and folder / f"{name}.npz", (count, GLYPH_PX, GLYPH_PX, 1), np.uint8)
-        self.answers = Kept(folder and folder / f"{name}-{plan.teacher[:16]}.npz", (count, classes), np.float16)
+        answered = folder / f"{name}-{plan.teacher[:16]}.npz" if folder and teacher else None
+        self.answers = Kept(answered, (count, classes), np.float16)
 
     def __len__(self) -> int:
         return self.plan.steps
@@ -57,8 +60,7 @@ class Batches(keras.utils.PyDataset):
         places = self.order[index * BATCH : (index + 1) * BATCH]
         pictures = self.drawings.get(places, lambda: np.stack([self._draw(place) for place in places])[..., None])
         count = len(self.source.classes)
-        labels = self.source.labels[self.letters[places]]
-        targets = np.eye(count, dtype=np.float32)[labels]
+        targets = np.eye(count, dtype=np.float32)[self.labels[places]]
         if teacher := self.teacher:
             answers = self.answers.get(places, lambda: teacher(pictures)).astype(np.float32)
             targets = (1 - TEACHER_SHARE) * targets + TEACHER_SHARE * answers
@@ -70,8 +72,7 @@ class Batches(keras.utils.PyDataset):
     def keep(self) -> None:
         """Save what this epoch made, where there is a folder for it; call it when the epoch is over."""
         self.drawings.save()
-        if self.teacher:
-            self.answers.save()
+        self.answers.save()
 
     def _draw(self, place: int) -> Pixels:
         rng = np.random.default_rng([*self.entropy, place])

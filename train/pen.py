@@ -13,7 +13,7 @@ from .. import LettercastError
 from ..runtime.glyph import glyph
 from ..runtime.pixels import Pixels
 from .draw import draw_plain, draw_random
-from .source import LETTERS
+from .source import LETTERS, UnknownHands
 
 PEN_FILE = Path(__file__).with_name("pen.npz")
 POINTS_PER_STROKE = 24
@@ -59,7 +59,7 @@ class Pen:
 
 
 @dataclass(frozen=True)
-class PenSource:
+class PenSource(UnknownHands):
     """The pen as a data source: letter i of a split is always the same when drawn plain, and always new in training."""
 
     pen: Pen
@@ -75,14 +75,6 @@ class PenSource:
     def weights(self) -> NDArray[np.float64]:
         count = LETTERS_PER_SPLIT[self.split]
         return np.full(count, 1 / count)
-
-    @property
-    def writers(self) -> None:
-        return None
-
-    @property
-    def upper(self) -> None:
-        return None
 
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         label = index % len(self.classes)

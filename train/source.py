@@ -60,6 +60,18 @@ class Source(Protocol):
         ...
 
 
+class UnknownHands:
+    """Letters of which nobody knows who wrote them, and which are capitals."""
+
+    @property
+    def writers(self) -> None:
+        return None
+
+    @property
+    def upper(self) -> None:
+        return None
+
+
 @dataclass(frozen=True)
 class StrokeSource:
     """Letters kept as pen strokes and drawn anew each time."""
@@ -93,7 +105,7 @@ class StrokeSource:
 
 
 @dataclass(frozen=True)
-class ImageSource:
+class ImageSource(UnknownHands):
     """Letters kept as the ink of pictures, each (H, W) uint8."""
 
     name: str
@@ -106,21 +118,13 @@ class ImageSource:
     def weights(self) -> NDArray[np.float64]:
         return np.full(len(self.labels), 1 / max(1, len(self.labels)))
 
-    @property
-    def writers(self) -> None:
-        return None
-
-    @property
-    def upper(self) -> None:
-        return None
-
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         ink = self.inks[index]
         return glyph(ink if rng is None else warp(ink, rng))
 
 
 @dataclass(frozen=True)
-class MixedSource:
+class MixedSource(UnknownHands):
     """Several sources as one; shares (one a source, summing to 1) say how often training draws from each."""
 
     sources: Sequence[Source]
@@ -139,14 +143,6 @@ class MixedSource:
     @property
     def weights(self) -> NDArray[np.float64]:
         return np.concatenate([source.weights * share for source, share in zip(self.sources, self.shares, strict=True)])
-
-    @property
-    def writers(self) -> None:
-        return None
-
-    @property
-    def upper(self) -> None:
-        return None
 
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         part = bisect_right(self._ends, index)
