@@ -85,7 +85,12 @@ def add_train(verbs: Any) -> None:
     )
     verb.add_argument("--size", metavar="S", help="base, nano or large (default: base)")
     verb.add_argument("--epochs", type=positive, metavar="N", default=20, help="default: %(default)s")
-    verb.add_argument("--steps", type=positive, metavar="N", help="batches an epoch (default: as many as the data has)")
+    verb.add_argument(
+        "--steps",
+        type=positive,
+        metavar="N",
+        help="batches of 128 letters an epoch (default: as many as the data has, at least 50)",
+    )
     verb.add_argument("--seed", type=natural, metavar="N", default=1, help="default: %(default)s")
     verb.add_argument("--out", type=Path, default=Path("runs/letters"), metavar="DIR", help="default: %(default)s")
     verb.add_argument("--resume", action="store_true", help="go on with the run in --out")

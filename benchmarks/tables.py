@@ -25,7 +25,7 @@ def evaluation_table(result: Evaluation) -> Table:
     table = Table(
         title=f"{result.model} ({result.engine}) on {result.data}, {result.split}: accuracy {100 * result.accuracy:.2f} %, "
         f"top-2 {100 * result.top2:.2f} %, {len(result.truth)} letters",
-        caption="\n".join(evaluation_notes(result)),
+        caption="\n".join(result.notes()),
         caption_justify="left",
     )
     for name in ("class", "precision", "recall", "f1-score", "letters"):
@@ -34,24 +34,6 @@ def evaluation_table(result: Evaluation) -> Table:
         shares = (f"{100 * scores[name]:.1f}" for name in ("precision", "recall", "f1-score"))
         table.add_row(label, *shares, f"{scores['support']:.0f}")
     return table
-
-
-def evaluation_notes(result: Evaluation) -> list[str]:
-    """Return what else is known of an evaluation, each in a few words."""
-    notes = []
-    if "I" in result.labels and "L" in result.labels:
-        notes.append(f"I and L merged {100 * result.merged_accuracy('I', 'L'):.2f} %")
-        pairs = (100 * result.pair_share(*pair) for pair in ("IL", "GQ"))
-        notes.append("of the errors {:.0f} % are I/L, {:.0f} % G/Q".format(*pairs))
-    if result.capitals is not None and result.small is not None:
-        notes.append(f"capitals {100 * result.capitals:.2f} %, small {100 * result.small:.2f} %")
-    if writers := result.writer_summary():
-        median, worst = 100 * writers.median, 100 * writers.worst_tenth
-        notes.append(f"median of {writers.count} writers {median:.2f} %, worst tenth {worst:.2f} %")
-    notes.append(f"calibration error {100 * result.ece:.2f} %")
-    if result.reject_below:
-        notes.append(f"{100 * result.kept:.2f} % kept by the threshold of {result.reject_below:.2f}")
-    return notes
 
 
 def pages_table(result: PagesResult) -> Table:

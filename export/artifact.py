@@ -18,7 +18,7 @@ from ..runtime.facts import Facts, keras_facts
 from ..runtime.files import make_folder, write_bytes
 from ..runtime.pixels import Pixels
 from ..runtime.quiet import quiet
-from ..train.predict import assumed_facts, load_keras
+from ..train.predict import assumed_facts, classify, load_keras
 from ..train.source import Source, draw_all, draw_some, relabel
 from .formats import Format
 from .gate import Parity, Tolerance, compare
@@ -120,7 +120,7 @@ def open_original(path: Path, calibrate: Source, check: Source, report: Callable
     if pictures.shape[1:] != facts.input_shape:
         raise LettercastError(f"{path}: takes {facts.input_shape} pictures; letters are drawn as {pictures.shape[1:]}")
     report(f"classifying {len(pictures)} letters with the original")
-    probabilities = np.asarray(network.predict(pictures, batch_size=512, verbose=0))
+    probabilities = classify(network, pictures)
     calibration = draw_calibration(calibrate)
     said = f"{calibrate.name}, {calibrate.split}, {len(calibration)} letters, seed {CALIBRATION_SEED}"
     facts = replace(

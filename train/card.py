@@ -80,23 +80,9 @@ def card_text(facts: Facts, validation: Evaluation) -> str:
         f"| {validation.data}, {validation.split} (drawn plainly) | {len(validation.truth):,} "
         f"| {100 * validation.accuracy:.2f} % | {100 * validation.top2:.2f} % |",
         "",
-        *more_figures(facts, validation),
-        "",
-        f"Of the errors {100 * validation.pair_share('I', 'L'):.0f} % are I/L and "
-        f"{100 * validation.pair_share('G', 'Q'):.0f} % G/Q. Weakest by F1: {weakest}.",
+        *(f"- {note}" for note in validation.notes()),
+        f"- temperature {facts.temperature:.2f}",
+        f"- weakest by F1: {weakest}",
         "",
     ]
     return "\n".join(lines)
-
-
-def more_figures(facts: Facts, validation: Evaluation) -> list[str]:
-    """Return a line of Markdown for each figure that is known of these letters."""
-    lines = [f"- I and L merged: {100 * validation.merged_accuracy('I', 'L'):.2f} %"] if "I" in facts.labels else []
-    if validation.capitals is not None and validation.small is not None:
-        lines.append(f"- capitals {100 * validation.capitals:.2f} %, small letters {100 * validation.small:.2f} %")
-    if writers := validation.writer_summary():
-        median, worst = 100 * writers.median, 100 * writers.worst_tenth
-        lines.append(f"- {writers.count} writers: median {median:.2f} %, worst tenth {worst:.2f} %")
-    lines.append(f"- expected calibration error {100 * validation.ece:.2f} % at temperature {facts.temperature:.2f}")
-    lines.append(f"- rejected below {facts.reject_below:.3f}: {100 * validation.kept:.2f} % of the letters are kept")
-    return lines

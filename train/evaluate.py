@@ -132,6 +132,23 @@ class Evaluation:
         writers = self.by_writer()
         return writers.summary() if writers else None
 
+    def notes(self) -> list[str]:
+        """Return what is known beside the accuracy, each in a few words."""
+        notes = []
+        if "I" in self.labels and "L" in self.labels:
+            notes.append(f"I and L merged {100 * self.merged_accuracy('I', 'L'):.2f} %")
+            pairs = (100 * self.pair_share(*pair) for pair in ("IL", "GQ"))
+            notes.append("of the errors {:.0f} % are I/L, {:.0f} % G/Q".format(*pairs))
+        if self.capitals is not None and self.small is not None:
+            notes.append(f"capitals {100 * self.capitals:.2f} %, small letters {100 * self.small:.2f} %")
+        if writers := self.writer_summary():
+            median, worst = 100 * writers.median, 100 * writers.worst_tenth
+            notes.append(f"median of {writers.count} writers {median:.2f} %, worst tenth {worst:.2f} %")
+        notes.append(f"expected calibration error {100 * self.ece:.2f} %")
+        if self.reject_below:
+            notes.append(f"{100 * self.kept:.2f} % kept by the threshold of {self.reject_below:.2f}")
+        return notes
+
     def per_class(self) -> dict[str, dict[str, float]]:
         """Return scikit-learn's report: precision, recall, f1-score and support by label."""
         report: Any = classification_report(

@@ -9,18 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
 from .. import LettercastError
 from ..runtime.facts import Facts
 from ..runtime.files import make_folder
-from ..runtime.pixels import Pixels
 from .batches import Batches, Teacher
 from .confidence import best_temperature, rejection_threshold
 from .history import Epoch, read_history, write_history
 from .network import build_network, fold, soften, with_classes
 from .plan import Plan
+from .predict import KERAS_BATCH, classify
 from .source import Source, draw_all, relabel
 
 WEIGHT_DECAY = 0.05
@@ -72,7 +70,7 @@ def fit(
         log = network.fit(
             batches,
             validation_data=(x_val, y_val),
-            validation_batch_size=512,
+            validation_batch_size=KERAS_BATCH,
             callbacks=[keras.callbacks.TerminateOnNaN()],
             verbose=bars,
         ).history
@@ -109,11 +107,6 @@ def calibrate(network: keras.Model, facts: Facts, val: Source) -> Facts:
     temperature = best_temperature(classify(network, pictures), truth)
     soften(network, temperature)
     return replace(facts, temperature=temperature, reject_below=rejection_threshold(classify(network, pictures)))
-
-
-def classify(network: keras.Model, pictures: Pixels) -> NDArray[np.float32]:
-    """Return the probabilities (N, classes) that a network gives to pictures (N, 28, 28, 1) uint8."""
-    return np.asarray(network.predict(pictures, batch_size=512, verbose=0), np.float32)
 
 
 def compile_network(network: keras.Model, plan: Plan) -> None:

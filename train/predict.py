@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,10 @@ from ..runtime.pixels import Pixels
 from .plan import BATCH
 from .source import LETTERS
 
+if TYPE_CHECKING:
+    import keras
+
+# Pictures that Keras classifies at a time.
 KERAS_BATCH = 512
 
 
@@ -31,12 +36,14 @@ def open_keras(path: Path) -> Engine:
     network = load_keras(path)
     facts = keras_facts(path) or assumed_facts(path, network)
 
-    def classify(images: Pixels) -> NDArray[np.float32]:
-        return np.asarray(network.predict(images, batch_size=KERAS_BATCH, verbose=0), np.float32)
-
     import keras
 
-    return Engine(f"keras {keras.__version__} on {keras.backend.backend()}", facts, classify)
+    return Engine(f"keras {keras.__version__} on {keras.backend.backend()}", facts, lambda images: classify(network, images))
+
+
+def classify(network: "keras.Model", images: Pixels) -> NDArray[np.float32]:
+    """Return the probabilities (N, classes) that a network gives to images (N, H, W, C) uint8."""
+    return np.asarray(network.predict(images, batch_size=KERAS_BATCH, verbose=0), np.float32)
 
 
 def open_teacher(paths: Sequence[Path], classes: Sequence[str]) -> Classify:
@@ -57,7 +64,7 @@ def open_teacher(paths: Sequence[Path], classes: Sequence[str]) -> Classify:
     return answer
 
 
-def load_keras(path: Path):
+def load_keras(path: Path) -> "keras.Model":
     """Load a Keras model of one image input and one list of probabilities; raises LettercastError where it is none."""
     import keras
 

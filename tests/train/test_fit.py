@@ -8,10 +8,11 @@ from lettercast import LettercastError
 from lettercast.runtime.facts import Facts
 from lettercast.train.confidence import reliability
 from lettercast.train.data import open_source
-from lettercast.train.fit import calibrate, classify, fit, time_left
+from lettercast.train.fit import calibrate, fit, time_left
 from lettercast.train.history import read_history, write_history
 from lettercast.train.network import soften
 from lettercast.train.plan import Plan
+from lettercast.train.predict import classify
 from lettercast.train.source import ImageSource, draw_all
 
 SPOKEN: list[str] = []
