@@ -115,9 +115,11 @@ def run_evaluate(options: argparse.Namespace) -> int:
     if options.model.suffix == ".keras":
         import_keras()
     model = open_model(options.model, options.threads)
+    trained_on = str(model.facts.made.get("data", ""))
+    # Before the spinner turns: opening may download, with a bar of its own.
+    source = open_source(options.data, options.split or default_split(options.data, trained_on))
     with working(f"evaluating {options.model.name} on {options.data}"):
-        trained_on = str(model.facts.made.get("data", ""))
-        result = evaluate(model, open_source(options.data, options.split or default_split(options.data, trained_on)))
+        result = evaluate(model, source)
     if options.report:
         from .train.figures import save_figures
 
@@ -161,12 +163,13 @@ def run_export(options: argparse.Namespace) -> int:
     from .export.artifact import DEFAULT_MODEL, export_model
     from .train.data import held_out_split, open_source
 
+    calibrate, check = open_source(options.calibrate, "train"), open_source(options.check, held_out_split(options.check))
     with working("loading") as said:
         artifacts = export_model(
             options.model or DEFAULT_MODEL,
             formats,
-            open_source(options.calibrate, "train"),
-            open_source(options.check, held_out_split(options.check)),
+            calibrate,
+            check,
             options.out,
             max_drop=options.max_drop,
             min_agreement=options.min_agreement,

@@ -62,7 +62,8 @@ class Batches(keras.utils.PyDataset):
         count = len(self.source.classes)
         targets = np.eye(count, dtype=np.float32)[self.labels[places]]
         if teacher := self.teacher:
-            answers = self.answers.get(places, lambda: teacher(pictures)).astype(np.float32)
+            # Rounded as they are kept, so that a run is the same whether they were kept or not.
+            answers = self.answers.get(places, lambda: teacher(pictures).astype(np.float16)).astype(np.float32)
             targets = (1 - TEACHER_SHARE) * targets + TEACHER_SHARE * answers
         else:
             targets = (1 - LABEL_SMOOTHING) * targets + LABEL_SMOOTHING / count

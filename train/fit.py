@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from .. import LettercastError
 from ..runtime.facts import Facts
@@ -65,10 +66,11 @@ def fit(
     started, begun = time.monotonic(), len(history)
     for epoch in range(begun, plan.epochs):
         report(f"epoch {epoch + 1} of {plan.epochs}{time_left(time.monotonic() - started, epoch - begun, plan.epochs - epoch)}")
-        keras.utils.set_random_seed((plan.seed * 100_003 + epoch) % 2**32)
+        seed_dropout(network, plan.seed, epoch)
         batches = Batches(train, plan, epoch, teacher, cache)
         log = network.fit(
             batches,
+            shuffle=False,  # batches are drawn by chance already
             validation_data=(x_val, y_val),
             validation_batch_size=KERAS_BATCH,
             callbacks=[keras.callbacks.TerminateOnNaN()],
@@ -86,6 +88,14 @@ def fit(
         write_history(history, out / HISTORY_FILE)
         save_keras(network, out / LAST_FILE)
     return fold(keras.saving.load_model(out / BEST_FILE, compile=False)), history
+
+
+def seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
+    """Let an epoch's dropout be decided by seed and epoch alone: Keras does not save where its generators stand."""
+    for place, layer in enumerate(network.layers):
+        generator = getattr(layer, "seed_generator", None)
+        if generator is not None:
+            generator.state.assign(np.random.default_rng([seed, epoch, place]).integers(0, 2**32, 2, dtype=np.uint32))
 
 
 def time_left(elapsed_s: float, done: int, left: int) -> str:
