@@ -3,11 +3,13 @@
 import argparse
 import json
 import os
+import shlex
 import shutil
 import signal
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
 
@@ -52,12 +54,12 @@ def missing_package(verb: str, error: ImportError) -> str:
 def run_train(options: argparse.Namespace) -> int:
     """Train, calibrate, then write model, history, figures and card."""
     import_keras()
-    from .train.card import make_facts, save_model, train_command, write_card
-    from .train.data import data_path, open_sources, open_validation
+    from .train.card import make_facts, train_command, write_card
+    from .train.data import data_path, letters_of, open_sources, open_validation
     from .train.evaluate import evaluate
-    from .train.fit import LAST_FILE, MODEL_FILE, calibrate, fit
-    from .train.plan import TUNING_RATE, Plan, fingerprint, letters_of
-    from .train.predict import load_keras, model_facts, open_keras, open_teacher
+    from .train.fit import FEWEST_TO_CALIBRATE, LAST_FILE, MODEL_FILE, calibrate, fit
+    from .train.plan import TUNING_RATE, Plan, fingerprint
+    from .train.predict import load_keras, model_facts, open_keras, open_teacher, save_keras
 
     if options.init and options.size:
         raise LettercastError("--size: the network is that of --init; leave --size out")
@@ -73,7 +75,8 @@ def run_train(options: argparse.Namespace) -> int:
         steps=options.steps,
         data=letters_of(options.data),
         val=letters_of(options.val or options.data),
-        rate=options.rate or (TUNING_RATE if options.init else None),
+        val_letters=validation.digest,
+        rate=TUNING_RATE if options.rate is None and options.init else options.rate,
         clutter=options.clutter,
         draw_seed=options.draw_seed,
         cycle=options.cycle,
@@ -91,14 +94,20 @@ def run_train(options: argparse.Namespace) -> int:
         raise KeyboardInterrupt("finished epochs are kept: go on with --resume" if is_kept else "in the first epoch") from stop
     path = options.out / MODEL_FILE
     facts = make_facts(network, source.classes, plan, train_command(options, plan))
-    save_model(network, calibrate(network, facts, validation), path)
+    if init_facts and init_facts.labels == facts.labels:
+        # Kept where there are too few letters to measure them anew.
+        facts = replace(facts, temperature=init_facts.temperature, reject_below=init_facts.reject_below)
+    save_keras(network, path, calibrate(network, facts, validation))
     model = open_keras(path)
     result = evaluate(model, validation)
     for written in (path, *write_card(model.facts, history, result, options.out)):
         print(written)
     print(f"validation: {100 * result.accuracy:.2f} % of {len(result.truth)} letters ({result.data})")
-    letters = "" if options.data == ["pen"] else f" --calibrate {data_path(options.data[0])} --check {data_path(options.data[0])}"
-    print(f"next: lettercast export {path} --out {options.out / 'dist'}{letters}")
+    if not model.facts.reject_below:
+        print(f"no rejection threshold: it takes {FEWEST_TO_CALIBRATE} validation letters, so every answer counts as a letter")
+    letters = shlex.quote(data_path(options.data[0]))
+    held_out = "" if options.data == ["pen"] else f" --calibrate {letters} --check {letters}"
+    print(f"next: lettercast export {shlex.quote(str(path))} --out {shlex.quote(str(options.out / 'dist'))}{held_out}")
     return DONE
 
 
@@ -182,11 +191,11 @@ def run_export(options: argparse.Namespace) -> int:
             print(f"lettercast: {artifact.format.name} missed the gate: {miss}; no file written", file=sys.stderr)
     if any(artifact.misses for artifact in artifacts):
         return MISSED
-    original = f" --original {options.model}" if options.model else ""
-    letters = f" --data {options.check}" if options.check != "pen" else ""
-    print(f"next: lettercast benchmark {options.out}{original}{letters}")
+    original = f" --original {shlex.quote(str(options.model))}" if options.model else ""
+    letters = f" --data {shlex.quote(options.check)}" if options.check != "pen" else ""
+    print(f"next: lettercast benchmark {shlex.quote(str(options.out))}{original}{letters}")
     smallest = min(artifacts, key=lambda artifact: artifact.size_bytes)
-    print(f"      lettercast read --model {smallest.path}")
+    print(f"      lettercast read --model {shlex.quote(str(smallest.path))}")
     return DONE
 
 

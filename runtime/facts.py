@@ -101,7 +101,9 @@ def keras_facts(path: Path) -> Facts | None:
             if f"{FACTS_KEY}.json" not in archive.namelist():
                 return None
             return parse_facts(archive.read(f"{FACTS_KEY}.json"), path)
-    except (OSError, zipfile.BadZipFile) as error:
+    except LettercastError:
+        raise
+    except Exception as error:  # a damaged archive raises what its damage leads to
         raise LettercastError(f"{path}: not a .keras model, or a truncated one ({error}); save it again") from error
 
 

@@ -1,5 +1,6 @@
 """Reading pictures from disk, and writing files whole or not at all."""
 
+import os
 from pathlib import Path
 
 import cv2
@@ -53,7 +54,8 @@ def write_bytes(path: Path, data: bytes) -> None:
 
     Raises LettercastError where the folder cannot be written or the disk is full.
     """
-    temporary = path.with_name(f".{path.name}.partial")
+    # Each process has a name of its own: two may write the same file at once.
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
     make_folder(path.parent)
     try:
         temporary.write_bytes(data)

@@ -7,6 +7,8 @@ from .ink import at_least
 from .pixels import Pixels
 
 GLYPH_PX = 28
+# Height, width and channels of what the networks take.
+GLYPH_SHAPE = (GLYPH_PX, GLYPH_PX, 1)
 BORDER_PX = 2
 # Ink below this share of the letter's own strongest ink is halo of a blurred edge, not letter.
 EDGE_SHARE = 0.35

@@ -16,12 +16,11 @@ from numpy.typing import NDArray
 from .. import LettercastError
 from .context import settle_strokes
 from .engine import Engine, open_engine
-from .glyph import GLYPH_PX, glyph
+from .glyph import GLYPH_SHAPE, glyph
 from .page import find_lines
 from .pixels import Pixels
 
 DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base-int8.tflite"
-GLYPH_SHAPE = (GLYPH_PX, GLYPH_PX, 1)
 # Second guesses: so many at most, and none that is less likely than this.
 ALTERNATIVES, LEAST_PROBABLE = 3, 0.01
 # What stands for something that the model takes for no letter.

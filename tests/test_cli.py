@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -222,6 +223,21 @@ def test_own_pictures_of_own_classes_are_learned_from_a_trained_model(lettercast
     assert f"--init {model_file.name}" in facts.made["command"]
     code, out, _ = lettercast("evaluate", "run/model.keras", "--data", "bars", "--split", "all", "--json")
     assert json.loads(out)["accuracy"] > 0.9
+
+
+def test_too_few_letters_to_calibrate_keep_the_threshold_of_the_same_letters(lettercast, model_file, tmp_path):
+    write_bars(tmp_path / "bars")
+    for name in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
+        shutil.copytree(tmp_path / "bars" / "standing", tmp_path / "letters" / name)
+    words = ("train", "--data", "letters/", "--epochs", 1, "--steps", 1)
+    code, out, err = lettercast(*words, "--init", model_file, "--out", "tuned")
+    assert code == 0, err
+    before, after = keras_facts(model_file), keras_facts(tmp_path / "tuned" / "model.keras")
+    assert (after.reject_below, after.temperature) == (before.reject_below, before.temperature)
+    assert after.reject_below > 0 and "no rejection threshold" not in out
+    assert after.made["data"] == "letters" and "--data letters " in after.made["command"]
+    code, out, err = lettercast(*words, "--size", "nano", "--out", "anew")
+    assert "no rejection threshold: it takes 100 validation letters" in out
 
 
 def test_a_student_of_a_teacher_says_so_in_its_facts(lettercast, model_file, strokes_file, tmp_path):

@@ -23,7 +23,7 @@ PIXEL = re.compile(r"\s*\+?0*\d{1,3}\s*", re.ASCII)
 def read_az_csv(path: Path, rows_at_once: int = ROWS_AT_ONCE) -> tuple[Pixels, NDArray[np.int64]]:
     """Read a CSV of letters: label 0 (A) to 25 (Z), then 28x28 pixels row by row, white ink on black, 0..255.
 
-    A first line that is not all whole numbers is taken for a header. Blank lines are passed over.
+    A first line that is mostly no whole numbers is taken for a header. Blank lines are passed over.
 
     Returns:
         Ink (N, 28, 28) uint8 and labels (N,).
@@ -35,7 +35,8 @@ def read_az_csv(path: Path, rows_at_once: int = ROWS_AT_ONCE) -> tuple[Pixels, N
     try:
         with path.open(encoding="utf-8-sig", errors="replace") as file:
             head = file.readline()
-            has_header = not all(WHOLE_NUMBER.fullmatch(field) for field in head.split(","))
+            names = [field for field in head.split(",") if not WHOLE_NUMBER.fullmatch(field)]
+            has_header = 2 * len(names) > len(head.split(","))
             first, lines = (2, file) if has_header else (1, chain([head], file))
             while piece := list(islice(lines, rows_at_once)):
                 pieces.append(parse(path, piece, first))

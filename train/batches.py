@@ -2,8 +2,8 @@
 
 import io
 import os
-import zipfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import keras
@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 from ..runtime.files import write_bytes
 from ..runtime.glyph import GLYPH_PX
 from ..runtime.pixels import Pixels
-from .clutter import clutter_for
+from .drawing import Draw, draw_order
 from .plan import BATCH, Plan
 from .source import Source
 
 LABEL_SMOOTHING = 0.05
 # How much of a letter's target is the teacher's answer; the rest is the label itself.
 TEACHER_SHARE = 0.7
-MOST_WORKERS = 8
+MOST_WORKERS = 16
 
 Teacher = Callable[[Pixels], NDArray[np.float32]]
 
@@ -34,11 +34,19 @@ class Batches(keras.utils.PyDataset):
     """
 
     def __init__(
-        self, source: Source, plan: Plan, epoch: int, teacher: Teacher | None = None, folder: Path | None = None
+        self,
+        source: Source,
+        plan: Plan,
+        epoch: int,
+        teacher: Teacher | None = None,
+        folder: Path | None = None,
+        *,
+        draw: Draw | None = None,
     ) -> None:
-        workers = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) // 2))
+        workers = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) - 1))
         super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=16)
-        self.source, self.plan, self.teacher, self.clutter = source, plan, teacher, clutter_for(source.classes)
+        self.source, self.plan, self.teacher = source, plan, teacher
+        self.draw = draw or partial(draw_order, source)
         count, classes = plan.steps * BATCH, len(source.classes)
         repeated = 0 < plan.cycle <= epoch
         drawn = epoch % plan.cycle if plan.cycle else epoch
@@ -58,7 +66,7 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.float32]]:
         """Return pictures (128, 28, 28, 1) uint8 and targets (128, classes) float32 that sum to 1."""
         places = self.order[index * BATCH : (index + 1) * BATCH]
-        pictures = self.drawings.get(places, lambda: np.stack([self._draw(place) for place in places])[..., None])
+        pictures = self.drawings.get(places, lambda: self.draw(self.entropy, [self._standing_at(int(place)) for place in places]))
         count = len(self.source.classes)
         targets = np.eye(count, dtype=np.float32)[self.labels[places]]
         if teacher := self.teacher:
@@ -75,9 +83,8 @@ class Batches(keras.utils.PyDataset):
         self.drawings.save()
         self.answers.save()
 
-    def _draw(self, place: int) -> Pixels:
-        rng = np.random.default_rng([*self.entropy, place])
-        return self.clutter.picture(rng) if self._is_clutter(place) else self.source.picture(int(self.letters[place]), rng)
+    def _standing_at(self, place: int) -> tuple[int, int]:
+        return place, -1 if self._is_clutter(place) else int(self.letters[place])
 
     def _is_clutter(self, place: int) -> bool:
         # Every n-th place: letters stand in no order, so nothing is told by it.
@@ -117,6 +124,6 @@ def load_kept(path: Path, shape: tuple[int, ...]) -> NDArray | None:
     try:
         with np.load(path, allow_pickle=False) as archive:
             values = archive["values"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+    except Exception:  # a damaged archive raises what its damage leads to
         return None
     return values if values.shape == shape else None

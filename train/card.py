@@ -1,27 +1,18 @@
 """What a training run leaves: the model with its facts, history, figures and a card that says how it was made."""
 
 import argparse
-import zipfile
 from pathlib import Path
 
 import keras
 
 from .. import __version__
-from ..runtime.facts import FACTS_KEY, Facts
+from ..runtime.facts import Facts
 from ..runtime.files import write_bytes
+from .data import letters_name
 from .evaluate import Evaluation
 from .figures import curves_figure, save_figure, save_figures
 from .history import Epoch
 from .plan import Plan
-
-
-def save_model(network: keras.Model, facts: Facts, path: Path) -> None:
-    """Save a `.keras` model with its facts as one more entry of the archive, atomically."""
-    temporary = path.with_name(f".{path.stem}.partial.keras")
-    network.save(temporary)
-    with zipfile.ZipFile(temporary, "a") as archive:
-        archive.writestr(f"{FACTS_KEY}.json", facts.to_json())
-    temporary.replace(path)
 
 
 def make_facts(network: keras.Model, labels: tuple[str, ...], plan: Plan, command: str) -> Facts:
@@ -41,9 +32,9 @@ def make_facts(network: keras.Model, labels: tuple[str, ...], plan: Plan, comman
 
 def train_command(options: argparse.Namespace, plan: Plan) -> str:
     """Return the command that makes the same model again, with data by name and every default spelled out."""
-    words = ["lettercast train", "--data", *(Path(spec).name for spec in options.data)]
+    words = ["lettercast train", "--data", *map(letters_name, options.data)]
     if options.val:
-        words += ["--val", *(Path(spec).name for spec in options.val)]
+        words += ["--val", *map(letters_name, options.val)]
     words += [f"--init {options.init.name}" if options.init else f"--size {plan.size}"]
     words += [f"--epochs {plan.epochs} --steps {plan.steps} --seed {plan.seed}"]
     words += [f"--rate {plan.rate:g} --clutter {plan.clutter:g} --draw-seed {plan.draw_seed} --cycle {plan.cycle}"]

@@ -1,20 +1,18 @@
 """What `--data` names: the built-in pen, EMNIST, strokes or pictures in a `.npz`, an A-Z CSV, or a folder of class folders."""
 
 import re
-import zipfile
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
 from .. import LettercastError
-from ..runtime.crop import letter_ink
+from ..runtime.engine import first_line
 from .az_csv import read_az_csv
 from .emnist import emnist_splits, open_emnist, open_emnist_folder
 from .folder import open_folder, split_folders
 from .pen import PenSource, load_pen
-from .source import LETTERS, ImageSource, MixedSource, Source, StrokeSource
+from .source import LETTERS, ImageSource, MixedSource, Source, StrokeSource, letter_only
 from .splits import SPLITS, hashed_split, in_split
 from .strokes import load_strokes
 
@@ -28,18 +26,32 @@ SHARE = re.compile(r"^(?P<path>.+)@(?P<share>\d+(\.\d+)?)$")
 def open_sources(specs: Sequence[str], split: str) -> Source:
     """Open one or several sources as one; `D@SHARE` says how often training draws from D, relative to the others.
 
-    Without a share, a source counts by its number of letters.
+    Sources without a share divide what the shares leave of 1, each by its number of letters.
     """
     parts = [SHARE.match(spec) for spec in specs]
     sources = [open_source(part["path"] if part else spec, split) for part, spec in zip(parts, specs, strict=True)]
     if len(sources) == 1:
         return sources[0]
-    total = sum(len(source.labels) for source in sources)
-    amounts = [float(p["share"]) if p else len(s.labels) / total for p, s in zip(parts, sources, strict=True)]
+    rest = 1 - sum(float(part["share"]) for part in parts if part)
+    others = sum(len(source.labels) for source, part in zip(sources, parts, strict=True) if not part)
+    if others and rest <= 0:
+        raise LettercastError("the shares of --data leave nothing for those without one: give every one a share")
+    amounts = [float(p["share"]) if p else rest * len(s.labels) / others for p, s in zip(parts, sources, strict=True)]
     if sum(amounts) <= 0:
         raise LettercastError("the shares of --data add up to nothing: give at least one a share above 0")
     classes = tuple(dict.fromkeys(name for source in sources for name in source.classes))
     return MixedSource(sources, [a / sum(amounts) for a in amounts], split, classes)
+
+
+def letters_of(specs: Sequence[str]) -> str:
+    """Return what --data or --val names, with its shares and without its folders."""
+    return " + ".join(map(letters_name, specs))
+
+
+def letters_name(spec: str) -> str:
+    """Return the name of the file or folder that one --data names, with its share."""
+    path = data_path(spec)
+    return Path(path).resolve().name + spec[len(path) :]
 
 
 def data_path(spec: str) -> str:
@@ -50,7 +62,9 @@ def data_path(spec: str) -> str:
 def open_validation(specs: Sequence[str]) -> Source:
     """Open the validation split of those sources that have one; shares do not count here."""
     paths = [data_path(spec) for spec in specs]
-    found = [source for path in paths if len((source := read_source(path, "val")).labels)]
+    # A folder may bring splits of its own, and no val among them.
+    with_val = [path for path in paths if path in NAMED or "val" in (own_splits(Path(path)) or SPLITS)]
+    found = [source for path in with_val if len((source := read_source(path, "val")).labels)]
     if not found:
         raise LettercastError(f"{', '.join(paths)}: no letters to validate on; name some with --val")
     classes = tuple(dict.fromkeys(name for source in found for name in source.classes))
@@ -98,7 +112,8 @@ def default_split(spec: str, trained_on: str = "") -> str:
     trained_on names the sources of a model's training, as its facts do.
     """
     path = Path(spec)
-    if spec not in NAMED and path.is_dir() and not own_splits(path) and path.name not in map(data_path, trained_on.split(" + ")):
+    known = [data_path(name) for name in trained_on.split(" + ")]
+    if spec not in NAMED and path.is_dir() and not own_splits(path) and path.resolve().name not in known:
         return "all"
     return held_out_split(spec)
 
@@ -121,8 +136,8 @@ def open_npz(path: Path, split: str) -> Source:
             arrays = {key: archive[key] for key in archive.files}
     except FileNotFoundError as error:
         raise LettercastError(f"{path}: no such file; give a .npz of strokes or images") from error
-    except (OSError, ValueError, TypeError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
-        raise LettercastError(f"{path}: not a readable .npz ({error}); make it anew with numpy.savez") from error
+    except Exception as error:  # a damaged archive raises what its damage leads to, a lying one MemoryError
+        raise LettercastError(f"{path}: not a readable .npz ({first_line(error)}); make it anew with numpy.savez") from error
     if "points" in arrays:
         strokes = load_strokes(path, arrays)
         return StrokeSource(path.name, split, strokes.only(in_split(strokes.split, split)))
@@ -138,10 +153,10 @@ def open_npz(path: Path, split: str) -> Source:
     if labels.dtype.kind not in "iu" or (len(labels) and not (labels.min() >= 0 and labels.max() < len(classes))):
         raise LettercastError(f"{path}: 'label' must be whole numbers from 0 to {len(classes) - 1}")
     splits = arrays["split"] if "split" in arrays else hashed_split(range(len(labels)))
-    if splits.shape != labels.shape:
-        raise LettercastError(f"{path}: 'split' must have one entry for each label; got {splits.shape}")
+    if splits.shape != labels.shape or splits.dtype.kind not in "iu":
+        raise LettercastError(f"{path}: 'split' must have 0, 1 or 2 for each label; got {splits.shape} {splits.dtype}")
     keep = in_split(splits, split)
-    return ImageSource(path.name, split, [letter_ink(i) for i in images[keep]], labels[keep].astype(np.int64), classes)
+    return ImageSource(path.name, split, [letter_only(image) for image in images[keep]], labels[keep].astype(np.int64), classes)
 
 
 def open_az_csv(path: Path, split: str) -> ImageSource:

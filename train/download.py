@@ -45,7 +45,9 @@ def download(url: str, path: Path, md5: str, instead: str, timeout_s: float = TI
     make_folder(path.parent)
     partial = path.with_name(f"{path.name}.partial")
     try:
-        fetch(url, partial, timeout_s)
+        # All of it may have come before the last call was killed.
+        if not (partial.is_file() and checksum(partial, "md5") == md5):
+            fetch(url, partial, timeout_s)
         mark_of(partial).unlink(missing_ok=True)
         if checksum(partial, "md5") != md5:
             partial.unlink()
@@ -106,7 +108,8 @@ def ask(url: str, partial: Path, timeout_s: float) -> tuple[http.client.HTTPResp
     if start:
         headers["Range"] = f"bytes={start}-"
         mark = mark_of(partial)
-        if mark.is_file() and (version := mark.read_text().strip()):
+        version = mark.read_text(errors="replace").strip() if mark.is_file() else ""
+        if version.isascii() and version.isprintable() and version:
             headers["If-Range"] = version
     try:
         response = urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=timeout_s)

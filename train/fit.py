@@ -16,15 +16,19 @@ from ..runtime.facts import Facts
 from ..runtime.files import make_folder
 from .batches import Batches, Teacher
 from .confidence import best_temperature, rejection_threshold
+from .drawing import drawing
 from .history import Epoch, read_history, write_history
+from .interrupt import HeldInterrupt
 from .network import build_network, fold, soften, with_classes
-from .plan import Plan
-from .predict import KERAS_BATCH, classify
+from .plan import BATCH, Plan
+from .predict import KERAS_BATCH, classify, save_keras
 from .source import Source, draw_all, relabel
 
 WEIGHT_DECAY = 0.05
 WARM_UP_EPOCHS = 1.0
 FEWEST_TO_CALIBRATE = 100
+# What Keras and its archives raise on files that are none of theirs, or were cut short.
+DAMAGED = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, zipfile.BadZipFile)
 MODEL_FILE, LAST_FILE, BEST_FILE, HISTORY_FILE, PLAN_FILE = "model.keras", "last.keras", "best.keras", "history.csv", "plan.json"
 
 
@@ -64,30 +68,33 @@ def fit(
     # Bars on a terminal, one line an epoch in a log file.
     bars = 1 if sys.stdout.isatty() else 2
     started, begun = time.monotonic(), len(history)
-    for epoch in range(begun, plan.epochs):
-        report(f"epoch {epoch + 1} of {plan.epochs}{time_left(time.monotonic() - started, epoch - begun, plan.epochs - epoch)}")
-        seed_dropout(network, plan.seed, epoch)
-        batches = Batches(train, plan, epoch, teacher, cache)
-        log = network.fit(
-            batches,
-            shuffle=False,  # batches are drawn by chance already
-            validation_data=(x_val, y_val),
-            validation_batch_size=KERAS_BATCH,
-            callbacks=[keras.callbacks.TerminateOnNaN()],
-            verbose=bars,
-        ).history
-        line = Epoch(epoch + 1, *(float(log[key][-1]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")))
-        if not math.isfinite(line.loss + line.val_loss):
-            reason = f"the loss is no number in epoch {epoch + 1}"
-            raise LettercastError(f"{out}: {reason}; try a --rate below {plan.rate:g} in another --out")
-        batches.keep()
-        if all(line.val_accuracy > earlier.val_accuracy for earlier in history):
-            save_keras(network, out / BEST_FILE)
-        history.append(line)
-        # The network last: where a kill leaves it one epoch behind, that epoch is trained again to the same end.
-        write_history(history, out / HISTORY_FILE)
-        save_keras(network, out / LAST_FILE)
-    return fold(keras.saving.load_model(out / BEST_FILE, compile=False)), history
+    with drawing(train, (plan.epochs - begun) * plan.steps * BATCH) as draw:
+        for epoch in range(begun, plan.epochs):
+            left = time_left(time.monotonic() - started, epoch - begun, plan.epochs - epoch)
+            report(f"epoch {epoch + 1} of {plan.epochs}{left}")
+            seed_dropout(network, plan.seed, epoch)
+            batches = Batches(train, plan, epoch, teacher, cache, draw=draw)
+            with HeldInterrupt() as interrupt:
+                log = network.fit(
+                    batches,
+                    shuffle=False,  # batches are drawn by chance already
+                    validation_data=(x_val, y_val),
+                    validation_batch_size=KERAS_BATCH,
+                    callbacks=[keras.callbacks.TerminateOnNaN(), interrupt],
+                    verbose=bars,
+                ).history
+                line = Epoch(epoch + 1, *(float(log[key][-1]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")))
+                if not math.isfinite(line.loss + line.val_loss):
+                    reason = f"the loss is no number in epoch {epoch + 1}"
+                    raise LettercastError(f"{out}: {reason}; try a --rate below {plan.rate:g} in another --out")
+                if all(line.val_accuracy > earlier.val_accuracy for earlier in history):
+                    save_keras(network, out / BEST_FILE)
+                history.append(line)
+                # The network last: where a kill leaves it one epoch behind, that epoch is trained again to the same end.
+                write_history(history, out / HISTORY_FILE)
+                save_keras(network, out / LAST_FILE)
+                batches.keep()
+    return _best(out), history
 
 
 def seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
@@ -109,7 +116,7 @@ def time_left(elapsed_s: float, done: int, left: int) -> str:
 def calibrate(network: keras.Model, facts: Facts, val: Source) -> Facts:
     """Make the network's probabilities mean what they say on `val`, and return its facts with temperature and threshold.
 
-    Fewer than 100 letters tell nothing of either: then all stays as it is.
+    Fewer than 100 letters tell nothing of either: then facts and network stay as they are.
     """
     pictures, truth = draw_all(val), relabel(val, facts.labels)
     if len(truth) < FEWEST_TO_CALIBRATE:
@@ -134,13 +141,6 @@ def compile_network(network: keras.Model, plan: Plan) -> None:
     )
 
 
-def save_keras(network: keras.Model, path: Path) -> None:
-    """Save a model under a temporary name and rename it, so that `path` is never half-written."""
-    temporary = path.with_name(f".{path.stem}.partial.keras")
-    network.save(temporary)
-    temporary.replace(path)
-
-
 def _begun(
     out: Path, plan: Plan, train: Source, init: tuple[keras.Model, tuple[str, ...]] | None
 ) -> tuple[keras.Model, list[Epoch]]:
@@ -154,6 +154,13 @@ def _begun(
     return network, []
 
 
+def _best(out: Path) -> keras.Sequential:
+    try:
+        return fold(keras.saving.load_model(out / BEST_FILE, compile=False))
+    except DAMAGED as error:
+        raise LettercastError(f"{out / BEST_FILE}: missing or damaged ({error}); start anew in another --out") from error
+
+
 def _resumed(out: Path, plan: Plan) -> tuple[keras.Model, list[Epoch]]:
     if not (out / LAST_FILE).exists():
         raise LettercastError(f"{out}: nothing to resume there; start without --resume")
@@ -162,7 +169,7 @@ def _resumed(out: Path, plan: Plan) -> tuple[keras.Model, list[Epoch]]:
         network = keras.saving.load_model(out / LAST_FILE)
         history = read_history(out / HISTORY_FILE)
         finished = int(network.optimizer.iterations) // planned.steps
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, zipfile.BadZipFile) as error:
+    except DAMAGED as error:
         raise LettercastError(f"{out}: the run there is damaged ({error}); start anew in another --out") from error
     if len(history) < finished:
         raise LettercastError(f"{out}: {HISTORY_FILE} lacks finished epochs; start anew in another --out")

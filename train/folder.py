@@ -6,9 +6,8 @@ from pathlib import Path
 import numpy as np
 
 from .. import LettercastError
-from ..runtime.crop import letter_ink
 from ..runtime.files import IMAGE_SUFFIXES, read_image
-from .source import ImageSource
+from .source import ImageSource, letter_only
 from .splits import SPLITS, hashed_split, in_split
 
 
@@ -46,7 +45,7 @@ def open_folder(path: Path, split: str) -> ImageSource:
                 few = f"class '{untaught[0]}' has {counts[untaught[0]]} picture(s), and a tenth each is held out by file name"
                 raise LettercastError(f"{path}: {few}; add some, ten are a beginning, or remove its folder")
     labels = np.array([classes.index(name) for name in names], np.int64)
-    return ImageSource(path.name, split, [letter_ink(read_image(f)) for f in files], labels, classes)
+    return ImageSource(path.name, split, [letter_only(read_image(f)) for f in files], labels, classes)
 
 
 def class_pictures(roots: list[Path]) -> list[Path]:
@@ -54,11 +53,16 @@ def class_pictures(roots: list[Path]) -> list[Path]:
     files: list[Path] = []
     for root in roots:
         for folder in sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith(".")):
-            inside = sorted(f for f in folder.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file())
+            inside = sorted(f for f in folder.iterdir() if is_picture(f))
             if not inside:
                 raise LettercastError(f"{folder}: a class folder without a picture; add some, or remove the folder")
             files += inside
     return files
+
+
+def is_picture(file: Path) -> bool:
+    """Tell whether a file is a picture by its name; hidden ones are not, as macOS leaves `._one.png` beside `one.png`."""
+    return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
 def class_names(files: list[Path]) -> list[str]:

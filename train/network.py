@@ -9,9 +9,10 @@ import numpy as np
 from keras import layers
 
 from .. import LettercastError
-from ..runtime.glyph import GLYPH_PX
+from ..runtime.glyph import GLYPH_SHAPE
 
 KERNEL_PX, UNPADDED = 3, 2
+CLASSIFIER = "probabilities"
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def build_network(size: str, classes: int, momentum: float = 0.99) -> keras.Sequ
     if size not in SIZES:
         raise LettercastError(f"unknown size '{size}': choose one of {', '.join(SIZES)}")
     plan = SIZES[size]
-    stack: list[keras.Layer] = [keras.Input((GLYPH_PX, GLYPH_PX, 1), name="pixels"), layers.Rescaling(1 / 255)]
+    stack: list[keras.Layer] = [keras.Input(GLYPH_SHAPE, name="pixels"), layers.Rescaling(1 / 255)]
     for stage, widths in enumerate(plan.stages):
         last = stage == len(plan.stages) - 1
         unpadded = len(widths) - UNPADDED if last else len(widths)
@@ -52,7 +53,7 @@ def build_network(size: str, classes: int, momentum: float = 0.99) -> keras.Sequ
             stack.append(layers.Conv2D(width, KERNEL_PX, padding=padding, use_bias=False))
             stack += [layers.BatchNormalization(momentum=momentum), layers.ReLU()]
         stack.append(layers.Flatten() if last else layers.MaxPooling2D())
-    stack += [layers.Dropout(plan.dropout), layers.Dense(classes, activation="softmax", name="probabilities")]
+    stack += [layers.Dropout(plan.dropout), layers.Dense(classes, activation="softmax", name=CLASSIFIER)]
     return keras.Sequential(stack, name=f"letters_{size}")
 
 
@@ -62,7 +63,7 @@ def fold(network: keras.Sequential) -> keras.Sequential:
     weights: list[list[np.ndarray]] = []
     for layer in network.layers:
         before: Any = stack[-1] if stack else None
-        if isinstance(layer, layers.BatchNormalization) and isinstance(before, layers.Conv2D) and not before.use_bias:
+        if isinstance(layer, layers.BatchNormalization) and _can_fold(before, layer):
             (kernel,) = weights.pop()
             gamma, beta, mean, variance = layer.get_weights()
             gain = gamma / np.sqrt(variance + layer.epsilon)
@@ -74,6 +75,12 @@ def fold(network: keras.Sequential) -> keras.Sequential:
     return _assembled(network, stack, weights)
 
 
+def _can_fold(before: Any, norm: layers.BatchNormalization) -> bool:
+    """Tell whether a batch normalization only scales and shifts the filters of a convolution right before it."""
+    is_plain = isinstance(before, layers.Conv2D) and not before.use_bias and before.activation is keras.activations.linear
+    return is_plain and norm.scale and norm.center and norm.axis in (-1, 3)
+
+
 def with_classes(network: keras.Sequential, labels: Sequence[str], classes: Sequence[str]) -> keras.Sequential:
     """Return a copy of a trained network that tells other classes apart, with what it knows of those that it has.
 
@@ -81,8 +88,11 @@ def with_classes(network: keras.Sequential, labels: Sequence[str], classes: Sequ
     """
     if not isinstance(network, keras.Sequential) or not isinstance(network.layers[-1], layers.Dense):
         raise LettercastError(f"{network.name}: training goes on only from a Sequential network that ends in a Dense layer")
+    if (taken := tuple(network.inputs[0].shape[1:])) != GLYPH_SHAPE:
+        raise LettercastError(f"{network.name}: takes {taken} pictures, letters are {GLYPH_SHAPE}; train anew with --size")
     stack = [type(layer).from_config(layer.get_config()) for layer in network.layers[:-1]]
-    classifier = layers.Dense(len(classes), activation="softmax", name="probabilities")
+    name = None if any(layer.name == CLASSIFIER for layer in stack) else CLASSIFIER
+    classifier = layers.Dense(len(classes), activation="softmax", use_bias=network.layers[-1].use_bias, name=name)
     copy = _assembled(network, [*stack, classifier], [layer.get_weights() for layer in network.layers[:-1]])
     both = [(labels.index(name), i) for i, name in enumerate(classes) if name in labels]
     fresh = classifier.get_weights()

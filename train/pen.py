@@ -13,7 +13,7 @@ from .. import LettercastError
 from ..runtime.glyph import glyph
 from ..runtime.pixels import Pixels
 from .draw import draw_plain, draw_random
-from .source import LETTERS, UnknownHands
+from .source import LETTERS, UnknownHands, digest_of
 
 PEN_FILE = Path(__file__).with_name("pen.npz")
 POINTS_PER_STROKE = 24
@@ -75,6 +75,11 @@ class PenSource(UnknownHands):
     def weights(self) -> NDArray[np.float64]:
         count = LETTERS_PER_SPLIT[self.split]
         return np.full(count, 1 / count)
+
+    @property
+    def digest(self) -> str:
+        shapes = ((s.label, s.upper, s.share, s.mean, s.components) for s in self.pen.shapes)
+        return digest_of(self.split, self.classes, *(part for shape in shapes for part in shape))
 
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         label = index % len(self.classes)

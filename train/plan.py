@@ -16,6 +16,9 @@ BATCH = 128
 # The peak of the learning rate, from scratch and from a trained network.
 PEAK_RATE, TUNING_RATE = 2e-3, 5e-4
 CLUTTER_SHARE = 0.05
+SHA256_DIGITS = 64
+# Counts up with every change of how letters are drawn: what was kept before is not taken for what is drawn now.
+DRAWN_BY = 1
 # Each letter is drawn otherwise each time, so small collections are gone through several times an epoch.
 FEWEST_STEPS = 50
 
@@ -27,7 +30,7 @@ class Plan:
     steps are batches an epoch and rate the learning rate at its peak. data and val name the letters, with their
     shares; clutter is the share of non-letters among them. After `cycle` epochs the same drawings, made by draw_seed,
     come again; 0 draws anew for ever. init and teacher are SHA-256 of the models that the run begins with and learns
-    from, empty where there is none.
+    from, empty where there is none; letters and val_letters are those of what data and val hold.
     """
 
     size: str
@@ -42,6 +45,8 @@ class Plan:
     cycle: int = 0
     init: str = ""
     teacher: str = ""
+    letters: str = ""
+    val_letters: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.clutter < 1:
@@ -54,7 +59,8 @@ class Plan:
         cls, train: Source, *, size: str = "base", epochs: int = 20, seed: int = 1, steps: int | None = None, **more: Any
     ) -> "Plan":
         """Plan a run; without steps an epoch draws as many letters as the source has, or 50 batches; the seed also draws."""
-        settings = {"data": train.name, "draw_seed": seed} | {name: value for name, value in more.items() if value is not None}
+        settings = {"data": train.name, "draw_seed": seed, "letters": train.digest}
+        settings |= {name: value for name, value in more.items() if value is not None}
         return cls(size, epochs, seed, steps or max(FEWEST_STEPS, math.ceil(len(train.labels) / BATCH)), **settings)
 
     @property
@@ -65,7 +71,7 @@ class Plan:
     @property
     def drawings(self) -> str:
         """Return a name for what this plan draws: equal for plans that draw the same pictures."""
-        told = {name: asdict(self)[name] for name in ("steps", "data", "clutter", "draw_seed")}
+        told = [DRAWN_BY, self.steps, self.letters, self.clutter, self.draw_seed]
         return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
 
     def save(self, path: Path) -> None:
@@ -83,12 +89,7 @@ class Plan:
     def differences(self, other: "Plan") -> str:
         """Say which settings differ from another plan's, as `name a, not b`; empty where none does."""
         pairs = [(field.name, getattr(self, field.name), getattr(other, field.name)) for field in fields(self)]
-        return "; ".join(f"{name} {mine}, not {theirs}" for name, mine, theirs in pairs if mine != theirs)
-
-
-def letters_of(specs: Sequence[str]) -> str:
-    """Return what --data or --val names, with its shares and without its folders."""
-    return " + ".join(Path(spec).name for spec in specs)
+        return "; ".join(f"{name} {_short(mine)}, not {_short(theirs)}" for name, mine, theirs in pairs if mine != theirs)
 
 
 def fingerprint(paths: Sequence[Path]) -> str:
@@ -100,3 +101,8 @@ def fingerprint(paths: Sequence[Path]) -> str:
         except OSError as error:
             raise LettercastError(f"{path}: {error.strerror or error}; give a .keras model") from error
     return digest.hexdigest() if paths else ""
+
+
+def _short(value: object) -> str:
+    """Return a setting in words, of a SHA-256 only the beginning."""
+    return f"{value:.12}" if isinstance(value, str) and len(value) == SHA256_DIGITS else str(value)

@@ -1,6 +1,9 @@
 """One call for every kind of model: `.keras`, `.tflite` and `.onnx`."""
 
+import os
 import re
+import threading
+import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,7 +13,8 @@ from numpy.typing import NDArray
 
 from .. import LettercastError
 from ..runtime.engine import OPENERS, Classify, Engine, first_line, open_engine
-from ..runtime.facts import Facts, keras_facts
+from ..runtime.facts import FACTS_KEY, Facts, keras_facts
+from ..runtime.glyph import GLYPH_SHAPE
 from ..runtime.pixels import Pixels
 from .plan import BATCH
 from .source import LETTERS
@@ -52,16 +56,42 @@ def open_teacher(paths: Sequence[Path], classes: Sequence[str]) -> Classify:
     Raises LettercastError where the labels of one are not the classes of the letters, in their order.
     """
     networks = [load_keras(path) for path in paths]
-    for path in paths:
+    for path, network in zip(paths, networks, strict=True):
+        if (taken := tuple(network.inputs[0].shape[1:])) != GLYPH_SHAPE:
+            raise LettercastError(f"{path}: takes {taken} pictures, letters are {GLYPH_SHAPE}; choose another teacher")
         if (labels := model_facts(path).labels) != tuple(classes):
             raise LettercastError(f"{path}: tells {' '.join(labels)} apart, the letters are {' '.join(classes)}")
 
+    lock = threading.Lock()
+
     def answer(pictures: Pixels) -> NDArray[np.float32]:
-        return np.asarray(np.mean([network.predict_on_batch(pictures) for network in networks], 0), np.float32)
+        # JAX lends a network's variables to one call at a time.
+        with lock:
+            return np.asarray(np.mean([network.predict_on_batch(pictures) for network in networks], 0), np.float32)
 
     # Their graphs are built before several threads ask.
     answer(np.zeros((BATCH, *networks[0].inputs[0].shape[1:]), np.uint8))
     return answer
+
+
+def save_keras(network: "keras.Model", path: Path, facts: Facts | None = None) -> None:
+    """Save a model, with its facts as one more entry of the archive, so that `path` is never half-written.
+
+    Raises LettercastError where the folder cannot be written or the disk is full.
+    """
+    # Keras knows its files by their ending.
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial.keras")
+    try:
+        network.save(temporary)
+        if facts:
+            with zipfile.ZipFile(temporary, "a") as archive:
+                archive.writestr(f"{FACTS_KEY}.json", facts.to_json())
+        temporary.replace(path)
+    except (OSError, RuntimeError) as error:
+        reason = getattr(error, "strerror", None) or first_line(error)
+        raise LettercastError(f"{path}: {reason}; make room, or choose another folder") from error
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def load_keras(path: Path) -> "keras.Model":

@@ -1,5 +1,6 @@
 """Data sources behind one small interface: pictures, labels, class names and a split."""
 
+import hashlib
 from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ..runtime.crop import letter_ink
 from ..runtime.glyph import glyph
 from ..runtime.pixels import Pixels
 from .draw import draw_plain, draw_random
@@ -19,6 +21,8 @@ from .strokes import Strokes
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 # Hands that wrote much count for more than hands that wrote little, but not in proportion.
 WRITER_POWER = -0.5
+# Letters of photographs are kept no larger, many times what the network sees.
+FINEST_PX = 256
 
 
 class Source(Protocol):
@@ -55,9 +59,26 @@ class Source(Protocol):
         """(N,) True for capitals; None where that is not known."""
         ...
 
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides what is drawn, so that letters under the same name are told apart."""
+        ...
+
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         """Return (28, 28) uint8 of one letter: plain where rng is None, else distorted as rng decides."""
         ...
+
+
+def digest_of(*parts: object) -> str:
+    """Return the SHA-256 of arrays, with their shapes and types, and of what else is told by its repr."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(repr((part.shape, part.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(part).data)
+        else:
+            digest.update(repr(part).encode())
+    return digest.hexdigest()
 
 
 class UnknownHands:
@@ -99,6 +120,11 @@ class StrokeSource:
     def upper(self) -> NDArray[np.bool_]:
         return self.strokes.upper
 
+    @property
+    def digest(self) -> str:
+        own = self.strokes
+        return digest_of(own.points, own.points_per_stroke, own.strokes_per_sample, own.label, own.writer, self.classes)
+
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         strokes = self.strokes.letter(index)
         return glyph(draw_plain(strokes) if rng is None else draw_random(strokes, rng))
@@ -117,6 +143,10 @@ class ImageSource(UnknownHands):
     @property
     def weights(self) -> NDArray[np.float64]:
         return np.full(len(self.labels), 1 / max(1, len(self.labels)))
+
+    @property
+    def digest(self) -> str:
+        return digest_of(*self.inks, self.labels, self.classes)
 
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         ink = self.inks[index]
@@ -143,6 +173,10 @@ class MixedSource(UnknownHands):
     @property
     def weights(self) -> NDArray[np.float64]:
         return np.concatenate([source.weights * share for source, share in zip(self.sources, self.shares, strict=True)])
+
+    @property
+    def digest(self) -> str:
+        return digest_of([source.digest for source in self.sources], list(self.shares), self.classes)
 
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
         part = bisect_right(self._ends, index)
@@ -176,6 +210,17 @@ def draw_some(source: Source, indices: Sequence[int] | NDArray[np.int64], seed: 
     """Draw the letters at `indices`: plain, or distorted by a seed. Returns (len(indices), 28, 28, 1) uint8."""
     rng = None if seed is None else np.random.default_rng(seed)
     return np.stack([source.picture(int(i), rng) for i in indices])[..., None]
+
+
+def letter_only(image: Pixels) -> Pixels:
+    """Return the ink (H, W) uint8 of the letter in a picture of any size, no finer than training needs."""
+    ink = letter_ink(image)
+    if max(ink.shape) <= FINEST_PX:
+        return ink
+    x, y, w, h = cv2.boundingRect(ink)
+    ink = ink[y : y + h, x : x + w] if w and h else ink
+    scale = min(1.0, FINEST_PX / max(ink.shape))
+    return cv2.resize(ink, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else ink
 
 
 def warp(ink: Pixels, rng: np.random.Generator) -> Pixels:

@@ -12,6 +12,9 @@ from numpy.typing import ArrayLike, NDArray
 from .. import LettercastError
 from ..runtime.files import write_bytes
 
+# No tablet counts so far; beyond it differences of float32 points overflow.
+FARTHEST = 1e9
+
 
 @dataclass(frozen=True)
 class Strokes:
@@ -34,8 +37,8 @@ class Strokes:
         for name in ("points_per_stroke", "strokes_per_sample", "label", "upper", "writer", "split"):
             if getattr(self, name).ndim != 1:
                 raise LettercastError(f"{name} must be a plain list of numbers")
-        if self.points.ndim != 2 or self.points.shape[1] != 2 or not np.isfinite(self.points).all():
-            raise LettercastError("strokes need finite points of shape (P, 2)")
+        if self.points.ndim != 2 or self.points.shape[1] != 2 or not (np.abs(self.points) <= FARTHEST).all():
+            raise LettercastError(f"strokes need finite points of shape (P, 2), none beyond {FARTHEST:g}")
         if len(self.points_per_stroke) and self.points_per_stroke.min() < 1:
             raise LettercastError("strokes hold an empty stroke")
         if len(self.strokes_per_sample) and self.strokes_per_sample.min() < 1:

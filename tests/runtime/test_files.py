@@ -1,5 +1,8 @@
 """Pictures from disk, and files that are whole or not there."""
 
+import subprocess
+import sys
+
 import cv2
 import numpy as np
 import pytest
@@ -51,6 +54,16 @@ def test_a_file_is_written_into_a_new_folder_with_nothing_beside_it(tmp_path):
     write_bytes(path, b"two")
     assert path.read_bytes() == b"two"
     assert list(path.parent.iterdir()) == [path]
+
+
+def test_two_processes_may_write_one_file_at_once(tmp_path):
+    code = "import sys, pathlib\nfrom lettercast.runtime.files import write_bytes\nfor _ in range(200):\n"
+    code += "    write_bytes(pathlib.Path(sys.argv[1]), sys.argv[2].encode() * 100_000)"
+    writers = [subprocess.Popen([sys.executable, "-c", code, str(tmp_path / "f.bin"), letter]) for letter in "xy"]
+    assert [writer.wait() for writer in writers] == [0, 0]
+    written = (tmp_path / "f.bin").read_bytes()
+    assert written in (b"x" * 100_000, b"y" * 100_000)
+    assert [path.name for path in tmp_path.iterdir()] == ["f.bin"]
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

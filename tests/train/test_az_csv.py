@@ -47,6 +47,13 @@ def test_a_header_is_passed_over(written, rows, header):
     np.testing.assert_array_equal(read_az_csv(written(header, *lines_of(rows)))[0], read_az_csv(written(*lines_of(rows)))[0])
 
 
+def test_a_first_line_with_a_wrong_value_is_named_and_no_header(written, rows):
+    first = lines_of(rows)[0].split(",")
+    first[9] = "x"
+    with pytest.raises(LettercastError, match="line 1 has 'x' among its values"):
+        read_az_csv(written(",".join(first), *lines_of(rows)))
+
+
 def test_line_ends_of_windows_a_mark_at_the_start_and_blank_lines_do_no_harm(written, rows):
     path = written(*lines_of(rows)[:3], "", *lines_of(rows)[3:], "", "", end="\r\n", head=b"\xef\xbb\xbf")
     assert read_az_csv(path, 2)[1].tolist() == rows[:, 0].tolist()

@@ -1,16 +1,13 @@
 """What a training run leaves."""
 
-import zipfile
 from dataclasses import replace
 
-import keras
 import numpy as np
 import pytest
 
 from lettercast.runtime.facts import Facts, keras_facts
-from lettercast.train.card import card_text, save_model
+from lettercast.train.card import card_text
 from lettercast.train.evaluate import Evaluation
-from lettercast.train.network import build_network
 
 MADE = {"command": "lettercast train --data pen", "data": "pen", "seed": 5, "epochs": 2, "steps": 90, "parameters": 12345}
 FACTS = Facts("letters-x", "keras", ("G", "I", "L"), (28, 28, 1), "float32", made=MADE, versions={"keras": "3.8"})
@@ -45,24 +42,6 @@ def test_the_card_says_how_the_model_was_made_and_how_well_it_reads(validation):
     assert "- I and L merged 100.00 %" in card
     assert "- of the errors 100 % are I/L, 0 % G/Q" in card
     assert "- weakest by F1: L 0.000, I 0.667, G 1.000" in card
-
-
-def test_a_model_is_saved_with_its_facts_and_keras_still_loads_it(tmp_path):
-    network = build_network("nano", 3)
-    save_model(network, FACTS, tmp_path / "m.keras")
-    assert keras_facts(tmp_path / "m.keras") == FACTS
-    loaded = keras.saving.load_model(tmp_path / "m.keras")
-    np.testing.assert_array_equal(loaded.get_weights()[0], network.get_weights()[0])
-    assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]
-
-
-def test_saving_again_replaces_the_facts(tmp_path):
-    network = build_network("nano", 3)
-    for name in ("one", "two"):
-        save_model(network, replace(FACTS, name=name), tmp_path / "m.keras")
-    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
-        assert archive.namelist().count("lettercast.json") == 1
-    assert keras_facts(tmp_path / "m.keras").name == "two"
 
 
 def test_the_command_leaves_model_history_figures_and_card(run_folder):

@@ -3,13 +3,14 @@
 import gzip
 import socket
 import struct
+import zipfile
 
 import cv2
 import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.data import default_split, held_out_split, open_source, open_sources, open_validation
+from lettercast.train.data import default_split, held_out_split, letters_of, open_source, open_sources, open_validation
 from lettercast.train.splits import hashed_split
 
 
@@ -98,6 +99,28 @@ def test_sources_count_by_their_letters_or_by_the_share_given(strokes_file, fold
     assert shared.classes == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
+def test_sources_without_a_share_divide_what_is_left(strokes_file, folder):
+    mixed = open_sources(["pen@0.3", str(folder), str(strokes_file)], "train")
+    own, strokes = (len(open_source(str(path), "train").labels) for path in (folder, strokes_file))
+    assert mixed.shares == pytest.approx([0.3, 0.7 * own / (own + strokes), 0.7 * strokes / (own + strokes)])
+    with pytest.raises(LettercastError, match="leave nothing for those without one"):
+        open_sources(["pen@1", str(folder)], "train")
+
+
+def test_letters_are_named_with_their_shares_and_without_their_folders(tmp_path, monkeypatch):
+    assert letters_of(["data/strokes.npz@0.9", "/home/me/mine@0.1"]) == "strokes.npz@0.9 + mine@0.1"
+    assert letters_of(["mine/@0.1", "pen"]) == "mine@0.1 + pen"
+    monkeypatch.chdir(tmp_path)
+    assert letters_of(["."]) == tmp_path.name
+
+
+def test_a_folder_that_was_trained_on_by_another_path_is_known(folder, monkeypatch):
+    monkeypatch.chdir(folder.parent)
+    assert default_split("own/", letters_of(["own/@0.1", "pen@0.9"])) == "test"
+    monkeypatch.chdir(folder)
+    assert default_split(".", "own") == "test"
+
+
 def test_one_source_may_have_a_share_too(strokes_file):
     assert len(open_sources([f"{strokes_file}@0.5"], "train").labels) == 520
 
@@ -113,6 +136,14 @@ def test_validation_takes_those_sources_that_have_a_validation_split(strokes_fil
     assert len(open_validation([str(strokes_file), f"{only_train}@0.5"]).labels) == 104
     with pytest.raises(LettercastError, match="name some with --val"):
         open_validation([str(only_train)])
+
+
+def test_a_folder_with_splits_but_none_for_validation_leaves_it_to_the_others(tmp_path):
+    for name in ("train/A/1.png", "train/B/1.png", "test/A/1.png", "test/B/1.png"):
+        picture(tmp_path / "own" / name)
+    assert open_validation([str(tmp_path / "own"), "pen"]).name == "pen"
+    with pytest.raises(LettercastError, match="no letters to validate on; name some with --val"):
+        open_validation([str(tmp_path / "own")])
 
 
 def test_an_empty_split_says_what_to_try(strokes_arrays, tmp_path):
@@ -215,3 +246,34 @@ def test_what_is_no_source_is_told_what_would_be(tmp_path, name, said):
         LettercastError, match=rf"{name}: {said}.*; --data takes pen, emnist, .*\.npz .*\.csv, .* of EMNIST files"
     ):
         open_source(str(tmp_path / name), "train")
+
+
+def lying_npz(path, *, shape: str = "(2, 28, 28)", flag: int = 0, method: int = 0) -> None:
+    """Write a `.npz` whose array promises a shape, and whose archive a kind of encryption and compression."""
+    header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
+    content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(100)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("image.npy", content)
+    raw = bytearray(path.read_bytes())
+    # Flags and method stand behind the signatures of the entry and of the directory.
+    for signature, at in ((b"PK\x03\x04", 6), (b"PK\x01\x02", 8)):
+        start = raw.index(signature) + at
+        raw[start : start + 4] = struct.pack("<HH", flag, method)
+    path.write_bytes(raw)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [{"shape": "(1000000000, 1000, 1000)"}, {"shape": "(2, 28, 28"}, {"flag": 1}, {"method": 99}],
+    ids=["more than memory holds", "a broken header", "encrypted", "an unknown compression"],
+)
+def test_an_npz_that_lies_is_refused(tmp_path, lie):
+    lying_npz(tmp_path / "lie.npz", **lie)
+    with pytest.raises(LettercastError, match=r"lie.npz: not a readable .npz"):
+        open_source(str(tmp_path / "lie.npz"), "train")
+
+
+def test_a_split_that_is_no_number_is_refused(tmp_path):
+    np.savez(tmp_path / "p.npz", image=np.zeros((2, 28, 28), np.uint8), label=[0, 1], split=["train", "val"])
+    with pytest.raises(LettercastError, match="'split' must have 0, 1 or 2 for each label"):
+        open_source(str(tmp_path / "p.npz"), "train")

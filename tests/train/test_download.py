@@ -83,6 +83,20 @@ def test_the_next_run_asks_for_the_rest_alone(fetch, shelf, tmp_path):
     assert shelf.asked == [(f"bytes={HALF}-", None)]
 
 
+def test_a_download_that_was_killed_when_all_had_come_is_not_begun_anew(fetch, shelf, tmp_path):
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new" / "f.zip.partial").write_bytes(DATA)
+    (tmp_path / "new" / "f.zip.version").write_bytes(b"\xff no text")
+    assert fetch() == DATA
+    assert shelf.asked == []
+
+
+def test_a_note_of_the_version_that_is_no_text_does_no_harm(fetch, shelf, tmp_path):
+    leave_half(shelf, fetch)
+    (tmp_path / "new" / "f.zip.version").write_bytes(b"\xff\n\xfe")
+    assert fetch() == DATA
+
+
 def test_a_server_that_breaks_off_again_and_again_is_left_and_what_came_is_kept(fetch, shelf, tmp_path):
     shelf.moods = [10] * (CONNECTIONS + 1)
     with pytest.raises(LettercastError, match=r"broke off, .* kept: run it again to go on, or ask a friend"):

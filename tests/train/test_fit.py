@@ -1,5 +1,8 @@
 """Training, its files, and going on after a break."""
 
+import shutil
+from dataclasses import replace
+
 import keras
 import numpy as np
 import pytest
@@ -147,6 +150,38 @@ def test_drawings_in_a_cache_train_the_same_network(source, val, tmp_path, plan)
 )
 def test_the_time_left_follows_from_the_epochs_done(elapsed, done, left, said):
     assert time_left(elapsed, done, left) == said
+
+
+def test_drawings_of_other_letters_under_the_same_name_are_not_taken(source, val, tmp_path):
+    turned = replace(source, strokes=replace(source.strokes, label=(source.strokes.label + 1) % 26))
+    for number, letters in enumerate((source, turned)):
+        plan = Plan.of(letters, size="nano", epochs=1, steps=2)
+        fit(letters, val, tmp_path / str(number), plan, cache=tmp_path / "cache", report=SPOKEN.append)
+        assert len(list((tmp_path / "cache").iterdir())) == number + 1
+
+
+def test_other_letters_under_the_same_name_are_not_gone_on_with(source, val, plan, unbroken):
+    with pytest.raises(LettercastError, match="was started with letters"):
+        fit(source, val, unbroken[0], replace(plan, letters="ab" * 32), resume=True)
+
+
+@pytest.mark.parametrize("damage", [None, b"PK\x03\x04 not a whole archive"], ids=["missing", "damaged"])
+def test_a_finished_run_without_its_best_network_says_so(source, val, plan, unbroken, tmp_path, damage):
+    shutil.copytree(unbroken[0], tmp_path / "run")
+    (tmp_path / "run" / "best.keras").unlink()
+    if damage:
+        (tmp_path / "run" / "best.keras").write_bytes(damage)
+    with pytest.raises(LettercastError, match=r"best.keras: missing or damaged .*; start anew in another --out"):
+        fit(source, val, tmp_path / "run", plan, resume=True, report=SPOKEN.append)
+
+
+def test_an_epoch_is_not_lost_where_its_drawings_cannot_be_kept(source, val, plan, tmp_path):
+    (tmp_path / "cache").write_text("a file where the folder should be")
+    with pytest.raises(LettercastError, match="cache"):
+        fit(source, val, tmp_path / "run", plan, cache=tmp_path / "cache", report=SPOKEN.append)
+    assert len(read_history(tmp_path / "run" / "history.csv")) == 1
+    _, history = fit(source, val, tmp_path / "run", plan, resume=True, report=SPOKEN.append)
+    assert len(history) == plan.epochs
 
 
 def test_calibration_makes_probabilities_mean_what_they_say(unbroken, check_source, model_file):

@@ -43,6 +43,13 @@ def test_a_class_whose_pictures_are_all_held_out_is_named(tmp_path):
         open_folder(tmp_path, "train")
 
 
+def test_hidden_files_are_no_pictures(tmp_path):
+    for name in "AB":
+        write_pictures(tmp_path / name, 10)
+        (tmp_path / name / "._0.png").write_bytes(b"what macOS leaves on other disks")
+    assert len(open_folder(tmp_path, "all").labels) == 20
+
+
 def test_hidden_folders_are_no_classes(tmp_path):
     write_pictures(tmp_path / "A", 10)
     write_pictures(tmp_path / "B", 10)

@@ -7,7 +7,7 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.train.pen import PenSource, load_pen
-from lettercast.train.plan import CLUTTER_SHARE, PEAK_RATE, Plan, fingerprint, letters_of
+from lettercast.train.plan import CLUTTER_SHARE, PEAK_RATE, Plan, fingerprint
 
 PLAN = Plan("nano", 2, 3, 4, "pen", "pen")
 
@@ -18,6 +18,7 @@ def test_an_epoch_draws_as_many_letters_as_the_source_has_or_fifty_batches(strok
 
 
 def test_what_is_not_given_has_its_default_and_the_seed_draws(strokes_source):
+    assert Plan.of(strokes_source).letters == strokes_source.digest
     plan = Plan.of(strokes_source, seed=7, rate=None, clutter=None, draw_seed=None)
     assert (plan.rate, plan.clutter, plan.draw_seed) == (PEAK_RATE, CLUTTER_SHARE, 7)
     assert Plan.of(strokes_source, seed=7, draw_seed=0).draw_seed == 0
@@ -39,6 +40,8 @@ def test_what_is_no_plan_is_refused(text, tmp_path):
 def test_differences_are_named():
     assert PLAN.differences(PLAN) == ""
     assert PLAN.differences(replace(PLAN, epochs=9, rate=0.1)) == "epochs 2, not 9; rate 0.002, not 0.1"
+    one, other = (replace(PLAN, letters=digit * 64) for digit in "ab")
+    assert one.differences(other) == f"letters {'a' * 12}, not {'b' * 12}"
 
 
 @pytest.mark.parametrize(
@@ -47,6 +50,8 @@ def test_differences_are_named():
         ({"size": "base"}, True),
         ({"seed": 9}, True),
         ({"teacher": "ab"}, True),
+        ({"data": "other/pen"}, True),
+        ({"letters": "ab"}, False),
         ({"draw_seed": 9}, False),
         ({"clutter": 0.1}, False),
     ],
@@ -59,10 +64,6 @@ def test_drawings_are_shared_by_plans_that_draw_alike(change, same):
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(LettercastError, match=f"--{next(iter(setting))} .*needed"):
         replace(PLAN, **setting)
-
-
-def test_letters_are_named_with_their_shares_and_without_their_folders():
-    assert letters_of(["data/strokes.npz@0.9", "/home/me/mine@0.1"]) == "strokes.npz@0.9 + mine@0.1"
 
 
 def test_a_fingerprint_is_the_checksum_of_all_files(tmp_path):

@@ -1,6 +1,10 @@
 """One call for every kind of model."""
 
+import resource
+import signal
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -9,8 +13,12 @@ import pytest
 from keras import layers
 
 from lettercast import LettercastError
-from lettercast.train.predict import model_facts, open_keras, open_model, open_teacher
-from lettercast.train.source import draw_some
+from lettercast.runtime.facts import Facts, keras_facts
+from lettercast.train.network import build_network
+from lettercast.train.predict import model_facts, open_keras, open_model, open_teacher, save_keras
+from lettercast.train.source import LETTERS, draw_some
+
+FACTS = Facts("letters-x", "keras", ("G", "I", "L"), (28, 28, 1), "float32", made={"seed": 5}, versions={"keras": "3.8"})
 
 
 @pytest.fixture
@@ -94,3 +102,55 @@ def test_several_teachers_answer_by_their_mean(model_file, own_model, check_sour
 def test_labels_are_those_of_the_facts_or_assumed(model_file, own_model):
     assert model_facts(model_file).labels == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     assert model_facts(own_model(2)).labels == ("0", "1")
+
+
+def test_a_model_is_saved_with_its_facts_and_keras_still_loads_it(tmp_path):
+    network = build_network("nano", 3)
+    save_keras(network, tmp_path / "m.keras", FACTS)
+    assert keras_facts(tmp_path / "m.keras") == FACTS
+    loaded = keras.saving.load_model(tmp_path / "m.keras")
+    np.testing.assert_array_equal(loaded.get_weights()[0], network.get_weights()[0])
+    assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]
+
+
+def test_saving_again_replaces_the_facts(tmp_path):
+    network = build_network("nano", 3)
+    for name in ("one", "two"):
+        save_keras(network, tmp_path / "m.keras", replace(FACTS, name=name))
+    with zipfile.ZipFile(tmp_path / "m.keras") as archive:
+        assert archive.namelist().count("lettercast.json") == 1
+    assert keras_facts(tmp_path / "m.keras").name == "two"
+
+
+def test_a_model_that_cannot_be_saved_leaves_the_last_one_and_no_scraps(tmp_path):
+    network = build_network("nano", 3)
+    save_keras(network, tmp_path / "m.keras", FACTS)
+    before = (tmp_path / "m.keras").read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(LettercastError, match=r"m.keras: File too large; make room, or choose another folder"):
+            save_keras(network, tmp_path / "m.keras", FACTS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert [path.name for path in tmp_path.iterdir()] == ["m.keras"]
+    assert (tmp_path / "m.keras").read_bytes() == before
+
+
+def test_a_teacher_of_other_pictures_is_refused(tmp_path):
+    pixels = keras.Input((32, 32, 1))
+    keras.Model(pixels, layers.Dense(26, activation="softmax")(layers.Flatten()(pixels))).save(tmp_path / "big.keras")
+    with pytest.raises(LettercastError, match=r"big.keras: takes \(32, 32, 1\) pictures, letters are \(28, 28, 1\)"):
+        open_teacher([tmp_path / "big.keras"], LETTERS)
+
+
+@pytest.mark.parametrize(("at", "value"), [(6, 1), (8, 99)], ids=["encrypted", "an unknown compression"])
+def test_a_lying_archive_is_refused(model_file, tmp_path, at, value):
+    raw = bytearray(model_file.read_bytes())
+    entry = raw.rindex(b"PK\x01\x02")
+    raw[entry + at + 2] = value
+    (tmp_path / "lie.keras").write_bytes(raw)
+    with pytest.raises(LettercastError, match=r"lie.keras"):
+        open_keras(tmp_path / "lie.keras")

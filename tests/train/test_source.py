@@ -1,12 +1,27 @@
 """Data sources behind one interface."""
 
+from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 
+from lettercast.runtime.crop import letter_ink
+from lettercast.runtime.glyph import glyph
 from lettercast.train.draw import draw_plain
-from lettercast.train.source import ImageSource, MixedSource, StrokeSource, draw_all, draw_some, relabel, warp
+from lettercast.train.pen import PenSource
+from lettercast.train.source import (
+    FINEST_PX,
+    ImageSource,
+    MixedSource,
+    StrokeSource,
+    draw_all,
+    draw_some,
+    letter_only,
+    relabel,
+    warp,
+)
 from lettercast.train.strokes import Strokes, load_strokes
 
 
@@ -92,3 +107,25 @@ def test_a_warped_letter_stays_inside_its_picture(pen):
         edges = np.concatenate([warped[0], warped[-1], warped[:, 0], warped[:, -1]])
         assert warped.max() > 150
         assert edges.max() < 60
+
+
+def test_a_large_photograph_is_kept_small_and_shows_the_same_letter():
+    photo = np.full((3000, 4000), 225, np.uint8)
+    cv2.putText(photo, "R", (1500, 1800), cv2.FONT_HERSHEY_SIMPLEX, 25, 40, 90, cv2.LINE_AA)
+    ink = letter_only(photo)
+    assert max(ink.shape) == FINEST_PX
+    kept, whole = glyph(ink).astype(int), glyph(letter_ink(photo)).astype(int)
+    assert np.abs(kept - whole).mean() < 4
+    small = cv2.resize(photo, (120, 90), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(letter_only(small), letter_ink(small))
+
+
+def test_sources_that_draw_alike_have_one_digest_and_others_another(strokes_source, pen):
+    own = images(("A", "B"), [0, 1])
+    assert own.digest == images(("A", "B"), [0, 1]).digest
+    others = [images(("A", "B"), [1, 0]), images(("A", "C"), [0, 1]), images(("A", "B"), [0, 1], level=250)]
+    mixed = [MixedSource((own, strokes_source), shares, "train", ("A", "B")) for shares in ((0.5, 0.5), (0.4, 0.6))]
+    pens = [PenSource(pen, split) for split in ("train", "val")]
+    moved = replace(strokes_source.strokes, points=strokes_source.strokes.points + 1)
+    strokes = [strokes_source, replace(strokes_source, strokes=moved)]
+    assert len({source.digest for source in (own, *others, *mixed, *pens, *strokes)}) == 10

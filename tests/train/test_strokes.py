@@ -54,6 +54,7 @@ def test_choosing_letters_keeps_their_strokes_and_drops_the_others(strokes):
     [
         ({"points": np.zeros((6, 3))}, "shape"),
         ({"points": np.full((6, 2), np.nan)}, "finite"),
+        ({"points": np.full((6, 2), 3e38)}, "none beyond 1e"),
         ({"points_per_stroke": np.array([3, 2, 2])}, "number of points"),
         ({"points_per_stroke": np.array([3, 3, 0])}, "empty stroke"),
         ({"strokes_per_sample": np.array([1, 1])}, "number of strokes"),
