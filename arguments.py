@@ -96,12 +96,16 @@ def add_train(verbs: Any) -> None:
     verb.add_argument("--resume", action="store_true", help="go on with the run in --out")
     verb.add_argument(
         "--init",
-        type=model_name,
+        type=keras_model,
         metavar="M",
-        help="go on from a trained model, letters-base or a .keras file: a few epochs fit it to letters of your own",
+        help="go on from letters-base, letters-nano or a .keras file: a few epochs fit it to letters of your own",
     )
     verb.add_argument(
-        "--teacher", type=Path, nargs="+", metavar="M", help="learn the mean answer of these .keras models beside the labels"
+        "--teacher",
+        type=keras_model,
+        nargs="+",
+        metavar="M",
+        help="learn the mean answer of these models beside the labels",
     )
     verb.add_argument("--rate", type=finite, metavar="R", help="peak of the learning rate (default: 0.002, with --init 0.0005)")
     verb.add_argument("--clutter", type=finite, metavar="S", help="share of non-letters among what is drawn (default: 0.05)")
@@ -117,7 +121,9 @@ def add_evaluate(verbs: Any) -> None:
         help="measure a model",
         description="Measure a .keras, .tflite or .onnx model on labelled letters, or on whole photographed pages.",
     )
-    verb.add_argument("model", type=Path, metavar="MODEL")
+    verb.add_argument(
+        "model", type=device_model, metavar="M", help="letters-base, letters-nano, or a .keras, .tflite or .onnx file"
+    )
     add_letters(verb)
     verb.add_argument("--pages", type=Path, metavar="CSV", help="read pages instead: a CSV of file,text with lines parted by |")
     verb.add_argument("--threads", type=thread_count, metavar="N", default=1, help="default: %(default)s")
@@ -140,7 +146,13 @@ def add_export(verbs: Any) -> None:
         help="convert a model, each format behind the parity gate",
         description="Convert a Keras model to TFLite and ONNX. A format that misses the gate writes no file: exit code 1.",
     )
-    verb.add_argument("model", type=Path, nargs="?", metavar="MODEL.keras", help="default: the shipped letters-base")
+    verb.add_argument(
+        "model",
+        type=keras_model,
+        nargs="?",
+        metavar="M",
+        help="letters-base (the default), letters-nano or a .keras file",
+    )
     verb.add_argument("--formats", type=comma_list, metavar="F,...", help="default: all")
     verb.add_argument(
         "--calibrate",
@@ -171,7 +183,12 @@ def add_read(verbs: Any) -> None:
         metavar="SOURCE",
         help="camera number, image, folder, video, http or rtsp URL (default: camera 0)",
     )
-    verb.add_argument("--model", type=Path, metavar="M", help="a .tflite or .onnx model (default: the shipped one)")
+    verb.add_argument(
+        "--model",
+        type=device_model,
+        metavar="M",
+        help="letters-base (the default), letters-nano, or a .tflite or .onnx file",
+    )
     verb.add_argument("--threads", type=thread_count, metavar="N", default=1, help="default: %(default)s")
     verb.add_argument("--json", action="store_true", help="print one JSON object a frame")
     verb.add_argument("--no-window", action="store_true", help="print only")
@@ -187,9 +204,15 @@ def add_benchmark(verbs: Any) -> None:
         description="Measure accuracy, agreement, size and latency of exported models against the Keras original, in one run.",
     )
     verb.add_argument(
-        "models", type=Path, nargs="*", metavar="DIR|MODEL", help="default: dist, or the shipped model where there is none"
+        "models",
+        type=device_model,
+        nargs="*",
+        metavar="DIR|MODEL",
+        help="default: dist, or the shipped model where there is none",
     )
-    verb.add_argument("--original", type=Path, metavar="MODEL.keras", help="default: the shipped letters-base")
+    verb.add_argument(
+        "--original", type=keras_model, metavar="M", help="letters-base (the default), letters-nano or a .keras file"
+    )
     add_letters(verb)
     verb.add_argument(
         "--threads", type=thread_count, metavar="N", default=1, help="of the exported models (default: %(default)s)"
@@ -205,9 +228,15 @@ def positive(text: str) -> int:
     return int(text)
 
 
-def model_name(text: str) -> Path:
-    """Parse the name of a model that comes with lettercast, or the path of another."""
+def keras_model(text: str) -> Path:
+    """Parse the name of a model that comes with lettercast, as Keras made it, or the path of another."""
     shipped = Path(__file__).parent / "export" / "models" / f"{text}.keras"
+    return shipped if shipped.is_file() else Path(text)
+
+
+def device_model(text: str) -> Path:
+    """Parse the name of a model that comes with lettercast, as devices run it, or the path of another."""
+    shipped = Path(__file__).parent / "runtime" / "models" / f"{text}-int8.tflite"
     return shipped if shipped.is_file() else Path(text)
 
 

@@ -47,6 +47,8 @@ def missing_package(verb: str, error: ImportError) -> str:
     """Say which package is missing, and the extra that brings it."""
     if "libGL" in str(error) or "libgthread" in str(error):
         return "needs OpenCV, which lacks libGL here: apt install libgl1 libglib2.0-0, or pip install opencv-python-headless"
+    if error.name in ("jax", "torch"):
+        return f"needs {error.name}, as KERAS_BACKEND asks for it: pip install {error.name}, or unset KERAS_BACKEND"
     extra = {"read": "reader", "export": "export", "benchmark": "export"}.get(verb, "train")
     return f"needs {error.name}, which is not installed: pip install 'lettercast[{extra}]'"
 

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lettercast.arguments import device_model, keras_model
 from lettercast.runtime.facts import keras_facts
 from lettercast.train.fit import fit
 
@@ -308,3 +309,32 @@ def test_a_window_on_a_dead_display_is_done_without(page_file):
     assert done.returncode == 0
     assert "no display" in done.stderr
     assert "ABC" in done.stdout
+
+
+@pytest.mark.parametrize("name", ["letters-base", "letters-nano"])
+def test_models_that_come_with_it_are_known_by_name(lettercast, page_file, name):
+    code, out, err = lettercast("read", page_file, "--model", name, "--json")
+    assert code == 0, err
+    assert json.loads(out)["lines"]
+    assert keras_model(name).name == f"{name}.keras" and device_model(name).name == f"{name}-int8.tflite"
+    assert keras_facts(keras_model(name)).name == name
+
+
+def test_a_name_that_is_no_models_is_a_path():
+    assert keras_model("own.keras") == device_model("own.keras") == Path("own.keras")
+
+
+@pytest.mark.parametrize(
+    ("package", "said"),
+    [
+        ("jax", "train needs jax, as KERAS_BACKEND asks for it: pip install jax, or unset KERAS_BACKEND"),
+        ("keras", "train needs keras, which is not installed: pip install 'lettercast[train]'"),
+    ],
+)
+def test_a_missing_package_is_named_with_what_brings_it(lettercast, monkeypatch, package, said):
+    def fail(*_):
+        raise ModuleNotFoundError(f"No module named '{package}'", name=package)
+
+    monkeypatch.setattr("lettercast.cli.import_keras", fail)
+    code, _, err = lettercast("train")
+    assert (code, err) == (2, f"lettercast: {said}\n")

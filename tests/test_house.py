@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from lettercast.arguments import device_model, keras_model
+from lettercast.runtime.engine import open_engine
+
 HEAVY = ("tensorflow", "keras", "sklearn", "matplotlib", "onnx", "lettercast.train", "lettercast.export", "lettercast.benchmarks")
 READ_A_PAGE = """
 import cv2, sys
@@ -72,11 +75,10 @@ def test_models_and_pen_are_installed_with_their_packages(root, setuptools):
     assert all(any(path.match(str(pattern)) for pattern in patterns) for path in data)
 
 
-def test_the_shipped_model_was_made_from_the_shipped_original(root):
-    from lettercast.export.artifact import DEFAULT_MODEL
-    from lettercast.runtime import Reader
-
-    assert Reader().engine.facts.source_sha256 == hashlib.sha256(DEFAULT_MODEL.read_bytes()).hexdigest()
+@pytest.mark.parametrize("name", ["letters-base", "letters-nano"])
+def test_the_shipped_models_were_made_from_the_shipped_originals(name):
+    facts = open_engine(device_model(name)).facts
+    assert (facts.name, facts.source_sha256) == (name, hashlib.sha256(keras_model(name).read_bytes()).hexdigest())
 
 
 def test_every_module_has_its_tests(root):
