@@ -42,6 +42,9 @@ LETTERS = {
     "pen": ("the built-in pen, fitted on UNIPEN's training writers", "CC BY 4.0, as UNIPEN"),
     "emnist": ("EMNIST Letters", "public domain, after Cohen et al. 2017"),
 }
+SHIPPING = """\
+letters-base and letters-nano ship: `export/models/*.keras` and `runtime/models/*-int8.tflite`. Of several seeds the first below ships, the best
+on the validation letters. letters-large, where it is shown, is the teacher that they learned from."""
 LIMITS = """\
 ## Limits
 
@@ -145,6 +148,7 @@ def card(groups: dict[str, list[Measured]]) -> str:
     names = [*groups]
     parts = ["# Letter models", "", "Made by `python -m lettercast.benchmarks.model_card`; do not edit by hand.", ""]
     parts += ["Each reads one isolated handwritten letter, capital or small, as one of A to Z, or as no letter.", ""]
+    parts += [SHIPPING, ""]
     parts += _table(["", *names], [[label, *cells] for label, cells in _sizes(groups).items()])
     parts += ["", "## Data", "", *_data_table(next(iter(groups.values()))[0]), ""]
     for name, runs in groups.items():

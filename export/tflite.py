@@ -37,7 +37,10 @@ def int8(model: "keras.Model", calibration: Pixels) -> bytes:
 
 
 def embed(model: bytes, facts: Facts) -> bytes:
-    """Return the TFLite model with the facts as one more metadata buffer; every interpreter still reads it."""
+    """Return the TFLite model with the facts as one more metadata buffer; every interpreter still reads it.
+
+    Tensors keep the first of the names that fusing gave them, or a nano's names would weigh as much as a layer.
+    """
     import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
 
@@ -48,6 +51,8 @@ def embed(model: bytes, facts: Facts) -> bytes:
     entry.name, entry.buffer = FACTS_KEY, len(tree.buffers)
     tree.buffers.append(buffer)
     tree.metadata = [*(tree.metadata or []), entry]
+    for tensor in (tensor for graph in tree.subgraphs for tensor in graph.tensors):
+        tensor.name = tensor.name.partition(b";")[0]
     builder = _aligned(flatbuffers.Builder)(len(model) + 4096)
     builder.Finish(tree.Pack(builder), b"TFL3")
     return bytes(builder.Output())

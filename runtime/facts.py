@@ -62,7 +62,7 @@ class Facts:
 
     def to_json(self) -> str:
         """Return the facts as one line of JSON."""
-        return json.dumps(asdict(self), sort_keys=True)
+        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
 
 
 def parse_facts(text: str | bytes, path: Path) -> Facts:

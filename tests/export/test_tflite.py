@@ -66,6 +66,15 @@ def test_embedding_facts_changes_no_result_and_they_are_read_back(bare, check_so
     np.testing.assert_array_equal(run(model, picture), run(bare, picture))
 
 
+def test_tensors_keep_one_name_each_and_those_of_input_and_output_are_whole(bare):
+    model = tflite.embed(bare, Facts("x", "tflite-float32", ("A", "B"), (28, 28, 1), "float32"))
+    before, after = (schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0)).subgraphs[0] for data in (bare, model))
+    assert any(b";" in tensor.name for tensor in before.tensors)
+    assert all(b";" not in tensor.name and tensor.name for tensor in after.tensors)
+    for ends in ("inputs", "outputs"):
+        assert [after.tensors[i].name for i in getattr(after, ends)] == [before.tensors[i].name for i in getattr(before, ends)]
+
+
 def test_tensor_data_lie_at_multiples_of_sixteen_bytes(bare):
     facts = Facts("x", "tflite-float32", ("A", "B"), (28, 28, 1), "float32")
     model = tflite.embed(bare, facts)
