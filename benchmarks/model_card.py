@@ -43,8 +43,8 @@ LETTERS = {
     "emnist": ("EMNIST Letters", "public domain, after Cohen et al. 2017"),
 }
 SHIPPING = """\
-letters-base and letters-nano ship: `export/models/*.keras` and `runtime/models/*-int8.tflite`. Of several seeds the first below ships, the best
-on the validation letters. letters-large, where it is shown, is the teacher that they learned from."""
+letters-base and letters-nano ship, as `export/models/*.keras` and `runtime/models/*-int8.tflite`. Of several seeds the
+first below ships, the best on the validation letters. letters-large, where it is shown, is the teacher that they learned from."""
 LIMITS = """\
 ## Limits
 

@@ -1,5 +1,6 @@
 """Drawing by chance, in this process or in several: what comes of it is decided by numbers, not by who draws."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -70,7 +71,9 @@ def drawing(source: Source, letters: int) -> Iterator[Draw]:
             reason = "a process that draws letters was ended, as the system does when memory runs short"
             raise LettercastError(f"{reason}; close other programs and go on with --resume") from error
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)
+            # Its semaphores hang in a cycle; where the process ends at once, what is left of them is complained of.
+            gc.collect()
 
 
 def _begin(source: Source) -> None:
