@@ -51,9 +51,6 @@ def drawing(source: Source, letters: int) -> Iterator[Draw]:
     # Not forked: OpenCV and TensorFlow have threads, of which a fork has none.
     context = multiprocessing.get_context("spawn")
     with ProcessPoolExecutor(processes, context, _begin, (source,)) as pool:
-        # A pool begins a process for each task that finds none idle: all of them now, while the network is built.
-        for _ in range(processes):
-            pool.submit(int)
         broken: list[BrokenProcessPool] = []
 
         def draw(entropy: Sequence[int], order: Order) -> Pixels:

@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-import threading
 
 import numpy as np
 import pytest
@@ -27,11 +26,13 @@ def test_a_letter_is_decided_by_its_place_and_not_by_what_is_drawn_beside_it(str
 
 @needs_cores
 def test_other_processes_draw_what_this_one_would(strokes_source):
-    before = threading.active_count()
+    before = set(multiprocessing.active_children())
     with drawing(strokes_source, WORTH_PROCESSES) as draw:
-        assert threading.active_count() == before
         np.testing.assert_array_equal(draw(ENTROPY, ORDER), draw_order(strokes_source, ENTROPY, ORDER))
-        assert threading.active_count() > before
+        begun = set(multiprocessing.active_children()) - before
+    # A process is begun for each task that finds none idle.
+    assert begun
+    assert not any(process.is_alive() for process in begun)
 
 
 @needs_cores
