@@ -10,10 +10,12 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import LettercastError
 from ..runtime.facts import Facts
 from ..runtime.files import make_folder
+from ..runtime.pixels import Pixels
 from .batches import Batches, Teacher
 from .confidence import best_temperature, rejection_threshold
 from .drawing import drawing
@@ -65,8 +67,6 @@ def fit(
     if (y_val < 0).any():
         raise LettercastError(f"{val.name}: has classes that {train.name} has not; train on both")
     y_val = keras.utils.to_categorical(y_val, len(train.classes))
-    # Bars on a terminal, one line an epoch in a log file.
-    bars = 1 if sys.stdout.isatty() else 2
     started, begun = time.monotonic(), len(history)
     with drawing(train, (plan.epochs - begun) * plan.steps * BATCH) as draw:
         for epoch in range(begun, plan.epochs):
@@ -75,15 +75,7 @@ def fit(
             seed_dropout(network, plan.seed, epoch)
             batches = Batches(train, plan, epoch, teacher, cache, draw=draw)
             with HeldInterrupt() as interrupt:
-                log = network.fit(
-                    batches,
-                    shuffle=False,  # batches are drawn by chance already
-                    validation_data=(x_val, y_val),
-                    validation_batch_size=KERAS_BATCH,
-                    callbacks=[keras.callbacks.TerminateOnNaN(), interrupt],
-                    verbose=bars,
-                ).history
-                line = Epoch(epoch + 1, *(float(log[key][-1]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")))
+                line = _fit_epoch(network, batches, (x_val, y_val), epoch, interrupt)
                 if not math.isfinite(line.loss + line.val_loss):
                     reason = f"the loss is no number in epoch {epoch + 1}"
                     raise LettercastError(f"{out}: {reason}; try a --rate below {plan.rate:g} in another --out")
@@ -139,6 +131,22 @@ def compile_network(network: keras.Model, plan: Plan) -> None:
         keras.losses.CategoricalCrossentropy(),
         metrics=["accuracy"],
     )
+
+
+def _fit_epoch(
+    network: keras.Model, batches: Batches, validation: tuple[Pixels, NDArray[np.float32]], epoch: int, interrupt: HeldInterrupt
+) -> Epoch:
+    """Train the network for one epoch; returns what it came to."""
+    log = network.fit(
+        batches,
+        shuffle=False,  # batches are drawn by chance already
+        validation_data=validation,
+        validation_batch_size=KERAS_BATCH,
+        callbacks=[keras.callbacks.TerminateOnNaN(), interrupt],
+        # Bars on a terminal, one line an epoch in a log file.
+        verbose=1 if sys.stdout.isatty() else 2,
+    ).history
+    return Epoch(epoch + 1, *(float(log[key][-1]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")))
 
 
 def _begun(
