@@ -1,6 +1,8 @@
 """Reading pictures from disk, and writing files whole or not at all."""
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -49,18 +51,26 @@ def make_folder(path: Path) -> None:
         raise LettercastError(f"{path}: {error.strerror or 'cannot be made'}; choose another folder") from error
 
 
-def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file under a temporary name and rename it, so that `path` is never half-written; makes its folder.
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Give a temporary file to write, and rename it in the end, so that `path` is never half-written.
 
-    Raises LettercastError where the folder cannot be written or the disk is full.
+    The file ends as `path` does, for writers that go by the ending. Raises LettercastError where the folder cannot be
+    written or the disk is full.
     """
     # Each process has a name of its own: two may write the same file at once.
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    make_folder(path.parent)
+    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
     try:
-        temporary.write_bytes(data)
+        yield temporary
         temporary.replace(path)
     except OSError as error:
-        if temporary.exists():
-            temporary.unlink()
-        raise LettercastError(f"{path}: {error.strerror or 'cannot be written'}; choose another folder") from error
+        raise LettercastError(f"{path}: {error.strerror or error}; make room, or choose another folder") from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file whole or not at all; makes its folder. Raises LettercastError as `replacing` does."""
+    make_folder(path.parent)
+    with replacing(path) as temporary:
+        temporary.write_bytes(data)

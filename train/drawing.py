@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
 from multiprocessing.connection import wait
 from typing import TypeAlias
 
@@ -46,31 +47,31 @@ def drawing(source: Source, letters: int) -> Iterator[Draw]:
     """
     processes = (os.cpu_count() or 1) - 1
     if letters < WORTH_PROCESSES or processes < 2:
-        yield lambda entropy, order: draw_order(source, entropy, order)
+        yield partial(draw_order, source)
         return
     # Not forked: OpenCV and TensorFlow have threads, of which a fork has none.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, _begin, (source,)) as pool:
-        broken: list[BrokenProcessPool] = []
+    pool = ProcessPoolExecutor(processes, context, _begin, (source,))
+    broken: list[BrokenProcessPool] = []
 
-        def draw(entropy: Sequence[int], order: Order) -> Pixels:
-            try:
-                return pool.submit(_draw_here, entropy, order).result()
-            except BrokenProcessPool as error:
-                broken.append(error)
-                raise
-
+    def draw(entropy: Sequence[int], order: Order) -> Pixels:
         try:
-            yield draw
-        except Exception as error:  # whatever the trainer makes of an error of its data
-            if not broken:
-                raise
-            reason = "a process that draws letters was ended, as the system does when memory runs short"
-            raise LettercastError(f"{reason}; close other programs and go on with --resume") from error
-        finally:
-            pool.shutdown(cancel_futures=True)
-            # Its semaphores hang in a cycle; where the process ends at once, what is left of them is complained of.
-            gc.collect()
+            return pool.submit(_draw_here, entropy, order).result()
+        except BrokenProcessPool as error:
+            broken.append(error)
+            raise
+
+    try:
+        yield draw
+    except Exception as error:  # whatever the trainer makes of an error of its data
+        if not broken:
+            raise
+        reason = "a process that draws letters was ended, as the system does when memory runs short"
+        raise LettercastError(f"{reason}; close other programs and go on with --resume") from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+        # Its semaphores hang in a cycle; where the process ends at once, what is left of them is complained of.
+        gc.collect()
 
 
 def _begin(source: Source) -> None:

@@ -1,6 +1,5 @@
 """One call for every kind of model: `.keras`, `.tflite` and `.onnx`."""
 
-import os
 import re
 import threading
 import zipfile
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from .. import LettercastError
 from ..runtime.engine import OPENERS, Classify, Engine, first_line, open_engine
 from ..runtime.facts import FACTS_KEY, Facts, keras_facts
+from ..runtime.files import replacing
 from ..runtime.glyph import GLYPH_SHAPE
 from ..runtime.pixels import Pixels
 from .plan import BATCH
@@ -70,7 +70,7 @@ def open_teacher(paths: Sequence[Path], classes: Sequence[str]) -> Classify:
             return np.asarray(np.mean([network.predict_on_batch(pictures) for network in networks], 0), np.float32)
 
     # Their graphs are built before several threads ask.
-    answer(np.zeros((BATCH, *networks[0].inputs[0].shape[1:]), np.uint8))
+    answer(np.zeros((BATCH, *GLYPH_SHAPE), np.uint8))
     return answer
 
 
@@ -79,19 +79,14 @@ def save_keras(network: "keras.Model", path: Path, facts: Facts | None = None) -
 
     Raises LettercastError where the folder cannot be written or the disk is full.
     """
-    # Keras knows its files by their ending.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial.keras")
     try:
-        network.save(temporary)
-        if facts:
-            with zipfile.ZipFile(temporary, "a") as archive:
-                archive.writestr(f"{FACTS_KEY}.json", facts.to_json())
-        temporary.replace(path)
-    except (OSError, RuntimeError) as error:
-        reason = getattr(error, "strerror", None) or first_line(error)
-        raise LettercastError(f"{path}: {reason}; make room, or choose another folder") from error
-    finally:
-        temporary.unlink(missing_ok=True)
+        with replacing(path) as temporary:
+            network.save(temporary)
+            if facts:
+                with zipfile.ZipFile(temporary, "a") as archive:
+                    archive.writestr(f"{FACTS_KEY}.json", facts.to_json())
+    except RuntimeError as error:  # h5py's, where it cannot write
+        raise LettercastError(f"{path}: {first_line(error)}; make room, or choose another folder") from error
 
 
 def load_keras(path: Path) -> "keras.Model":
