@@ -4,6 +4,7 @@ from lettercast.runtime import Reader
 page = Reader().read(image)
 """
 
-from .reader import Letter, Line, Page, Reader
+from .reader import Reader
+from .text import Letter, Line, Page, Word
 
-__all__ = ["Letter", "Line", "Page", "Reader"]
+__all__ = ["Letter", "Line", "Page", "Reader", "Word"]

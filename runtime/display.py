@@ -7,7 +7,7 @@ import sys
 import cv2
 
 from .pixels import Pixels
-from .reader import Page
+from .text import Page
 
 PROBE_TIMEOUT_S = 15
 WINDOW = "lettercast (q quits)"

@@ -11,8 +11,9 @@ import cv2
 
 from .display import annotate, has_display, show
 from .files import make_folder, write_bytes
-from .reader import Page, Reader
+from .reader import Reader
 from .source import Frame
+from .text import Page
 
 
 @dataclass(frozen=True)

@@ -59,8 +59,17 @@ class Pieces:
     boxes: NDArray[np.int64]
 
 
-def find_lines(image: Pixels) -> list[list[Spot]]:
-    """Find the letters of a page, line by line from the top, each line from the left.
+@dataclass(frozen=True)
+class Strokes:
+    """The strokes of a photograph, `scale` times its size: ink (H, W) uint8, and a mask (H, W) uint8 of 0 and 255."""
+
+    ink: Pixels
+    mask: Pixels
+    scale: float
+
+
+def find_strokes(image: Pixels) -> Strokes:
+    """Tell strokes from paper, shadows, grain and rules.
 
     Args:
         image: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA uint8; ink dark on light or light on dark.
@@ -74,13 +83,18 @@ def find_lines(image: Pixels) -> list[list[Spot]]:
     if levels.grain > GRAINY:
         ink = cv2.GaussianBlur(ink, (5, 5), 0)
         levels = ink_levels(ink)
-    mask = without_rules(at_least(ink, levels.threshold))
-    pieces = find_pieces(mask)
+    return Strokes(ink, without_rules(at_least(ink, levels.threshold)), scale)
+
+
+def find_lines(image: Pixels) -> list[list[Spot]]:
+    """Find the letters of a page, line by line from the top, each line from the left; takes images as find_strokes does."""
+    strokes = find_strokes(image)
+    pieces = find_pieces(strokes.mask)
     size = typical_size(pieces)
     pieces = without_dust(pieces, size)
     groups = join_pieces(pieces, size)
     letters = [group for group in groups if is_letter_sized(_bounds(pieces.boxes[group]), size)]
-    return order_lines([_cut(group, ink, mask, pieces, scale) for group in letters])
+    return order_lines([_cut(group, strokes, pieces) for group in letters])
 
 
 def find_pieces(mask: Pixels) -> Pieces:
@@ -217,14 +231,15 @@ def _bounds(boxes: NDArray[np.int64]) -> tuple[int, int, int, int]:
     return int(left), int(top), int(right - left), int(bottom - top)
 
 
-def _cut(group: list[int], ink: Pixels, mask: Pixels, pieces: Pieces, scale: float) -> Spot:
+def _cut(group: list[int], strokes: Strokes, pieces: Pieces) -> Spot:
     """Cut the ink of one group of pieces out of the page, without its neighbours' ink."""
     x, y, w, h = _bounds(pieces.boxes[group])
     # One pixel more than the mask: the soft edge of the strokes belongs to them.
     left, top = max(0, x - 1), max(0, y - 1)
     window = np.s_[top : y + h + 1, left : x + w + 1]
-    own = np.zeros(mask[window].shape, np.uint8)
+    mask, scale = strokes.mask[window], strokes.scale
+    own = np.zeros(mask.shape, np.uint8)
     cv2.drawContours(own, [pieces.outlines[i] for i in group], -1, 255, cv2.FILLED, offset=(-left, -top))
-    own = cv2.dilate(cv2.bitwise_and(own, mask[window]), np.ones((3, 3), np.uint8))
+    own = cv2.dilate(cv2.bitwise_and(own, mask), np.ones((3, 3), np.uint8))
     box = (round(x / scale), round(y / scale), round(w / scale), round(h / scale))
-    return Spot(box, cv2.bitwise_and(ink[window], own))
+    return Spot(box, cv2.bitwise_and(strokes.ink[window], own))

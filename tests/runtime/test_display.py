@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from lettercast.runtime.display import DOUBTFUL, SURE, annotate, has_display
-from lettercast.runtime.reader import Letter, Line, Page
+from lettercast.runtime.text import Letter, Line, Page, Word
 
 
 def page(confidence: float, box=(30, 40, 20, 30)) -> Page:
-    return Page((120, 100), (Line((Letter("A", confidence, box),)),), 1.0, 1.0)
+    return Page((120, 100), (Line((Word((Letter("A", confidence, box),)),)),), 1.0, 1.0)
 
 
 @pytest.mark.parametrize(("confidence", "colour"), [(0.99, SURE), (0.5, DOUBTFUL)])
