@@ -29,9 +29,12 @@ ALTERNATIVES, LEAST_PROBABLE = 3, 0.01
 
 @dataclass(frozen=True)
 class Reading:
-    """What the model makes of one spot: its letters from left to right, and their probabilities (n, classes)."""
+    """What the model makes of one spot: its n letters from left to right, the pictures (n, 28, 28, 1) uint8 that it saw, and
+    their probabilities (n, classes).
+    """
 
     spots: tuple[Spot, ...]
+    pictures: Pixels
     probabilities: NDArray[np.float32]
 
 
@@ -52,7 +55,7 @@ class Reader:
         lines = self.find(image)
         found = time.perf_counter()
         readings = iter(self.recognize([spot for line in lines for spot in line]))
-        texts = tuple(self.compose([next(readings) for _ in line]) for line in lines)
+        texts = self.compose([[next(readings) for _ in line] for line in lines])
         done = time.perf_counter()
         return Page((image.shape[1], image.shape[0]), texts, 1000 * (found - start), 1000 * (done - found))
 
@@ -65,10 +68,14 @@ class Reader:
     def recognize(self, spots: Sequence[Spot]) -> list[Reading]:
         """Classify spots, one reading each, each by itself: a spot's reading does not hang on the others."""
         pictures = np.stack([glyph(spot.ink) for spot in spots])[..., None] if spots else np.zeros((0, *GLYPH_SHAPE), np.uint8)
-        return [Reading((spot,), row[None]) for spot, row in zip(spots, self.engine(pictures), strict=True)]
+        rows = self.engine(pictures)
+        return [Reading((spot,), pictures[i : i + 1], rows[i : i + 1]) for i, spot in enumerate(spots)]
 
-    def compose(self, readings: Sequence[Reading]) -> Line:
-        """Make a line of its readings from left to right: context settles what a letter alone cannot tell."""
+    def compose(self, lines: Sequence[Sequence[Reading]]) -> tuple[Line, ...]:
+        """Make the lines of a page of their readings, each from left to right: context settles what a letter alone cannot tell."""
+        return tuple(self._line(readings) for readings in lines)
+
+    def _line(self, readings: Sequence[Reading]) -> Line:
         boxes = [spot.box for reading in readings for spot in reading.spots]
         probabilities = np.concatenate([reading.probabilities for reading in readings])
         settled = settle_strokes(probabilities, boxes, self.engine.facts.labels)
