@@ -72,7 +72,7 @@ class Reader:
         return [Reading((spot,), pictures[i : i + 1], rows[i : i + 1]) for i, spot in enumerate(spots)]
 
     def compose(self, lines: Sequence[Sequence[Reading]]) -> tuple[Line, ...]:
-        """Make the lines of a page of their readings, each from left to right: context settles what a letter alone cannot tell."""
+        """Make lines of their readings, each from left to right; context settles what a letter alone cannot tell."""
         return tuple(self._line(readings) for readings in lines)
 
     def _line(self, readings: Sequence[Reading]) -> Line:
