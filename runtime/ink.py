@@ -18,6 +18,7 @@ DARKNESS = 8
 FLOOR = 14
 # A stroke's edge stands at this share of the ink that strokes have on this page.
 THRESHOLD_SHARE = 0.4
+MANY_ROWS = 400
 # Paper grain reaches this many robust standard deviations.
 GRAIN_SIGMAS = 5.0
 
@@ -95,8 +96,8 @@ class Levels:
 
 def ink_levels(ink: Pixels) -> Levels:
     """Measure the ink (H, W) uint8 of one page; the threshold lies part of the way up its own strokes' edges, above the grain."""
-    # Every other row tells the same in half the time.
-    sample = ink[::2]
+    # Every other row tells the same in half the time, and of many rows every fourth.
+    sample = ink[:: 4 if len(ink) > MANY_ROWS else 2]
     histogram = cv2.calcHist([sample], [0], None, [256], [0, 256]).ravel()
     below = np.cumsum(histogram) / max(1, sample.size)
     median = int(np.searchsorted(below, 0.5))

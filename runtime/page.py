@@ -105,8 +105,9 @@ def find_pieces(mask: Pixels) -> Pieces:
     outer = [o for o, node in zip(outlines, tree[0], strict=True) if node[3] < 0 and len(o) >= SMALLEST_OUTLINE_PX]
     if len(outer) > MOST_PIECES:
         outer = sorted(outer, key=len, reverse=True)[:MOST_PIECES]
-    kept = tuple(outline for outline in outer if not _is_edge(outline, mask.shape))
-    return Pieces(kept, np.array([cv2.boundingRect(o) for o in kept], np.int64).reshape(-1, 4))
+    boxes = np.array([cv2.boundingRect(outline) for outline in outer], np.int64).reshape(-1, 4)
+    kept = [i for i, outline in enumerate(outer) if not _is_edge(outline, boxes[i], mask.shape)]
+    return Pieces(tuple(outer[i] for i in kept), boxes[kept])
 
 
 def typical_size(pieces: Pieces) -> float:
@@ -213,11 +214,14 @@ def _neighbours(left: Spot, right: Spot) -> bool:
     return abs(left.middle[1] - right.middle[1]) <= LINE_SHARE * height
 
 
-def _is_edge(outline: NDArray[Any], shape: tuple[int, ...]) -> bool:
-    """Tell whether an outline runs along the picture's edge: a frame, the end of the paper, a finger."""
+def _is_edge(outline: NDArray[Any], box: NDArray[np.int64], shape: tuple[int, ...]) -> bool:
+    """Tell whether an outline with this box runs along the picture's edge: a frame, the end of the paper, a finger."""
     height, width = shape
-    x, y = outline[:, 0, 0], outline[:, 0, 1]
     zone_x, zone_y = EDGE_SHARE * width, EDGE_SHARE * height
+    left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
+    if left >= zone_x and top >= zone_y and right < width - zone_x and bottom < height - zone_y:
+        return False
+    x, y = outline[:, 0, 0], outline[:, 0, 1]
     near = (x < zone_x) | (x >= width - zone_x) | (y < zone_y) | (y >= height - zone_y)
     spans = np.ptp(x) > FRAME_SHARE * width or np.ptp(y) > FRAME_SHARE * height
     touches = x.min() == 0 or y.min() == 0 or x.max() == width - 1 or y.max() == height - 1

@@ -14,13 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError
+from .case import LABELS, Evidence, load_case, settle_case
 from .context import settle_strokes
 from .engine import Engine, open_engine
 from .glyph import GLYPH_SHAPE, glyph
 from .page import Spot, find_lines
 from .pixels import Pixels
-from .spacing import part_words
-from .text import UNKNOWN, Letter, Line, Page, Word
+from .second_look import look_again
+from .spacing import first_letters, part_words
+from .text import UNKNOWN, Box, Letter, Line, Page, Word
 
 DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base-int8.tflite"
 # Second guesses: so many at most, and none that is less likely than this.
@@ -68,21 +70,33 @@ class Reader:
     def recognize(self, spots: Sequence[Spot]) -> list[Reading]:
         """Classify spots, one reading each, each by itself: a spot's reading does not hang on the others."""
         pictures = np.stack([glyph(spot.ink) for spot in spots])[..., None] if spots else np.zeros((0, *GLYPH_SHAPE), np.uint8)
-        rows = self.engine(pictures)
+        rows = look_again(self.engine, [spot.ink for spot in spots], self.engine(pictures))
         return [Reading((spot,), pictures[i : i + 1], rows[i : i + 1]) for i, spot in enumerate(spots)]
 
     def compose(self, lines: Sequence[Sequence[Reading]]) -> tuple[Line, ...]:
         """Make lines of their readings, each from left to right; context settles what a letter alone cannot tell."""
-        return tuple(self._line(readings) for readings in lines)
+        boxes = [[spot.box for reading in line for spot in reading.spots] for line in lines]
+        words = [part_words(line) for line in boxes]
+        rows = self._settle(lines, boxes, words)
+        return tuple(
+            Line(tuple(Word(tuple(map(self._letter, row[word], box[word]))) for word in parts))
+            for row, box, parts in zip(rows, boxes, words, strict=True)
+        )
 
-    def _line(self, readings: Sequence[Reading]) -> Line:
-        boxes = [spot.box for reading in readings for spot in reading.spots]
-        probabilities = np.concatenate([reading.probabilities for reading in readings])
-        settled = settle_strokes(probabilities, boxes, self.engine.facts.labels)
-        letters = [self._letter(row, box) for row, box in zip(settled, boxes, strict=True)]
-        return Line(tuple(Word(tuple(letters[part])) for part in part_words(boxes)))
+    def _settle(
+        self, lines: Sequence[Sequence[Reading]], boxes: list[list[Box]], words: list[list[slice]]
+    ) -> list[NDArray[np.float32]]:
+        """Return the probabilities (n, classes) of each line, weighed by what the page says of case and heights."""
+        labels = self.engine.facts.labels
+        rows = [np.concatenate([reading.probabilities for reading in line]) for line in lines]
+        if labels == LABELS and lines:
+            capital = load_case().capital(np.concatenate([reading.pictures for line in lines for reading in line]))
+            shares = np.split(capital, np.cumsum([len(row) for row in rows])[:-1])
+            firsts = [first_letters(parts) for parts in words]
+            rows = settle_case([Evidence(*line) for line in zip(rows, shares, firsts, strict=True)])
+        return [settle_strokes(row, box, labels) for row, box in zip(rows, boxes, strict=True)]
 
-    def _letter(self, probabilities: NDArray[np.float32], box: tuple[int, int, int, int]) -> Letter:
+    def _letter(self, probabilities: NDArray[np.float32], box: Box) -> Letter:
         labels = self.engine.facts.labels
         best, *rest = np.argsort(-probabilities, kind="stable")[: ALTERNATIVES + 1]
         known = probabilities[best] >= self.engine.facts.reject_below

@@ -29,10 +29,13 @@ def without_rules(mask: Pixels) -> Pixels:
     """
     mask = without_edges(mask)
     thickness = max(THICKNESS_PX, round(THICKNESS_SHARE * max(mask.shape)))
-    across = find_rules(mask, thickness)
-    down = cv2.transpose(find_rules(cv2.transpose(mask), thickness))
+    height, width = mask.shape
+    squeezed_across, squeezed_down = shrink(mask, SQUEEZE, 1), shrink(mask, 1, SQUEEZE)
+    across = find_rules(at_least(squeezed_across, FILLED), thickness)
+    down = cv2.transpose(find_rules(cv2.transpose(at_least(squeezed_down, FILLED)), thickness))
     if not (across.any() or down.any()):
         return mask
+    across, down = (cv2.resize(found, (width, height), interpolation=cv2.INTER_NEAREST) for found in (across, down))
     bare = cv2.bitwise_and(mask, cv2.bitwise_not(cv2.bitwise_or(across, down)))
     # What was cut is given back where ink stands on both sides of the cut.
     bridge_down = cv2.morphologyEx(bare, cv2.MORPH_CLOSE, np.ones((thickness + 4, 1), np.uint8))
@@ -56,28 +59,31 @@ def without_edges(mask: Pixels) -> Pixels:
     return mask
 
 
-def find_rules(mask: Pixels, thickness: int) -> Pixels:
-    """Return (H, W) uint8, 255 on the horizontal rules of at most `thickness` pixels, tilted by a few degrees or not."""
-    height, width = mask.shape
-    filled = at_least(shrink(mask, SQUEEZE, 1), FILLED)
+def find_rules(filled: Pixels, thickness: int) -> Pixels:
+    """Find the horizontal rules of at most `thickness` pixels, tilted by a few degrees or not.
+
+    Args:
+        filled: (H, W) uint8 of 0 and 255, squeezed along the rules by SQUEEZE.
+
+    Returns:
+        (H, W) uint8, 255 on rules.
+    """
     # An opening by hand: OpenCV's own shifts by a pixel where the kernel is even, and leaves a row of each stroke as thin.
     kernel = np.ones((thickness + 1, 1), np.uint8)
     thick = cv2.dilate(cv2.erode(filled, kernel, anchor=(0, 0)), kernel, anchor=(0, thickness))
     thin = cv2.subtract(filled, thick)
-    gap = max(1, round(GAP_SHARE * thin.shape[1]))
+    width = thin.shape[1]
+    gap = max(1, round(GAP_SHARE * width))
     joined = cv2.morphologyEx(cv2.dilate(thin, np.ones((3, 1), np.uint8)), cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
     rules = np.zeros_like(thin)
-    for i in range(1, count):
-        x, y, w, h, _ = stats[i]
-        if w < LENGTH_SHARE * thin.shape[1]:
+    for outline in cv2.findContours(joined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:
+        x, y, w, h = cv2.boundingRect(outline)
+        if w < LENGTH_SHARE * width:
             continue
         window = np.s_[y : y + h, x : x + w]
-        own = np.where(labels[window] == i, thin[window], 0)
+        own = cv2.drawContours(np.zeros((h, w), np.uint8), [outline], -1, 255, cv2.FILLED, offset=(-x, -y))
+        own &= thin[window]
         if own.any(0).sum() >= PRESENT_SHARE * w:
             rules[window] |= own
-    if not rules.any():
-        return np.zeros_like(mask)
     # One row more on either side: the soft edge of the rule.
-    rules = cv2.dilate(rules, np.ones((3, 1), np.uint8))
-    return cv2.resize(rules, (width, height), interpolation=cv2.INTER_NEAREST)
+    return cv2.dilate(rules, np.ones((3, 1), np.uint8))

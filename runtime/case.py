@@ -1,0 +1,93 @@
+"""Capitals or small letters: what all shapes of a page say together settles what one shape leaves open.
+
+A bare stroke is a capital I or a small l, a small d with a short stem is an O or an a; a reader who sees that the line is
+in capitals takes the capital. A small network says how likely a picture is a capital for every letter that it might be.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .glyph import GLYPH_PX
+from .pixels import Pixels
+
+CASE_FILE = Path(__file__).with_name("models") / "letters-case.npz"
+LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+# The network sees pictures at half their size.
+POOL, SIDE_PX = 2, GLYPH_PX // 2
+# A line is in capitals, in small letters or in both; before anything is seen, with these chances.
+STYLE_PRIORS = np.array([0.45, 0.45, 0.1])
+# A line keeps to the style of its page with this chance; a heading does not.
+SAME_STYLE = 0.8
+# No shape speaks for a case with more than this certainty.
+SUREST = 0.97
+# In small letters a word may begin with a capital or not.
+FIRST_CAPITAL = 0.3
+
+
+@dataclass(frozen=True)
+class CaseNet:
+    """Two dense layers: weights (196, H) and (H, 26), biases (H,) and (26,), float32."""
+
+    weights: tuple[NDArray[np.float32], NDArray[np.float32]]
+    biases: tuple[NDArray[np.float32], NDArray[np.float32]]
+
+    def capital(self, pictures: Pixels) -> NDArray[np.float32]:
+        """Return (n, 26) float32: were picture i this letter, the chance that it is the capital; takes (n, 28, 28, 1) uint8."""
+        hidden = np.maximum(case_input(pictures) @ self.weights[0] + self.biases[0], 0)
+        return 1 / (1 + np.exp(-(hidden @ self.weights[1] + self.biases[1])))
+
+
+def case_input(pictures: Pixels) -> NDArray[np.float32]:
+    """Return (n, 196) float32 0..1 of pictures (n, 28, 28, 1) uint8: blocks of four pixels, averaged."""
+    blocks = pictures.reshape(-1, SIDE_PX, POOL, SIDE_PX, POOL)
+    return (blocks.mean((2, 4), dtype=np.float32) / 255).reshape(-1, SIDE_PX * SIDE_PX)
+
+
+@lru_cache(maxsize=1)
+def load_case(path: Path = CASE_FILE) -> CaseNet:
+    """Open the network that comes with lettercast."""
+    with np.load(path, allow_pickle=False) as archive:
+        first, first_bias, second, second_bias = (archive[f"arr_{i}"].astype(np.float32) for i in range(4))
+    return CaseNet((first, second), (first_bias, second_bias))
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """One line's letters: probabilities (n, 26), chances of the capital by class (n, 26), first letters of words (n,)."""
+
+    probabilities: NDArray[np.float32]
+    capital: NDArray[np.float32]
+    first: NDArray[np.bool_]
+
+    @property
+    def log_styles(self) -> NDArray[np.float64]:
+        """(3,) log-likelihood of the line in capitals, in small letters, in both."""
+        upper = (self.probabilities * self.capital).sum(1) / self.probabilities.sum(1)
+        upper = np.clip(upper, 1 - SUREST, SUREST)
+        # A word's first letter is a capital in either style, so it tells neither.
+        upper = np.where(self.first, 0.5, upper)
+        return np.array([np.log(upper).sum(), np.log(1 - upper).sum(), len(upper) * np.log(0.5)])
+
+
+def settle_case(lines: Sequence[Evidence]) -> list[NDArray[np.float32]]:
+    """Weigh each line's probabilities by the case that its line and its page are written in; returns (n, 26) a line."""
+    styles = [line.log_styles for line in lines]
+    page = posterior(np.sum(styles, 0), STYLE_PRIORS)
+    settled = []
+    for line, likelihood in zip(lines, styles, strict=True):
+        capitals, small, mixed = posterior(likelihood, SAME_STYLE * page + (1 - SAME_STYLE) * STYLE_PRIORS)
+        upper = (capitals + mixed / 2 + np.where(line.first, FIRST_CAPITAL * small, 0))[:, None]
+        weighted = line.probabilities * (upper * line.capital + (1 - upper) * (1 - line.capital))
+        settled.append((weighted / weighted.sum(1, keepdims=True)).astype(np.float32))
+    return settled
+
+
+def posterior(log_likelihood: NDArray[np.float64], prior: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the chance of each style (3,) by Bayes' rule."""
+    joint = prior * np.exp(log_likelihood - log_likelihood.max())
+    return joint / joint.sum()

@@ -1,0 +1,78 @@
+"""Capitals or small letters, by all shapes of a page together."""
+
+import numpy as np
+import pytest
+
+from lettercast.runtime.case import LABELS, Evidence, case_input, load_case, settle_case
+from lettercast.runtime.glyph import glyph
+from lettercast.train.draw import draw_ink
+
+STROKE, TALL = LABELS.index("I"), LABELS.index("L")
+
+
+def pictures(pen, letters: str, seed: int = 0) -> np.ndarray:
+    """Letters written by the pen as the network sees them, capitals and small ones as given."""
+    rng = np.random.default_rng(seed)
+    drawn = [draw_ink(pen.sample(LABELS.index(c.upper()), rng, c.isupper()), 70, 6) for c in letters]
+    return np.stack([glyph(ink) for ink in drawn])[..., None]
+
+
+def line(sure_capitals: float, count: int = 4) -> Evidence:
+    """A bare stroke, as likely I as l, after letters whose shapes are capitals with a chance."""
+    probabilities = np.full((count + 1, 26), 1e-4, np.float32)
+    probabilities[:count, LABELS.index("G")] = 1
+    probabilities[count, [STROKE, TALL]] = 0.5
+    capital = np.full((count + 1, 26), sure_capitals, np.float32)
+    capital[count, STROKE], capital[count, TALL] = 0.9, 0.1
+    return Evidence(probabilities, capital, np.arange(count + 1) == 0)
+
+
+@pytest.mark.parametrize(("sure", "letter"), [(0.95, STROKE), (0.05, TALL)])
+def test_a_bare_stroke_is_i_among_capitals_and_l_among_small_letters(sure, letter):
+    (settled,) = settle_case([line(sure)])
+    assert settled[-1].argmax() == letter
+    assert settled[-1, letter] > 0.75
+    assert settled.sum(1) == pytest.approx(1, abs=1e-5)
+
+
+def test_where_shapes_tell_nothing_nothing_changes():
+    (settled,) = settle_case([line(0.5)])
+    assert settled[-1, STROKE] == pytest.approx(settled[-1, TALL], abs=0.01)
+
+
+def test_a_line_that_tells_nothing_follows_its_page():
+    alone = settle_case([line(0.5)])[0]
+    among = settle_case([line(0.95), line(0.5), line(0.95)])[1]
+    assert among[-1, STROKE] > alone[-1, STROKE] + 0.2
+
+
+def test_a_heading_in_capitals_keeps_its_case_over_small_lines():
+    settled = settle_case([line(0.95, count=8), line(0.05), line(0.05)])
+    assert [rows[-1].argmax() for rows in settled] == [STROKE, TALL, TALL]
+
+
+def test_a_word_may_begin_with_a_capital_among_small_letters():
+    evidence = line(0.05)
+    evidence.probabilities[0] = 1e-4
+    evidence.probabilities[0, [STROKE, TALL]] = 0.5
+    evidence.capital[0, STROKE], evidence.capital[0, TALL] = 0.9, 0.1
+    (settled,) = settle_case([evidence])
+    assert settled[0, STROKE] > 2 * settled[-1, STROKE]
+
+
+def test_the_network_knows_the_cases_of_the_pens_letters(pen):
+    letters = "ABDEGHNQRT" * 10
+    columns = [LABELS.index(letter) for letter in letters]
+    upper = load_case().capital(pictures(pen, letters))[np.arange(100), columns]
+    lower = load_case().capital(pictures(pen, letters.lower()))[np.arange(100), columns]
+    assert (upper > 0.5).mean() > 0.85
+    assert (lower < 0.5).mean() > 0.85
+
+
+def test_the_network_sees_blocks_of_four_pixels():
+    picture = np.zeros((1, 28, 28, 1), np.uint8)
+    picture[0, 2:4, 4:6] = 255
+    seen = case_input(picture)
+    assert seen.shape == (1, 196)
+    assert np.flatnonzero(seen).tolist() == [14 + 2]
+    assert seen.max() == 1
