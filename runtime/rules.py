@@ -81,8 +81,9 @@ def find_rules(filled: Pixels, thickness: int) -> Pixels:
         if w < LENGTH_SHARE * width:
             continue
         window = np.s_[y : y + h, x : x + w]
-        own = cv2.drawContours(np.zeros((h, w), np.uint8), [outline], -1, 255, cv2.FILLED, offset=(-x, -y))
-        own &= thin[window]
+        inside = np.zeros((h, w), np.uint8)
+        cv2.drawContours(inside, [outline], -1, 255, cv2.FILLED, offset=(-x, -y))
+        own = thin[window] & inside
         if own.any(0).sum() >= PRESENT_SHARE * w:
             rules[window] |= own
     # One row more on either side: the soft edge of the rule.
