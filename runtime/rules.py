@@ -83,8 +83,8 @@ def find_rules(filled: Pixels, thickness: int) -> Pixels:
         window = np.s_[y : y + h, x : x + w]
         inside = np.zeros((h, w), np.uint8)
         cv2.drawContours(inside, [outline], -1, 255, cv2.FILLED, offset=(-x, -y))
-        own = thin[window] & inside
+        own = cv2.bitwise_and(thin[window], inside)
         if own.any(0).sum() >= PRESENT_SHARE * w:
-            rules[window] |= own
+            rules[window] = cv2.bitwise_or(rules[window], own)
     # One row more on either side: the soft edge of the rule.
     return cv2.dilate(rules, np.ones((3, 1), np.uint8))
