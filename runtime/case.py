@@ -39,7 +39,8 @@ class CaseNet:
     def capital(self, pictures: Pixels) -> NDArray[np.float32]:
         """Return (n, 26) float32: were picture i this letter, the chance that it is the capital; takes (n, 28, 28, 1) uint8."""
         hidden = np.maximum(case_input(pictures) @ self.weights[0] + self.biases[0], 0)
-        return 1 / (1 + np.exp(-(hidden @ self.weights[1] + self.biases[1])))
+        logits = hidden @ self.weights[1] + self.biases[1]
+        return (1 / (1 + np.exp(-logits))).astype(np.float32)
 
 
 def case_input(pictures: Pixels) -> NDArray[np.float32]:
