@@ -14,6 +14,8 @@ FILLED = 190
 LENGTH_SHARE, GAP_SHARE, PRESENT_SHARE = 0.5, 0.16, 0.55
 # A rule is thinner than this share of the page's longer side, or than this many pixels.
 THICKNESS_SHARE, THICKNESS_PX = 0.006, 5
+# A curve is fitted so often, each time to what lay near the last.
+FITS = 4
 # A frame lies within this share of the picture's side, along at least this share of it.
 EDGE_SHARE, EDGE_FRAMED_SHARE = 0.02, 0.4
 
@@ -83,8 +85,25 @@ def find_rules(filled: Pixels, thickness: int) -> Pixels:
         window = np.s_[y : y + h, x : x + w]
         inside = np.zeros((h, w), np.uint8)
         cv2.drawContours(inside, [outline], -1, 255, cv2.FILLED, offset=(-x, -y))
-        own = cv2.bitwise_and(thin[window], inside)
+        own = on_one_curve(cv2.bitwise_and(thin[window], inside), thickness)
         if own.any(0).sum() >= PRESENT_SHARE * w:
             rules[window] = cv2.bitwise_or(rules[window], own)
     # One row more on either side: the soft edge of the rule.
     return cv2.dilate(rules, np.ones((3, 1), np.uint8))
+
+
+def on_one_curve(rule: Pixels, thickness: int) -> Pixels:
+    """Keep of a rule (H, W) uint8 what lies along one gentle curve; the bars of letters in a row do not."""
+    rows, columns = np.nonzero(rule)
+    if not len(rows):
+        return rule
+    near = np.ones(len(rows), bool)
+    curve = np.zeros(rule.shape[1])
+    for _ in range(FITS):
+        curve = np.polynomial.Polynomial.fit(columns[near], rows[near], 2)(np.arange(rule.shape[1]))
+        distance = np.abs(rows - curve[columns])
+        near = distance <= max(thickness / 2, float(np.median(distance)))
+    kept = np.zeros_like(rule)
+    straight = distance <= thickness / 2
+    kept[rows[straight], columns[straight]] = 255
+    return kept
