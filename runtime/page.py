@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .ink import at_least, find_ink, ink_levels
+from .ink import find_ink, ink_levels
 from .pixels import Pixels
 from .rules import without_rules
 
@@ -18,6 +18,8 @@ SMALLEST_OUTLINE_PX = 8
 MOST_PIECES = 1500
 # Shares of the typical letter's size on the page.
 DUST_SHARE, SPECK_SHARE, DOT_SHARE, DOT_GAP_SHARE, JOIN_GAP_SHARE = 0.05, 0.25, 0.45, 0.5, 0.12
+# A flat stroke above or below the rest of its letter, as shares of the rest's height and of the typical size.
+BAR_SHARE, BAR_GAP_SHARE = 0.3, 0.3
 # Paper with more grain than this, in levels of ink, is smoothed: the grain would join strokes and tear them.
 GRAINY = 3.0
 # Two pieces whose boxes share this much of the smaller one are one letter.
@@ -29,6 +31,8 @@ BROKEN_SHARE = 0.05
 OUTLINE_POINTS = 150
 # What is flatter than this is a dash or a scrap of a rule, not a letter.
 FLATTEST = 0.15
+# No stroke is this many times as long as it is thick, no letter this many times as large as the typical one.
+THINNEST, LARGEST = 28, 8
 # What spans more of the page than this is a frame or a shadow.
 FRAME_SHARE = 0.6
 # What lies within this share of the picture's sides is the edge of the paper or its frame.
@@ -83,7 +87,7 @@ def find_strokes(image: Pixels) -> Strokes:
     if levels.grain > GRAINY:
         ink = cv2.GaussianBlur(ink, (5, 5), 0)
         levels = ink_levels(ink)
-    return Strokes(ink, without_rules(at_least(ink, levels.threshold)), scale)
+    return Strokes(*without_rules(ink, levels.threshold), scale)
 
 
 def find_lines(image: Pixels) -> list[list[Spot]]:
@@ -121,8 +125,9 @@ def typical_size(pieces: Pieces) -> float:
 
 
 def without_dust(pieces: Pieces, size: float) -> Pieces:
-    """Leave out what is smaller than any dot; size is the typical letter's, in pixels."""
-    kept = np.flatnonzero(pieces.boxes[:, 2:].max(1, initial=0) >= DUST_SHARE * size)
+    """Leave out what is smaller than any dot, and scraps of rules; size is the typical letter's, in pixels."""
+    longer, shorter = pieces.boxes[:, 2:].max(1, initial=0), pieces.boxes[:, 2:].min(1, initial=1 << 30)
+    kept = np.flatnonzero((longer >= DUST_SHARE * size) & (longer <= THINNEST * shorter) & (longer <= LARGEST * size))
     return Pieces(tuple(pieces.outlines[i] for i in kept), pieces.boxes[kept])
 
 
@@ -171,6 +176,10 @@ def belong_together(a: NDArray[np.int64], b: NDArray[np.int64], size: float) -> 
     above, below = (a, b) if a[1] < b[1] else (b, a)
     height = max(a[1] + a[3], b[1] + b[3]) - min(a[1], b[1])
     if shared_x >= 0.5 * min(a[2], b[2]) and gap <= JOIN_GAP_SHARE * size and height <= TALLEST_JOINED * size:
+        return True
+    bar, rest = (a, b) if a[3] < b[3] else (b, a)
+    is_bar = bar[3] <= BAR_SHARE * rest[3] and bar[2] >= 0.5 * rest[2]
+    if is_bar and shared_x >= 0.5 * min(a[2], b[2]) and gap <= BAR_GAP_SHARE * size and height <= TALLEST_JOINED * size:
         return True
     is_dot = max(above[2:]) <= DOT_SHARE * below[3] and below[3] >= SPECK_SHARE * size
     offset = max(0, -shared_x)
@@ -224,8 +233,7 @@ def _is_edge(outline: NDArray[Any], box: NDArray[np.int64], shape: tuple[int, ..
     x, y = outline[:, 0, 0], outline[:, 0, 1]
     near = (x < zone_x) | (x >= width - zone_x) | (y < zone_y) | (y >= height - zone_y)
     spans = np.ptp(x) > FRAME_SHARE * width or np.ptp(y) > FRAME_SHARE * height
-    touches = x.min() == 0 or y.min() == 0 or x.max() == width - 1 or y.max() == height - 1
-    return bool(near.mean() > 0.8 or (spans and touches))
+    return bool(near.mean() > 0.8 or (spans and near.any()))
 
 
 def _bounds(boxes: NDArray[np.int64]) -> tuple[int, int, int, int]:

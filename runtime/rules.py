@@ -2,48 +2,84 @@
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
+from .curves import Curve, find_curves
 from .ink import at_least, shrink
 from .pixels import Pixels
 
 # Along a rule the mask is squeezed by this factor; a rule fills nearly all of each squeezed pixel.
 SQUEEZE = 8
 FILLED = 190
-# A rule runs across at least this share of the page, gaps where letters cross it included; it is there for the
-# greater part of that length, as the bars of letters in a row are not.
-LENGTH_SHARE, GAP_SHARE, PRESENT_SHARE = 0.5, 0.16, 0.55
 # A rule is thinner than this share of the page's longer side, or than this many pixels.
 THICKNESS_SHARE, THICKNESS_PX = 0.006, 5
-# A curve is fitted so often, each time to what lay near the last.
-FITS = 4
+# A rule's soft edge reaches this far beyond it; what it absorbs is measured at every so many columns; it strays so far.
+SOFT_EDGE_PX, PROFILE_STEP, WANDER_PX = 3, 4, 2
+# What it absorbs is the median over pieces of this length, and over so many pieces on either side; letters are shorter.
+PIECE_PX, PIECES_AROUND = 64, 3
+# Print varies: what is no darker than the rule's usual ink times this is rule.
+CERTAINLY = 1.3
+# A rule seldom ends where it was last seen; it is followed for this share of the page.
+BEYOND_SHARE = 0.06
 # A frame lies within this share of the picture's side, along at least this share of it.
 EDGE_SHARE, EDGE_FRAMED_SHARE = 0.02, 0.4
 
 
-def without_rules(mask: Pixels) -> Pixels:
-    """Remove ruled lines, across and down, from a mask of strokes; strokes that cross a rule stay whole.
+def without_rules(ink: Pixels, threshold: int) -> tuple[Pixels, Pixels]:
+    """Take ruled lines, across and down, out of the ink of a page; strokes that cross or follow a rule stay.
+
+    What a rule absorbs is known from its whole length and is taken off, so that darker ink on it remains. Where a rule is
+    as dark as the ink nothing does: there ink is given back where strokes stand on both sides.
 
     Args:
-        mask: (H, W) uint8, 255 on strokes and rules, 0 on paper.
+        ink: (H, W) uint8, 0 on paper.
+        threshold: the ink from which on a pixel belongs to a stroke or a rule.
 
     Returns:
-        (H, W) uint8 of the same kind.
+        The ink without rules, (H, W) uint8, and the mask of strokes, (H, W) uint8 of 0 and 255.
     """
-    mask = without_edges(mask)
+    mask = without_edges(at_least(ink, threshold))
     thickness = max(THICKNESS_PX, round(THICKNESS_SHARE * max(mask.shape)))
-    height, width = mask.shape
-    squeezed_across, squeezed_down = shrink(mask, SQUEEZE, 1), shrink(mask, 1, SQUEEZE)
-    across = find_rules(at_least(squeezed_across, FILLED), thickness)
-    down = cv2.transpose(find_rules(cv2.transpose(at_least(squeezed_down, FILLED)), thickness))
-    if not (across.any() or down.any()):
-        return mask
-    across, down = (cv2.resize(found, (width, height), interpolation=cv2.INTER_NEAREST) for found in (across, down))
-    bare = cv2.bitwise_and(mask, cv2.bitwise_not(cv2.bitwise_or(across, down)))
-    # What was cut is given back where ink stands on both sides of the cut.
-    bridge_down = cv2.morphologyEx(bare, cv2.MORPH_CLOSE, np.ones((thickness + 4, 1), np.uint8))
-    bridge_across = cv2.morphologyEx(bare, cv2.MORPH_CLOSE, np.ones((1, thickness + 4), np.uint8))
-    crossing = cv2.bitwise_or(cv2.bitwise_and(across, bridge_down), cv2.bitwise_and(down, bridge_across))
-    return cv2.bitwise_or(bare, cv2.bitwise_and(mask, crossing))
+    across = find_curves(at_least(shrink(mask, SQUEEZE, 1), FILLED), thickness)
+    down = find_curves(cv2.transpose(at_least(shrink(mask, 1, SQUEEZE), FILLED)), thickness)
+    if not across and not down:
+        return ink, mask
+    bare = ink.copy()
+    for curve in across:
+        take_off(bare, curve, thickness)
+    for curve in down:
+        take_off(bare.T, curve, thickness)
+    strokes = cv2.bitwise_and(at_least(bare, threshold), mask)
+    taken = cv2.subtract(mask, strokes)
+    for found, kernel in ((across, np.ones((thickness + 4, 1), np.uint8)), (down, np.ones((1, thickness + 4), np.uint8))):
+        if found:
+            bridged = cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, kernel)
+            strokes = cv2.bitwise_or(strokes, cv2.bitwise_and(taken, bridged))
+    return cv2.max(bare, cv2.bitwise_and(ink, strokes)), strokes
+
+
+def take_off(ink: Pixels, curve: Curve, thickness: int) -> None:
+    """Take what a rule absorbs off the ink (H, W) uint8, in place; paper and rule absorb one after the other."""
+    beyond = round(BEYOND_SHARE * ink.shape[1])
+    columns = np.arange(max(0, curve.start * SQUEEZE - beyond), min(curve.end * SQUEEZE + beyond, ink.shape[1]))
+    middle = np.rint(curve.rows((columns + 0.5) / SQUEEZE - 0.5)).astype(int)
+    reach = thickness // 2 + SOFT_EDGE_PX
+    rows = np.clip(middle + np.arange(-reach, reach + 1)[:, None], 0, ink.shape[0] - 1)
+    band = ink[rows, columns].astype(np.float32)
+    left = 255 - 255 * (255 - band) / (256 - absorbed_along(band))
+    ink[rows, columns] = np.clip(left, 0, 255)
+
+
+def absorbed_along(band: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return what a rule absorbs, 0..255, of the ink (h, W) along it: the usual ink around each place, never a letter's."""
+    pieces = np.array_split(band, max(1, band.shape[1] // PIECE_PX), axis=1)
+    usual = np.stack([np.median(piece[:, ::PROFILE_STEP], 1) for piece in pieces], 1)
+    around = np.pad(usual, ((0, 0), (PIECES_AROUND, PIECES_AROUND)), mode="reflect" if usual.shape[1] > PIECES_AROUND else "edge")
+    usual = np.median(np.lib.stride_tricks.sliding_window_view(around, 2 * PIECES_AROUND + 1, axis=1), 2)
+    # The rule wanders about its curve.
+    usual = cv2.dilate(usual.astype(np.float32), np.ones((2 * WANDER_PX + 1, 1), np.uint8))
+    lengths = [piece.shape[1] for piece in pieces]
+    return np.minimum(CERTAINLY * np.repeat(usual, lengths, axis=1), 255)
 
 
 def without_edges(mask: Pixels) -> Pixels:
@@ -59,51 +95,3 @@ def without_edges(mask: Pixels) -> Pixels:
             side[:zone, framed & (side[zone] == 0)] = 0
             side[: zone // 2] = 0
     return mask
-
-
-def find_rules(filled: Pixels, thickness: int) -> Pixels:
-    """Find the horizontal rules of at most `thickness` pixels, tilted by a few degrees or not.
-
-    Args:
-        filled: (H, W) uint8 of 0 and 255, squeezed along the rules by SQUEEZE.
-
-    Returns:
-        (H, W) uint8, 255 on rules.
-    """
-    # An opening by hand: OpenCV's own shifts by a pixel where the kernel is even, and leaves a row of each stroke as thin.
-    kernel = np.ones((thickness + 1, 1), np.uint8)
-    thick = cv2.dilate(cv2.erode(filled, kernel, anchor=(0, 0)), kernel, anchor=(0, thickness))
-    thin = cv2.subtract(filled, thick)
-    width = thin.shape[1]
-    gap = max(1, round(GAP_SHARE * width))
-    joined = cv2.morphologyEx(cv2.dilate(thin, np.ones((3, 1), np.uint8)), cv2.MORPH_CLOSE, np.ones((1, gap), np.uint8))
-    rules = np.zeros_like(thin)
-    for outline in cv2.findContours(joined, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)[0]:
-        x, y, w, h = cv2.boundingRect(outline)
-        if w < LENGTH_SHARE * width:
-            continue
-        window = np.s_[y : y + h, x : x + w]
-        inside = np.zeros((h, w), np.uint8)
-        cv2.drawContours(inside, [outline], -1, 255, cv2.FILLED, offset=(-x, -y))
-        own = on_one_curve(cv2.bitwise_and(thin[window], inside), thickness)
-        if own.any(0).sum() >= PRESENT_SHARE * w:
-            rules[window] = cv2.bitwise_or(rules[window], own)
-    # One row more on either side: the soft edge of the rule.
-    return cv2.dilate(rules, np.ones((3, 1), np.uint8))
-
-
-def on_one_curve(rule: Pixels, thickness: int) -> Pixels:
-    """Keep of a rule (H, W) uint8 what lies along one gentle curve; the bars of letters in a row do not."""
-    rows, columns = np.nonzero(rule)
-    if not len(rows):
-        return rule
-    near = np.ones(len(rows), bool)
-    curve = np.zeros(rule.shape[1])
-    for _ in range(FITS):
-        curve = np.polynomial.Polynomial.fit(columns[near], rows[near], 2)(np.arange(rule.shape[1]))
-        distance = np.abs(rows - curve[columns])
-        near = distance <= max(thickness / 2, float(np.median(distance)))
-    kept = np.zeros_like(rule)
-    straight = distance <= thickness / 2
-    kept[rows[straight], columns[straight]] = 255
-    return kept

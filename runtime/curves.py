@@ -1,0 +1,134 @@
+"""Long thin lines of a picture, straight or gently curved, by a Hough transform."""
+
+import math
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .pixels import Pixels
+
+# Runs of this share of the picture are longer than letters' bars.
+LONG_RUN_SHARE = 0.08
+# Steepest line, in rows a column.
+STEEPEST = 1.1
+# A cell of the transform is worth a look where it is filled along this share of the picture.
+FULL_SHARE, FULL_SHARE_RULED = 0.3, 0.1
+# From this many lines on a picture is of ruled paper.
+FEWEST_RULES = 3
+MOST_CURVES = 150
+# Runs shorter than this are letters' or dust, in columns.
+SHORTEST_RUN = 4
+# From a straight line to a parabola: points this near, in thicknesses, make the next fit.
+FIT_WITHIN = (1.5, 1.0, 0.5)
+
+
+@dataclass(frozen=True)
+class Length:
+    """How long a line must be: the share of the picture that it spans, of the span that it fills, of the picture in long runs."""
+
+    span: float
+    present: float
+    long: float
+
+
+UNRULED, RULED = Length(span=0.5, present=0.55, long=0.25), Length(span=0.1, present=0.3, long=0.1)
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A line through a picture: its row by column as a parabola, and the columns [start, end) that it spans."""
+
+    rows: np.polynomial.Polynomial
+    start: int
+    end: int
+
+
+@dataclass(frozen=True)
+class Points:
+    """Points that may lie on lines: rows and columns (n,) in pixels, and their cells (n, slopes) of the transform."""
+
+    rows: NDArray[np.int64]
+    columns: NDArray[np.int64]
+    cells: NDArray[np.int64]
+
+
+def find_curves(picture: Pixels, thickness: int) -> list[Curve]:
+    """Find the lines from left to right that are at most `thickness` pixels thick, the clearest first.
+
+    The fullest cell of a Hough transform over slope and height gives the start of a curve; the curve's points leave the
+    transform before the next is looked for.
+
+    Args:
+        picture: (H, W) uint8 of 0 and 255; W may be squeezed.
+    """
+    rows, columns = np.nonzero(find_bars(picture, thickness))
+    width = picture.shape[1]
+    if len(rows) < FULL_SHARE * width:
+        return []
+    slopes = np.linspace(-STEEPEST, STEEPEST, 2 * math.ceil(STEEPEST * width / thickness) + 1)
+    # Cells are half as high as a line is thick; the lowest belongs to the steepest line above the picture.
+    cell = max(1, thickness // 2)
+    heights = rows[:, None] - slopes * (columns[:, None] - width / 2)
+    lowest = heights.min()
+    cells = ((heights - lowest) / cell).astype(np.int64)
+    count = int(cells.max()) + 1
+    cells += np.arange(len(slopes)) * count
+    points, free = Points(rows, columns, cells), np.ones(len(rows), bool)
+    votes = np.bincount(cells.ravel(), minlength=count * len(slopes))
+    curves: list[Curve] = []
+    for _ in range(MOST_CURVES):
+        fullest = int(votes.argmax())
+        # Where there are rules there are more, hidden by writing or cut off by the picture's corners.
+        ruled = len(curves) >= FEWEST_RULES
+        if votes[fullest] < (FULL_SHARE_RULED if ruled else FULL_SHARE) * width:
+            break
+        slope, height = slopes[fullest // count], lowest + (fullest % count + 0.5) * cell
+        guess = np.polynomial.Polynomial([height - slope * width / 2, slope])
+        curve, own = fit_curve(points, free, guess, thickness)
+        if is_long(points.columns[own], width, RULED if ruled else UNRULED):
+            curves.append(Curve(curve, int(points.columns[own].min()), int(points.columns[own].max()) + 1))
+        # What votes for this cell leaves with the curve, so that the search goes on elsewhere.
+        own |= free & (points.cells[:, fullest // count] == fullest)
+        votes -= np.bincount(points.cells[own].ravel(), minlength=len(votes))
+        free &= ~own
+    return curves
+
+
+def find_bars(picture: Pixels, thickness: int) -> Pixels:
+    """Return (H, W) uint8, 255 on what is at most `thickness` pixels thick and at least SHORTEST_RUN long."""
+    # An opening by hand: OpenCV's own shifts by a pixel where the kernel is even, and leaves a row of each stroke as thin.
+    kernel = np.ones((thickness + 1, 1), np.uint8)
+    thick = cv2.dilate(cv2.erode(picture, kernel, anchor=(0, 0)), kernel, anchor=(0, thickness))
+    thin = cv2.subtract(picture, thick)
+    # One row more on either side, so that a line that climbs stays in one run.
+    runs = cv2.morphologyEx(cv2.dilate(thin, np.ones((3, 1), np.uint8)), cv2.MORPH_OPEN, np.ones((1, SHORTEST_RUN), np.uint8))
+    return cv2.bitwise_and(thin, runs)
+
+
+def fit_curve(
+    points: Points, free: NDArray[np.bool_], curve: np.polynomial.Polynomial, thickness: int
+) -> tuple[np.polynomial.Polynomial, NDArray[np.bool_]]:
+    """Fit a parabola to the free points near a first guess; returns it, and which points lie on it."""
+    own = np.zeros(len(free), bool)
+    for share in FIT_WITHIN:
+        own = free & (np.abs(points.rows - curve(points.columns)) <= share * thickness)
+        if own.sum() < 3 or np.ptp(points.columns[own]) < 3:
+            break
+        curve = np.polynomial.Polynomial.fit(points.columns[own], points.rows[own], 2)
+    return curve, own
+
+
+def is_long(columns: NDArray[np.int64], width: int, least: Length) -> bool:
+    """Tell a ruled line from bars of letters in a row, by the columns of the picture's `width` that it fills."""
+    if not len(columns) or np.ptp(columns) < least.span * width:
+        return False
+    filled = np.zeros(width + 2, bool)
+    filled[columns + 1] = True
+    # Dust, or another line across, does not end a run.
+    filled[1:-1] |= filled[:-2] & filled[2:]
+    ends = np.flatnonzero(np.diff(filled))
+    runs = ends[1::2] - ends[::2]
+    long = runs[runs >= LONG_RUN_SHARE * width]
+    return bool(runs.sum() >= least.present * np.ptp(columns) and long.sum() >= least.long * width)
