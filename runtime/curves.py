@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -20,6 +21,8 @@ FEWEST_RULES = 3
 MOST_CURVES = 150
 # Runs shorter than this are letters' or dust, in columns.
 SHORTEST_RUN = 4
+# Keeps a parabola straight where its points are few.
+STIFFNESS = 1.0
 # From a straight line to a parabola: points this near, in thicknesses, make the next fit.
 FIT_WITHIN = (1.5, 1.0, 0.5)
 
@@ -38,11 +41,15 @@ UNRULED, RULED = Length(span=0.5, present=0.55, long=0.25), Length(span=0.1, pre
 
 @dataclass(frozen=True)
 class Curve:
-    """A line through a picture: its row by column as a parabola, and the columns [start, end) that it spans."""
+    """A line through a picture: its row is (a * column + b) * column + c, and it spans the columns [start, end)."""
 
-    rows: np.polynomial.Polynomial
+    parabola: tuple[float, float, float]
     start: int
     end: int
+
+    def rows(self, columns: NDArray[Any]) -> NDArray[np.float64]:
+        """Return its row at each column (n,)."""
+        return row_at(self.parabola, columns)
 
 
 @dataclass(frozen=True)
@@ -67,12 +74,12 @@ def find_curves(picture: Pixels, thickness: int) -> list[Curve]:
     width = picture.shape[1]
     if len(rows) < FULL_SHARE * width:
         return []
-    slopes = np.linspace(-STEEPEST, STEEPEST, 2 * math.ceil(STEEPEST * width / thickness) + 1)
+    slopes = np.linspace(-STEEPEST, STEEPEST, 2 * math.ceil(STEEPEST * width / thickness) + 1, dtype=np.float32)
     # Cells are half as high as a line is thick; the lowest belongs to the steepest line above the picture.
     cell = max(1, thickness // 2)
-    heights = rows[:, None] - slopes * (columns[:, None] - width / 2)
+    heights = rows[:, None].astype(np.float32) - (columns[:, None] - width / 2).astype(np.float32) * slopes
     lowest = heights.min()
-    cells = ((heights - lowest) / cell).astype(np.int64)
+    cells = ((heights - lowest) / cell).astype(np.intp)
     count = int(cells.max()) + 1
     cells += np.arange(len(slopes)) * count
     points, free = Points(rows, columns, cells), np.ones(len(rows), bool)
@@ -85,10 +92,9 @@ def find_curves(picture: Pixels, thickness: int) -> list[Curve]:
         if votes[fullest] < (FULL_SHARE_RULED if ruled else FULL_SHARE) * width:
             break
         slope, height = slopes[fullest // count], lowest + (fullest % count + 0.5) * cell
-        guess = np.polynomial.Polynomial([height - slope * width / 2, slope])
-        curve, own = fit_curve(points, free, guess, thickness)
+        parabola, own = fit_parabola(points, free, (0.0, slope, height - slope * width / 2), thickness)
         if is_long(points.columns[own], width, RULED if ruled else UNRULED):
-            curves.append(Curve(curve, int(points.columns[own].min()), int(points.columns[own].max()) + 1))
+            curves.append(Curve(parabola, int(points.columns[own].min()), int(points.columns[own].max()) + 1))
         # What votes for this cell leaves with the curve, so that the search goes on elsewhere.
         own |= free & (points.cells[:, fullest // count] == fullest)
         votes -= np.bincount(points.cells[own].ravel(), minlength=len(votes))
@@ -107,17 +113,29 @@ def find_bars(picture: Pixels, thickness: int) -> Pixels:
     return cv2.bitwise_and(thin, runs)
 
 
-def fit_curve(
-    points: Points, free: NDArray[np.bool_], curve: np.polynomial.Polynomial, thickness: int
-) -> tuple[np.polynomial.Polynomial, NDArray[np.bool_]]:
-    """Fit a parabola to the free points near a first guess; returns it, and which points lie on it."""
+def fit_parabola(
+    points: Points, free: NDArray[np.bool_], parabola: tuple[float, float, float], thickness: int
+) -> tuple[tuple[float, float, float], NDArray[np.bool_]]:
+    """Fit a parabola to the free points near a first guess by least squares; returns it, and which points lie on it."""
     own = np.zeros(len(free), bool)
     for share in FIT_WITHIN:
-        own = free & (np.abs(points.rows - curve(points.columns)) <= share * thickness)
-        if own.sum() < 3 or np.ptp(points.columns[own]) < 3:
+        own = free & (np.abs(points.rows - row_at(parabola, points.columns)) <= share * thickness)
+        x, y = points.columns[own], points.rows[own]
+        if len(x) < 3 or np.ptp(x) < 3:
             break
-        curve = np.polynomial.Polynomial.fit(points.columns[own], points.rows[own], 2)
-    return curve, own
+        # Columns about their middle, so that the normal equations are well conditioned.
+        middle, half = x.mean(), np.ptp(x) / 2
+        powers = np.vander((x - middle) / half, 3)
+        a, b, c = np.linalg.solve(powers.T @ powers + STIFFNESS * np.diag([1.0, 0.0, 0.0]), powers.T @ y)
+        a, b = a / half**2, b / half
+        parabola = (a, b - 2 * a * middle, c - b * middle + a * middle**2)
+    return parabola, own
+
+
+def row_at(parabola: tuple[float, float, float], columns: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the row of a parabola at each column (n,)."""
+    a, b, c = parabola
+    return (a * columns + b) * columns + c
 
 
 def is_long(columns: NDArray[np.int64], width: int, least: Length) -> bool:

@@ -7,7 +7,6 @@ print(page.text)
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,22 +21,12 @@ from .page import Spot, find_lines
 from .pixels import Pixels
 from .second_look import look_again
 from .spacing import first_letters, part_words
+from .split import Reading, may_be_several, part
 from .text import UNKNOWN, Box, Letter, Line, Page, Word
 
 DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base-int8.tflite"
 # Second guesses: so many at most, and none that is less likely than this.
 ALTERNATIVES, LEAST_PROBABLE = 3, 0.01
-
-
-@dataclass(frozen=True)
-class Reading:
-    """What the model makes of one spot: its n letters from left to right, the pictures (n, 28, 28, 1) uint8 that it saw, and
-    their probabilities (n, classes).
-    """
-
-    spots: tuple[Spot, ...]
-    pictures: Pixels
-    probabilities: NDArray[np.float32]
 
 
 class Reader:
@@ -71,7 +60,12 @@ class Reader:
         """Classify spots, one reading each, each by itself: a spot's reading does not hang on the others."""
         pictures = np.stack([glyph(spot.ink) for spot in spots])[..., None] if spots else np.zeros((0, *GLYPH_SHAPE), np.uint8)
         rows = look_again(self.engine, [spot.ink for spot in spots], self.engine(pictures))
-        return [Reading((spot,), pictures[i : i + 1], rows[i : i + 1]) for i, spot in enumerate(spots)]
+        readings = []
+        for i, spot in enumerate(spots):
+            sure = float(rows[i].max())
+            parts = part(self.engine, spot, sure) if may_be_several(spot, sure, self.engine.facts.reject_below) else None
+            readings.append(parts or Reading((spot,), pictures[i : i + 1], rows[i : i + 1]))
+        return readings
 
     def compose(self, lines: Sequence[Sequence[Reading]]) -> tuple[Line, ...]:
         """Make lines of their readings, each from left to right; context settles what a letter alone cannot tell."""

@@ -72,14 +72,17 @@ def take_off(ink: Pixels, curve: Curve, thickness: int) -> None:
 
 def absorbed_along(band: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return what a rule absorbs, 0..255, of the ink (h, W) along it: the usual ink around each place, never a letter's."""
-    pieces = np.array_split(band, max(1, band.shape[1] // PIECE_PX), axis=1)
-    usual = np.stack([np.median(piece[:, ::PROFILE_STEP], 1) for piece in pieces], 1)
-    around = np.pad(usual, ((0, 0), (PIECES_AROUND, PIECES_AROUND)), mode="reflect" if usual.shape[1] > PIECES_AROUND else "edge")
+    sparse = band[:, ::PROFILE_STEP]
+    length = PIECE_PX // PROFILE_STEP
+    padded = np.pad(sparse, ((0, 0), (0, -sparse.shape[1] % length)), mode="edge")
+    usual = np.median(padded.reshape(len(band), -1, length), 2)
+    # The last pieces are part of the way off the paper, where there is no rule.
+    mode = "reflect" if usual.shape[1] > PIECES_AROUND else "edge"
+    around = np.pad(usual, ((0, 0), (PIECES_AROUND, PIECES_AROUND)), mode=mode)
     usual = np.median(np.lib.stride_tricks.sliding_window_view(around, 2 * PIECES_AROUND + 1, axis=1), 2)
     # The rule wanders about its curve.
     usual = cv2.dilate(usual.astype(np.float32), np.ones((2 * WANDER_PX + 1, 1), np.uint8))
-    lengths = [piece.shape[1] for piece in pieces]
-    return np.minimum(CERTAINLY * np.repeat(usual, lengths, axis=1), 255)
+    return np.minimum(CERTAINLY * np.repeat(usual, PIECE_PX, axis=1)[:, : band.shape[1]], 255)
 
 
 def without_edges(mask: Pixels) -> Pixels:
