@@ -1,0 +1,274 @@
+"""Character error rate of generated pages by condition and strength: what the page costs on top of the letters.
+
+Maintainer's command:
+
+    python -m lettercast.benchmarks.conditions [--data strokes.npz] [--pages N] [--model M] [--json FILE]
+"""
+
+import argparse
+import json
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from .. import LettercastError
+from ..arguments import UNUSABLE, device_model, natural, positive
+from ..runtime.engine import open_engine
+from ..runtime.files import write_bytes
+from ..runtime.glyph import glyph
+from ..runtime.reader import UNKNOWN, Reader
+from ..train.draw import draw_plain
+from .hands import Hand, open_hands
+from .scoring import Score, error_interval, score
+from .synthetic_page import PHONE_PX, WEBCAM_PX, Photo, Scene, photograph
+
+Changes: TypeAlias = dict[str, Any]
+STRENGTHS = ("mild", "moderate", "strong")
+PLAIN = "plain"
+# Three of four pages come from a phone; the fourth is small, as webcams and previews are.
+SIZES = (PHONE_PX, PHONE_PX, WEBCAM_PX, PHONE_PX)
+PAGES = 4
+TABLE_COLUMNS = 110
+COLOURS = ("blue", "red", "green", "violet")
+CELLS = {"cells": True, "rulings": ("cells",), "rule": 0.9, "pitch": 2.3}
+BOARD = {"inks": ("chalk",), "papers": ("blackboard", "green board"), "grain": 0.03}
+SCREEN = {"inks": ("glow",), "papers": ("screen",), "grain": 0.0}
+# What differs from a clean page at each strength. Mild is met daily, moderate now and then, strong is as bad as anyone
+# would still expect to be read.
+CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
+    "soft shadow": ({"shadow": 0.3, "soft": 120.0}, {"shadow": 0.45, "soft": 90.0}, {"shadow": 0.65, "soft": 60.0}),
+    "hard shadow": ({"shadow": 0.25, "soft": 8.0}, {"shadow": 0.4, "soft": 5.0}, {"shadow": 0.6, "soft": 3.0}),
+    "folds": ({"folds": 1, "fold": 0.12}, {"folds": 2, "fold": 0.25}, {"folds": 4, "fold": 0.4}),
+    "rotation": ({"turn": 4.0}, {"turn": 8.0}, {"turn": 15.0}),
+    "perspective": ({"tilt": 12.0}, {"tilt": 24.0}, {"tilt": 38.0}),
+    "bent page": ({"bend": 0.008}, {"bend": 0.018}, {"bend": 0.035}),
+    "desk around": ({"desk": 0.02}, {"desk": 0.06}, {"desk": 0.12, "turn": 6.0, "tilt": 15.0}),
+    "defocus": ({"defocus": 2.0}, {"defocus": 3.5}, {"defocus": 5.5}),
+    "motion blur": ({"motion": 4.0}, {"motion": 8.0}, {"motion": 13.0}),
+    "noise": ({"noise": 5.0}, {"noise": 10.0}, {"noise": 18.0}),
+    "JPEG": ({"jpeg": 60}, {"jpeg": 35}, {"jpeg": 15}),
+    "dim light": ({"level": 0.6, "noise": 2.5}, {"level": 0.35, "noise": 3.5}, {"level": 0.18, "noise": 4.5}),
+    "glaring light": ({"level": 1.2}, {"level": 1.5, "falloff": 0.3}, {"level": 2.0, "falloff": 0.5}),
+    "tinted paper": (
+        {"papers": ("cream", "blue")},
+        {"papers": ("yellow", "pink", "grey")},
+        {"papers": ("brown",), "grain": 0.025},
+    ),
+    "ruled": (
+        {"rulings": ("lines",), "rule": 0.35, "margin_rule": True},
+        {"rulings": ("lines",), "rule": 0.65, "margin_rule": True},
+        {"rulings": ("lines",), "rule": 1.0, "rule_px": 3.0, "margin_rule": True, "turn": 3.0},
+    ),
+    "squared": (
+        {"rulings": ("squares",), "rule": 0.3, "rule_px": 1.5},
+        {"rulings": ("squares",), "rule": 0.55},
+        {"rulings": ("squares",), "rule": 0.85, "turn": 3.0},
+    ),
+    "grid card": (
+        {**CELLS, "spacing": 0.5, "rule_px": 1.5},
+        {**CELLS, "spacing": 0.3, "pitch": 1.8, "turn": 2.0},
+        {**CELLS, "spacing": 0.1, "pitch": 1.45, "rule_px": 3.0, "turn": 4.0, "tilt": 10.0},
+    ),
+    "pencil": tuple(
+        {"inks": ("graphite",), "cover": cover, "dry": dry} for cover, dry in ((0.8, 0.15), (0.55, 0.25), (0.35, 0.3))
+    ),
+    "coloured ink": ({"inks": ("blue",)}, {"inks": COLOURS}, {"inks": ("orange", "light blue", "pink")}),
+    "thin pen": ({"pen": 0.05}, {"pen": 0.035}, {"pen": 0.022}),
+    "marker": ({"pen": 0.13}, {"pen": 0.18}, {"pen": 0.24}),
+    "chalk": (
+        {**BOARD, "dry": 0.15, "pen": 0.1},
+        {**BOARD, "dry": 0.3, "cover": 0.85, "wiped": 0.12, "pen": 0.1},
+        {**BOARD, "dry": 0.4, "cover": 0.75, "wiped": 0.3, "pen": 0.1},
+    ),
+    "dark screen": (
+        SCREEN,
+        {**SCREEN, "noise": 6.0, "cover": 0.7},
+        {**SCREEN, "noise": 9.0, "cover": 0.5, "pen": 0.05, "smudge": 0.4},
+    ),
+    "small writing": ({"size": 44.0}, {"size": 32.0}, {"size": 22.0}),
+    "large writing": ({"size": 110.0}, {"size": 170.0}, {"size": 260.0, "pitch": 1.5, "margin": 0.04}),
+    "mixed sizes": (
+        {"size_spread": 0.12, "line_spread": 0.15},
+        {"size_spread": 0.2, "line_spread": 0.3},
+        {"size_spread": 0.3, "line_spread": 0.5},
+    ),
+    "uneven lines": ({"jitter": 0.08, "climb": 0.4}, {"jitter": 0.14, "climb": 0.7}, {"jitter": 0.2, "climb": 1.0}),
+    "crowded lines": ({"pitch": 1.7}, {"pitch": 1.4}, {"pitch": 1.2}),
+    "tight letters": ({"spacing": 0.22}, {"spacing": 0.2, "kerned": True}, {"spacing": 0.13, "kerned": True, "word_gap": 0.9}),
+    "touching letters": ({"touching": 0.06}, {"touching": 0.15, "spacing": 0.25}, {"touching": 0.35, "spacing": 0.2}),
+    "small letters": ({"case": "title"}, {"case": "lower"}, {"case": "any"}),
+    "dust and smudges": ({"dust": 15, "smudge": 0.05}, {"dust": 50, "smudge": 0.12}, {"dust": 140, "smudge": 0.25}),
+}
+# A real photograph has several of these at once; letters and layout stay as they are.
+ALL_AT_ONCE, AT_ONCE = "several at once", 4
+MIXABLE = (
+    "soft shadow", "hard shadow", "folds", "rotation", "perspective", "bent page", "desk around", "defocus", "motion blur", "noise",
+    "JPEG", "dim light", "tinted paper", "ruled", "squared", "pencil", "coloured ink", "thin pen", "small writing", "dust and smudges",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One condition at one strength: the scores of its pages."""
+
+    condition: str
+    strength: str
+    scores: tuple[Score, ...]
+
+    def total(self, count: str) -> int:
+        """Return the sum of one count of Score over the pages."""
+        return sum(getattr(one, count) for one in self.scores)
+
+    @property
+    def cer(self) -> float:
+        """Character error rate, as of `evaluate --pages`."""
+        return self.total("errors") / max(1, self.total("letters"))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the character error rate."""
+        return error_interval([one.errors for one in self.scores], [one.letters for one in self.scores])
+
+    @property
+    def gaps_right(self) -> float | None:
+        """Share of gaps between words that are there or were read, and are both; None where there are none."""
+        either = self.total("gaps") + self.total("gaps_invented")
+        return self.total("gaps_found") / either if either else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the cell as JSON object: rates, and the sums of all counts."""
+        sums = {name: self.total(name) for name in asdict(self.scores[0])}
+        return {
+            "condition": self.condition,
+            "strength": self.strength,
+            "cer": self.cer,
+            "interval": list(self.interval),
+            "gaps_right": self.gaps_right,
+            "pages": len(self.scores),
+            **sums,
+        }
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """All conditions for one model and one source of letters.
+
+    alone is the share of the letters of the plain pages that the network errs on when it sees them drawn plainly, each by
+    itself: no page can cost less.
+    """
+
+    model: str
+    data: str
+    split: str
+    seed: int
+    alone: float
+    cells: tuple[Cell, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON object."""
+        facts = {name: getattr(self, name) for name in ("model", "data", "split", "seed", "alone")}
+        return {**facts, "cells": [cell.to_dict() for cell in self.cells]}
+
+
+def scene_of(condition: str, strength: str, rng: np.random.Generator) -> Scene:
+    """Return the scene of a condition; rng draws which conditions come together where several do."""
+    scene = Scene()
+    if condition == PLAIN:
+        return scene
+    names = rng.choice(MIXABLE, AT_ONCE, replace=False) if condition == ALL_AT_ONCE else [condition]
+    for name in names:
+        scene = scene.change(**CONDITIONS[str(name)][STRENGTHS.index(strength)])
+    return scene
+
+
+def take_page(hands: Sequence[Hand], condition: str, strength: str, number: int, seed: int) -> Photo:
+    """Photograph page `number` of a condition: the same hand and letters in all, and the same chance at every strength."""
+    writer = np.random.default_rng([seed, number])
+    hand = hands[int(writer.integers(len(hands)))]
+    camera = np.random.default_rng([seed, number, zlib.crc32(condition.encode())])
+    return photograph(hand, scene_of(condition, strength, camera), SIZES[number % len(SIZES)], writer, camera)
+
+
+def cells_of(conditions: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Return every condition with its strengths; the plain page first."""
+    yield PLAIN, ""
+    yield from ((condition, strength) for condition in conditions for strength in STRENGTHS)
+
+
+def run_conditions(
+    reader: Reader,
+    data: str = "pen",
+    split: str = "val",
+    pages: int = PAGES,
+    seed: int = 0,
+    conditions: Sequence[str] = (*CONDITIONS, ALL_AT_ONCE),
+    progress: Callable[[str], None] = lambda cell: None,
+) -> Conditions:
+    """Read `pages` pages of every condition and strength; raises LettercastError where the data is not of strokes."""
+    hands = open_hands(data, split)
+    cells = []
+    for condition, strength in cells_of(conditions):
+        progress(f"{condition} {strength}")
+        photos = (take_page(hands, condition, strength, number, seed) for number in range(pages))
+        scores = tuple(score(reader.read(photo.image), photo.text, photo.letters) for photo in photos)
+        cells.append(Cell(condition, strength, scores))
+    alone = error_alone(reader, [take_page(hands, PLAIN, "", number, seed) for number in range(pages)])
+    return Conditions(reader.engine.facts.name, Path(data).name, split, seed, alone, tuple(cells))
+
+
+def error_alone(reader: Reader, photos: Sequence[Photo]) -> float:
+    """Return the share of the photographs' letters that the network errs on where each is drawn plainly, by itself."""
+    letters = [one for photo in photos for one in photo.writing.letters]
+    answers = reader.engine(np.stack([glyph(draw_plain(one.strokes)) for one in letters])[..., None])
+    facts = reader.engine.facts
+    said = [facts.labels[int(row.argmax())] if row.max() >= facts.reject_below else UNKNOWN for row in answers]
+    return float(np.mean([one.letter.upper() != name.upper() for one, name in zip(letters, said, strict=True)]))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table; returns the exit code."""
+    from rich.console import Console
+
+    from .tables import conditions_table
+
+    parser = argparse.ArgumentParser(
+        prog="python -m lettercast.benchmarks.conditions", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--data", default="pen", metavar="D", help="pen (the default), or an .npz of strokes")
+    parser.add_argument("--split", choices=("val", "test"), default="val", help="writers of the strokes (default: val)")
+    parser.add_argument(
+        "--pages", type=positive, default=PAGES, metavar="N", help="pages of each strength (default: %(default)s)"
+    )
+    parser.add_argument("--only", action="append", choices=(*CONDITIONS, ALL_AT_ONCE), metavar="NAME", help="of these conditions")
+    parser.add_argument("--model", type=device_model, default="letters-base", metavar="M")
+    parser.add_argument("--seed", type=natural, default=0, metavar="N")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    options = parser.parse_args(arguments)
+    console = Console(stderr=True)
+    try:
+        with console.status("opening") as said:
+            result = run_conditions(
+                Reader(open_engine(options.model)),
+                options.data,
+                options.split,
+                options.pages,
+                options.seed,
+                options.only or (*CONDITIONS, ALL_AT_ONCE),
+                said.update,
+            )
+        if options.json:
+            write_bytes(options.json, json.dumps(result.to_dict(), indent=1).encode())
+    except LettercastError as error:
+        print(f"lettercast: {error}", file=sys.stderr)
+        return UNUSABLE
+    Console(width=TABLE_COLUMNS).print(conditions_table(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
