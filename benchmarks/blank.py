@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import LettercastError
 from ..arguments import UNUSABLE, device_model, natural, positive
@@ -52,10 +53,15 @@ def textured(name: str) -> Callable[[Size, np.random.Generator], Pixels]:
     """Return a function that photographs one of TEXTURES, in any colour, light and focus."""
 
     def draw(size: Size, rng: np.random.Generator) -> Pixels:
-        sheet = TEXTURES[name]((size[1], size[0]), rng)[..., None] * rng.uniform(0.2, 0.8, 3).astype(np.float32)
+        sheet = TEXTURES[name]((size[1], size[0]), rng)[..., None] * any_colour(rng)
         return expose(sheet, any_exposure(rng), rng)
 
     return draw
+
+
+def any_colour(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Return shares of blue, green and red that a thing of the house gives back: seldom gaudy."""
+    return (rng.uniform(0.15, 0.8) * (1 + rng.uniform(0, 0.35) * rng.uniform(-1, 1, 3))).astype(np.float32)
 
 
 def any_exposure(rng: np.random.Generator, **values: Any) -> Exposure:
@@ -117,7 +123,7 @@ def grey_noise(size: Size, rng: np.random.Generator) -> Pixels:
 
 def jpeg_blocks(size: Size, rng: np.random.Generator) -> Pixels:
     """Photograph soft clouds, saved so small that the blocks of 8 pixels show."""
-    soft = clouds((size[1], size[0]), size[0] / 8, rng)[..., None] * rng.uniform(5, 40) + rng.uniform(80, 200, 3)
+    soft = clouds((size[1], size[0]), size[0] / 8, rng)[..., None] * rng.uniform(5, 40) + 255 * any_colour(rng)
     return compress(soft.astype(np.float32), int(rng.integers(4, 18)))
 
 

@@ -43,14 +43,14 @@ SCREEN = {"inks": ("glow",), "papers": ("screen",), "grain": 0.0}
 CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
     "soft shadow": ({"shadow": 0.3, "soft": 120.0}, {"shadow": 0.45, "soft": 90.0}, {"shadow": 0.65, "soft": 60.0}),
     "hard shadow": ({"shadow": 0.25, "soft": 8.0}, {"shadow": 0.4, "soft": 5.0}, {"shadow": 0.6, "soft": 3.0}),
-    "folds": ({"folds": 1, "fold": 0.12}, {"folds": 2, "fold": 0.25}, {"folds": 4, "fold": 0.4}),
+    "folds": ({"folds": 1, "fold": 0.08}, {"folds": 2, "fold": 0.16}, {"folds": 4, "fold": 0.26}),
     "rotation": ({"turn": 4.0}, {"turn": 8.0}, {"turn": 15.0}),
     "perspective": ({"tilt": 12.0}, {"tilt": 24.0}, {"tilt": 38.0}),
     "bent page": ({"bend": 0.008}, {"bend": 0.018}, {"bend": 0.035}),
     "desk around": ({"desk": 0.02}, {"desk": 0.06}, {"desk": 0.12, "turn": 6.0, "tilt": 15.0}),
-    "defocus": ({"defocus": 2.0}, {"defocus": 3.5}, {"defocus": 5.5}),
+    "defocus": ({"defocus": 2.0}, {"defocus": 4.0}, {"defocus": 7.0}),
     "motion blur": ({"motion": 4.0}, {"motion": 8.0}, {"motion": 13.0}),
-    "noise": ({"noise": 5.0}, {"noise": 10.0}, {"noise": 18.0}),
+    "noise": ({"noise": 5.0}, {"noise": 9.0}, {"noise": 15.0}),
     "JPEG": ({"jpeg": 60}, {"jpeg": 35}, {"jpeg": 15}),
     "dim light": ({"level": 0.6, "noise": 2.5}, {"level": 0.35, "noise": 3.5}, {"level": 0.18, "noise": 4.5}),
     "glaring light": ({"level": 1.2}, {"level": 1.5, "falloff": 0.3}, {"level": 2.0, "falloff": 0.5}),
@@ -74,8 +74,10 @@ CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
         {**CELLS, "spacing": 0.3, "pitch": 1.8, "turn": 2.0},
         {**CELLS, "spacing": 0.1, "pitch": 1.45, "rule_px": 3.0, "turn": 4.0, "tilt": 10.0},
     ),
-    "pencil": tuple(
-        {"inks": ("graphite",), "cover": cover, "dry": dry} for cover, dry in ((0.8, 0.15), (0.55, 0.25), (0.35, 0.3))
+    "pencil": (
+        {"inks": ("graphite",), "cover": 0.8, "dry": 0.15},
+        {"inks": ("graphite",), "cover": 0.55, "dry": 0.25},
+        {"inks": ("graphite",), "cover": 0.35, "dry": 0.3},
     ),
     "coloured ink": ({"inks": ("blue",)}, {"inks": COLOURS}, {"inks": ("orange", "light blue", "pink")}),
     "thin pen": ({"pen": 0.05}, {"pen": 0.035}, {"pen": 0.022}),
@@ -95,21 +97,20 @@ CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
     "mixed sizes": (
         {"size_spread": 0.12, "line_spread": 0.15},
         {"size_spread": 0.2, "line_spread": 0.3},
-        {"size_spread": 0.3, "line_spread": 0.5},
+        {"size": 60.0, "size_spread": 0.3, "line_spread": 0.5},
     ),
     "uneven lines": ({"jitter": 0.08, "climb": 0.4}, {"jitter": 0.14, "climb": 0.7}, {"jitter": 0.2, "climb": 1.0}),
     "crowded lines": ({"pitch": 1.7}, {"pitch": 1.4}, {"pitch": 1.2}),
     "tight letters": ({"spacing": 0.22}, {"spacing": 0.2, "kerned": True}, {"spacing": 0.13, "kerned": True, "word_gap": 0.9}),
     "touching letters": ({"touching": 0.06}, {"touching": 0.15, "spacing": 0.25}, {"touching": 0.35, "spacing": 0.2}),
     "small letters": ({"case": "title"}, {"case": "lower"}, {"case": "any"}),
-    "dust and smudges": ({"dust": 15, "smudge": 0.05}, {"dust": 50, "smudge": 0.12}, {"dust": 140, "smudge": 0.25}),
+    "dust and smudges": ({"dust": 12, "smudge": 0.05}, {"dust": 40, "smudge": 0.1}, {"dust": 120, "smudge": 0.2}),
 }
 # A real photograph has several of these at once; letters and layout stay as they are.
 ALL_AT_ONCE, AT_ONCE = "several at once", 4
-MIXABLE = (
-    "soft shadow", "hard shadow", "folds", "rotation", "perspective", "bent page", "desk around", "defocus", "motion blur", "noise",
-    "JPEG", "dim light", "tinted paper", "ruled", "squared", "pencil", "coloured ink", "thin pen", "small writing", "dust and smudges",
-)  # fmt: skip
+# These are pages of a kind of their own.
+UNMIXED = ("glaring light", "grid card", "marker", "chalk", "dark screen", "large writing", "mixed sizes", "small letters")
+MIXABLE = tuple(name for name in CONDITIONS if name not in UNMIXED)
 
 
 @dataclass(frozen=True)
@@ -191,7 +192,7 @@ def take_page(hands: Sequence[Hand], condition: str, strength: str, number: int,
     writer = np.random.default_rng([seed, number])
     hand = hands[int(writer.integers(len(hands)))]
     camera = np.random.default_rng([seed, number, zlib.crc32(condition.encode())])
-    return photograph(hand, scene_of(condition, strength, camera), SIZES[number % len(SIZES)], writer, camera)
+    return photograph(hand, scene_of(condition, strength, camera), SIZES[number % len(SIZES)], writer=writer, camera=camera)
 
 
 def cells_of(conditions: Sequence[str]) -> Iterator[tuple[str, str]]:
@@ -204,6 +205,7 @@ def run_conditions(
     reader: Reader,
     data: str = "pen",
     split: str = "val",
+    *,
     pages: int = PAGES,
     seed: int = 0,
     conditions: Sequence[str] = (*CONDITIONS, ALL_AT_ONCE),
@@ -256,10 +258,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 Reader(open_engine(options.model)),
                 options.data,
                 options.split,
-                options.pages,
-                options.seed,
-                options.only or (*CONDITIONS, ALL_AT_ONCE),
-                said.update,
+                pages=options.pages,
+                seed=options.seed,
+                conditions=options.only or (*CONDITIONS, ALL_AT_ONCE),
+                progress=said.update,
             )
         if options.json:
             write_bytes(options.json, json.dumps(result.to_dict(), indent=1).encode())

@@ -13,6 +13,8 @@ from .writing import REFERENCE_PX
 # A hand with a phone, as corners about its middle, in widths of the picture.
 PHONE = np.array([[-0.16, -0.3], [0.14, -0.32], [0.17, 0.2], [0.3, 0.9], [-0.3, 0.9], [-0.2, 0.3]])
 WHITE = 255.0
+# Light beyond this many times white is cut off, as lenses and sensors spread no more of it.
+BRIGHTEST = 1.6
 # Colours of light: warm lamps to blue shade, as factors of blue, green and red.
 WARM, COOL = np.array([0.88, 0.97, 1.02]), np.array([1.04, 1.0, 0.96])
 
@@ -21,8 +23,8 @@ WARM, COOL = np.array([0.88, 0.97, 1.02]), np.array([1.04, 1.0, 0.96])
 class Exposure:
     """The light and the camera; lengths in pixels of a picture 1280 wide.
 
-    level is the light's brightness (1 shows white paper as 235 of 255), falloff its loss towards the far corner, shadow the share of
-    it that a shadow takes whose edge is `soft` pixels wide; folds cross the sheet and change its light by `fold`.
+    level is the light's brightness (1 shows white paper as 230 of 255) and falloff its loss towards the far corner. shadow is
+    the share of it that a shadow takes, whose edge is `soft` pixels wide; `folds` cross the sheet and change its light by `fold`.
     defocus is the radius of the blur, motion its length; noise is the sensor's in grey levels; jpeg the file's quality.
     """
 
@@ -40,14 +42,22 @@ class Exposure:
 
 def expose(sheet: Field, exposure: Exposure, rng: np.random.Generator) -> Pixels:
     """Photograph a sheet (H, W, 3) float32 of reflected shares; returns (H, W, 3) BGR uint8."""
-    shape, unit = sheet.shape[:2], sheet.shape[1] / REFERENCE_PX
-    for_light, for_lens, for_noise = rng.spawn(3)
-    warmth = for_light.random()
+    for_light, for_camera = rng.spawn(2)
+    return take(illuminate(sheet, exposure, for_light), exposure, for_camera)
+
+
+def illuminate(sheet: Field, exposure: Exposure, rng: np.random.Generator) -> Field:
+    """Return what comes from a sheet (H, W, 3) in lamplight or daylight, in grey levels; a burnt-out place stays near white."""
+    warmth = rng.random()
     lamp = (WHITE * exposure.level * (warmth * WARM + (1 - warmth) * COOL)).astype(np.float32)
-    picture = sheet * light(shape, exposure, for_light)[..., None] * lamp
-    picture = through_lens(np.minimum(picture, 1.6 * WHITE), exposure, unit, for_lens)
-    picture = with_noise(picture, exposure.noise, for_noise)
-    return compress(picture, exposure.jpeg)
+    return np.minimum(sheet * light(sheet.shape[:2], exposure, rng)[..., None] * lamp, BRIGHTEST * WHITE)
+
+
+def take(scene: Field, exposure: Exposure, rng: np.random.Generator) -> Pixels:
+    """Take a lit scene (H, W, 3) down through lens, sensor and file; returns (H, W, 3) BGR uint8."""
+    for_lens, for_noise = rng.spawn(2)
+    seen = through_lens(scene, exposure, scene.shape[1] / REFERENCE_PX, for_lens)
+    return compress(with_noise(seen, exposure.noise, for_noise), exposure.jpeg)
 
 
 def light(shape: tuple[int, int], exposure: Exposure, rng: np.random.Generator) -> Field:
@@ -60,7 +70,7 @@ def light(shape: tuple[int, int], exposure: Exposure, rng: np.random.Generator) 
     if exposure.shadow:
         cast = np.zeros(shape, np.uint8)
         corners = PHONE * for_shadow.uniform(0.8, 1.5) @ _turn(for_shadow.normal(0, 0.6))
-        corners = (corners + [for_shadow.uniform(0.3, 0.7), for_shadow.uniform(0.25, 0.6)]) * shape[1]
+        corners = (corners + for_shadow.uniform((0.3, 0.25), (0.7, 0.6))) * shape[1]
         cv2.fillPoly(cast, [corners.astype(np.int32)], 255, cv2.LINE_AA)
         sigma = max(0.5, exposure.soft * unit / 2)
         # On a small copy, as a wide blur is slow and needs no more.

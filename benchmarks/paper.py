@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.pixels import Pixels
-from .texture import TEXTURES, Field, clouds
+from .texture import TEXTURES, Field, clouds, streaks
 from .view import Projection
 from .writing import REFERENCE_PX, Writing
 
@@ -81,8 +81,9 @@ def draw_sheet(writing: Writing, paper: Paper, seen: Projection, has_edge: bool,
     ink_colour = np.array(_one(INKS, paper.inks, pick), np.float32)
     bare = 1 + paper.grain * (clouds(shape, 2, rough) + clouds(shape, 40 * unit, rough))
     if paper.smudge:
-        smears = np.clip(clouds(shape, 150 * unit, rough) + 0.3 * clouds(shape, 12 * unit, rough) - 0.6, 0, 1.5)
-        bare = bare - paper.smudge * smears
+        # A hand smears along its way: long soft strips, with a fingerprint here and there.
+        prints = np.clip(clouds(shape, 55 * unit, rough) - 1.4, 0, 1)
+        bare = bare - paper.smudge * (np.clip(streaks(shape, 60 * unit, rough) - 0.9, 0, 1) + prints)
     sheet = bare[..., None] * base
     ruling = str(pick.choice(paper.rulings))
     if ruling != "none":
@@ -93,7 +94,7 @@ def draw_sheet(writing: Writing, paper: Paper, seen: Projection, has_edge: bool,
         mask = _draw_lines([np.array([[x, -height], [x, 2 * height]])], paper.rule_px * unit, seen, shape)
         _cover(sheet, mask * np.float32(paper.rule), np.array(MARGIN_INK, np.float32))
     if paper.wiped:
-        swept = np.clip(0.5 + 0.4 * clouds(shape, 90 * unit, rough) + 0.2 * clouds(shape, 9 * unit, rough), 0, 1)
+        swept = np.clip(0.5 + 0.3 * streaks(shape, 60 * unit, rough) + 0.15 * streaks(shape, 5 * unit, rough, 30), 0, 1)
         _cover(sheet, paper.wiped * swept, ink_colour)
     ink = draw_ink(writing, paper.pen, seen) * np.float32(paper.cover)
     ink *= 1 - 0.12 * np.clip(1 + clouds(shape, 50 * unit, rough), 0, 2)
@@ -119,16 +120,17 @@ def draw_ink(writing: Writing, pen: float, seen: Projection) -> Field:
 def draw_rules(writing: Writing, ruling: str, width_px: float, seen: Projection) -> Field:
     """Draw the printed lines of a sheet, far beyond its writing; returns (H, W) float32 of 0..1."""
     width, height = writing.size
-    pitch = writing.feet[1] - writing.feet[0] if len(writing.feet) > 1 else height / 2
+    feet = np.array(writing.feet or (height / 2,))
+    pitch = float(np.diff(feet).min(initial=height / 2))
     down: list[float] = []
     if ruling == "cells":
-        # A cell reaches from the foot of its letters, with some air, to that of the line above.
-        across = [writing.feet[0] + (i - 1) * pitch for i in range(len(writing.feet) + 1)]
+        # Each foot is the lower side of a row of cells.
+        across = [feet[0] - pitch, *feet]
         down = list(writing.columns)
-        low, high, left, right = across[0], across[-1], down[0], down[-1]
+        low, high, left, right = across[0], across[-1], min(down), max(down)
     else:
         step = pitch if ruling == "lines" else pitch / max(2, round(pitch / (0.55 * _size(writing))))
-        first = writing.feet[0] - step * np.ceil((writing.feet[0] + height) / step)
+        first = feet[0] - step * np.ceil((feet[0] + height) / step)
         across = list(np.arange(first, 2 * height, step))
         if ruling == "squares":
             down = list(np.arange(-width + step / 3, 2 * width, step))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -86,11 +87,11 @@ def score_gaps(placed: Sequence[PlacedLetter], lines: Sequence[Line], partner: d
     line_of = [i for i, line in enumerate(lines) for _ in line.letters]
     after: list[bool] = [gap for line in lines for gap in gaps_after(line)]
     gaps = found = invented = 0
-    for a in range(len(placed) - 1):
+    for a, (one, following) in enumerate(pairwise(placed)):
         left, right = partner.get(a), partner.get(a + 1)
-        if placed[a].line != placed[a + 1].line or left is None or right != left + 1 or line_of[left] != line_of[right]:
+        if one.line != following.line or left is None or right is None or right != left + 1 or line_of[left] != line_of[right]:
             continue
-        stands, was_read = placed[a].word != placed[a + 1].word, after[left]
+        stands, was_read = one.word != following.word, after[left]
         gaps += stands
         found += stands and was_read
         invented += was_read and not stands

@@ -20,8 +20,9 @@ from ..train.pen import load_pen
 from .exposure import Exposure, expose
 from .hands import Hand, PenHand
 from .paper import Paper, draw_sheet
-from .view import View, look_at
-from .writing import Layout, Writing, write_page
+from .texture import Field
+from .view import Projection, View, look_at
+from .writing import Layout, Writing, Written, write_page
 
 PHONE_PX, WEBCAM_PX = (1280, 960), (640, 480)
 
@@ -56,6 +57,16 @@ class PlacedLetter:
 
 
 @dataclass(frozen=True)
+class Page:
+    """A written page before the camera, not lit yet: sheet (H, W, 3) of reflected shares, and what a Photo knows."""
+
+    sheet: Field
+    text: str
+    letters: tuple[PlacedLetter, ...]
+    writing: Writing
+
+
+@dataclass(frozen=True)
 class Photo:
     """A photograph (H, W, 3) BGR uint8 of a page with known text and letters, in reading order."""
 
@@ -69,6 +80,7 @@ def photograph(
     hand: Hand,
     scene: Scene,
     size: tuple[int, int],
+    *,
     writer: np.random.Generator,
     camera: np.random.Generator,
     text: Sequence[str] = (),
@@ -83,28 +95,48 @@ def photograph(
         camera: decides all else, so that the same letters can be seen on many pages.
         text: lines to write; without it, words by chance.
     """
+    for_light, for_rest = camera.spawn(2)
+    page = lay_out(hand, scene, size, writer=writer, camera=for_rest, text=text)
+    return Photo(expose(page.sheet, scene.exposure, for_light), page.text, page.letters, page.writing)
+
+
+def lay_out(
+    hand: Hand,
+    scene: Scene,
+    size: tuple[int, int],
+    *,
+    writer: np.random.Generator,
+    camera: np.random.Generator,
+    text: Sequence[str] = (),
+) -> Page:
+    """Write a page and lay it before the camera, without taking the photograph; arguments as of `photograph`."""
     writing = write_page(hand, scene.layout, size, writer, text)
-    for_view, for_sheet, for_light = camera.spawn(3)
+    for_view, for_sheet = camera.spawn(2)
     points = np.concatenate([s for one in writing.letters for s in one.strokes] or [np.array([size], float) / 2])
     seen = look_at(scene.view, size, points, for_view)
     sheet = draw_sheet(writing, scene.paper, seen, scene.view.desk > 0, for_sheet)
-    placed = []
-    for line, words in enumerate(writing.lines):
-        for word, letters in enumerate(words):
-            for one in letters:
-                ink = seen(np.concatenate(one.strokes))
-                half = scene.paper.pen * one.size / 2
-                (left, top), (right, bottom) = ink.min(0) - half, ink.max(0) + half
-                box = (float(left), float(top), float(right - left), float(bottom - top))
-                placed.append(PlacedLetter(one.letter, box, line, word))
-    return Photo(expose(sheet, scene.exposure, for_light), writing.text, tuple(placed), writing)
+    placed = tuple(
+        PlacedLetter(one.letter, _box(one, scene.paper.pen, seen), line, word)
+        for line, words in enumerate(writing.lines)
+        for word, letters in enumerate(words)
+        for one in letters
+    )
+    return Page(sheet, writing.text, placed, writing)
+
+
+def _box(one: Written, pen: float, seen: Projection) -> tuple[float, float, float, float]:
+    """Return the box (x, y, width, height) of a letter's ink in the picture, half a pen beyond its strokes."""
+    ink = seen(np.concatenate(one.strokes))
+    half = pen * one.size / 2
+    (left, top), (right, bottom) = ink.min(0) - half, ink.max(0) + half
+    return float(left), float(top), float(right - left), float(bottom - top)
 
 
 def main(out: str, *lines: str) -> int:
     """Write one page as a picture; returns the exit code."""
-    scene = Scene().change(size=76, rulings=("lines",), shadow=0.35, turn=1.5, noise=3.0, jpeg=88)
+    scene = Scene().change(rulings=("lines",), shadow=0.35, turn=1.5, noise=3.0, jpeg=88)
     rng = np.random.default_rng(3)
-    photo = photograph(PenHand(load_pen()), scene, PHONE_PX, rng, rng, lines)
+    photo = photograph(PenHand(load_pen()), scene, PHONE_PX, writer=rng, camera=rng, text=lines)
     write_bytes(Path(out), cv2.imencode(Path(out).suffix, photo.image)[1].tobytes())
     print(out)
     return 0

@@ -57,7 +57,7 @@ def conditions_table(result: Conditions) -> Table:
     """Return one line a condition and strength, with what it costs against the plain page."""
     plain = result.cells[0]
     table = Table(
-        title=f"{result.model}: character error rate of generated pages, letters of {result.data} ({result.split}), seed {result.seed}",
+        title=f"{result.model}: character error rate of pages by {result.data}, {result.split}, seed {result.seed}",
         caption=f"the network alone errs on {100 * result.alone:.1f} % of the plain page's letters\n"
         "plain: points above the plain page; in % of letters: missed, without a box of their own; misread, found and\n"
         "taken for another; extra, boxes without a letter; gaps: those between words that stand there or were read, and are both",

@@ -1,12 +1,14 @@
 """Fields and textures by chance: what paper, desks and rooms look like from near."""
 
 from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-Field = NDArray[np.float32]
+# float32 throughout; NumPy's own annotations widen it at every sum, so this one does not carry it.
+Field: TypeAlias = NDArray[Any]
 
 
 def clouds(shape: tuple[int, int], cell: float, rng: np.random.Generator) -> Field:
@@ -16,6 +18,12 @@ def clouds(shape: tuple[int, int], cell: float, rng: np.random.Generator) -> Fie
     return np.asarray(cv2.resize(noise, (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC), np.float32)
 
 
+def streaks(shape: tuple[int, int], cell: float, rng: np.random.Generator, stretch: float = 6.0) -> Field:
+    """Return clouds `cell` pixels high and `stretch` times as long."""
+    short = (shape[0], max(2, round(shape[1] / stretch)))
+    return np.asarray(cv2.resize(clouds(short, cell, rng), (shape[1], shape[0]), interpolation=cv2.INTER_CUBIC), np.float32)
+
+
 def grid(shape: tuple[int, int]) -> tuple[Field, Field]:
     """Return x (1, W) and y (H, 1) in widths of the picture."""
     x = np.arange(shape[1], dtype=np.float32)[None] / shape[1]
@@ -23,21 +31,28 @@ def grid(shape: tuple[int, int]) -> tuple[Field, Field]:
 
 
 def wood(shape: tuple[int, int], rng: np.random.Generator) -> Field:
-    """Return grain of wood as (H, W) float32 about 1, as all that follow."""
+    """Return boards with their grain as (H, W) float32 about 1, as all that follow."""
+    if rng.random() < 0.5:
+        return wood((shape[1], shape[0]), rng).T
+    fibres = 0.05 * streaks(shape, 2, rng, 20) + 0.06 * streaks(shape, 7, rng, 20) + 0.05 * streaks(shape, 24, rng, 20)
     x, y = grid(shape)
-    along, across = (x, y) if rng.random() < 0.5 else (y, x)
-    warped = across + 0.02 * clouds(shape, shape[1] / 3, rng) + 0.06 * np.sin(3 * along)
-    rings = np.sin(warped * rng.uniform(60, 160)) + 0.5 * np.sin(warped * rng.uniform(300, 600))
-    return (1 + 0.1 * rings + 0.03 * clouds(shape, 3, rng)).astype(np.float32)
+    rings = np.sin(
+        rng.uniform(20, 50) * (y + 0.05 * np.sin(2.5 * x + rng.uniform(0, 6)) + 0.03 * clouds(shape, shape[1] / 3, rng))
+    )
+    board = np.floor(y * rng.uniform(2, 6))
+    seams = np.where(np.diff(board, axis=0, prepend=board[:1]) > 0, 0.4, 0)
+    seams = cv2.GaussianBlur(np.repeat(seams, shape[1], 1).astype(np.float32), (0, 0), 1.5 * shape[1] / 1280 + 0.3)
+    return 1 + fibres + 0.06 * rings + 0.05 * np.sin(7 * board) - seams
 
 
 def cloth(shape: tuple[int, int], rng: np.random.Generator) -> Field:
     """Return a weave of threads with soft folds."""
     x, y = grid(shape)
-    threads = rng.uniform(500, 1100)
+    threads = rng.uniform(300, 700)
     bend = 0.004 * clouds(shape, shape[1] / 5, rng)
     weave = np.sin((x + bend) * threads) * np.sin((y + bend) * threads)
-    return (1 + 0.13 * weave + 0.1 * clouds(shape, shape[1] / 4, rng) + 0.03 * clouds(shape, 2, rng)).astype(np.float32)
+    folds = clouds(shape, shape[1] / 4, rng)
+    return 1 + (0.1 + 0.05 * clouds(shape, 3, rng)) * weave + 0.1 * folds
 
 
 def gravel(shape: tuple[int, int], rng: np.random.Generator) -> Field:

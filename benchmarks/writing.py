@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,6 +11,8 @@ from ..train.clutter import smooth
 from ..train.hand import Stroke
 from .hands import Hand
 
+# The letters of a word, each with its strokes.
+Drawn: TypeAlias = list[tuple[str, list[Stroke]]]
 # Lengths in pixels are those of a picture of this width; on others they are scaled.
 REFERENCE_PX = 1280
 # Height of small letters, and how far they hang below the line, as shares of a capital's height.
@@ -35,7 +38,7 @@ class Layout:
     `lower` or `any`; cells puts each letter into a cell, without words. margin is a share of the width; most letters.
     """
 
-    size: float = 64
+    size: float = 72
     pitch: float = 2.2
     spacing: float = 0.35
     word_gap: float = 1.3
@@ -98,15 +101,21 @@ def write_page(hand: Hand, layout: Layout, size: tuple[int, int], rng: np.random
     drawn = [[[(c, shape(hand, c, for_shapes)) for c in word if c.isascii() and c.isalpha()] for word in line] for line in lines]
     unit, (width, height) = layout.size * size[0] / REFERENCE_PX, size
     margin, pitch = layout.margin * width, layout.pitch * unit
-    feet = tuple(np.arange(max(margin, pitch - unit) + unit, height - margin / 2, pitch))
-    columns = ()
+    bottom = height - margin / 2
+    columns: tuple[float, ...] = ()
     if layout.cells:
-        columns = tuple(np.arange(margin, width - margin / 2, (1 + layout.spacing) * unit * WIDEST))
+        columns = tuple(np.arange(margin, width - margin / 2, (1 + layout.spacing) * unit * WIDEST).tolist())
         drawn = [[[one] for word in line for one in word] for line in drawn]
     pen = _Placer(layout, unit, columns or (margin, width - margin), for_places)
-    placed = [row for line in drawn for row in pen.rows(line)]
-    lines_there = tuple(pen.at(row, foot) for row, foot in zip(placed, feet, strict=False))
-    return Writing(size, lines_there, feet, columns)
+    rows, feet, foot = [], [], max(margin, pitch - unit) + unit - pitch
+    for scale, row in (row for line in drawn for row in pen.rows(line)):
+        foot += pitch * max(scale, unit) / unit
+        if foot > bottom:
+            break
+        feet.append(foot)
+        rows.append(pen.at(row, foot))
+    rest = np.arange(foot + pitch, bottom, pitch)
+    return Writing(size, tuple(rows), (*feet, *rest.tolist()), columns)
 
 
 def invent_words(hand: Hand, case: str, most: int, rng: np.random.Generator) -> list[str]:
@@ -146,24 +155,22 @@ class _Placer:
     stops: tuple[float, ...]
     rng: np.random.Generator
 
-    def rows(self, words: list[list[tuple[str, list[Stroke]]]]) -> list[list[list[Written]]]:
-        """Break words into rows that fit between the stops; the feet stand on y = 0."""
-        rows: list[list[list[Written]]] = []
+    def rows(self, words: list[Drawn]) -> list[tuple[float, list[list[Written]]]]:
+        """Break words into rows that fit between the stops, each with a capital's height in it; the feet stand on y = 0."""
+        rows: list[tuple[float, list[list[Written]]]] = []
         scale, x = self.unit, np.inf
         for word in words:
-            set_word = self._word(word, scale)
-            wide = _right(set_word)
-            if not rows or (len(rows[-1]) >= len(self.stops) - 1 if self.layout.cells else x + wide > self.stops[-1]):
+            ready = self._word(word, scale)
+            if not rows or (len(rows[-1][1]) >= len(self.stops) - 1 if self.layout.cells else x + _right(ready) > self.stops[-1]):
                 scale = self.unit * float(np.exp(self.layout.line_spread * self.rng.normal()))
-                rows.append([])
+                rows.append((scale, []))
                 x = self.stops[0]
-                set_word = self._word(word, scale)
-                wide = _right(set_word)
+                ready = self._word(word, scale)
             if self.layout.cells:
-                column = len(rows[-1])
-                x = (self.stops[column] + self.stops[column + 1] - wide) / 2
-            rows[-1].append([_moved(one, x, 0) for one in set_word])
-            x += wide + self.layout.word_gap * scale * float(np.exp(0.1 * self.rng.normal()))
+                column = len(rows[-1][1])
+                x = (self.stops[column] + self.stops[column + 1] - _right(ready)) / 2
+            rows[-1][1].append([_moved(one, x, 0) for one in ready])
+            x += _right(ready) + self.layout.word_gap * scale * float(np.exp(0.1 * self.rng.normal()))
         return rows
 
     def at(self, row: list[list[Written]], foot: float) -> tuple[tuple[Written, ...], ...]:
@@ -173,7 +180,7 @@ class _Placer:
         moved = [tuple(_moved(one, 0, foot + drop - climb * one.strokes[0][0, 0]) for one in word) for word in row]
         return (tuple(one for word in moved for one in word),) if self.layout.cells else tuple(moved)
 
-    def _word(self, word: list[tuple[str, list[Stroke]]], scale: float) -> list[Written]:
+    def _word(self, word: Drawn, scale: float) -> list[Written]:
         placed: list[Written] = []
         for letter, strokes in word:
             size = scale * float(np.exp(self.layout.size_spread * self.rng.normal()))
