@@ -159,7 +159,7 @@ class _Placer:
         """Break words into rows that fit between the stops, each with a capital's height in it; the feet stand on y = 0."""
         rows: list[tuple[float, list[list[Written]]]] = []
         scale, x = self.unit, np.inf
-        for word in words:
+        for word in (piece for whole in words for piece in self._pieces(whole)):
             ready = self._word(word, scale)
             if not rows or (len(rows[-1][1]) >= len(self.stops) - 1 if self.layout.cells else x + _right(ready) > self.stops[-1]):
                 scale = self.unit * float(np.exp(self.layout.line_spread * self.rng.normal()))
@@ -179,6 +179,12 @@ class _Placer:
         drop = -self.unit * self.layout.spacing / 2 if self.layout.cells else 0.0
         moved = [tuple(_moved(one, 0, foot + drop - climb * one.strokes[0][0, 0]) for one in word) for word in row]
         return (tuple(one for word in moved for one in word),) if self.layout.cells else tuple(moved)
+
+    def _pieces(self, word: Drawn) -> list[Drawn]:
+        """Break a word that is wider than a row."""
+        room = self.stops[-1] - self.stops[0]
+        fitting = max(1, sum(_right([one]) <= room for one in self._word(word, self.unit)))
+        return [word] if fitting >= len(word) else [word[:fitting], *self._pieces(word[fitting:])]
 
     def _word(self, word: Drawn, scale: float) -> list[Written]:
         placed: list[Written] = []

@@ -19,7 +19,7 @@ def writing(pen):
 
 @pytest.fixture(scope="module")
 def seen():
-    return look_at(View(turn=0, tilt=0), SIZE, np.array([[0.0, 0], SIZE]), np.random.default_rng(0))
+    return look_at(View(turn=0, tilt=0), SIZE, np.array([[100.0, 100], [500, 400]]), np.random.default_rng(0))
 
 
 def sheet(writing, seen, paper, has_edge=False):
@@ -67,7 +67,7 @@ def test_dust_lies_beside_the_writing_too(writing, seen):
 
 
 def test_a_desk_is_seen_only_around_the_sheet(writing):
-    view = look_at(View(turn=0, tilt=0, desk=0.1), SIZE, np.array([[0.0, 0], SIZE]), np.random.default_rng(0))
+    view = look_at(View(turn=0, tilt=0, desk=0.1), SIZE, np.array([[100.0, 100], [500, 400]]), np.random.default_rng(0))
     drawn = sheet(writing, view, Paper(**BARE), has_edge=True)
     assert drawn[240, 320] == pytest.approx(PAPERS["white"], abs=1e-4)
     assert drawn[5, 5] != pytest.approx(PAPERS["white"], abs=0.02)
