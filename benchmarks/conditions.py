@@ -10,7 +10,9 @@ import json
 import sys
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -24,7 +26,7 @@ from ..runtime.glyph import glyph
 from ..runtime.reader import UNKNOWN, Reader
 from ..train.draw import draw_plain
 from .hands import Hand, open_hands
-from .scoring import Score, error_interval, score
+from .scoring import Score, difference_interval, error_interval, score
 from .synthetic_page import PHONE_PX, WEBCAM_PX, Photo, Scene, photograph
 
 Changes: TypeAlias = dict[str, Any]
@@ -33,7 +35,9 @@ PLAIN = "plain"
 # Three of four pages come from a phone; the fourth is small, as webcams and previews are.
 SIZES = (PHONE_PX, PHONE_PX, WEBCAM_PX, PHONE_PX)
 PAGES = 4
-TABLE_COLUMNS = 110
+# While one page is read, others are drawn.
+DRAWING_THREADS = 2
+TABLE_COLUMNS = 120
 COLOURS = ("blue", "red", "green", "violet")
 CELLS = {"cells": True, "rulings": ("cells",), "rule": 0.9, "pitch": 2.3}
 BOARD = {"inks": ("chalk",), "papers": ("blackboard", "green board"), "grain": 0.03}
@@ -141,6 +145,10 @@ class Cell:
         either = self.total("gaps") + self.total("gaps_invented")
         return self.total("gaps_found") / either if either else None
 
+    def against(self, plain: "Cell") -> tuple[float, float]:
+        """Return the 95 % interval of what this condition adds to the error rate of the same letters on plain pages."""
+        return difference_interval([one.rate for one in self.scores], [one.rate for one in plain.scores])
+
     def to_dict(self) -> dict[str, Any]:
         """Return the cell as JSON object: rates, and the sums of all counts."""
         sums = {name: self.total(name) for name in asdict(self.scores[0])}
@@ -173,7 +181,9 @@ class Conditions:
     def to_dict(self) -> dict[str, Any]:
         """Return everything as JSON object."""
         facts = {name: getattr(self, name) for name in ("model", "data", "split", "seed", "alone")}
-        return {**facts, "cells": [cell.to_dict() for cell in self.cells]}
+        plain = self.cells[0]
+        cells = [{**cell.to_dict(), "against_plain": list(cell.against(plain))} for cell in self.cells]
+        return {**facts, "cells": cells}
 
 
 def scene_of(condition: str, strength: str, rng: np.random.Generator) -> Scene:
@@ -187,7 +197,7 @@ def scene_of(condition: str, strength: str, rng: np.random.Generator) -> Scene:
     return scene
 
 
-def take_page(hands: Sequence[Hand], condition: str, strength: str, number: int, seed: int) -> Photo:
+def take_page(hands: Sequence[Hand], condition: str, strength: str, number: int, *, seed: int) -> Photo:
     """Photograph page `number` of a condition: the same hand and letters in all, and the same chance at every strength."""
     writer = np.random.default_rng([seed, number])
     hand = hands[int(writer.integers(len(hands)))]
@@ -216,10 +226,11 @@ def run_conditions(
     cells = []
     for condition, strength in cells_of(conditions):
         progress(f"{condition} {strength}")
-        photos = (take_page(hands, condition, strength, number, seed) for number in range(pages))
-        scores = tuple(score(reader.read(photo.image), photo.text, photo.letters) for photo in photos)
+        with ThreadPoolExecutor(DRAWING_THREADS) as pool:
+            photos = pool.map(partial(take_page, hands, condition, strength, seed=seed), range(pages))
+            scores = tuple(score(reader.read(photo.image), photo.text, photo.letters) for photo in photos)
         cells.append(Cell(condition, strength, scores))
-    alone = error_alone(reader, [take_page(hands, PLAIN, "", number, seed) for number in range(pages)])
+    alone = error_alone(reader, [take_page(hands, PLAIN, "", number, seed=seed) for number in range(pages)])
     return Conditions(reader.engine.facts.name, Path(data).name, split, seed, alone, tuple(cells))
 
 

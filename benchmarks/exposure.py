@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 
 from ..runtime.pixels import Pixels
-from .texture import Field, clouds, grid
+from .texture import Field, grid
 from .writing import REFERENCE_PX
 
 # A hand with a phone, as corners about its middle, in widths of the picture.
@@ -15,6 +15,8 @@ PHONE = np.array([[-0.16, -0.3], [0.14, -0.32], [0.17, 0.2], [0.3, 0.9], [-0.3, 
 WHITE = 255.0
 # Light beyond this many times white is cut off, as lenses and sensors spread no more of it.
 BRIGHTEST = 1.6
+# Noise of single pixels before it is smoothed, and of blotches so many pixels wide, against the noise that is asked for.
+OWN_NOISE, BLOTCH_NOISE, BLOTCH_PX = 1.4, 0.35, 4
 # Colours of light: warm lamps to blue shade, as factors of blue, green and red.
 WARM, COOL = np.array([0.88, 0.97, 1.02]), np.array([1.04, 1.0, 0.96])
 
@@ -119,13 +121,13 @@ def streak(length: float, direction: float) -> Field:
 
 def with_noise(picture: Field, noise: float, rng: np.random.Generator) -> Field:
     """Add a sensor's noise to (H, W, 3): each pixel's own, and the broader blotches of colour that phones leave."""
-    shape = picture.shape[:2]
-    own = rng.standard_normal(shape, np.float32)
-    # Noise is smoothed by the camera a little, and light adds to it.
-    own = 1.4 * cv2.GaussianBlur(own, (0, 0), 0.5)
-    bright = 0.6 + 0.4 * picture.mean(2) / WHITE
-    blotches = np.stack([clouds(shape, 4, rng) for _ in range(3)], 2)
-    return picture + np.float32(noise) * ((own * bright)[..., None] + 0.35 * blotches)
+    height, width = picture.shape[:2]
+    # Noise is smoothed by the camera a little, and there is more of it in bright places.
+    own = OWN_NOISE * cv2.GaussianBlur(rng.standard_normal((height, width), np.float32), (0, 0), 0.5)
+    own *= 0.6 + 0.4 / WHITE * cv2.cvtColor(picture.astype(np.float32), cv2.COLOR_BGR2GRAY)
+    coarse = rng.standard_normal((height // BLOTCH_PX + 1, width // BLOTCH_PX + 1, 3), np.float32)
+    blotches = cv2.resize(coarse, (width, height), interpolation=cv2.INTER_CUBIC)
+    return picture + np.float32(noise) * (cv2.merge([own] * 3) + np.float32(BLOTCH_NOISE) * blotches)
 
 
 def compress(picture: Field, quality: int) -> Pixels:

@@ -1,5 +1,6 @@
 """What was read of a page against what stands there: letters, their places and the gaps between words."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -7,6 +8,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
+from scipy.stats import t as student_t
 
 from ..runtime.reader import Line, Page
 from .pages import plain
@@ -38,6 +40,11 @@ class Score:
     gaps: int
     gaps_found: int
     gaps_invented: int
+
+    @property
+    def rate(self) -> float:
+        """Character error rate of this page."""
+        return self.errors / max(1, self.letters)
 
 
 def score(page: Page, text: str, placed: Sequence[PlacedLetter]) -> Score:
@@ -118,10 +125,25 @@ def error_interval(errors: Sequence[int], letters: Sequence[int]) -> tuple[float
         return 0.0, 1.0
     chosen = np.random.default_rng(RESAMPLING_SEED).integers(0, len(count), (RESAMPLED, len(count)))
     low, high = np.percentile(error[chosen].sum(1) / np.maximum(count[chosen].sum(1), 1), (2.5, 97.5))
-    n, share = count.sum(), min(1.0, error.sum() / count.sum())
+    n, share = count.sum(), error.sum() / count.sum()
+    if share > 1:
+        # More letters were read than stand there: no share, so Wilson's interval has no meaning.
+        return float(low), float(high)
     middle = (share + SIGMAS**2 / (2 * n)) / (1 + SIGMAS**2 / n)
     half = SIGMAS * np.sqrt(share * (1 - share) / n + SIGMAS**2 / (4 * n**2)) / (1 + SIGMAS**2 / n)
     return max(0.0, float(min(low, middle - half))), float(max(high, middle + half))
+
+
+def difference_interval(rates: Sequence[float], plain: Sequence[float]) -> tuple[float, float]:
+    """Return the 95 % interval of the mean difference of pages that were seen twice, with the same letters (Student's t).
+
+    Writers differ far more than pages of one writer, so pairs tell more than two rates side by side.
+    """
+    change = np.array(rates, float) - np.array(plain, float)
+    if len(change) < 2:
+        return -math.inf, math.inf
+    half = float(student_t.ppf(0.975, len(change) - 1) * change.std(ddof=1) / math.sqrt(len(change)))
+    return float(change.mean()) - half, float(change.mean()) + half
 
 
 def _widened(boxes: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:

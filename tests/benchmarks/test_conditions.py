@@ -44,10 +44,10 @@ def test_several_at_once_differ_from_page_to_page():
 
 def test_a_condition_is_seen_with_the_letters_of_the_plain_page(pen):
     hands = [PenHand(pen)]
-    plain, dim = take_page(hands, PLAIN, "", 2, 7), take_page(hands, "dim light", "strong", 2, 7)
+    plain, dim = take_page(hands, PLAIN, "", 2, seed=7), take_page(hands, "dim light", "strong", 2, seed=7)
     assert plain.text == dim.text
     assert dim.image.mean() < 0.4 * plain.image.mean()
-    assert take_page(hands, PLAIN, "", 2, 8).text != plain.text
+    assert take_page(hands, PLAIN, "", 2, seed=8).text != plain.text
 
 
 def test_the_plain_page_comes_first_and_all_strengths_follow(result):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.scoring import Score, error_interval, gaps_after, match_boxes, score
+from lettercast.benchmarks.scoring import Score, difference_interval, error_interval, gaps_after, match_boxes, score
 from lettercast.benchmarks.synthetic_page import PlacedLetter
 from lettercast.runtime.reader import Letter, Line, Page
 
@@ -100,6 +100,11 @@ def test_pages_that_differ_make_the_interval_wider():
     assert wide_low <= low < 0.1 < high < wide_high
 
 
+def test_more_edits_than_letters_are_told_as_they_are():
+    low, high = error_interval([300, 100], [20, 20])
+    assert low == 5 and high == 15
+
+
 def test_no_error_on_few_letters_is_no_proof():
     low, high = error_interval([0, 0], [15, 15])
     assert low == 0 and 0.05 < high < 0.2
@@ -113,3 +118,11 @@ def test_the_interval_holds_the_true_rate_19_times_of_20():
         low, high = error_interval(list(rng.binomial(40, 0.1, 8)), [40] * 8)
         held += low <= 0.1 <= high
     assert held / 200 == pytest.approx(0.95, abs=0.05)
+
+
+def test_pages_that_all_lose_as_much_are_certain_though_writers_differ():
+    plain = [0.0, 0.4, 0.1, 0.3]
+    low, high = difference_interval([rate + 0.1 for rate in plain], plain)
+    assert low == pytest.approx(0.1) and high == pytest.approx(0.1)
+    assert difference_interval([0.5, 0.4, 0.1, 0.3], plain)[0] < 0
+    assert not np.isfinite(difference_interval([0.5], [0.1])).any()
