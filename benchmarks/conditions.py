@@ -130,14 +130,19 @@ class Cell:
         return sum(getattr(one, count) for one in self.scores)
 
     @property
+    def error(self) -> float:
+        """Character error rate where no page counts for more than all of its letters."""
+        return self.total("lost") / max(1, self.total("letters"))
+
+    @property
     def cer(self) -> float:
-        """Character error rate, as of `evaluate --pages`."""
+        """Character error rate, as of `evaluate --pages`: above 1 where false letters outnumber the true ones."""
         return self.total("errors") / max(1, self.total("letters"))
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the character error rate."""
-        return error_interval([one.errors for one in self.scores], [one.letters for one in self.scores])
+        """95 % interval of the error."""
+        return error_interval([one.lost for one in self.scores], [one.letters for one in self.scores])
 
     @property
     def gaps_right(self) -> float | None:
@@ -146,7 +151,7 @@ class Cell:
         return self.total("gaps_found") / either if either else None
 
     def against(self, plain: "Cell") -> tuple[float, float]:
-        """Return the 95 % interval of what this condition adds to the error rate of the same letters on plain pages."""
+        """Return the 95 % interval of what this condition adds to the error of the same letters on plain pages."""
         return difference_interval([one.rate for one in self.scores], [one.rate for one in plain.scores])
 
     def to_dict(self) -> dict[str, Any]:
@@ -155,6 +160,7 @@ class Cell:
         return {
             "condition": self.condition,
             "strength": self.strength,
+            "error": self.error,
             "cer": self.cer,
             "interval": list(self.interval),
             "gaps_right": self.gaps_right,
@@ -200,7 +206,8 @@ def scene_of(condition: str, strength: str, rng: np.random.Generator) -> Scene:
 def take_page(hands: Sequence[Hand], condition: str, strength: str, number: int, *, seed: int) -> Photo:
     """Photograph page `number` of a condition: the same hand and letters in all, and the same chance at every strength."""
     writer = np.random.default_rng([seed, number])
-    hand = hands[int(writer.integers(len(hands)))]
+    # Every hand has its turn before one comes again.
+    hand = hands[int(np.random.default_rng(seed).permutation(len(hands))[number % len(hands)])]
     camera = np.random.default_rng([seed, number, zlib.crc32(condition.encode())])
     return photograph(hand, scene_of(condition, strength, camera), SIZES[number % len(SIZES)], writer=writer, camera=camera)
 

@@ -42,9 +42,14 @@ class Score:
     gaps_invented: int
 
     @property
+    def lost(self) -> int:
+        """Edits, at most all letters: false letters by the hundred on one page must not drown what happens on others."""
+        return min(self.errors, self.letters)
+
+    @property
     def rate(self) -> float:
-        """Character error rate of this page."""
-        return self.errors / max(1, self.letters)
+        """Share of the page's letters that are lost, 0..1."""
+        return self.lost / max(1, self.letters)
 
 
 def score(page: Page, text: str, placed: Sequence[PlacedLetter]) -> Score:
@@ -114,21 +119,18 @@ def gaps_after(line: Line) -> list[bool]:
     return gaps
 
 
-def error_interval(errors: Sequence[int], letters: Sequence[int]) -> tuple[float, float]:
-    """Return the 95 % interval of the error rate over pages, whose letters err together.
+def error_interval(lost: Sequence[int], letters: Sequence[int]) -> tuple[float, float]:
+    """Return the 95 % interval of the share of lost letters over pages, whose letters err together.
 
     The wider of the bootstrap over pages (percentiles, fixed seed) and Wilson's interval over letters, as pages without
     any error tell the bootstrap nothing.
     """
-    error, count = np.array(errors, float), np.array(letters, float)
+    error, count = np.array(lost, float), np.array(letters, float)
     if not count.sum():
         return 0.0, 1.0
     chosen = np.random.default_rng(RESAMPLING_SEED).integers(0, len(count), (RESAMPLED, len(count)))
     low, high = np.percentile(error[chosen].sum(1) / np.maximum(count[chosen].sum(1), 1), (2.5, 97.5))
     n, share = count.sum(), error.sum() / count.sum()
-    if share > 1:
-        # More letters were read than stand there: no share, so Wilson's interval has no meaning.
-        return float(low), float(high)
     middle = (share + SIGMAS**2 / (2 * n)) / (1 + SIGMAS**2 / n)
     half = SIGMAS * np.sqrt(share * (1 - share) / n + SIGMAS**2 / (4 * n**2)) / (1 + SIGMAS**2 / n)
     return max(0.0, float(min(low, middle - half))), float(max(high, middle + half))

@@ -135,7 +135,9 @@ def _box(one: Written, pen: float, seen: Projection) -> tuple[float, float, floa
 
 def main(out: str, *lines: str) -> int:
     """Write one page as a picture; returns the exit code."""
-    scene = Scene().change(size=82, pitch=2.1, spacing=0.3, margin=0.05, rulings=("lines",), shadow=0.35, turn=1.5, noise=3.0, jpeg=88)
+    scene = Scene().change(
+        size=82, pitch=2.1, spacing=0.3, margin=0.05, rulings=("lines",), shadow=0.35, turn=1.5, noise=3.0, jpeg=88
+    )
     writer, camera = np.random.default_rng(EXAMPLE_SEED).spawn(2)
     photo = photograph(PenHand(load_pen()), scene, EXAMPLE_PX, writer=writer, camera=camera, text=lines)
     write_bytes(Path(out), cv2.imencode(Path(out).suffix, photo.image)[1].tobytes())

@@ -60,8 +60,7 @@ def conditions_table(result: Conditions) -> Table:
         title=f"{result.model}: character error rate of pages by {result.data}, {result.split}, seed {result.seed}",
         caption=f"""\
 the network alone errs on {100 * result.alone:.1f} % of the plain page's letters
-vs plain: points above the same letters on the plain page, red where that is no chance (95 %)
-missed: letters without a box of their own; misread: found, and taken for another; extra: boxes without a letter; % of letters
+error: edits in % of letters, at most 100 of a page; vs plain: points above the same letters on the plain page,\nred where that is no chance (95 %); missed: letters without a box of their own; misread: found, and taken for another; extra: boxes without a letter, in % of letters
 gaps: of those between words that stand there or were read, the share that both stands there and was read""",
         caption_justify="left",
     )
@@ -69,13 +68,13 @@ gaps: of those between words that stand there or were read, the share that both 
         table.add_column(name, justify="left" if name in ("condition", "strength") else "right", no_wrap=True)
     for cell in result.cells:
         letters = max(1, cell.total("letters"))
-        worse = cell.cer - plain.cer
+        worse = cell.error - plain.error
         low, high = cell.against(plain)
         gaps = "-" if cell.gaps_right is None else f"{100 * cell.gaps_right:.0f}"
         table.add_row(
             cell.condition if cell.strength in ("", STRENGTHS[0]) else "",
             cell.strength,
-            f"{100 * cell.cer:.1f}",
+            f"{100 * cell.error:.1f}",
             f"({100 * cell.interval[0]:.1f}..{100 * cell.interval[1]:.1f})",
             "" if cell is plain else Text(f"{100 * worse:+.1f} ±{50 * (high - low):.1f}", "red" if low > 0 else ""),
             *(f"{100 * cell.total(count) / letters:.1f}" for count in ("missed", "misread", "extra")),

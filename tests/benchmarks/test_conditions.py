@@ -22,6 +22,7 @@ from lettercast.benchmarks.hands import PenHand
 from lettercast.benchmarks.scoring import Score
 from lettercast.benchmarks.synthetic_page import Scene
 from lettercast.runtime import Reader
+from lettercast.train.pen import load_pen
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +51,18 @@ def test_a_condition_is_seen_with_the_letters_of_the_plain_page(pen):
     assert take_page(hands, PLAIN, "", 2, seed=8).text != plain.text
 
 
+def test_every_hand_has_its_turn():
+    class Scribe(PenHand):
+        def strokes(self, letter, rng):
+            wrote.append(self)
+            return super().strokes(letter, rng)
+
+    hands, wrote = [Scribe(load_pen()) for _ in range(5)], []
+    for number in range(5):
+        take_page(hands, PLAIN, "", number, seed=1)
+    assert {id(hand) for hand in wrote} == {id(hand) for hand in hands}
+
+
 def test_the_plain_page_comes_first_and_all_strengths_follow(result):
     assert [(cell.condition, cell.strength) for cell in result.cells] == [
         (PLAIN, ""), *(("large writing", strength) for strength in STRENGTHS),
@@ -64,11 +77,16 @@ def test_figures_are_the_same_every_time(result):
 
 def test_rates_are_of_all_pages_together():
     cell = Cell("dim", "mild", (Score(10, 1, 1, 0, 0, 2, 1, 0), Score(30, 3, 0, 3, 2, 1, 1, 1)))
-    assert cell.cer == pytest.approx(0.1)
+    assert cell.error == cell.cer == pytest.approx(0.1)
     assert cell.interval[0] <= 0.1 <= cell.interval[1]
     assert cell.gaps_right == pytest.approx(2 / 4)
     figures = cell.to_dict()
     assert (figures["pages"], figures["letters"], figures["missed"], figures["extra"]) == (2, 40, 1, 2)
+
+
+def test_one_flooded_page_does_not_drown_the_others():
+    cell = Cell("noise", "strong", (Score(10, 0, 0, 0, 0, 0, 0, 0), Score(10, 500, 0, 0, 490, 0, 0, 0)))
+    assert (cell.error, cell.cer) == (0.5, 25)
 
 
 def test_a_page_without_words_has_no_gaps_to_get_right():
@@ -80,7 +98,7 @@ def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
     assert main(["--pages", "1", "--only", "large writing", "--json", str(path)]) == 0
     figures = json.loads(path.read_text())
     assert figures["data"] == "pen" and len(figures["cells"]) == 4
-    assert {"cer", "interval", "missed", "misread", "extra", "gaps_right"} <= set(figures["cells"][0])
+    assert {"error", "cer", "interval", "against_plain", "missed", "misread", "extra", "gaps_right"} <= set(figures["cells"][0])
     out = capsys.readouterr().out
     assert "large writing" in out and "moderate" in out
 

@@ -100,9 +100,10 @@ def test_pages_that_differ_make_the_interval_wider():
     assert wide_low <= low < 0.1 < high < wide_high
 
 
-def test_more_edits_than_letters_are_told_as_they_are():
-    low, high = error_interval([300, 100], [20, 20])
-    assert low == 5 and high == 15
+def test_a_page_cannot_lose_more_than_its_letters():
+    flooded = Score(20, 300, 0, 0, 280, 0, 0, 0)
+    assert (flooded.lost, flooded.rate) == (20, 1.0)
+    assert Score(20, 5, 0, 5, 0, 0, 0, 0).rate == 0.25
 
 
 def test_no_error_on_few_letters_is_no_proof():
