@@ -10,8 +10,9 @@ from ..export.artifact import Artifact
 from ..train.evaluate import Evaluation
 from .benchmark import Benchmark, Row
 from .blank import Blank
-from .conditions import STRENGTHS, Conditions
+from .conditions import Conditions
 from .pages import PagesResult
+from .scenes import STRENGTHS
 
 T = TypeVar("T")
 Cell: TypeAlias = Callable[[T], str | Text]
@@ -60,7 +61,9 @@ def conditions_table(result: Conditions) -> Table:
         title=f"{result.model}: character error rate of pages by {result.data}, {result.split}, seed {result.seed}",
         caption=f"""\
 the network alone errs on {100 * result.alone:.1f} % of the plain page's letters
-error: edits in % of letters, at most 100 of a page; vs plain: points above the same letters on the plain page,\nred where that is no chance (95 %); missed: letters without a box of their own; misread: found, and taken for another; extra: boxes without a letter, in % of letters
+error: edits in % of letters, at most 100 of a page
+vs plain: points above the same letters on the plain page, red where that is no chance (95 %)
+missed: letters without a box of their own; misread: found, and taken for another; extra: boxes without a letter
 gaps: of those between words that stand there or were read, the share that both stands there and was read""",
         caption_justify="left",
     )

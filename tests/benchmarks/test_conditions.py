@@ -6,21 +6,10 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks.conditions import (
-    ALL_AT_ONCE,
-    CONDITIONS,
-    MIXABLE,
-    PLAIN,
-    STRENGTHS,
-    Cell,
-    main,
-    run_conditions,
-    scene_of,
-    take_page,
-)
+from lettercast.benchmarks.conditions import Cell, main, run_conditions, take_page
 from lettercast.benchmarks.hands import PenHand
+from lettercast.benchmarks.scenes import PLAIN, STRENGTHS
 from lettercast.benchmarks.scoring import Score
-from lettercast.benchmarks.synthetic_page import Scene
 from lettercast.runtime import Reader
 from lettercast.train.pen import load_pen
 
@@ -28,19 +17,6 @@ from lettercast.train.pen import load_pen
 @pytest.fixture(scope="module")
 def result():
     return run_conditions(Reader(), pages=1, conditions=["large writing"])
-
-
-@pytest.mark.parametrize("name", CONDITIONS)
-def test_every_strength_is_another_scene_than_the_plain_page(name):
-    scenes = [scene_of(name, strength, np.random.default_rng(0)) for strength in STRENGTHS]
-    assert all(scene != Scene() for scene in scenes)
-    assert scenes[0] != scenes[1] != scenes[2]
-
-
-def test_several_at_once_differ_from_page_to_page():
-    scenes = [scene_of(ALL_AT_ONCE, "moderate", np.random.default_rng(seed)) for seed in range(4)]
-    assert len({repr(scene) for scene in scenes}) == 4
-    assert set(MIXABLE) < set(CONDITIONS)
 
 
 def test_a_condition_is_seen_with_the_letters_of_the_plain_page(pen):
