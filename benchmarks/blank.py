@@ -22,7 +22,8 @@ from ..arguments import UNUSABLE, device_model, natural, positive
 from ..runtime.engine import open_engine
 from ..runtime.files import write_bytes
 from ..runtime.pixels import Pixels
-from ..runtime.reader import UNKNOWN, Reader
+from ..runtime.reader import Reader
+from ..runtime.text import UNKNOWN
 from .exposure import Exposure, compress, expose, with_noise
 from .paper import PAPERS, Paper, draw_sheet
 from .synthetic_page import PHONE_PX, WEBCAM_PX
@@ -174,7 +175,7 @@ def run_blank(reader: Reader, frames: Iterator[tuple[str, Pixels]], seed: int = 
     letters: dict[str, list[int]] = {}
     for kind, image in frames:
         page = reader.read(image)
-        said = sum(one.letter != UNKNOWN for line in page.lines for one in line.letters)
+        said = sum(one.letter != UNKNOWN for one in page.letters)
         letters.setdefault(kind, []).append(said)
     return Blank(reader.engine.facts.name, seed, {kind: tuple(counts) for kind, counts in letters.items()})
 

@@ -23,7 +23,8 @@ from ..arguments import UNUSABLE, device_model, natural, positive
 from ..runtime.engine import open_engine
 from ..runtime.files import write_bytes
 from ..runtime.glyph import glyph
-from ..runtime.reader import UNKNOWN, Reader
+from ..runtime.reader import Reader
+from ..runtime.text import UNKNOWN
 from ..train.draw import draw_plain
 from .hands import Hand, open_hands
 from .scenes import ALL_AT_ONCE, CONDITIONS, PLAIN, STRENGTHS, scene_of

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import Levenshtein
 from scipy.stats import t as student_t
 
-from ..runtime.reader import Line, Page
+from ..runtime.text import Line, Page
 from .pages import plain
 from .synthetic_page import PlacedLetter
 
@@ -54,11 +54,10 @@ class Score:
 
 def score(page: Page, text: str, placed: Sequence[PlacedLetter]) -> Score:
     """Compare what was read with what stands there."""
-    lines = [line for line in page.lines if line.letters]
-    read = [letter for line in lines for letter in line.letters]
+    read = page.letters
     partner = match_boxes([one.box for one in placed], [one.box for one in read])
     misread = sum(read[b].letter.upper() != placed[a].letter.upper() for a, b in partner.items())
-    gaps, found, invented = score_gaps(placed, lines, partner)
+    gaps, found, invented = score_gaps(placed, page.lines, partner)
     return Score(
         len(plain(text)),
         Levenshtein.distance(plain(text), plain(page.text)),
@@ -111,12 +110,8 @@ def score_gaps(placed: Sequence[PlacedLetter], lines: Sequence[Line], partner: d
 
 
 def gaps_after(line: Line) -> list[bool]:
-    """Tell for each letter of a line whether the line's text has a space after it."""
-    gaps, rest = [], line.text
-    for letter in line.letters:
-        rest = rest.lstrip().removeprefix(letter.letter)
-        gaps.append(rest[:1].isspace())
-    return gaps
+    """Tell for each letter of a line whether a word ends with it."""
+    return [end for word in line.words for end in (*[False] * (len(word.letters) - 1), True)]
 
 
 def error_interval(lost: Sequence[int], letters: Sequence[int]) -> tuple[float, float]:

@@ -5,7 +5,7 @@ import pytest
 
 from lettercast.benchmarks.scoring import Score, difference_interval, error_interval, gaps_after, match_boxes, score
 from lettercast.benchmarks.synthetic_page import PlacedLetter
-from lettercast.runtime.reader import Letter, Line, Page
+from lettercast.runtime.text import Letter, Line, Page, Word
 
 SIDE = 20
 
@@ -26,24 +26,25 @@ def placed(*lines):
     return found
 
 
+def line_of(*words):
+    return Line(tuple(Word(tuple(word)) for word in words))
+
+
+def page_of(*lines):
+    return Page((640, 480), lines, 0.0, 0.0)
+
+
 def read(*lines, spaced=False):
     def line(row, text):
-        letters = tuple(Letter(letter, 0.9, at(column, row)) for column, letter in enumerate(text) if letter != " ")
-        return SpacedLine(letters, text) if spaced else Line(letters)
+        words = [[]]
+        for column, letter in enumerate(text):
+            if letter != " ":
+                words[-1].append(Letter(letter, 0.9, at(column, row)))
+            elif spaced:
+                words.append([])
+        return line_of(*words)
 
-    return Page((640, 480), tuple(line(row, text) for row, text in enumerate(lines)), 0.0, 0.0)
-
-
-class SpacedLine(Line):
-    """A line whose text has spaces."""
-
-    def __init__(self, letters, text):
-        super().__init__(letters)
-        object.__setattr__(self, "_spaced", text)
-
-    @property
-    def text(self):
-        return self._spaced
+    return page_of(*(line(row, text) for row, text in enumerate(lines)))
 
 
 def test_a_page_read_rightly_has_no_faults():
@@ -55,14 +56,14 @@ def test_small_letters_are_read_as_capitals():
 
 
 def test_faults_are_told_apart():
-    page = Page((640, 480), (Line((Letter("X", 0.9, at(0)), Letter("B", 0.9, at(1)), Letter("?", 0.2, at(9)))),), 0.0, 0.0)
+    page = page_of(line_of([Letter("X", 0.9, at(0)), Letter("B", 0.9, at(1)), Letter("?", 0.2, at(9))]))
     result = score(page, "ABC", placed("ABC"))
     assert (result.misread, result.missed, result.extra) == (1, 1, 1)
     assert result.errors == 2
 
 
 def test_two_letters_in_one_box_are_both_missed_and_the_box_is_extra():
-    page = Page((640, 480), (Line((Letter("M", 0.9, (0, 0, 60, 20)),)),), 0.0, 0.0)
+    page = page_of(line_of([Letter("M", 0.9, (0, 0, 60, 20))]))
     result = score(page, "AB", placed("AB"))
     assert (result.missed, result.extra, result.misread) == (2, 1, 0)
 
@@ -88,10 +89,9 @@ def test_a_gap_inside_a_word_is_invented():
     assert score(read("AB CD", spaced=True), "ABCD", letters).gaps_invented == 1
 
 
-def test_a_space_belongs_to_the_letter_before_it():
-    letters = tuple(Letter(letter, 0.9, at(0)) for letter in "A?B")
-    assert gaps_after(SpacedLine(letters, "A ?B")) == [True, False, False]
-    assert gaps_after(Line(letters)) == [False] * 3
+def test_a_gap_follows_the_last_letter_of_each_word():
+    a, b, c = (Letter(letter, 0.9, at(0)) for letter in "A?B")
+    assert gaps_after(line_of([a], [b, c])) == [True, False, True]
 
 
 def test_pages_that_differ_make_the_interval_wider():
