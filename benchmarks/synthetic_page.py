@@ -1,4 +1,4 @@
-"""Pages written by the pen and photographed by a camera that does not exist, with known text.
+"""Pages written by a hand and photographed by a camera that does not exist: known text, and known boxes of every letter.
 
 Maintainer's command, for the example page:
 
@@ -7,83 +7,141 @@ Maintainer's command, for the example page:
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 
+from ..runtime.files import write_bytes
 from ..runtime.pixels import Pixels
-from ..train.draw import draw_ink
-from ..train.pen import Pen, load_pen
-from ..train.source import LETTERS
+from ..train.pen import load_pen
+from .exposure import Exposure, expose
+from .hands import Hand, PenHand
+from .paper import Paper, draw_sheet
+from .texture import Field
+from .view import Projection, View, look_at
+from .writing import Layout, Writing, Written, write_page
 
-MARGIN_PX, LINE_PX = 70, 150
+PHONE_PX, WEBCAM_PX = (1280, 960), (640, 480)
+EXAMPLE_PX, EXAMPLE_SEED = (1280, 500), 12
 
 
 @dataclass(frozen=True)
 class Scene:
-    """What the page and the camera are like; lengths in pixels, shadow and ink as shares of the paper's brightness."""
+    """All that decides a photograph but chance; the defaults are a clean page in even light."""
 
-    letter: int = 76
-    pen: float = 6.0
-    ink: float = 0.75
-    shadow: float = 0.35
-    ruled: bool = True
-    tilt: float = 1.5
-    blur: float = 0.8
-    noise: float = 3.0
-    jpeg: int = 88
+    layout: Layout = field(default_factory=Layout)
+    paper: Paper = field(default_factory=Paper)
+    view: View = field(default_factory=View)
+    exposure: Exposure = field(default_factory=Exposure)
 
-
-def synthetic_page(lines: Sequence[str], scene: Scene, rng: np.random.Generator, pen: Pen) -> Pixels:
-    """Write lines of letters and photograph them; returns (H, W, 3) BGR uint8. Characters that are no letters leave a gap."""
-    ink = write(lines, scene, rng, pen)
-    height, width = ink.shape
-    # Blue-black ink takes more of red and green than of blue.
-    absorbed = ink[..., None] / 255 * scene.ink * np.array([0.8, 0.97, 1.0])
-    if scene.ruled:
-        for y in range(MARGIN_PX // 2 + LINE_PX, height, LINE_PX):
-            absorbed[y : y + 2] += np.array([0.12, 0.22, 0.35])
-    page = np.array([214, 226, 232]) * np.clip(1 - absorbed, 0.04, 1) * light(height, width, scene, rng)[..., None]
-    turn = cv2.getRotationMatrix2D((width / 2, height / 2), scene.tilt, 1.0)
-    page = cv2.warpAffine(page, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
-    page = cv2.GaussianBlur(page, (0, 0), scene.blur) + rng.normal(0, scene.noise, page.shape)
-    taken = cv2.imencode(".jpg", np.clip(page, 0, 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, scene.jpeg])[1]
-    return np.asarray(cv2.imdecode(taken, cv2.IMREAD_COLOR))
+    def change(self, **values: Any) -> "Scene":
+        """Return another scene; values are named as the fields of layout, paper, view and exposure, whose names all differ."""
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        unknown = set(values) - {one.name for part in parts.values() for one in fields(part)}
+        if unknown:
+            raise TypeError(f"a scene has no {', '.join(sorted(unknown))}")
+        own = {name: {one.name for one in fields(part)} & set(values) for name, part in parts.items()}
+        return Scene(**{name: replace(part, **{one: values[one] for one in own[name]}) for name, part in parts.items()})
 
 
-def write(lines: Sequence[str], scene: Scene, rng: np.random.Generator, pen: Pen) -> Pixels:
-    """Write lines of letters as ink (H, W) uint8; capitals are drawn as capitals, small letters as small ones."""
-    step = round(1.25 * scene.letter)
-    width = 2 * MARGIN_PX + step * max(len(line) for line in lines)
-    ink = np.zeros((2 * MARGIN_PX + LINE_PX * len(lines), width), np.uint8)
-    for row, line in enumerate(lines):
-        for column, letter in enumerate(line):
-            if letter.upper() not in LETTERS:
-                continue
-            strokes = pen.sample(LETTERS.index(letter.upper()), rng, upper=letter.isupper())
-            drawn = draw_ink(strokes, scene.letter * rng.uniform(0.9, 1.05), scene.pen)
-            h, w = drawn.shape
-            left = MARGIN_PX + step * column + (step - w) // 2
-            top = MARGIN_PX // 2 + LINE_PX * (row + 1) - h - rng.integers(2, 14)
-            place = ink[top : top + h, left : left + w]
-            np.maximum(place, drawn, out=place)
-    return ink
+@dataclass(frozen=True)
+class PlacedLetter:
+    """A letter that stands on a photograph: itself in its case, its box (x, y, width, height) in pixels, its line and word."""
+
+    letter: str
+    box: tuple[float, float, float, float]
+    line: int
+    word: int
 
 
-def light(height: int, width: int, scene: Scene, rng: np.random.Generator) -> Pixels:
-    """Return (H, W) float light 0..1: a window's fall-off, and the soft-edged shadow of the hand with the phone."""
-    y, x = np.mgrid[0:height, 0:width].astype(np.float32)
-    falloff = 1 - 0.15 * np.hypot(x / width - 0.2, y / height - 0.1)
-    edge = x / width + 0.35 * y / height - rng.uniform(0.6, 0.8)
-    return falloff * (1 - scene.shadow / (1 + np.exp(-edge * 60)))
+@dataclass(frozen=True)
+class Page:
+    """A written page before the camera, not lit yet: sheet (H, W, 3) of reflected shares, and what a Photo knows."""
+
+    sheet: Field
+    text: str
+    letters: tuple[PlacedLetter, ...]
+    writing: Writing
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph (H, W, 3) BGR uint8 of a page with known text and letters, in reading order."""
+
+    image: Pixels
+    text: str
+    letters: tuple[PlacedLetter, ...]
+    writing: Writing
+
+
+def photograph(
+    hand: Hand,
+    scene: Scene,
+    size: tuple[int, int],
+    *,
+    writer: np.random.Generator,
+    camera: np.random.Generator,
+    text: Sequence[str] = (),
+) -> Photo:
+    """Write a page and photograph it.
+
+    Args:
+        hand: who writes.
+        scene: what the page and the camera are like.
+        size: (width, height) of the photograph in pixels.
+        writer: decides words and shapes of letters.
+        camera: decides all else, so that the same letters can be seen on many pages.
+        text: lines to write; without it, words by chance.
+    """
+    for_light, for_rest = camera.spawn(2)
+    page = lay_out(hand, scene, size, writer=writer, camera=for_rest, text=text)
+    return Photo(expose(page.sheet, scene.exposure, for_light), page.text, page.letters, page.writing)
+
+
+def lay_out(
+    hand: Hand,
+    scene: Scene,
+    size: tuple[int, int],
+    *,
+    writer: np.random.Generator,
+    camera: np.random.Generator,
+    text: Sequence[str] = (),
+) -> Page:
+    """Write a page and lay it before the camera, without taking the photograph; arguments as of `photograph`."""
+    writing = write_page(hand, scene.layout, size, writer, text)
+    for_view, for_sheet = camera.spawn(2)
+    points = np.concatenate([s for one in writing.letters for s in one.strokes] or [np.array([size], float) / 2])
+    seen = look_at(scene.view, size, points, for_view)
+    sheet = draw_sheet(writing, scene.paper, seen, scene.view.desk > 0, for_sheet)
+    placed = tuple(
+        PlacedLetter(one.letter, _box(one, scene.paper.pen, seen), line, word)
+        for line, words in enumerate(writing.lines)
+        for word, letters in enumerate(words)
+        for one in letters
+    )
+    return Page(sheet, writing.text, placed, writing)
+
+
+def _box(one: Written, pen: float, seen: Projection) -> tuple[float, float, float, float]:
+    """Return the box (x, y, width, height) of a letter's ink in the picture, half a pen beyond its strokes."""
+    ink = seen(np.concatenate(one.strokes))
+    half = pen * one.size / 2
+    (left, top), (right, bottom) = ink.min(0) - half, ink.max(0) + half
+    return float(left), float(top), float(right - left), float(bottom - top)
 
 
 def main(out: str, *lines: str) -> int:
     """Write one page as a picture; returns the exit code."""
-    cv2.imwrite(out, synthetic_page(lines, Scene(), np.random.default_rng(3), load_pen()))
-    print(Path(out))
+    scene = Scene().change(
+        size=82, pitch=2.1, spacing=0.3, margin=0.05, rulings=("lines",), shadow=0.35, turn=1.5, noise=3.0, jpeg=88
+    )
+    writer, camera = np.random.default_rng(EXAMPLE_SEED).spawn(2)
+    photo = photograph(PenHand(load_pen()), scene, EXAMPLE_PX, writer=writer, camera=camera, text=lines)
+    write_bytes(Path(out), cv2.imencode(Path(out).suffix, photo.image)[1].tobytes())
+    print(out)
     return 0
 
 

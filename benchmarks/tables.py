@@ -9,7 +9,10 @@ from rich.text import Text
 from ..export.artifact import Artifact
 from ..train.evaluate import Evaluation
 from .benchmark import Benchmark, Row
+from .blank import Blank
+from .conditions import Conditions
 from .pages import PagesResult
+from .scenes import STRENGTHS
 
 T = TypeVar("T")
 Cell: TypeAlias = Callable[[T], str | Text]
@@ -48,6 +51,54 @@ def pages_table(result: PagesResult) -> Table:
     for page in result.pages:
         if page.errors:
             table.add_row(page.file, page.expected, page.read, str(page.errors))
+    return table
+
+
+def conditions_table(result: Conditions) -> Table:
+    """Return one line a condition and strength, with what it costs against the plain page."""
+    plain = result.cells[0]
+    table = Table(
+        title=f"{result.model}: character error rate of pages by {result.data}, {result.split}, seed {result.seed}",
+        caption=f"""\
+the network alone errs on {100 * result.alone:.1f} % of the plain page's letters
+error: edits in % of letters, at most 100 of a page
+vs plain: points above the same letters on the plain page, red where that is no chance (95 %)
+missed: letters without a box of their own; misread: found, and taken for another; extra: boxes without a letter
+gaps: of those between words that stand there or were read, the share that both stands there and was read""",
+        caption_justify="left",
+    )
+    for name in ("condition", "strength", "error %", "(95 %)", "vs plain", "missed", "misread", "extra", "gaps %", "letters"):
+        table.add_column(name, justify="left" if name in ("condition", "strength") else "right", no_wrap=True)
+    for cell in result.cells:
+        letters = max(1, cell.total("letters"))
+        worse = cell.error - plain.error
+        low, high = cell.against(plain)
+        gaps = "-" if cell.gaps_right is None else f"{100 * cell.gaps_right:.0f}"
+        table.add_row(
+            cell.condition if cell.strength in ("", STRENGTHS[0]) else "",
+            cell.strength,
+            f"{100 * cell.error:.1f}",
+            f"({100 * cell.interval[0]:.1f}..{100 * cell.interval[1]:.1f})",
+            "" if cell is plain else Text(f"{100 * worse:+.1f} ±{50 * (high - low):.1f}", "red" if low > 0 else ""),
+            *(f"{100 * cell.total(count) / letters:.1f}" for count in ("missed", "misread", "extra")),
+            gaps,
+            str(cell.total("letters")),
+            end_section=cell.strength in ("", STRENGTHS[-1]),
+        )
+    return table
+
+
+def blank_table(result: Blank) -> Table:
+    """Return one line a kind of frame without letters."""
+    table = Table(
+        title=f"{result.model}: no letter reported on {100 * result.silent:.1f} % of frames without letters, seed {result.seed}"
+    )
+    for name in ("frames of", "silent %", "frames", "most letters", "letters in all"):
+        table.add_column(name, justify="left" if name == "frames of" else "right")
+    for kind, counts in result.letters.items():
+        silent = sum(count == 0 for count in counts) / len(counts)
+        shown = Text(f"{100 * silent:.0f}", "" if silent == 1 else "red")
+        table.add_row(kind, shown, str(len(counts)), str(max(counts)), str(sum(counts)))
     return table
 
 

@@ -1,37 +1,77 @@
-from dataclasses import replace
+"""Photographed pages with known text and places."""
 
+from dataclasses import fields
+
+import cv2
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.synthetic_page import Scene, light, synthetic_page, write
-from lettercast.runtime.page import find_lines
-from lettercast.train.pen import load_pen
+from lettercast.benchmarks.hands import PenHand
+from lettercast.benchmarks.synthetic_page import PHONE_PX, WEBCAM_PX, Scene, main, photograph
+from lettercast.runtime import Reader
 
-LINES = ["ABC", "DE"]
-
-
-def page(scene, seed=0):
-    return synthetic_page(LINES, scene, np.random.default_rng(seed), load_pen())
+LINES = ["AB CD", "EF"]
+HARD = {"turn": 12.0, "tilt": 25.0, "bend": 0.02, "shadow": 0.4, "size": 50.0}
 
 
-def test_the_same_seed_takes_the_same_photograph():
-    assert (page(Scene()) == page(Scene())).all()
-    assert (page(Scene()) != page(Scene(), seed=1)).any()
+@pytest.fixture(scope="module")
+def take(pen):
+    def one(seed=0, text=LINES, picture=WEBCAM_PX, **changes):
+        writer, camera = np.random.default_rng(5), np.random.default_rng(seed)
+        return photograph(PenHand(pen), Scene().change(**changes), picture, writer=writer, camera=camera, text=text)
+
+    return one
 
 
-def test_a_shadow_takes_light_and_never_adds_any():
-    bright = light(100, 100, Scene(shadow=0.0), np.random.default_rng(0))
-    dark = light(100, 100, Scene(shadow=0.5), np.random.default_rng(0))
-    assert (dark <= bright).all()
-    assert (dark < 0.6 * bright).any()
+def test_no_two_parts_of_a_scene_share_a_name():
+    names = [one.name for part in fields(Scene) for one in fields(getattr(Scene(), part.name))]
+    assert len(names) == len(set(names))
 
 
-def test_characters_that_are_no_letters_leave_a_gap():
-    rng = np.random.default_rng(0)
-    assert not write(["- 7"], Scene(), rng, load_pen()).any()
+def test_a_change_reaches_its_part_and_nothing_else():
+    scene = Scene().change(tilt=9.0, jpeg=20)
+    assert (scene.view.tilt, scene.exposure.jpeg) == (9.0, 20)
+    assert (scene.layout, scene.paper) == (Scene().layout, Scene().paper)
+    with pytest.raises(TypeError, match="colour"):
+        Scene().change(colour=1)
 
 
-@pytest.mark.parametrize("change", [{}, {"shadow": 0.6}, {"tilt": -6.0}, {"ink": 0.3}, {"noise": 15.0}, {"ruled": False}])
-def test_the_reader_finds_every_letter_in_its_line(change):
-    lines = find_lines(page(replace(Scene(), **change), seed=2))
-    assert [len(line) for line in lines] == [3, 2]
+def test_a_photograph_knows_its_text_and_its_size(take):
+    photo = take(picture=PHONE_PX)
+    assert photo.image.shape == (960, 1280, 3) and photo.image.dtype == np.uint8
+    assert photo.text == "AB CD\nEF"
+    assert [(one.letter, one.line, one.word) for one in photo.letters] == [
+        ("A", 0, 0), ("B", 0, 0), ("C", 0, 1), ("D", 0, 1), ("E", 1, 0), ("F", 1, 0),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("changes", [{}, HARD, {"desk": 0.1}])
+def test_the_ink_lies_in_the_boxes_and_nowhere_else(take, changes):
+    sharp = {"noise": 0.0, "defocus": 0.3, "jpeg": 100, **changes}
+    photo = take(**sharp)
+    written, bare = (one.image.astype(int).min(2) for one in (photo, take(**sharp, cover=0.0)))
+    inside = np.zeros(written.shape, bool)
+    for one in photo.letters:
+        x, y, w, h = one.box
+        inside[int(y) - 1 : int(y + h) + 3, int(x) - 1 : int(x + w) + 3] = True
+        own = written[round(y) : round(y + h), round(x) : round(x + w)]
+        assert own.min() < 0.5 * np.percentile(own, 95)
+    assert (np.abs(bare - written)[~inside] <= 6).all()
+
+
+def test_the_same_letters_stand_on_another_photograph(take):
+    one, other = take(seed=0, text=()), take(seed=1, text=(), turn=5.0)
+    assert one.text == other.text
+    assert (one.image != other.image).any()
+    assert (take(text=()).image == one.image).all()
+
+
+def test_a_clear_page_with_single_letters_is_read(take):
+    photo = take(text=["A B C"], picture=PHONE_PX)
+    assert Reader().read(photo.image).text.replace(" ", "") == "ABC"
+
+
+def test_the_command_writes_a_picture(tmp_path, capsys):
+    assert main(str(tmp_path / "page.jpg"), "HAND") == 0
+    assert cv2.imread(str(tmp_path / "page.jpg")).shape == (500, 1280, 3)
+    assert "page.jpg" in capsys.readouterr().out

@@ -7,9 +7,19 @@ import pytest
 from rich.console import Console
 
 from lettercast.benchmarks.benchmark import Benchmark, Row
+from lettercast.benchmarks.blank import Blank
+from lettercast.benchmarks.conditions import Cell, Conditions
 from lettercast.benchmarks.latency import Latency
 from lettercast.benchmarks.pages import PageResult, PagesResult
-from lettercast.benchmarks.tables import artifact_table, benchmark_table, evaluation_table, pages_table
+from lettercast.benchmarks.scoring import Score
+from lettercast.benchmarks.tables import (
+    artifact_table,
+    benchmark_table,
+    blank_table,
+    conditions_table,
+    evaluation_table,
+    pages_table,
+)
 from lettercast.export.artifact import Artifact
 from lettercast.export.formats import FORMATS
 from lettercast.export.gate import Parity
@@ -71,3 +81,24 @@ def test_benchmark_shows_a_line_for_every_model():
     assert "1000 letters of pen, test; threads: 2" in lines[0]
     assert [word in lines[-3] for word in ("m.tflite", "litert", "36", "94.50", "99.20", "0.125", "80")] == [True] * 7
     assert "a machine" in lines[-1]
+
+
+def test_conditions_show_what_each_costs_against_the_plain_page():
+    def cell(condition, strength, *errors):
+        return Cell(condition, strength, tuple(Score(20, wrong, 0, wrong, 0, 4, 3, 0) for wrong in errors))
+
+    cells = (cell("plain", "", 1, 3), cell("dim light", "mild", 1, 3), cell("dim light", "moderate", 5, 7))
+    text = printed(conditions_table(Conditions("m", "pen", "val", 0, 0.05, cells)))
+    mild, moderate = (line for line in text.splitlines() if "mild" in line or "moderate" in line)
+    assert "dim light" in mild and "dim light" not in moderate
+    assert "+0.0 ±0.0" in mild and "+20.0 ±0.0" in moderate
+    assert "30.0" in moderate and "75" in moderate
+    assert "errs on 5.0 %" in text
+
+
+def test_frames_without_letters_show_the_share_on_which_nothing_was_said():
+    text = printed(blank_table(Blank("m", 0, {"wood": (0, 0), "room": (0, 7)})))
+    assert "75.0 %" in text
+    wood, room = (line.split() for line in text.splitlines() if "wood" in line or "room" in line)
+    assert (wood[3], room[3]) == ("100", "50")
+    assert room[-2] == "7"

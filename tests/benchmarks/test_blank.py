@@ -1,0 +1,60 @@
+"""Frames without letters."""
+
+import json
+from itertools import islice
+
+import cv2
+import numpy as np
+import pytest
+
+from lettercast.benchmarks.blank import KINDS, Blank, blank_frames, main, run_blank
+from lettercast.runtime import Reader
+
+
+@pytest.fixture(scope="module")
+def frames():
+    return list(blank_frames(len(KINDS), seed=3))
+
+
+def test_every_kind_has_its_turn(frames):
+    assert [kind for kind, _ in frames] == list(KINDS)
+    assert all(image.dtype == np.uint8 and image.ndim == 3 for _, image in frames)
+
+
+def test_half_of_the_frames_are_small():
+    sizes = [image.shape[1] for _, image in islice(blank_frames(2 * len(KINDS)), len(KINDS) - 1, len(KINDS) + 1)]
+    assert sizes == [1280, 640]
+
+
+def test_the_seed_decides_every_frame(frames):
+    assert all((a[1] == b[1]).all() for a, b in zip(frames, blank_frames(len(KINDS), seed=3), strict=True))
+    assert any((a[1] != b[1]).any() for a, b in zip(frames, blank_frames(len(KINDS), seed=4), strict=True))
+
+
+def test_a_dark_frame_is_dark_and_rules_are_seen(frames):
+    pictures = dict(frames)
+    assert pictures["dark noise"].mean() < 30
+    assert pictures["ruled paper"].std() > 1.0
+
+
+def test_letters_are_counted_and_doubt_is_none(draw_page):
+    image, placed = draw_page("ABC", "DEF")
+    white = np.full((480, 640, 3), 230, np.uint8)
+    result = run_blank(Reader(), iter([("page", image), ("white", white), ("white", white)]))
+    assert result.letters["white"] == (0, 0)
+    assert result.letters["page"][0] == len(placed)
+    assert result.silent == pytest.approx(2 / 3)
+
+
+def test_the_share_is_of_all_frames():
+    assert Blank("m", 0, {"a": (0, 0, 3), "b": (0,)}).silent == 0.75
+    assert Blank("m", 0, {"a": (0, 4)}).to_dict()["kinds"]["a"] == {"silent": 0.5, "letters": [0, 4]}
+
+
+def test_the_command_prints_writes_and_saves(tmp_path, capsys):
+    assert main(["--frames", "3", "--json", str(tmp_path / "b.json"), "--save", str(tmp_path / "frames")]) == 0
+    assert json.loads((tmp_path / "b.json").read_text())["kinds"].keys() == set(list(KINDS)[:3])
+    saved = sorted((tmp_path / "frames").iterdir())
+    assert len(saved) == 3
+    assert (cv2.imread(str(saved[0])) == next(blank_frames(1))[1]).all()
+    assert "blank paper" in capsys.readouterr().out

@@ -1,0 +1,90 @@
+"""Conditions of pages, and what they cost."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lettercast import LettercastError
+from lettercast.benchmarks.conditions import Cell, main, run_conditions, take_page
+from lettercast.benchmarks.hands import PenHand
+from lettercast.benchmarks.scenes import PLAIN, STRENGTHS
+from lettercast.benchmarks.scoring import Score
+from lettercast.runtime import Reader
+from lettercast.train.pen import load_pen
+
+
+@pytest.fixture(scope="module")
+def result():
+    return run_conditions(Reader(), pages=1, conditions=["large writing"])
+
+
+def test_a_condition_is_seen_with_the_letters_of_the_plain_page(pen):
+    hands = [PenHand(pen)]
+    plain, dim = take_page(hands, PLAIN, "", 2, seed=7), take_page(hands, "dim light", "strong", 2, seed=7)
+    assert plain.text == dim.text
+    assert dim.image.mean() < 0.4 * plain.image.mean()
+    assert take_page(hands, PLAIN, "", 2, seed=8).text != plain.text
+
+
+def test_every_hand_has_its_turn():
+    class Scribe(PenHand):
+        def strokes(self, letter, rng):
+            wrote.append(self)
+            return super().strokes(letter, rng)
+
+    hands, wrote = [Scribe(load_pen()) for _ in range(5)], []
+    for number in range(5):
+        take_page(hands, PLAIN, "", number, seed=1)
+    assert {id(hand) for hand in wrote} == {id(hand) for hand in hands}
+
+
+def test_the_plain_page_comes_first_and_all_strengths_follow(result):
+    assert [(cell.condition, cell.strength) for cell in result.cells] == [
+        (PLAIN, ""), *(("large writing", strength) for strength in STRENGTHS),
+    ]  # fmt: skip
+    assert 0 <= result.alone < 0.3
+    assert all(cell.total("letters") > 5 for cell in result.cells)
+
+
+def test_figures_are_the_same_every_time(result):
+    assert run_conditions(Reader(), pages=1, conditions=["large writing"]) == result
+
+
+def test_rates_are_of_all_pages_together():
+    cell = Cell("dim", "mild", (Score(10, 1, 1, 0, 0, 2, 1, 0), Score(30, 3, 0, 3, 2, 1, 1, 1)))
+    assert cell.error == cell.cer == pytest.approx(0.1)
+    assert cell.interval[0] <= 0.1 <= cell.interval[1]
+    assert cell.gaps_right == pytest.approx(2 / 4)
+    figures = cell.to_dict()
+    assert (figures["pages"], figures["letters"], figures["missed"], figures["extra"]) == (2, 40, 1, 2)
+
+
+def test_one_flooded_page_does_not_drown_the_others():
+    cell = Cell("noise", "strong", (Score(10, 0, 0, 0, 0, 0, 0, 0), Score(10, 500, 0, 0, 490, 0, 0, 0)))
+    assert (cell.error, cell.cer) == (0.5, 25)
+
+
+def test_a_page_without_words_has_no_gaps_to_get_right():
+    assert Cell("cells", "mild", (Score(10, 0, 0, 0, 0, 0, 0, 0),)).gaps_right is None
+
+
+def test_the_command_prints_a_table_and_writes_json(tmp_path, capsys):
+    path = tmp_path / "figures.json"
+    assert main(["--pages", "1", "--only", "large writing", "--json", str(path)]) == 0
+    figures = json.loads(path.read_text())
+    assert figures["data"] == "pen" and len(figures["cells"]) == 4
+    assert {"error", "cer", "interval", "against_plain", "missed", "misread", "extra", "gaps_right"} <= set(figures["cells"][0])
+    out = capsys.readouterr().out
+    assert "large writing" in out and "moderate" in out
+
+
+def test_data_that_is_not_there_is_said_in_one_line(tmp_path, capsys):
+    assert main(["--data", str(tmp_path / "none.npz")]) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_pictures_cannot_be_written_anew(tmp_path):
+    np.savez(tmp_path / "p.npz", image=np.zeros((2, 28, 28), np.uint8), label=[0, 1], split=[1, 1])
+    with pytest.raises(LettercastError):
+        run_conditions(Reader(), str(tmp_path / "p.npz"))

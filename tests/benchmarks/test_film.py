@@ -1,0 +1,104 @@
+"""Films of a page before a camera in the hand."""
+
+import cv2
+import numpy as np
+import pytest
+
+from lettercast import LettercastError
+from lettercast.benchmarks.film import Shake, card, film, hunting, main, sway, write_film
+from lettercast.benchmarks.hands import PenHand
+from lettercast.runtime.source import open_source
+
+STEADY = Shake(drift=0, tremor=0, turn=0, zoom=0, blur=0, glow=0)
+DRIFT_HZ = (0.2, 0.9)
+
+
+@pytest.fixture(scope="module")
+def shoot(pen):
+    def one(shake=STEADY, frames=4, seed=1, text=(), **changes):
+        words, stream = film(PenHand(pen), card().change(**changes), shake, seed=seed, frames=frames, text=text)
+        return words, list(stream)
+
+    return one
+
+
+def test_fifteen_letters_are_known_by_text_and_place(shoot):
+    text, frames = shoot(frames=2)
+    assert [len(line) for line in text.split("\n")] == [5, 5, 5]
+    for frame in frames:
+        assert frame.image.shape == (480, 640, 3)
+        assert "".join(one.letter for one in frame.letters) == text.replace("\n", "")
+
+
+def test_the_writing_stays_in_the_frame(shoot):
+    for seed in range(4):
+        for frame in shoot(Shake(), frames=6, seed=seed)[1]:
+            boxes = np.array([one.box for one in frame.letters])
+            assert (boxes[:, :2] > 0).all() and (boxes[:, :2] + boxes[:, 2:] < (640, 480)).all()
+
+
+def test_ink_moves_with_the_boxes(shoot):
+    for frame in shoot(Shake(drift=0.05, turn=3, blur=0), frames=40, noise=0.5)[1][::13]:
+        gray = frame.image.min(2)
+        for one in frame.letters:
+            x, y, w, h = (round(v) for v in one.box)
+            own = gray[y : y + h, x : x + w]
+            assert own.min() < 0.6 * np.median(gray)
+            assert own[:, 1:-1].min(0).mean() < 0.9 * np.median(gray)
+
+
+def test_a_steady_hand_without_noise_takes_the_same_frame_again(shoot):
+    _, frames = shoot(noise=0.0)
+    assert all((frame.image == frames[0].image).all() for frame in frames)
+
+
+def test_seed_and_text_decide_the_film(shoot):
+    assert (shoot(Shake())[1][3].image == shoot(Shake())[1][3].image).all()
+    assert shoot(seed=2)[0] != shoot(seed=1)[0]
+    assert shoot(text=["HI", "YOU"])[0] == "HI\nYOU"
+
+
+def test_swaying_is_smooth_and_as_wide_as_asked():
+    seconds = np.arange(3000) / 30
+    motion = sway(seconds, DRIFT_HZ, np.random.default_rng(0))
+    assert motion.std() == pytest.approx(1, abs=0.25)
+    assert np.abs(np.diff(motion)).max() < 0.35
+
+
+def test_the_lens_searches_now_and_then_and_finds():
+    blur = hunting(np.arange(300) / 30, 2.5, np.random.default_rng(0))
+    assert blur.min() == 0 and blur.max() > 0.6
+    assert (blur == 0).mean() > 0.6
+
+
+def test_autofocus_blurs_and_exposure_drifts(shoot):
+    def sharpness(frame):
+        return cv2.Laplacian(frame.image[..., 1].astype(np.float32), cv2.CV_32F).std()
+
+    frames = shoot(Shake(0, 0, 0, 0, blur=8, glow=0.2), frames=80, noise=0.5)[1]
+    sharp = [sharpness(frame) for frame in frames[::4]]
+    assert min(sharp) < 0.6 * max(sharp)
+    assert np.ptp([frame.image.mean() for frame in frames]) > 8
+
+
+@pytest.mark.parametrize("ending", ["avi", "mp4"])
+def test_a_film_file_plays_all_frames(shoot, tmp_path, ending):
+    _, frames = shoot(frames=5)
+    path = tmp_path / f"page.{ending}"
+    assert write_film(path, frames) == 5
+    played = list(open_source(str(path)))
+    assert len(played) == 5
+    assert np.abs(played[4].image.astype(int) - frames[4].image).mean() < 8
+
+
+@pytest.mark.parametrize(("name", "count"), [("page.gif", 1), ("page.avi", 0)])
+def test_what_cannot_be_written_leaves_nothing(shoot, tmp_path, name, count):
+    with pytest.raises(LettercastError, match=name):
+        write_film(tmp_path / name, shoot(frames=1)[1][:count])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_says_what_was_filmed(tmp_path, capsys):
+    assert main([str(tmp_path / "a.avi"), "HI", "--seconds", "0.1"]) == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'a.avi'}: 3 frames\nHI\n"
+    assert main([str(tmp_path / "a.txt"), "HI"]) == 2

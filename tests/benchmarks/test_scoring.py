@@ -1,0 +1,129 @@
+"""What was read against what stands there."""
+
+import numpy as np
+import pytest
+
+from lettercast.benchmarks.scoring import Score, difference_interval, error_interval, gaps_after, match_boxes, score
+from lettercast.benchmarks.synthetic_page import PlacedLetter
+from lettercast.runtime.text import Letter, Line, Page, Word
+
+SIDE = 20
+
+
+def at(column, row=0):
+    return (40 * column, 60 * row, SIDE, SIDE)
+
+
+def placed(*lines):
+    """Letters in columns; a space takes a column and parts words."""
+    found = []
+    for row, text in enumerate(lines):
+        word = 0
+        for column, letter in enumerate(text):
+            word += letter == " "
+            if letter != " ":
+                found.append(PlacedLetter(letter, at(column, row), row, word))
+    return found
+
+
+def line_of(*words):
+    return Line(tuple(Word(tuple(word)) for word in words))
+
+
+def page_of(*lines):
+    return Page((640, 480), lines, 0.0, 0.0)
+
+
+def read(*lines, spaced=False):
+    def line(row, text):
+        words = [[]]
+        for column, letter in enumerate(text):
+            if letter != " ":
+                words[-1].append(Letter(letter, 0.9, at(column, row)))
+            elif spaced:
+                words.append([])
+        return line_of(*words)
+
+    return page_of(*(line(row, text) for row, text in enumerate(lines)))
+
+
+def test_a_page_read_rightly_has_no_faults():
+    assert score(read("AB", "CD"), "AB\nCD", placed("AB", "CD")) == Score(4, 0, 0, 0, 0, 0, 0, 0)
+
+
+def test_small_letters_are_read_as_capitals():
+    assert score(read("AB"), "ab", placed("ab")).misread == score(read("AB"), "ab", placed("ab")).errors == 0
+
+
+def test_faults_are_told_apart():
+    page = page_of(line_of([Letter("X", 0.9, at(0)), Letter("B", 0.9, at(1)), Letter("?", 0.2, at(9))]))
+    result = score(page, "ABC", placed("ABC"))
+    assert (result.misread, result.missed, result.extra) == (1, 1, 1)
+    assert result.errors == 2
+
+
+def test_two_letters_in_one_box_are_both_missed_and_the_box_is_extra():
+    page = page_of(line_of([Letter("M", 0.9, (0, 0, 60, 20))]))
+    result = score(page, "AB", placed("AB"))
+    assert (result.missed, result.extra, result.misread) == (2, 1, 0)
+
+
+def test_a_thin_letter_is_found_though_its_box_is_a_pixel_wider():
+    assert match_boxes([(10, 10, 3, 60)], [(9, 9, 5, 62)]) == {0: 0}
+
+
+def test_a_box_is_taken_by_the_letter_that_fits_it_best():
+    assert match_boxes([(0, 0, 20, 20), (4, 0, 20, 20)], [(4, 0, 20, 20)]) == {1: 0}
+    assert match_boxes([], [(0, 0, 1, 1)]) == match_boxes([(0, 0, 1, 1)], []) == {}
+
+
+def test_gaps_between_words_are_found_or_not():
+    spaced = score(read("AB CD", spaced=True), "AB CD", placed("AB CD"))
+    assert (spaced.gaps, spaced.gaps_found, spaced.gaps_invented, spaced.errors) == (1, 1, 0, 0)
+    joined = score(read("AB CD"), "AB CD", placed("AB CD"))
+    assert (joined.gaps, joined.gaps_found, joined.gaps_invented, joined.errors) == (1, 0, 0, 0)
+
+
+def test_a_gap_inside_a_word_is_invented():
+    letters = [PlacedLetter(one.letter, one.box, 0, 0) for one in placed("AB CD")]
+    assert score(read("AB CD", spaced=True), "ABCD", letters).gaps_invented == 1
+
+
+def test_a_gap_follows_the_last_letter_of_each_word():
+    a, b, c = (Letter(letter, 0.9, at(0)) for letter in "A?B")
+    assert gaps_after(line_of([a], [b, c])) == [True, False, True]
+
+
+def test_pages_that_differ_make_the_interval_wider():
+    low, high = error_interval([5, 5, 5, 5], [50] * 4)
+    wide_low, wide_high = error_interval([0, 0, 0, 20], [50] * 4)
+    assert wide_low <= low < 0.1 < high < wide_high
+
+
+def test_a_page_cannot_lose_more_than_its_letters():
+    flooded = Score(20, 300, 0, 0, 280, 0, 0, 0)
+    assert (flooded.lost, flooded.rate) == (20, 1.0)
+    assert Score(20, 5, 0, 5, 0, 0, 0, 0).rate == 0.25
+
+
+def test_no_error_on_few_letters_is_no_proof():
+    low, high = error_interval([0, 0], [15, 15])
+    assert low == 0 and 0.05 < high < 0.2
+    assert error_interval([], []) == (0.0, 1.0)
+
+
+def test_the_interval_holds_the_true_rate_19_times_of_20():
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(200):
+        low, high = error_interval(list(rng.binomial(40, 0.1, 8)), [40] * 8)
+        held += low <= 0.1 <= high
+    assert held / 200 == pytest.approx(0.95, abs=0.05)
+
+
+def test_pages_that_all_lose_as_much_are_certain_though_writers_differ():
+    plain = [0.0, 0.4, 0.1, 0.3]
+    low, high = difference_interval([rate + 0.1 for rate in plain], plain)
+    assert low == pytest.approx(0.1) and high == pytest.approx(0.1)
+    assert difference_interval([0.5, 0.4, 0.1, 0.3], plain)[0] < 0
+    assert not np.isfinite(difference_interval([0.5], [0.1])).any()

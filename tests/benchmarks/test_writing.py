@@ -1,0 +1,91 @@
+"""Words and letters on a flat sheet."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from lettercast.benchmarks.hands import PenHand
+from lettercast.benchmarks.writing import Layout, invent_words, shape, write_page
+
+SIZE = (1280, 960)
+STILL = Layout(jitter=0, climb=0, size_spread=0)
+
+
+@pytest.fixture(scope="module")
+def hand(pen):
+    return PenHand(pen)
+
+
+def write(hand, layout=STILL, text=(), seed=0):
+    return write_page(hand, layout, SIZE, np.random.default_rng(seed), text)
+
+
+def bounds(one):
+    points = np.concatenate(one.strokes)
+    return points.min(0), points.max(0)
+
+
+def test_the_text_keeps_words_and_lines(hand):
+    assert write(hand, text=["AB cD", "e"]).text == "AB cD\ne"
+
+
+def test_characters_that_are_no_letters_are_left_out(hand):
+    assert write(hand, text=["A-7B"]).text == "AB"
+
+
+def test_invented_words_fill_the_page_with_so_many_letters(hand):
+    page = write(hand, replace(STILL, most=30))
+    assert len(page.letters) == 30
+    assert " " in page.text and "\n" in page.text
+
+
+def test_all_stays_between_the_margins(hand):
+    for layout in (STILL, replace(STILL, size=150), replace(STILL, line_spread=0.3)):
+        points = np.concatenate([s for one in write(hand, layout).letters for s in one.strokes])
+        assert points[:, 0].min() >= layout.margin * SIZE[0] - 1
+        assert points[:, 0].max() <= (1 - layout.margin) * SIZE[0] + 1
+        assert points[:, 1].min() > 0 and points[:, 1].max() < SIZE[1]
+
+
+def test_another_layout_has_the_same_letters_elsewhere(hand):
+    wide, tight = write(hand), write(hand, replace(STILL, spacing=0.1))
+    assert "".join(wide.text.split()) == "".join(tight.text.split())
+    for a, b in zip(wide.letters, tight.letters, strict=True):
+        assert np.allclose(np.ptp(np.concatenate(a.strokes), 0), np.ptp(np.concatenate(b.strokes), 0), atol=0.01)
+
+
+@pytest.mark.parametrize(("case", "is_upper"), [("upper", [True] * 3), ("title", [True, False, False]), ("lower", [False] * 3)])
+def test_case_is_that_of_the_words(hand, case, is_upper):
+    words = [word for word in invent_words(hand, case, 60, np.random.default_rng(0)) if len(word) >= 3]
+    assert words
+    assert all([letter.isupper() for letter in word[:3]] == is_upper for word in words)
+
+
+def test_small_letters_are_smaller_and_some_hang_below_the_line(hand):
+    rng = np.random.default_rng(0)
+    heights = {one: np.ptp(np.concatenate(shape(hand, one, rng))[:, 1]) for one in "Aol"}
+    assert 0.5 < heights["o"] < 0.7
+    assert heights["l"] == pytest.approx(1, abs=0.05)
+    assert heights["A"] == pytest.approx(1, abs=0.05)
+    assert np.concatenate(shape(hand, "g", rng))[:, 1].max() > 0.2
+    assert np.concatenate(shape(hand, "A", rng))[:, 1].max() < 0.05
+
+
+def test_touching_letters_leave_no_column_white_between_them(hand):
+    def white(layout):
+        letters = write(hand, layout, ["NHMUNHMU"]).letters
+        return [bounds(b)[0][0] - bounds(a)[1][0] for a, b in pairwise(letters)]
+
+    assert min(white(STILL)) > 0.1 * STILL.size
+    assert max(white(replace(STILL, touching=1.0))) < 0.02 * STILL.size
+
+
+def test_a_cell_holds_one_letter(hand):
+    page = write(hand, replace(STILL, cells=True, pitch=2.3))
+    assert " " not in page.text
+    for line in page.lines:
+        for one, left, right in zip(line[0], page.columns, page.columns[1:], strict=False):
+            low, high = bounds(one)
+            assert left < low[0] and high[0] < right
