@@ -14,7 +14,7 @@ from .pixels import Pixels
 
 # A spot may be several letters where the model is less sure than this, and it is this wide for its height; where the model
 # takes it for no letter at all, a narrower one may be.
-DOUBTFUL, WIDE, WIDE_IF_UNKNOWN = 0.75, 1.1, 0.85
+DOUBTFUL, WIDE, WIDE_IF_UNKNOWN = 0.75, 1.1, 1.0
 # Cuts run straight down or lean, by this many pixels across a pixel down.
 LEANS = (0.0, -0.25, 0.25)
 # A cut crosses at most this share of the spot's height in ink; so many of the lightest are tried, this far apart.
@@ -22,7 +22,7 @@ CROSSED_SHARE, MOST_CUTS, APART_SHARE = 0.35, 7, 0.12
 # A letter is at least and at most this wide, as shares of the spot's height.
 NARROWEST, WIDEST = 0.2, 1.5
 # Each part must be read with this certainty, and each cut costs so much log-probability.
-PART_SURE, CUT_COST = 0.6, 0.15
+PART_SURE, CUT_COST = 0.6, 0.35
 # Ink of the neighbour that a cut leaves behind is less than this share of a part's.
 SCRAP_SHARE = 0.08
 
