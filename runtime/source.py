@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 
 from .. import LettercastError
-from .files import IMAGE_SUFFIXES, read_image
+from .picture import IMAGE_SUFFIXES, read_image
 from .pixels import Pixels
 
 CAMERA_TIMEOUT_S = 8.0
