@@ -212,7 +212,8 @@ def run_read(options: argparse.Namespace) -> int:
     cv2.setNumThreads(options.threads)
     reader = Reader(options.model, options.threads)
     outputs = Outputs(options.json, not options.no_window, options.save)
-    read_frames(reader, open_frames(options.sources), outputs, options.max_frames)
+    with open_frames(options.sources, options.camera_size) as frames:
+        read_frames(reader, frames, outputs, options.max_frames)
     return DONE
 
 

@@ -87,7 +87,9 @@ def test_a_thumbnail_is_not_the_picture():
     assert header.start > len(profile)
 
 
-@pytest.mark.parametrize("data", [b"", b"hello", b"BM and more words than a bitmap's header has", b"PDF", b"RIFF1234AVI LIST", bytes(600)])
+@pytest.mark.parametrize(
+    "data", [b"", b"hello", b"BM and more words than a bitmap's header has", b"PDF", b"RIFF1234AVI LIST", bytes(600)]
+)
 def test_what_is_no_picture_has_no_header(data):
     assert read_header(BytesIO(data)) is None
 
