@@ -53,9 +53,11 @@ def read_image(path: Path) -> Pixels:
         image = None
     if image is None and header.kind in UNREAD:
         raise LettercastError(f"{path}: {header.kind} is not read here; convert it: {UNREAD[header.kind]}")
+    if image is None:
+        raise LettercastError(f"{path}: damaged, or no {header.kind} that this OpenCV reads; copy it again, or save it as PNG")
     # Older OpenCV fills up with grey what a JPEG lacks: half a page would be read in silence.
-    if image is None or (header.kind == "JPEG" and data.rfind(JPEG_END) < header.start):
-        raise LettercastError(f"{path}: the {header.kind} picture breaks off or is damaged; copy or save it again")
+    if header.kind == "JPEG" and data.rfind(JPEG_END) < header.start:
+        raise LettercastError(f"{path}: the picture breaks off; copy it again")
     if header.kind == "TIFF":
         image = divide_alpha(image)
     return upright(to_uint8(image), header.orientation)
@@ -66,7 +68,7 @@ def known_header(path: Path, file: BinaryIO) -> Header:
     try:
         header = read_header(file)
     except (EOFError, ValueError) as error:
-        raise LettercastError(f"{path}: the picture breaks off or is damaged; copy or save it again") from error
+        raise LettercastError(f"{path}: the picture breaks off or is damaged; copy it again") from error
     if header is None:
         file.seek(0, os.SEEK_END)
         if file.tell() == 0:
@@ -100,7 +102,7 @@ def divide_alpha(image: Pixels) -> Pixels:
     if image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8:
         return image
     alpha = np.maximum(image[:, :, 3:], 1).astype(np.uint16)
-    colours = np.minimum(image[:, :, :3] * np.uint16(255) // alpha, 255)
+    colours = np.minimum(image[:, :, :3].astype(np.uint16) * 255 // alpha, 255)
     return np.dstack([colours.astype(np.uint8), image[:, :, 3]])
 
 

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 import types
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ class Picamera2:
     """What Picamera2 does, for a Pi with two cameras of which the second can focus."""
 
     CRITICAL = 50
-    done: list = []
+    done: ClassVar[list] = []
 
     @staticmethod
     def set_logging(level):
@@ -125,7 +126,8 @@ def test_a_numpy_that_does_not_fit_is_named(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    ("source", "number"), [("picamera", 0), ("picamera:0", 0), ("picamera:1", 1), ("./picamera", None), ("0", None), ("a:1", None)]
+    ("source", "number"),
+    [("picamera", 0), ("picamera:0", 0), ("picamera:1", 1), ("./picamera", None), ("0", None), ("a:1", None)],
 )
 def test_cameras_are_numbered_from_0(source, number):
     assert picamera_number(source) == number

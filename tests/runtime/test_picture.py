@@ -186,7 +186,7 @@ def test_a_jpeg_that_breaks_off_after_its_thumbnail_is_refused(tmp_path):
     whole, thumbnail = (cv2.imencode(".jpg", QUARTERS[::step, ::step])[1].tobytes() for step in (1, 8))
     segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 8) + b"Exif\0\0" + thumbnail
     (tmp_path / "p.jpg").write_bytes((whole[:2] + segment + whole[2:])[:-40])
-    with pytest.raises(LettercastError, match="breaks off"):
+    with pytest.raises(LettercastError, match=r"breaks off|damaged"):
         read_image(tmp_path / "p.jpg")
 
 
