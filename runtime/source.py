@@ -4,7 +4,7 @@ import difflib
 import re
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import ExitStack
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -39,9 +39,11 @@ class Frames(Iterator[Frame]):
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams
         self._frames = in_turn(streams)
+        # What cannot be read at all is known before a window opens; the picture of a camera would grow old meanwhile.
+        self._first = [] if isinstance(streams[0], Camera) else list(islice(self._frames, 1))
 
     def __next__(self) -> Frame:
-        return next(self._frames)
+        return self._first.pop() if self._first else next(self._frames)
 
     def __enter__(self) -> Self:
         return self
@@ -62,8 +64,9 @@ def open_frames(sources: Sequence[str], size: tuple[int, int] = CAMERA_SIZE) -> 
         for source in sources:
             streams.append(open_source(source, size))
             opened.callback(close_all, streams[-1:])
+        frames = Frames(streams)
         opened.pop_all()
-    return Frames(streams)
+    return frames
 
 
 def close_all(streams: Sequence[Stream]) -> None:

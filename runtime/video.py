@@ -76,7 +76,9 @@ def url_frames(url: str, patience: Patience | None = None) -> Iterator[Frame]:
         answered, first = capture.read()
         return capture, first if answered else None, is_film(capture) or capture.grab()
 
-    capture, first, more = within(patience.silence_s, opening, LettercastError(f"{url} does not answer: is it running?"))
+    # OpenCV keeps the time itself, but not of every network's failures.
+    limit_s = patience.silence_s + patience.release_s
+    capture, first, more = within(limit_s, opening, LettercastError(f"{url} does not answer: is it running?"))
     if first is None:
         raise LettercastError(f"{url} gives no picture: does a browser or VLC show it?")
     if is_film(capture):

@@ -133,10 +133,11 @@ def test_a_bad_picture_is_said_before_the_next_one_is_given(tmp_path, capsys):
 
 
 def test_where_no_picture_can_be_read_each_is_said_and_the_last_is_the_error(tmp_path, capsys):
+    """At once: nobody opens a window for them."""
     for name in ("1.png", "2.png"):
         (tmp_path / name).write_bytes(b"not a picture")
     with pytest.raises(LettercastError, match=r"2.png: not a picture"):
-        list(open_frames([str(tmp_path)]))
+        open_frames([str(tmp_path)])
     assert capsys.readouterr().err.count("\n") == 1
 
 
@@ -208,7 +209,7 @@ def test_reading_a_folder_with_a_bad_picture_succeeds(lettercast, page_file, tmp
 
 def test_reading_nothing_but_a_bad_picture_fails(refused, tmp_path):
     (tmp_path / "bad.png").write_bytes(b"not a picture")
-    assert "bad.png: not a picture" in refused("read", tmp_path / "bad.png", "--json")
+    assert "bad.png: not a picture" in refused("read", tmp_path / "bad.png")
     assert "bad.png: not a picture" in refused("read", tmp_path, "--json")
 
 
