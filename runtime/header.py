@@ -1,5 +1,6 @@
 """What a picture's first bytes say: its kind, its size and how it was held, at no cost of decoding."""
 
+import os
 import re
 import struct
 from collections.abc import Callable
@@ -53,14 +54,20 @@ def _png(file: BinaryIO) -> Header:
 
 
 def _png_orientation(file: BinaryIO) -> int:
-    """Walk the chunks: EXIF may stand before the pixels or after them."""
-    file.seek(8)
-    while len(start := file.read(8)) == 8:
-        length, name = struct.unpack(">I4s", start)
+    """Walk the chunks: EXIF may stand before the pixels or after them.
+
+    Whatever length a chunk claims, OpenCV makes room for it, gigabytes where a byte is wrong; so it must fit the file.
+    """
+    size = file.seek(0, os.SEEK_END)
+    at, name, orientation = 8, b"", UPRIGHT
+    while name != b"IEND":
+        length, name = _take(file, ">I4s", at)
+        at += length + 12
+        if at > size:
+            raise EOFError("a chunk is longer than the file")
         if name == b"eXIf":
-            return _exif_orientation(file.read(length))
-        file.seek(length + 4, 1)
-    return UPRIGHT
+            orientation = _exif_orientation(file.read(length))
+    return orientation
 
 
 def _jpeg(file: BinaryIO) -> Header:
@@ -81,7 +88,7 @@ def _jpeg(file: BinaryIO) -> Header:
             _, height, width = _take(file, ">BHH")
             return Header("JPEG", width, height, orientation, body)
         if marker == 0xFFE1 and file.read(6) == b"Exif\0\0":
-            orientation = _exif_orientation(file.read(length - 8))
+            orientation = _exif_orientation(file.read(max(0, length - 8)))
         file.seek(body + length - 2)
 
 

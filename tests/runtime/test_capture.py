@@ -2,10 +2,11 @@
 
 import os
 
+import cv2
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.capture import open_webcam, webcam_hint
+from lettercast.runtime.capture import WARM_UP_FRAMES, open_webcam, webcam_hint
 
 
 def test_a_camera_that_is_not_there_is_said_so():
@@ -38,3 +39,34 @@ def test_a_camera_that_may_not_be_opened_says_how_to_be_allowed(tmp_path, monkey
     # Root may open everything.
     monkeypatch.setattr(os, "access", lambda *_: False)
     assert "usermod -aG video" in webcam_hint(0, tmp_path)
+
+
+class Webcam:
+    """Stands in for a camera that no test machine has: it notes what is asked of it."""
+
+    def __init__(self, device, backend):
+        self.asked, self.grabbed = {}, 0
+        self.device = device
+
+    def isOpened(self):  # noqa: N802
+        return True
+
+    def set(self, name, value):
+        assert not self.grabbed
+        self.asked[name] = value
+
+    def grab(self):
+        self.grabbed += 1
+        return True
+
+
+def test_a_webcam_is_asked_for_mjpg_before_its_size_and_settles_before_it_is_read(monkeypatch):
+    monkeypatch.setattr(cv2, "VideoCapture", Webcam)
+    webcam = open_webcam(2, (640, 480))
+    assert webcam.device == 2
+    assert list(webcam.asked.items()) == [
+        (cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG")),
+        (cv2.CAP_PROP_FRAME_WIDTH, 640),
+        (cv2.CAP_PROP_FRAME_HEIGHT, 480),
+    ]
+    assert webcam.grabbed == WARM_UP_FRAMES

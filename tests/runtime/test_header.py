@@ -71,6 +71,17 @@ def test_exif_after_the_pixels_of_a_png_counts():
     assert read_header(BytesIO(whole[:-12] + chunk + whole[-12:])).orientation == 6
 
 
+def test_a_chunk_that_claims_more_than_the_file_holds_is_an_error():
+    whole = KINDS["PNG"]
+    at = whole.index(b"IDAT") - 4
+    with pytest.raises(EOFError):
+        read_header(BytesIO(whole[:at] + b"\xbd" + whole[at + 1 :]))
+
+
+def test_bytes_after_the_end_of_a_png_are_not_read():
+    assert read_header(BytesIO(KINDS["PNG"] + b"notes of its maker")).width == WIDTH
+
+
 @pytest.mark.parametrize("exif", [b"", b"II*\0", b"II*\0\xff\xff\xff\xff", b"nonsense"])
 def test_exif_that_makes_no_sense_leaves_a_picture_as_it_is(exif):
     assert read_header(BytesIO(picture("JPEG", exif=b"Exif\0\0" + exif))).orientation == 1

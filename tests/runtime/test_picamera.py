@@ -89,8 +89,9 @@ def test_a_lens_that_can_focus_does_so_all_the_time_and_another_is_left_alone(pi
 
 
 def test_the_source_is_named_as_it_was_asked_for(picamera2):
-    with open_frames(["picamera:1"]) as frames:
+    with open_frames(["picamera:1"], (640, 480)) as frames:
         frame = next(frames)
+    assert frame.image.shape == (480, 640, 3)
     assert (frame.source, frame.is_still, int(frame.image[0, 0, 2])) == ("picamera:1", False, 201)
     assert ("close", 1) in Picamera2.done
 
