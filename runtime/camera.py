@@ -13,6 +13,7 @@ from .frame import Frame
 from .pixels import Pixels
 from .say import say
 
+SILENT = "close other programs that use it, or plug it in again; a camera on a Pi's ribbon cable is called picamera"
 # Opens a camera; raises LettercastError where there is none.
 Connect = Callable[[], Capture]
 
@@ -29,7 +30,7 @@ class Camera(Iterator[Frame]):
         self._grabber = Grabber(connect)
         try:
             if not self._grabber.wait(self._patience.silence_s):
-                raise self._grabber.failure or LettercastError(f"camera {name} does not answer")
+                raise self._grabber.failure or LettercastError(f"camera {name} does not answer: {SILENT}")
         except BaseException:
             self.close()
             raise

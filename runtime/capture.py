@@ -54,8 +54,10 @@ def open_webcam(device: int | str, size: tuple[int, int] = CAMERA_SIZE) -> Captu
     capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
     capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
     capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
-    for _ in range(WARM_UP_FRAMES):
-        capture.grab()
+    # A camera may open and never give a picture, as those on a Pi's ribbon cable do here.
+    if not all(capture.grab() for _ in range(WARM_UP_FRAMES)):
+        capture.release()
+        raise LettercastError(f"camera {device} gives no picture: {webcam_hint(device)}")
     return capture
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.camera import Camera
+from lettercast.runtime.camera import SILENT, Camera
 from lettercast.runtime.capture import Patience
 
 QUICK = Patience(silence_s=0.2, retries_s=(0.001, 0.002, 0.003), release_s=0.2)
@@ -175,4 +175,4 @@ try: Camera("7", Hung, Patience(0.1, (), 0.1))
 except LettercastError as error: sys.exit(str(error))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT_S, check=False)
-    assert (done.returncode, done.stderr) == (1, "camera 7 does not answer\n")
+    assert (done.returncode, done.stderr) == (1, f"camera 7 does not answer: {SILENT}\n")

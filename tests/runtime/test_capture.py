@@ -44,6 +44,8 @@ def test_a_camera_that_may_not_be_opened_says_how_to_be_allowed(tmp_path, monkey
 class Webcam:
     """Stands in for a camera that no test machine has: it notes what is asked of it."""
 
+    gives, released = True, False
+
     def __init__(self, device, backend):
         self.asked, self.grabbed = {}, 0
         self.device = device
@@ -57,7 +59,10 @@ class Webcam:
 
     def grab(self):
         self.grabbed += 1
-        return True
+        return self.gives
+
+    def release(self):
+        self.released = True
 
 
 def test_a_webcam_is_asked_for_mjpg_before_its_size_and_settles_before_it_is_read(monkeypatch):
@@ -70,3 +75,12 @@ def test_a_webcam_is_asked_for_mjpg_before_its_size_and_settles_before_it_is_rea
         (cv2.CAP_PROP_FRAME_HEIGHT, 480),
     ]
     assert webcam.grabbed == WARM_UP_FRAMES
+
+
+def test_a_webcam_that_opens_and_gives_no_picture_is_let_go(monkeypatch):
+    webcam = Webcam(99, cv2.CAP_ANY)
+    webcam.gives = False
+    monkeypatch.setattr(cv2, "VideoCapture", lambda *_: webcam)
+    with pytest.raises(LettercastError, match="camera 99 gives no picture: plug it in"):
+        open_webcam(99)
+    assert (webcam.grabbed, webcam.released) == (1, True)
