@@ -181,7 +181,15 @@ def add_read(verbs: Any) -> None:
         nargs="*",
         default=["0"],
         metavar="SOURCE",
-        help="camera number, image, folder, video, http or rtsp URL (default: camera 0)",
+        help="image, folder, film, http or rtsp URL, camera number, or picamera (picamera:1) for that on a Pi's ribbon cable; "
+        "a file named 0 is written ./0 (default: camera 0)",
+    )
+    verb.add_argument(
+        "--camera-size",
+        type=picture_size,
+        metavar="WxH",
+        default="1280x720",
+        help="asked of cameras, which give the nearest they have (default: %(default)s)",
     )
     verb.add_argument(
         "--model",
@@ -264,6 +272,14 @@ def natural(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 to 4294967295")
     return int(text)
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """Parse a width and a height in pixels."""
+    found = re.fullmatch(r"([1-9][0-9]{1,3})[xX]([1-9][0-9]{1,3})", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size in pixels such as 1280x720")
+    return int(found[1]), int(found[2])
 
 
 def comma_list(text: str) -> list[str]:

@@ -7,6 +7,7 @@ import shlex
 import shutil
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -212,7 +213,8 @@ def run_read(options: argparse.Namespace) -> int:
     cv2.setNumThreads(options.threads)
     reader = Reader(options.model, options.threads)
     outputs = Outputs(options.json, not options.no_window, options.save)
-    read_frames(reader, open_frames(options.sources), outputs, options.max_frames)
+    with open_frames(options.sources, options.camera_size) as frames:
+        read_frames(reader, frames, outputs, options.max_frames)
     return DONE
 
 
@@ -284,10 +286,14 @@ VERBS = {"train": run_train, "evaluate": run_evaluate, "export": run_export, "re
 
 def run() -> NoReturn:
     """Run the command as a process: an interrupt ends it at once, with no wait for the threads of training."""
-    code = main()
+    try:
+        code = main()
+    except SystemExit as left:
+        code = left.code if isinstance(left.code, int) else DONE
     sys.stdout.flush()
     sys.stderr.flush()
-    if code == INTERRUPTED:
+    # A thread that hangs in a camera's driver, and wakes while the interpreter is taken down, would abort the process.
+    if code == INTERRUPTED or any(thread.daemon for thread in threading.enumerate()):
         os._exit(code)
     sys.exit(code)
 

@@ -10,7 +10,7 @@ from typing import Any
 from rapidfuzz.distance import Levenshtein
 
 from .. import LettercastError
-from ..runtime.files import read_image
+from ..runtime.picture import read_image
 from ..runtime.reader import Reader
 
 

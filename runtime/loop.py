@@ -11,8 +11,8 @@ import cv2
 
 from .display import annotate, has_display, show
 from .files import make_folder, write_bytes
+from .frame import Frame
 from .reader import Reader
-from .source import Frame
 from .text import Page
 
 

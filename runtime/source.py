@@ -1,149 +1,167 @@
-"""Where frames come from: images, folders, video files and cameras."""
+"""Where frames come from: images, folders, films, cameras and the network, told apart by how they are written."""
 
-import os
-import threading
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import difflib
+import re
+from collections.abc import Generator, Iterator, Sequence
+from contextlib import ExitStack
+from itertools import chain, islice
 from pathlib import Path
-
-import cv2
-import numpy as np
+from types import TracebackType
+from typing import Self
 
 from .. import LettercastError
-from .files import IMAGE_SUFFIXES, read_image
-from .pixels import Pixels
+from .camera import Camera
+from .capture import CAMERA_SIZE, open_webcam
+from .frame import Frame
+from .header import read_header
+from .picamera import PiCamera, import_picamera2, picamera_number
+from .picture import IMAGE_SUFFIXES, read_image
+from .say import say
+from .video import url_frames, video_frames
 
-CAMERA_TIMEOUT_S = 8.0
 CAMERA_DIGITS = 3
+URL_SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "udp", "tcp")
+# Pictures that not every OpenCV reads: tried all the same, so that none in a folder is passed over in silence.
+OTHER_SUFFIXES = (".gif", ".avif", ".heic", ".heif", ".pgm", ".ppm", ".pbm")
+KINDS = "an image, a folder, a film, a camera number such as 0, picamera or an http or rtsp URL"
+
+# A picture that cannot be read does not end the others: it takes its place among the frames.
+Stream = Iterator[Frame | LettercastError]
 
 
-@dataclass(frozen=True)
-class Frame:
-    """One image of a source: its name, its number in the source from 0, and (H, W, C) uint8 pixels."""
+class Frames(Iterator[Frame]):
+    """The frames of several sources, one source after the other; close it, or use it in a `with`, to let go of cameras.
 
-    source: str
-    number: int
-    image: Pixels
-    # Frames of one moving picture follow each other; a still one stands alone.
-    is_still: bool = False
+    A picture that cannot be read is said on stderr, and the rest goes on; where nothing at all could be read, the last
+    LettercastError is raised. That of a camera which is gone for good ends everything.
+    """
+
+    def __init__(self, streams: Sequence[Stream]) -> None:
+        self._streams = streams
+        self._frames = in_turn(streams)
+        # What cannot be read at all is known before a window opens; the picture of a camera would grow old meanwhile.
+        self._first = [] if isinstance(streams[0], Camera) else list(islice(self._frames, 1))
+
+    def __next__(self) -> Frame:
+        return self._first.pop() if self._first else next(self._frames)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let go of every camera."""
+        self._frames.close()
+        close_all(self._streams)
 
 
-def open_frames(sources: Sequence[str]) -> Iterator[Frame]:
-    """Return the frames of several sources, one source after the other; see open_source for what they may be."""
-    streams = [open_source(source) for source in sources]
-    return (frame for stream in streams for frame in stream)
+def open_frames(sources: Sequence[str], size: tuple[int, int] = CAMERA_SIZE) -> Frames:
+    """Open several sources at once, so that a bad one is known early; see open_source for what they may be."""
+    with ExitStack() as opened:
+        streams = []
+        for source in sources:
+            streams.append(open_source(source, size))
+            opened.callback(close_all, streams[-1:])
+        frames = Frames(streams)
+        opened.pop_all()
+    return frames
 
 
-def open_source(source: str) -> Iterator[Frame]:
-    """Open one source: a camera's number, an image, a folder of images, a video file or an http or rtsp URL.
+def close_all(streams: Sequence[Stream]) -> None:
+    """Let go of the cameras among streams; films and images let go of themselves."""
+    for stream in streams:
+        if isinstance(stream, Camera):
+            stream.close()
+
+
+def in_turn(streams: Sequence[Stream]) -> Generator[Frame, None, None]:
+    """Give the frames of streams, and say what could not be read; raises the last such error where there was no frame."""
+    given, held = 0, None
+    for frame in chain.from_iterable(streams):
+        if held:
+            say(held)
+        held = frame if isinstance(frame, LettercastError) else None
+        if isinstance(frame, Frame):
+            given += 1
+            yield frame
+    if held and given:
+        say(held)
+    elif held:
+        raise held
+
+
+def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE) -> Stream:
+    """Open one source: an image, a folder of images, a film, a URL, or a camera that is asked for `size`.
+
+    A camera is a number, `picamera` for that on a Pi's ribbon cable, `picamera:1` for the second, or a file such as
+    /dev/video0. A file of such a name is written ./0.
 
     Raises:
         LettercastError: it does not exist, holds nothing that can be read, or does not answer.
     """
     if source.isascii() and source.isdecimal() and len(source) <= CAMERA_DIGITS:
-        return camera_frames(source, int(source))
-    if source.startswith(("http://", "https://", "rtsp://")):
-        return camera_frames(source, source)
+        return Camera(source, lambda: open_webcam(int(source), size))
+    number = picamera_number(source)
+    if number is not None:
+        # Its import takes seconds on a small Pi, which must not count as silence of the camera.
+        import_picamera2()
+        return Camera(source, lambda: PiCamera(number, size))
+    scheme = re.match(r"([a-z]+)://", source)
+    if scheme:
+        if scheme[1] not in URL_SCHEMES:
+            raise LettercastError(f"{source}: unknown kind of address; take one of {', '.join(URL_SCHEMES)}, or a file's path")
+        return url_frames(source)
     path = Path(source)
+    if path.is_char_device():
+        return Camera(source, lambda: open_webcam(source, size))
     if path.is_dir():
-        files = sorted(f for f in path.iterdir() if f.suffix.lower() in IMAGE_SUFFIXES and f.is_file())
-        if not files:
-            raise LettercastError(f"{path}: no images in this folder; put some of {', '.join(IMAGE_SUFFIXES)} there")
-        return (Frame(str(f), 0, read_image(f), is_still=True) for f in files)
+        return folder_frames(path)
     if not path.exists():
-        raise LettercastError(f"{path}: no such file; give an image, a folder, a video or a camera number such as 0")
-    if path.suffix.lower() in IMAGE_SUFFIXES:
-        return iter([Frame(source, 0, read_image(path), is_still=True)])
-    return video_frames(path)
+        raise LettercastError(missing(source))
+    return still_frames([path]) if is_picture(path) else video_frames(path)
 
 
-def video_frames(path: Path) -> Iterator[Frame]:
-    """Return every frame of a video file; the first is read at once, so that a bad file is known early."""
-    if path.stat().st_size == 0:
-        raise LettercastError(f"{path}: the file is empty; record or copy it again")
-    _quiet_opencv()
-    capture = cv2.VideoCapture(str(path))
-    answered, first = capture.read()
-    if not answered:
-        capture.release()
-        raise LettercastError(f"{path}: neither an image nor a video that OpenCV can read; convert it, e.g. to .mp4")
+def missing(source: str) -> str:
+    """Say that a file is not there, and what was perhaps meant."""
+    path = Path(source)
+    beside = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, beside, 1)
+    hint = f"did you mean {path.parent / near[0]}?" if near else f"give {KINDS}"
+    return f"{source}: no such file; {hint}"
 
-    def frames() -> Iterator[Frame]:
-        answered, image, number = True, first, 0
+
+def folder_frames(folder: Path) -> Stream:
+    """Return the images of a folder, page2 before page10."""
+    suffixes = (*IMAGE_SUFFIXES, *OTHER_SUFFIXES)
+    files = [f for f in folder.iterdir() if f.suffix.lower() in suffixes and not f.name.startswith(".") and f.is_file()]
+    if not files:
+        raise LettercastError(f"{folder}: no images in this folder; put some of {', '.join(IMAGE_SUFFIXES)} there")
+    return still_frames(sorted(files, key=natural_order))
+
+
+def natural_order(path: Path) -> tuple:
+    """Return what sorts names as people do, by the numbers in them."""
+    parts = re.split(r"([0-9]+)", path.name.lower())
+    return [(int(part), "") if part.isdecimal() and part.isascii() else (0, part) for part in parts], path.name
+
+
+def still_frames(paths: Sequence[Path]) -> Stream:
+    """Return one still frame an image, each read when its turn comes, or the error in its place."""
+    for path in paths:
         try:
-            while answered:
-                yield Frame(str(path), number, np.asarray(image, np.uint8))
-                answered, image = capture.read()
-                number += 1
-        finally:
-            capture.release()
-
-    return frames()
+            yield Frame(str(path), 0, read_image(path), is_still=True)
+        except LettercastError as error:
+            yield error
 
 
-def camera_frames(name: str, device: int | str) -> Iterator[Frame]:
-    """Return the newest frames of a camera, until it stops answering; raises LettercastError where it never answers."""
-    camera = Camera(name, device)
-    first = camera.newest(-1)
-    if first is None:
-        camera.close()
-        hint = "is it plugged in, and free? `read 1` takes the second camera" if isinstance(device, int) else "is it running?"
-        raise LettercastError(f"camera {name} does not answer: {hint}")
-
-    def frames() -> Iterator[Frame]:
-        frame = first
-        try:
-            while frame is not None:
-                yield frame
-                frame = camera.newest(frame.number)
-        finally:
-            camera.close()
-
-    return frames()
-
-
-class Camera:
-    """A thread that empties the camera's queue, so that the reader always sees the newest frame."""
-
-    def __init__(self, name: str, device: int | str) -> None:
-        self.name = name
-        self._changed = threading.Condition()
-        self._frame: Frame | None = None
-        self._running = True
-        threading.Thread(target=self._grab, args=(device,), daemon=True).start()
-
-    def newest(self, after: int) -> Frame | None:
-        """Wait for a frame numbered above `after`; None where the camera ends or is silent for CAMERA_TIMEOUT_S."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._running or self._is_newer(after), CAMERA_TIMEOUT_S)
-            return self._frame if self._is_newer(after) else None
-
-    def close(self) -> None:
-        """Stop grabbing; the camera is released by its thread."""
-        with self._changed:
-            self._running = False
-            self._changed.notify_all()
-
-    def _is_newer(self, after: int) -> bool:
-        return self._frame is not None and self._frame.number > after
-
-    def _grab(self, device: int | str) -> None:
-        _quiet_opencv()
-        capture = cv2.VideoCapture(device)
-        number = 0
-        # isOpened() may be True for a camera that never gives a picture: only read() tells.
-        answered, image = capture.read()
-        while answered and self._running:
-            with self._changed:
-                self._frame = Frame(self.name, number, np.asarray(image, np.uint8))
-                self._changed.notify_all()
-            number += 1
-            answered, image = capture.read()
-        capture.release()
-        self.close()
-
-
-def _quiet_opencv() -> None:
-    """Keep OpenCV's and FFmpeg's own warnings off stderr: what went wrong is said once, in our words."""
-    os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
+def is_picture(path: Path) -> bool:
+    """Tell whether a file is a picture, by its first bytes or by what it calls itself."""
+    if path.suffix.lower() in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES):
+        return True
+    try:
+        with path.open("rb") as file:
+            return read_header(file) is not None
+    except (EOFError, ValueError):
+        return True

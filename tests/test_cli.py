@@ -29,7 +29,7 @@ def cut(path, to, where: float | int):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "no such file"), (b"", "empty"), (b"hello", "not a picture"), (b"\x89PNG\r\n\x1a\n", "not a picture")],
+    [(None, "no such file"), (b"", "empty"), (b"hello", "not a picture"), (b"\x89PNG\r\n\x1a\n", "breaks off")],
 )
 def test_read_refuses_what_is_no_picture(refused, tmp_path, content, said):
     path = tmp_path / "page.png"
@@ -64,7 +64,26 @@ def test_read_refuses_a_folder_without_images(refused, tmp_path):
 def test_read_refuses_a_camera_that_does_not_answer(command, tmp_path):
     done = command("read", "9", "--no-window", folder=tmp_path)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr == "lettercast: camera 9 does not answer: is it plugged in, and free? `read 1` takes the second camera\n"
+    assert done.stderr.startswith("lettercast: camera 9 does not answer: plug it in; ")
+    assert len(done.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize(("words", "code"), [(["--version"], 0), (["read", "gone.png"], 2)])
+def test_a_thread_that_hangs_in_a_driver_is_not_woken_at_the_end(words, code, tmp_path):
+    """It would abort the process; that nothing is taken down any more is seen by what is done at the end elsewhere."""
+    script = """
+import atexit, sys, threading
+from lettercast import cli
+atexit.register(print, "taken down")
+if sys.argv.pop(1) == "hang":
+    threading.Thread(target=threading.Event().wait, daemon=True).start()
+cli.run()
+"""
+    for first, ends in (("hang", False), ("well", True)):
+        line = [sys.executable, "-c", script, first, *words]
+        done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, check=False)
+        assert done.returncode == code
+        assert ("taken down" in done.stdout) == ends
 
 
 @pytest.mark.parametrize("name", ["gone.tflite", "gone.onnx", "model.h5"])

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from .. import LettercastError
-from ..runtime.files import IMAGE_SUFFIXES, read_image
+from ..runtime.picture import IMAGE_SUFFIXES, read_image
 from .source import ImageSource, letter_only
 from .splits import SPLITS, hashed_split, in_split
 

@@ -1,51 +1,12 @@
-"""Pictures from disk, and files that are whole or not there."""
+"""Files that are whole or not there."""
 
 import subprocess
 import sys
 
-import cv2
-import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.files import read_image, write_bytes
-
-SHAPES = [(6, 8), (6, 8, 3), (6, 8, 4)]
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_a_picture_is_read_as_it_is(tmp_path, shape):
-    image = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
-    cv2.imwrite(str(tmp_path / "p.png"), image)
-    np.testing.assert_array_equal(read_image(tmp_path / "p.png"), image)
-
-
-def test_sixteen_bits_are_brought_to_eight(tmp_path):
-    deep = np.array([[0, 30000, 60000]], np.uint16)
-    cv2.imwrite(str(tmp_path / "p.png"), deep)
-    image = read_image(tmp_path / "p.png")
-    assert image.dtype == np.uint8
-    assert image.tolist() == [[0, 128, 255]]
-
-
-@pytest.mark.parametrize(("content", "said"), [(None, "No such file"), (b"", "empty"), (b"hello", "not a picture")])
-def test_what_is_no_picture_is_named(tmp_path, content, said):
-    path = tmp_path / "p.png"
-    if content is not None:
-        path.write_bytes(content)
-    with pytest.raises(LettercastError, match=f"p.png: .*{said}"):
-        read_image(path)
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
-@pytest.mark.parametrize("share", [0.02, 0.5, 0.9])
-def test_a_truncated_picture_is_refused(tmp_path, suffix, share):
-    image = np.random.default_rng(1).integers(0, 256, (90, 120, 3)).astype(np.uint8)
-    whole = cv2.imencode(suffix, image)[1].tobytes()
-    path = tmp_path / f"p{suffix}"
-    path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(LettercastError, match="p"):
-        read_image(path)
+from lettercast.runtime.files import write_bytes
 
 
 def test_a_file_is_written_into_a_new_folder_with_nothing_beside_it(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from lettercast.runtime import Reader
 from lettercast.runtime.engine import Engine
 from lettercast.runtime.facts import Facts
-from lettercast.runtime.files import read_image
+from lettercast.runtime.picture import read_image
 
 ROWS = ("ABCD", "OMRS")
 
