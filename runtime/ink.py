@@ -87,11 +87,12 @@ class Levels:
     """What the ink of one page is like, on its scale of 0..255.
 
     grain is the spread of bare paper (one standard deviation); threshold is the ink from which on a pixel
-    belongs to a stroke.
+    belongs to a stroke; stroke is the ink that strokes have, as a multiple of the least that is told from paper.
     """
 
     grain: float
     threshold: int
+    stroke: float
 
 
 def ink_levels(ink: Pixels) -> Levels:
@@ -106,6 +107,16 @@ def ink_levels(ink: Pixels) -> Levels:
     floor = int(min(200, max(FLOOR, median + GRAIN_SIGMAS * grain)))
     strokes = histogram[floor:]
     if strokes.sum() == 0:
-        return Levels(grain, floor)
+        return Levels(grain, floor, 0.0)
     level = floor + int(np.searchsorted(np.cumsum(strokes) / strokes.sum(), 0.75))
-    return Levels(grain, max(floor, int(THRESHOLD_SHARE * level)))
+    return Levels(grain, max(floor, int(THRESHOLD_SHARE * level)), level / floor)
+
+
+def pixel_noise(ink: Pixels) -> float:
+    """Return the standard deviation of the ink (H, W) uint8 from pixel to pixel, as the median of differences tells it."""
+    rows = ink[:: 4 if len(ink) > MANY_ROWS else 1]
+    steps = cv2.absdiff(rows[:, 1:], rows[:, :-1])
+    below = np.cumsum(cv2.calcHist([steps], [0], None, [256], [0, 256]).ravel())
+    # The median absolute difference of normal noise is 0.6745 times its own deviation, which is that of two pixels.
+    half = float(np.interp(below[-1] / 2, below, np.arange(1, 257)))
+    return half / (0.6745 * math.sqrt(2))

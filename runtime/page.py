@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .ink import find_ink, ink_levels
+from .ink import find_ink, ink_levels, pixel_noise
 from .pixels import Pixels
 from .rules import without_rules
 
@@ -20,8 +20,12 @@ MOST_PIECES = 1500
 DUST_SHARE, SPECK_SHARE, DOT_SHARE, DOT_GAP_SHARE, JOIN_GAP_SHARE = 0.05, 0.25, 0.45, 0.5, 0.12
 # A flat stroke above or below the rest of its letter, as shares of the rest's height and of the typical size.
 BAR_SHARE, BAR_GAP_SHARE = 0.3, 0.3
-# Paper with more grain than this, in levels of ink, is smoothed: the grain would join strokes and tear them.
-GRAINY = 3.0
+# Paper with more noise than this, in levels of ink, is smoothed, and with much more is smoothed more: the noise would join
+# strokes and tear them.
+GRAINY, COARSE = 4.0, 9.0
+LEAST_BLUR_PX, MOST_BLUR_PX = 1.1, 1.8
+# Writing is stronger than the least ink that is told from paper by this factor; grain, folds and wood are not.
+STANDS_OUT = 2.2
 # Two pieces whose boxes share this much of the smaller one are one letter.
 OVERLAP_SHARE = 0.3
 # Pieces above each other are one letter only up to this many typical sizes.
@@ -33,6 +37,8 @@ OUTLINE_POINTS = 150
 FLATTEST = 0.15
 # No stroke is this many times as long as it is thick, no letter this many times as large as the typical one.
 THINNEST, LARGEST = 28, 8
+# A frame is this many times as large as a letter, and encloses more pieces than this, itself included.
+FRAME_SIZE, MOST_ENCLOSED = 2.5, 4
 # What spans more of the page than this is a frame or a shadow.
 FRAME_SHARE = 0.6
 # What lies within this share of the picture's sides is the edge of the paper or its frame.
@@ -83,10 +89,12 @@ def find_strokes(image: Pixels) -> Strokes:
         size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
         image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
     ink = find_ink(image)
+    noise = pixel_noise(ink)
+    if noise > GRAINY:
+        ink = cv2.GaussianBlur(ink, (0, 0), LEAST_BLUR_PX if noise < COARSE else MOST_BLUR_PX)
     levels = ink_levels(ink)
-    if levels.grain > GRAINY:
-        ink = cv2.GaussianBlur(ink, (5, 5), 0)
-        levels = ink_levels(ink)
+    if levels.stroke < STANDS_OUT:
+        return Strokes(ink, np.zeros_like(ink), scale)
     return Strokes(*without_rules(ink, levels.threshold), scale)
 
 
@@ -95,7 +103,7 @@ def find_lines(image: Pixels) -> list[list[Spot]]:
     strokes = find_strokes(image)
     pieces = find_pieces(strokes.mask)
     size = typical_size(pieces)
-    pieces = without_dust(pieces, size)
+    pieces = without_frames(without_dust(pieces, size), size)
     groups = join_pieces(pieces, size)
     letters = [group for group in groups if is_letter_sized(_bounds(pieces.boxes[group]), size)]
     return order_lines([_cut(group, strokes, pieces) for group in letters])
@@ -129,6 +137,20 @@ def without_dust(pieces: Pieces, size: float) -> Pieces:
     longer, shorter = pieces.boxes[:, 2:].max(1, initial=0), pieces.boxes[:, 2:].min(1, initial=1 << 30)
     kept = np.flatnonzero((longer >= DUST_SHARE * size) & (longer <= THINNEST * shorter) & (longer <= LARGEST * size))
     return Pieces(tuple(pieces.outlines[i] for i in kept), pieces.boxes[kept])
+
+
+def without_frames(pieces: Pieces, size: float) -> Pieces:
+    """Leave out what encloses letters: the edge of the paper on a desk, a drawn box; size is the typical letter's, in pixels."""
+    boxes = pieces.boxes
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    letters = boxes[:, 2:].max(1, initial=0) >= SPECK_SHARE * size
+    frames = [
+        i
+        for i in np.flatnonzero(boxes[:, 2:].max(1, initial=0) > FRAME_SIZE * size)
+        if (letters & (low >= low[i]).all(1) & (high <= high[i]).all(1)).sum() > MOST_ENCLOSED
+    ]
+    kept = np.setdiff1d(np.arange(len(boxes)), frames)
+    return Pieces(tuple(pieces.outlines[i] for i in kept), boxes[kept])
 
 
 def is_letter_sized(box: tuple[int, int, int, int], size: float) -> bool:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from .. import LettercastError
 from .case import LABELS, Evidence, load_case, settle_case
+from .company import in_company
 from .context import settle_strokes
 from .engine import Engine, open_engine
 from .glyph import GLYPH_SHAPE, glyph
@@ -72,9 +73,15 @@ class Reader:
         boxes = [[spot.box for reading in line for spot in reading.spots] for line in lines]
         words = [part_words(line) for line in boxes]
         rows = self._settle(lines, boxes, words)
+        if not rows:
+            return ()
+        likely = np.concatenate(rows).max(1) >= self.engine.facts.reject_below
+        known = np.split(in_company([box for line in boxes for box in line], likely), np.cumsum([len(row) for row in rows])[:-1])
         return tuple(
-            Line(tuple(Word(tuple(map(self._letter, row[word], box[word]))) for word in parts))
-            for row, box, parts in zip(rows, boxes, words, strict=True)
+            Line(tuple(Word(tuple(map(self._letter, row[word], box[word], sure[word]))) for word in parts))
+            for row, box, sure, parts in zip(rows, boxes, known, words, strict=True)
+            # A line without a letter is a scrap of something else.
+            if sure.any()
         )
 
     def _settle(
@@ -90,10 +97,9 @@ class Reader:
             rows = settle_case([Evidence(*line) for line in zip(rows, shares, firsts, strict=True)])
         return [settle_strokes(row, box, labels) for row, box in zip(rows, boxes, strict=True)]
 
-    def _letter(self, probabilities: NDArray[np.float32], box: Box) -> Letter:
+    def _letter(self, probabilities: NDArray[np.float32], box: Box, known: bool) -> Letter:
         labels = self.engine.facts.labels
         best, *rest = np.argsort(-probabilities, kind="stable")[: ALTERNATIVES + 1]
-        known = probabilities[best] >= self.engine.facts.reject_below
         guesses = rest if known else [best, *rest[:-1]]
         others = tuple((labels[i], float(probabilities[i])) for i in guesses if probabilities[i] >= LEAST_PROBABLE)
         return Letter(labels[best] if known else UNKNOWN, float(probabilities[best]), box, others)

@@ -10,8 +10,10 @@ from .engine import Engine
 from .glyph import glyph
 from .pixels import Pixels
 
-# The likeliest class of a doubtful letter is less probable than this.
-SURE = 0.9
+# The likeliest class of a doubtful letter is less probable than this; what is less probable than that is no letter.
+SURE, LEAST = 0.9, 0.2
+# In a picture of gravel everything is doubtful; so many letters get a second look.
+MOST_LOOKS = 60
 TURN_RAD, WIDEN = 0.1, 1.2
 VIEWS = (
     ((math.cos(TURN_RAD), -math.sin(TURN_RAD)), (math.sin(TURN_RAD), math.cos(TURN_RAD))),
@@ -27,7 +29,8 @@ def look_again(engine: Engine, inks: list[Pixels], probabilities: NDArray[np.flo
         inks: the (h, w) uint8 ink of each letter.
         probabilities: (n, classes) of the letters as they stand.
     """
-    doubtful = np.flatnonzero(probabilities.max(1, initial=0) < SURE)
+    best = probabilities.max(1, initial=0)
+    doubtful = np.flatnonzero((best < SURE) & (best >= LEAST))[:MOST_LOOKS]
     if not len(doubtful):
         return probabilities
     views = np.stack([glyph(seen_from(inks[i], view)) for i in doubtful for view in VIEWS])[..., None]
