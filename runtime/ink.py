@@ -12,6 +12,8 @@ from .pixels import Pixels
 PAPER_SIDE_PX = 160
 # A window wider than any stroke, so that paper shows through in every window.
 PAPER_WINDOW_PX = 17
+# A window wider than most strokes and letters on that copy.
+WRITING_PX = 21
 # Added to pixel and paper alike, so that what is all but black counts as unlit paper and not as ink.
 DARKNESS = 8
 # Ink that is weaker than this share of full contrast is never told from paper.
@@ -71,7 +73,8 @@ def shrink(picture: Pixels, across: int, down: int) -> Pixels:
 
 def is_light_on_dark(small: Pixels) -> bool:
     """Tell chalk on a board from ink on paper: ink is the minority, so the residual is skewed to its side."""
-    window = max(3, max(small.shape) // 3 | 1)
+    # Wider than letters and narrower than a sheet of paper, which is light on a dark desk and yet no writing.
+    window = max(3, min(WRITING_PX, max(small.shape) // 3 | 1))
     residual = small.astype(np.float32) - cv2.blur(small, (window, window))
     # A product, as NumPy's power of three is ten times slower.
     return float((residual * residual * residual).mean()) > 0

@@ -1,4 +1,4 @@
-"""Letters on a photographed page: where they are, and in which order they are read."""
+"""Letters on a photographed page: where they are."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +17,11 @@ SMALLEST_OUTLINE_PX = 8
 # A page has far fewer strokes; a picture of grass or gravel has more, and must not stop the camera.
 MOST_PIECES = 1500
 # Shares of the typical letter's size on the page.
-DUST_SHARE, SPECK_SHARE, DOT_SHARE, DOT_GAP_SHARE, JOIN_GAP_SHARE = 0.05, 0.25, 0.45, 0.5, 0.12
+DUST_SHARE, SPECK_SHARE, DOT_SHARE, DOT_GAP_SHARE, JOIN_GAP_SHARE = 0.05, 0.25, 0.55, 0.55, 0.12
+# A dot stands beside its stem by at most this share of the stem's height.
+DOT_OFFSET_SHARE = 0.35
+# Of two pieces above each other one is smaller than this, or they are letters of two lines.
+PART_SHARE = 0.65
 # A flat stroke above or below the rest of its letter, as shares of the rest's height and of the typical size.
 BAR_SHARE, BAR_GAP_SHARE = 0.3, 0.3
 # Paper with more noise than this, in levels of ink, is smoothed, and with much more is smoothed more: the noise would join
@@ -43,8 +47,6 @@ FRAME_SIZE, MOST_ENCLOSED = 2.5, 4
 FRAME_SHARE = 0.6
 # What lies within this share of the picture's sides is the edge of the paper or its frame.
 EDGE_SHARE = 0.02
-# Letters of one line lie within this share of a letter's height of their neighbour.
-LINE_SHARE = 0.6
 
 
 @dataclass(frozen=True)
@@ -53,12 +55,6 @@ class Spot:
 
     box: tuple[int, int, int, int]
     ink: Pixels
-
-    @property
-    def middle(self) -> tuple[float, float]:
-        """Middle (x, y) of the box in pixels."""
-        x, y, w, h = self.box
-        return x + w / 2, y + h / 2
 
 
 @dataclass(frozen=True)
@@ -98,15 +94,15 @@ def find_strokes(image: Pixels) -> Strokes:
     return Strokes(*without_rules(ink, levels.threshold), scale)
 
 
-def find_lines(image: Pixels) -> list[list[Spot]]:
-    """Find the letters of a page, line by line from the top, each line from the left; takes images as find_strokes does."""
+def find_spots(image: Pixels) -> list[Spot]:
+    """Find what may be letters on a page, in no order; takes images as find_strokes does."""
     strokes = find_strokes(image)
     pieces = find_pieces(strokes.mask)
     size = typical_size(pieces)
     pieces = without_frames(without_dust(pieces, size), size)
     groups = join_pieces(pieces, size)
     letters = [group for group in groups if is_letter_sized(_bounds(pieces.boxes[group]), size)]
-    return order_lines([_cut(group, strokes, pieces) for group in letters])
+    return [_cut(group, strokes, pieces) for group in letters]
 
 
 def find_pieces(mask: Pixels) -> Pieces:
@@ -197,7 +193,8 @@ def belong_together(a: NDArray[np.int64], b: NDArray[np.int64], size: float) -> 
     gap = -shared_y
     above, below = (a, b) if a[1] < b[1] else (b, a)
     height = max(a[1] + a[3], b[1] + b[3]) - min(a[1], b[1])
-    if shared_x >= 0.5 * min(a[2], b[2]) and gap <= JOIN_GAP_SHARE * size and height <= TALLEST_JOINED * size:
+    is_part = min(max(a[2:]), max(b[2:])) <= PART_SHARE * size and height <= TALLEST_JOINED * size
+    if is_part and shared_x >= 0.5 * min(a[2], b[2]) and gap <= JOIN_GAP_SHARE * size:
         return True
     bar, rest = (a, b) if a[3] < b[3] else (b, a)
     is_bar = bar[3] <= BAR_SHARE * rest[3] and bar[2] >= 0.5 * rest[2]
@@ -205,13 +202,15 @@ def belong_together(a: NDArray[np.int64], b: NDArray[np.int64], size: float) -> 
         return True
     is_dot = max(above[2:]) <= DOT_SHARE * below[3] and below[3] >= SPECK_SHARE * size
     offset = max(0, -shared_x)
-    return bool(is_dot and offset <= DOT_SHARE / 2 * below[3] and 0 < gap <= DOT_GAP_SHARE * below[3])
+    return bool(is_dot and offset <= DOT_OFFSET_SHARE * below[3] and 0 < gap <= DOT_GAP_SHARE * below[3])
 
 
 def is_broken(a: NDArray[Any], b: NDArray[Any], size: float) -> bool:
     """Tell whether two outlines (n, 1, 2) nearly touch: one letter, with the pen lifted between; size is the typical letter's."""
     gap = BROKEN_SHARE * size
     (ax, ay, aw, ah), (bx, by, bw, bh) = cv2.boundingRect(a), cv2.boundingRect(b)
+    if min(max(aw, ah), max(bw, bh)) > PART_SHARE * size and min(aw, bw) > SPECK_SHARE * size:
+        return False
     if max(bx - ax - aw, ax - bx - bw, by - ay - ah, ay - by - bh) > gap:
         return False
     if max(ax + aw, bx + bw) - min(ax, bx) > WIDEST_JOINED * size or max(ay + ah, by + bh) - min(ay, by) > TALLEST_JOINED * size:
@@ -220,29 +219,6 @@ def is_broken(a: NDArray[Any], b: NDArray[Any], size: float) -> bool:
     sparse_a, sparse_b = a[:: max(1, len(a) // OUTLINE_POINTS), 0], b[:: max(1, len(b) // OUTLINE_POINTS), 0]
     apart = np.hypot(*(sparse_a[:, None] - sparse_b[None]).T)
     return bool(apart.min() <= gap)
-
-
-def order_lines(spots: list[Spot]) -> list[list[Spot]]:
-    """Sort letters into lines that may climb or fall with the page, top line first, each from the left."""
-    lines: list[list[Spot]] = []
-    for spot in sorted(spots, key=lambda s: s.middle[0]):
-        fits = [(abs(spot.middle[1] - line[-1].middle[1]), line) for line in lines if _neighbours(line[-1], spot)]
-        if fits:
-            min(fits, key=lambda fit: fit[0])[1].append(spot)
-        else:
-            lines.append([spot])
-    slopes = [
-        (line[-1].middle[1] - line[0].middle[1]) / (line[-1].middle[0] - line[0].middle[0])
-        for line in lines
-        if line[-1].middle[0] > line[0].middle[0]
-    ]
-    slope = float(np.median(slopes)) if slopes else 0.0
-    return sorted(lines, key=lambda line: float(np.mean([s.middle[1] - slope * s.middle[0] for s in line])))
-
-
-def _neighbours(left: Spot, right: Spot) -> bool:
-    height = max(left.box[3], right.box[3], 0.5 * max(left.box[2], right.box[2]))
-    return abs(left.middle[1] - right.middle[1]) <= LINE_SHARE * height
 
 
 def _is_edge(outline: NDArray[Any], box: NDArray[np.int64], shape: tuple[int, ...]) -> bool:

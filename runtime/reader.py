@@ -18,7 +18,8 @@ from .company import in_company
 from .context import settle_strokes
 from .engine import Engine, open_engine
 from .glyph import GLYPH_SHAPE, glyph
-from .page import Spot, find_lines
+from .lines import order_lines
+from .page import Spot, find_spots
 from .pixels import Pixels
 from .second_look import look_again
 from .spacing import first_letters, part_words
@@ -44,18 +45,17 @@ class Reader:
     def read(self, image: Pixels) -> Page:
         """Read an image: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA, uint8."""
         start = time.perf_counter()
-        lines = self.find(image)
+        spots = self.find(image)
         found = time.perf_counter()
-        readings = iter(self.recognize([spot for line in lines for spot in line]))
-        texts = self.compose([[next(readings) for _ in line] for line in lines])
+        lines = self.compose(self.recognize(spots))
         done = time.perf_counter()
-        return Page((image.shape[1], image.shape[0]), texts, 1000 * (found - start), 1000 * (done - found))
+        return Page((image.shape[1], image.shape[0]), lines, 1000 * (found - start), 1000 * (done - found))
 
-    def find(self, image: Pixels) -> list[list[Spot]]:
-        """Find what may be letters, line by line; takes images as `read` does."""
+    def find(self, image: Pixels) -> list[Spot]:
+        """Find what may be letters, in no order; takes images as `read` does."""
         if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.size == 0:
             raise ValueError(f"an image is (H, W) or (H, W, C) uint8, not {image.shape} {image.dtype}")
-        return find_lines(image)
+        return find_spots(image)
 
     def recognize(self, spots: Sequence[Spot]) -> list[Reading]:
         """Classify spots, one reading each, each by itself: a spot's reading does not hang on the others."""
@@ -68,38 +68,39 @@ class Reader:
             readings.append(parts or Reading((spot,), pictures[i : i + 1], rows[i : i + 1]))
         return readings
 
-    def compose(self, lines: Sequence[Sequence[Reading]]) -> tuple[Line, ...]:
-        """Make lines of their readings, each from left to right; context settles what a letter alone cannot tell."""
-        boxes = [[spot.box for reading in line for spot in reading.spots] for line in lines]
-        words = [part_words(line) for line in boxes]
-        rows = self._settle(lines, boxes, words)
-        if not rows:
+    def compose(self, readings: Sequence[Reading]) -> tuple[Line, ...]:
+        """Make lines of all readings of a page; what keeps no company of letters is left out, context settles doubt."""
+        boxes = [spot.box for reading in readings for spot in reading.spots]
+        if not boxes:
             return ()
-        likely = np.concatenate(rows).max(1) >= self.engine.facts.reject_below
-        known = np.split(in_company([box for line in boxes for box in line], likely), np.cumsum([len(row) for row in rows])[:-1])
+        rows = np.concatenate([reading.probabilities for reading in readings])
+        kept = np.flatnonzero(in_company(boxes, rows.max(1) >= self.engine.facts.reject_below))
+        order = [kept[line] for line in order_lines([boxes[i] for i in kept])]
+        places = [[boxes[i] for i in line] for line in order]
+        words = [part_words(line) for line in places]
+        pictures = np.concatenate([reading.pictures for reading in readings])
+        settled = self._settle([rows[line] for line in order], [pictures[line] for line in order], places, words)
         return tuple(
-            Line(tuple(Word(tuple(map(self._letter, row[word], box[word], sure[word]))) for word in parts))
-            for row, box, sure, parts in zip(rows, boxes, known, words, strict=True)
-            # A line without a letter is a scrap of something else.
-            if sure.any()
+            Line(tuple(Word(tuple(map(self._letter, row[word], place[word]))) for word in parts))
+            for row, place, parts in zip(settled, places, words, strict=True)
         )
 
     def _settle(
-        self, lines: Sequence[Sequence[Reading]], boxes: list[list[Box]], words: list[list[slice]]
+        self, rows: list[NDArray[np.float32]], pictures: list[Pixels], boxes: list[list[Box]], words: list[list[slice]]
     ) -> list[NDArray[np.float32]]:
         """Return the probabilities (n, classes) of each line, weighed by what the page says of case and heights."""
         labels = self.engine.facts.labels
-        rows = [np.concatenate([reading.probabilities for reading in line]) for line in lines]
-        if labels == LABELS and lines:
-            capital = load_case().capital(np.concatenate([reading.pictures for line in lines for reading in line]))
+        if labels == LABELS and rows:
+            capital = load_case().capital(np.concatenate(pictures))
             shares = np.split(capital, np.cumsum([len(row) for row in rows])[:-1])
             firsts = [first_letters(parts) for parts in words]
             rows = settle_case([Evidence(*line) for line in zip(rows, shares, firsts, strict=True)])
         return [settle_strokes(row, box, labels) for row, box in zip(rows, boxes, strict=True)]
 
-    def _letter(self, probabilities: NDArray[np.float32], box: Box, known: bool) -> Letter:
+    def _letter(self, probabilities: NDArray[np.float32], box: Box) -> Letter:
         labels = self.engine.facts.labels
         best, *rest = np.argsort(-probabilities, kind="stable")[: ALTERNATIVES + 1]
+        known = probabilities[best] >= self.engine.facts.reject_below
         guesses = rest if known else [best, *rest[:-1]]
         others = tuple((labels[i], float(probabilities[i])) for i in guesses if probabilities[i] >= LEAST_PROBABLE)
         return Letter(labels[best] if known else UNKNOWN, float(probabilities[best]), box, others)
