@@ -51,10 +51,14 @@ EDGE_SHARE = 0.02
 
 @dataclass(frozen=True)
 class Spot:
-    """One letter's place: box (x, y, width, height) in pixels of the image, and its ink (h, w) uint8."""
+    """One letter's place: box (x, y, width, height) in pixels of the image, and its ink (h, w) uint8.
+
+    corner is where the ink's left and top lie on the page at the size at which it was searched.
+    """
 
     box: tuple[int, int, int, int]
     ink: Pixels
+    corner: tuple[int, int] = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -252,4 +256,4 @@ def _cut(group: list[int], strokes: Strokes, pieces: Pieces) -> Spot:
     cv2.drawContours(own, [pieces.outlines[i] for i in group], -1, 255, cv2.FILLED, offset=(-left, -top))
     own = cv2.dilate(cv2.bitwise_and(own, mask), np.ones((3, 3), np.uint8))
     box = (round(x / scale), round(y / scale), round(w / scale), round(h / scale))
-    return Spot(box, cv2.bitwise_and(strokes.ink[window], own))
+    return Spot(box, cv2.bitwise_and(strokes.ink[window], own), (left, top))

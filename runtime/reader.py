@@ -18,6 +18,7 @@ from .company import in_company
 from .context import settle_strokes
 from .engine import Engine, open_engine
 from .glyph import GLYPH_SHAPE, glyph
+from .join import join_strokes
 from .lines import order_lines
 from .page import Spot, find_spots
 from .pixels import Pixels
@@ -55,7 +56,7 @@ class Reader:
         """Find what may be letters, in no order; takes images as `read` does."""
         if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.size == 0:
             raise ValueError(f"an image is (H, W) or (H, W, C) uint8, not {image.shape} {image.dtype}")
-        return find_spots(image)
+        return join_strokes(self.engine, find_spots(image))
 
     def recognize(self, spots: Sequence[Spot]) -> list[Reading]:
         """Classify spots, one reading each, each by itself: a spot's reading does not hang on the others."""
