@@ -50,12 +50,13 @@ def join_strokes(engine: Engine, spots: Sequence[Spot]) -> list[Spot]:
 def near_pairs(boxes: NDArray[np.int64], size: float) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
     """Return pairs (n, 2) of boxes that may be one letter, the nearest first, and the gaps (n,) between them in pixels."""
     low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    part = (boxes[:, 2] <= NARROW * size) | (boxes[:, 2:].max(1) <= SMALL * size)
+    part = (boxes[:, 2:].min(1) <= NARROW * size) | (boxes[:, 2:].max(1) <= SMALL * size)
     found = []
     for a in np.flatnonzero(part):
         gap = np.maximum(low - high[a], low[a] - high).max(1)
         span = np.maximum(high, high[a]) - np.minimum(low, low[a])
-        fits = (gap <= GAP * size) & (span[:, 0] <= WIDEST * size) & (span[:, 1] <= TALLEST * size)
+        large = np.maximum(size, np.maximum(boxes[:, 2:].max(1), boxes[a, 2:].max()))
+        fits = (gap <= GAP * size) & (span[:, 0] <= WIDEST * large) & (span[:, 1] <= TALLEST * size)
         # Of two parts the pair is looked at once.
         fits &= ~part | (np.arange(len(boxes)) > a)
         fits[a] = False

@@ -162,22 +162,25 @@ def is_letter_sized(box: tuple[int, int, int, int], size: float) -> bool:
 def join_pieces(pieces: Pieces, size: float) -> list[list[int]]:
     """Group the pieces that make one letter (dots with stems, broken strokes), as indices into them."""
     boxes = pieces.boxes
-    parent = list(range(len(boxes)))
-
-    def root(piece: int) -> int:
-        while parent[piece] != piece:
-            piece = parent[piece]
-        return piece
-
+    group_of = list(range(len(boxes)))
+    groups: dict[int, list[int]] = {piece: [piece] for piece in group_of}
     for a in range(len(boxes)):
         for b in near_pieces(boxes, a):
-            together = belong_together(boxes[a], boxes[b], size) or is_broken(pieces.outlines[a], pieces.outlines[b], size)
-            if together and root(a) != root(b):
-                parent[root(b)] = root(a)
-    groups: dict[int, list[int]] = {}
-    for piece in range(len(boxes)):
-        groups.setdefault(root(piece), []).append(piece)
+            one, other = group_of[a], group_of[b]
+            if one == other or not is_one_letter(boxes, groups[one] + groups[other], size):
+                continue
+            if belong_together(boxes[a], boxes[b], size) or is_broken(pieces.outlines[a], pieces.outlines[b], size):
+                for piece in groups[other]:
+                    group_of[piece] = one
+                groups[one] += groups.pop(other)
     return list(groups.values())
+
+
+def is_one_letter(boxes: NDArray[np.int64], group: list[int], size: float) -> bool:
+    """Tell whether a group of pieces is no larger than a letter, or hardly larger than its largest piece."""
+    _, _, width, height = _bounds(boxes[group])
+    widest, tallest = boxes[group, 2].max(), boxes[group, 3].max()
+    return width <= WIDEST_JOINED * max(size, widest) and height <= TALLEST_JOINED * max(size, tallest)
 
 
 def near_pieces(boxes: NDArray[np.int64], a: int) -> NDArray[np.intp]:
@@ -204,7 +207,7 @@ def belong_together(a: NDArray[np.int64], b: NDArray[np.int64], size: float) -> 
     is_bar = bar[3] <= BAR_SHARE * rest[3] and bar[2] >= 0.5 * rest[2]
     if is_bar and shared_x >= 0.5 * min(a[2], b[2]) and gap <= BAR_GAP_SHARE * size and height <= TALLEST_JOINED * size:
         return True
-    is_dot = max(above[2:]) <= DOT_SHARE * below[3] and below[3] >= SPECK_SHARE * size
+    is_dot = max(above[2:]) <= DOT_SHARE * min(below[3], size) and below[3] >= SPECK_SHARE * size
     offset = max(0, -shared_x)
     return bool(is_dot and offset <= DOT_OFFSET_SHARE * below[3] and 0 < gap <= DOT_GAP_SHARE * below[3])
 
