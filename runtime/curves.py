@@ -117,18 +117,22 @@ def fit_parabola(
     points: Points, free: NDArray[np.bool_], parabola: tuple[float, float, float], thickness: int
 ) -> tuple[tuple[float, float, float], NDArray[np.bool_]]:
     """Fit a parabola to the free points near a first guess by least squares; returns it, and which points lie on it."""
-    own = np.zeros(len(free), bool)
-    for share in FIT_WITHIN:
-        own = free & (np.abs(points.rows - row_at(parabola, points.columns)) <= share * thickness)
-        x, y = points.columns[own], points.rows[own]
-        if len(x) < 3 or np.ptp(x) < 3:
+    near = np.flatnonzero(free & (np.abs(points.rows - row_at(parabola, points.columns)) <= FIT_WITHIN[0] * thickness))
+    columns, rows = points.columns[near], points.rows[near]
+    close = np.ones(len(near), bool)
+    for share in (*FIT_WITHIN[1:], FIT_WITHIN[-1]):
+        x, y = columns[close], rows[close]
+        if len(x) < 3 or x.min() + 3 > x.max():
             break
         # Columns about their middle, so that the normal equations are well conditioned.
-        middle, half = x.mean(), np.ptp(x) / 2
+        middle, half = x.mean(), (x.max() - x.min()) / 2
         powers = np.vander((x - middle) / half, 3)
         a, b, c = np.linalg.solve(powers.T @ powers + STIFFNESS * np.diag([1.0, 0.0, 0.0]), powers.T @ y)
         a, b = a / half**2, b / half
         parabola = (a, b - 2 * a * middle, c - b * middle + a * middle**2)
+        close = np.abs(rows - row_at(parabola, columns)) <= share * thickness
+    own = np.zeros(len(free), bool)
+    own[near[close]] = True
     return parabola, own
 
 

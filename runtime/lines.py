@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from statistics import mean, median
+from statistics import fmean, median
 
 from .text import Box
 
@@ -36,7 +36,7 @@ class _Row:
 
     def reach(self, box: Box, level: float) -> float:
         """Return how far a box lies from where the line has come to, as a share of the letters' height."""
-        here = mean(self.level[-LAST_LETTERS:])
+        here = fmean(self.level[-LAST_LETTERS:])
         return abs(level - here) / max(_size(box), median(self.size[-LAST_LETTERS:]))
 
 
@@ -53,7 +53,7 @@ def order_lines(boxes: Sequence[Box]) -> list[list[int]]:
             rows.append(_Row())
             k = len(rows) - 1
         rows[k].add(i, boxes[i], level)
-    rows = sorted(_joined(rows), key=lambda row: mean(row.level))
+    rows = sorted(_joined(rows), key=lambda row: fmean(row.level))
     return [[i for _, i in sorted(zip(row.left, row.letters, strict=True))] for row in rows]
 
 
@@ -76,9 +76,9 @@ def tilt(boxes: Sequence[Box]) -> float:
 def _joined(rows: list[_Row]) -> list[_Row]:
     """Join rows that are pieces of one line: at one height, and none above the other."""
     whole: list[_Row] = []
-    for row in sorted(rows, key=lambda row: mean(row.level)):
+    for row in sorted(rows, key=lambda row: fmean(row.level)):
         for other in whole[-2:]:
-            near = abs(mean(row.level) - mean(other.level)) <= SAME_LINE_SHARE * max(row.height(), other.height())
+            near = abs(fmean(row.level) - fmean(other.level)) <= SAME_LINE_SHARE * max(row.height(), other.height())
             beside = max(row.left) < min(other.left) or min(row.left) > max(other.left)
             if near and beside:
                 for name in ("letters", "left", "level", "size"):

@@ -7,12 +7,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .ink import find_ink, ink_levels, pixel_noise
+from .ink import find_ink, ink_levels, pixel_noise, to_gray
 from .pixels import Pixels
 from .rules import without_rules
 
-# Photographs are brought to this size: letters stay far larger than the network's 28 pixels.
-LONGEST_SIDE_PX = 1600
+# Photographs are brought to this size, where letters are mostly far larger than the network's 28 pixels, and where they are
+# smaller than this to the other.
+LONGEST_SIDE_PX, SMALL_LETTER_PX, FINEST_SIDE_PX = 1024, 36, 1600
 SMALLEST_OUTLINE_PX = 8
 # A page has far fewer strokes; a picture of grass or gravel has more, and must not stop the camera.
 MOST_PIECES = 1500
@@ -78,17 +79,20 @@ class Strokes:
     scale: float
 
 
-def find_strokes(image: Pixels) -> Strokes:
+def find_strokes(image: Pixels, longest: int = LONGEST_SIDE_PX) -> Strokes:
     """Tell strokes from paper, shadows, grain and rules.
 
     Args:
         image: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA uint8; ink dark on light or light on dark.
+        longest: pixels of the longer side at which the page is searched, where it has as many.
     """
-    scale = min(1.0, LONGEST_SIDE_PX / max(image.shape[:2]))
+    gray = to_gray(image)
+    scale = min(1.0, longest / max(gray.shape))
     if scale < 1:
-        size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
-        image = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    ink = find_ink(image)
+        # Averaging is slow, and needed only where whole pixels would be passed over.
+        way = cv2.INTER_AREA if scale < 0.5 else cv2.INTER_LINEAR
+        gray = cv2.resize(gray, (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))), interpolation=way)
+    ink = find_ink(gray)
     noise = pixel_noise(ink)
     if noise > GRAINY:
         ink = cv2.GaussianBlur(ink, (0, 0), LEAST_BLUR_PX if noise < COARSE else MOST_BLUR_PX)
@@ -103,6 +107,10 @@ def find_spots(image: Pixels) -> list[Spot]:
     strokes = find_strokes(image)
     pieces = find_pieces(strokes.mask)
     size = typical_size(pieces)
+    if strokes.scale < 1 and size < SMALL_LETTER_PX:
+        strokes = find_strokes(image, FINEST_SIDE_PX)
+        pieces = find_pieces(strokes.mask)
+        size = typical_size(pieces)
     pieces = without_frames(without_dust(pieces, size), size)
     groups = join_pieces(pieces, size)
     letters = [group for group in groups if is_letter_sized(_bounds(pieces.boxes[group]), size)]

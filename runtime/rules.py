@@ -13,10 +13,11 @@ SQUEEZE = 8
 FILLED = 190
 # A rule is thinner than this share of the page's longer side, or than this many pixels.
 THICKNESS_SHARE, THICKNESS_PX = 0.006, 5
-# A rule's soft edge reaches this far beyond it; what it absorbs is measured at every so many columns; it strays so far.
-SOFT_EDGE_PX, PROFILE_STEP, WANDER_PX = 3, 4, 2
-# What it absorbs is the median over pieces of this length, and over so many pieces on either side; letters are shorter.
-PIECE_PX, PIECES_AROUND = 64, 3
+# A rule's soft edge reaches this far beyond it, and it strays so far from its curve.
+SOFT_EDGE_PX, WANDER_PX = 3, 2
+# What it absorbs is the median of so many samples of pieces of this length, and of as many pieces on either side; letters
+# are shorter.
+PIECE_PX, PIECE_SAMPLES, PIECES_AROUND = 64, 15, 3
 # Print varies: what is no darker than the rule's usual ink times this is rule.
 CERTAINLY = 1.3
 # A rule seldom ends where it was last seen; it is followed for this share of the page.
@@ -72,17 +73,23 @@ def take_off(ink: Pixels, curve: Curve, thickness: int) -> None:
 
 def absorbed_along(band: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return what a rule absorbs, 0..255, of the ink (h, W) along it: the usual ink around each place, never a letter's."""
-    sparse = band[:, ::PROFILE_STEP]
-    length = PIECE_PX // PROFILE_STEP
-    padded = np.pad(sparse, ((0, 0), (0, -sparse.shape[1] % length)), mode="edge")
-    usual = np.median(padded.reshape(len(band), -1, length), 2)
+    pieces = max(1, band.shape[1] // PIECE_PX)
+    ends = np.linspace(0, band.shape[1], pieces + 1).astype(int)
+    samples = np.linspace(ends[:-1], ends[1:] - 1, PIECE_SAMPLES).astype(int)
+    usual = middle_of(band[:, samples], axis=1)
     # The last pieces are part of the way off the paper, where there is no rule.
-    mode = "reflect" if usual.shape[1] > PIECES_AROUND else "edge"
-    around = np.pad(usual, ((0, 0), (PIECES_AROUND, PIECES_AROUND)), mode=mode)
-    usual = np.median(np.lib.stride_tricks.sliding_window_view(around, 2 * PIECES_AROUND + 1, axis=1), 2)
+    around = np.abs(np.arange(pieces) + np.arange(-PIECES_AROUND, PIECES_AROUND + 1)[:, None])
+    around = np.clip(np.minimum(around, 2 * (pieces - 1) - around), 0, pieces - 1)
+    usual = middle_of(usual[:, around], axis=1)
     # The rule wanders about its curve.
-    usual = cv2.dilate(usual.astype(np.float32), np.ones((2 * WANDER_PX + 1, 1), np.uint8))
-    return np.minimum(CERTAINLY * np.repeat(usual, PIECE_PX, axis=1)[:, : band.shape[1]], 255)
+    usual = cv2.dilate(usual, np.ones((2 * WANDER_PX + 1, 1), np.uint8))
+    return np.minimum(CERTAINLY * np.repeat(usual, np.diff(ends), axis=1), 255)
+
+
+def middle_of(values: NDArray[np.float32], axis: int) -> NDArray[np.float32]:
+    """Return the upper median along an axis; NumPy's own takes four times as long on so few."""
+    half = values.shape[axis] // 2
+    return np.partition(values, half, axis).take(half, axis)
 
 
 def without_edges(mask: Pixels) -> Pixels:

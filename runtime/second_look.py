@@ -11,7 +11,7 @@ from .glyph import glyph
 from .pixels import Pixels
 
 # The likeliest class of a doubtful letter is less probable than this; what is less probable than that is no letter.
-SURE, LEAST = 0.9, 0.2
+SURE, LEAST = 0.85, 0.2
 # In a picture of gravel everything is doubtful; so many letters get a second look.
 MOST_LOOKS = 60
 TURN_RAD, WIDEN = 0.1, 1.2
