@@ -9,20 +9,25 @@ from .text import Box
 
 # Neighbours are this near, in sizes of the piece, and not more than so many times larger or smaller.
 NEAR, ALIKE = 4.0, 2.0
+# A letter far from all others must be this sure: dust is sometimes taken for an I.
+ALONE = 0.7
 # Of a picture of gravel so many pieces are looked at with all others at once.
 AT_ONCE = 256
 
 
-def in_company(boxes: Sequence[Box], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+def in_company(boxes: Sequence[Box], sure: NDArray[np.float32], reject_below: float) -> NDArray[np.bool_]:
     """Tell which pieces of a page are writing: letters that stand alone or among letters, and scraps among letters.
 
     Args:
         boxes: (x, y, width, height) of all that was found on a page, in pixels.
-        known: (n,) True where the model takes it for a letter.
+        sure: (n,) probability of the likeliest letter, 0..1.
+        reject_below: the probability below which the model claims no letter.
 
     Returns:
-        (n,) True where no more neighbours of like size are unknown than known, each counted with itself.
+        (n,) True where no more neighbours of like size are unknown than known, each counted with itself; a letter without
+        neighbours must be surer.
     """
+    known = sure >= reject_below
     if not known.any():
         return known
     box = np.array(boxes, np.float32).reshape(-1, 4)
@@ -33,5 +38,6 @@ def in_company(boxes: Sequence[Box], known: NDArray[np.bool_]) -> NDArray[np.boo
         apart = np.hypot(*(middle[own, None] - middle[None]).transpose(2, 0, 1))
         ratio = size[None] / size[own, None]
         near = (apart <= NEAR * size[own, None]) & (ratio <= ALIKE) & (ratio >= 1 / ALIKE)
-        kept[own] = near[:, known].sum(1) >= near[:, ~known].sum(1)
+        letters, scraps = near[:, known].sum(1), near[:, ~known].sum(1)
+        kept[own] = (letters >= scraps) & ((letters > 1) | (sure[own] >= max(reject_below, ALONE)))
     return kept

@@ -14,7 +14,7 @@ from .rules import without_rules
 # Photographs are brought to this size, where letters are mostly far larger than the network's 28 pixels, and where they are
 # smaller than this to the other.
 LONGEST_SIDE_PX, SMALL_LETTER_PX, FINEST_SIDE_PX = 1024, 36, 1600
-SMALLEST_OUTLINE_PX = 8
+SMALLEST_OUTLINE_PX, SMALLEST_PX = 8, 10
 # A page has far fewer strokes; a picture of grass or gravel has more, and must not stop the camera.
 MOST_PIECES = 1500
 # Shares of the typical letter's size on the page.
@@ -25,6 +25,9 @@ DOT_OFFSET_SHARE = 0.35
 PART_SHARE = 0.65
 # A flat stroke above or below the rest of its letter, as shares of the rest's height and of the typical size.
 BAR_SHARE, BAR_GAP_SHARE = 0.3, 0.3
+# Ink that is weaker than this through and through is a smear, a fold or the edge of a shadow: pencil is stronger, in this
+# share of its pixels at least.
+FAINTEST, CORE_SHARE = 32, 0.1
 # Paper with more noise than this, in levels of ink, is smoothed, and with much more is smoothed more: the noise would join
 # strokes and tear them.
 GRAINY, COARSE = 4.0, 9.0
@@ -114,7 +117,8 @@ def find_spots(image: Pixels) -> list[Spot]:
     pieces = without_frames(without_dust(pieces, size), size)
     groups = join_pieces(pieces, size)
     letters = [group for group in groups if is_letter_sized(_bounds(pieces.boxes[group]), size)]
-    return [_cut(group, strokes, pieces) for group in letters]
+    spots = [_cut(group, strokes, pieces) for group in letters]
+    return [spot for spot in spots if np.count_nonzero(spot.ink >= FAINTEST) >= CORE_SHARE * np.count_nonzero(spot.ink)]
 
 
 def find_pieces(mask: Pixels) -> Pieces:
@@ -164,7 +168,7 @@ def without_frames(pieces: Pieces, size: float) -> Pieces:
 def is_letter_sized(box: tuple[int, int, int, int], size: float) -> bool:
     """Tell a letter's box (x, y, width, height) from a speck's and a dash's; size is the typical letter's."""
     _, _, width, height = box
-    return max(width, height) >= SPECK_SHARE * size and height >= FLATTEST * width
+    return max(width, height) >= max(SMALLEST_PX, SPECK_SHARE * size) and height >= FLATTEST * width
 
 
 def join_pieces(pieces: Pieces, size: float) -> list[list[int]]:

@@ -75,7 +75,7 @@ class Reader:
         if not boxes:
             return ()
         rows = np.concatenate([reading.probabilities for reading in readings])
-        kept = np.flatnonzero(in_company(boxes, rows.max(1) >= self.engine.facts.reject_below))
+        kept = np.flatnonzero(in_company(boxes, rows.max(1), self.engine.facts.reject_below))
         order = [kept[line] for line in order_lines([boxes[i] for i in kept])]
         places = [[boxes[i] for i in line] for line in order]
         words = [part_words(line) for line in places]
