@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 from . import __version__
 
 UNUSABLE = 2
+SERVE_HOST, SERVE_PORT, LAST_PORT = "127.0.0.1", 8080, 65535
 SPLIT_CHOICES = ("train", "val", "test", "all")
 
 EXAMPLES = """\
@@ -202,6 +203,16 @@ def add_read(verbs: Any) -> None:
     verb.add_argument("--no-window", action="store_true", help="print only")
     verb.add_argument("--save", type=Path, metavar="DIR", help="write each frame with boxes and letters as PNG")
     verb.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
+    verb.add_argument(
+        "--serve",
+        type=serve_address,
+        nargs="?",
+        const=f"{SERVE_HOST}:{SERVE_PORT}",
+        metavar="HOST:PORT",
+        help="show picture and text in a browser, too; alone, on this machine only, at port 8080; 0.0.0.0 is for the whole "
+        "network, with a token",
+    )
+    verb.add_argument("--token", metavar="T", help="what a browser must show (default: one made at random, none on loopback)")
 
 
 def add_benchmark(verbs: Any) -> None:
@@ -234,6 +245,16 @@ def positive(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or int(text) < 1:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
     return int(text)
+
+
+def serve_address(text: str) -> tuple[str, int]:
+    """Parse where to serve: HOST:PORT, :PORT, PORT or HOST, with an IPv6 host in brackets; what is left out is the default."""
+    found = re.fullmatch(r"(?:\[(?P<v6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^\s:\[\]/]*))(?::(?P<port>\d{1,5}))?", text, re.ASCII)
+    if text.isascii() and text.isdecimal():
+        found = re.fullmatch(r"(?P<v6>)(?P<host>)(?P<port>\d{1,5})", text)
+    if not found or not text or int(found["port"] or 0) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"'{text}' is no HOST:PORT, such as 0.0.0.0:8080 or [::1]:8080")
+    return found["v6"] or found["host"] or SERVE_HOST, int(found["port"] or SERVE_PORT)
 
 
 def keras_model(text: str) -> Path:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import NoReturn
@@ -209,12 +209,19 @@ def run_read(options: argparse.Namespace) -> int:
     from .runtime.loop import Outputs, read_frames
     from .runtime.reader import Reader
     from .runtime.source import open_frames
+    from .runtime.web import WebView
 
     cv2.setNumThreads(options.threads)
+    if options.token and not options.serve:
+        raise LettercastError("--token: it guards what --serve shows; add --serve")
     reader = Reader(options.model, options.threads)
     outputs = Outputs(options.json, not options.no_window, options.save)
-    with open_frames(options.sources, options.camera_size) as frames:
-        read_frames(reader, frames, outputs, options.max_frames)
+    with ExitStack() as opened:
+        view = opened.enter_context(WebView(*options.serve, token=options.token)) if options.serve else None
+        frames = opened.enter_context(open_frames(options.sources, options.camera_size))
+        if view:
+            print(f"lettercast: watch at {view.url}", file=sys.stderr, flush=True)
+        read_frames(reader, frames, outputs, options.max_frames, view)
     return DONE
 
 

@@ -14,6 +14,7 @@ from .files import make_folder, write_bytes
 from .frame import Frame
 from .reader import Reader
 from .text import Page
+from .web import WebView
 
 
 @dataclass(frozen=True)
@@ -25,19 +26,22 @@ class Outputs:
     save: Path | None = None
 
 
-def read_frames(reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_frames: int | None = None) -> int:
+def read_frames(
+    reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_frames: int | None = None, view: WebView | None = None
+) -> int:
     """Read frames until they end, the window is closed or max_frames are read; returns how many were read."""
     if outputs.save:
         make_folder(outputs.save)
-    window = outputs.window and not outputs.json and has_display()
-    if outputs.window and not outputs.json and not window:
+    window = outputs.window and not outputs.json and not view and has_display()
+    if outputs.window and not outputs.json and not view and not window:
         print("lettercast: no display, so no window; results go to stdout", file=sys.stderr)
     done, shown = 0, ""
     for frame in frames:
         page = reader.read(frame.image)
         done += 1
+        record = {"source": frame.source, "frame": frame.number, **page.to_dict()}
         if outputs.json:
-            print(json.dumps({"source": frame.source, "frame": frame.number, **page.to_dict()}), flush=True)
+            print(json.dumps(record), flush=True)
         elif frame.is_still or page.text != shown:
             # Of a moving picture only what changed is news.
             print(describe(frame, page), flush=True)
@@ -48,6 +52,8 @@ def read_frames(reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_f
                 save_picture(picture, frame, outputs.save)
             if window and not show(picture, 0 if frame.is_still else 1):
                 break
+        if view:
+            view.publish(annotate(frame.image, page) if view.viewers else None, record)
         if done == max_frames:
             break
     if window:

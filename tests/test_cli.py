@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import zipfile
@@ -13,7 +14,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.arguments import device_model, keras_model
+from lettercast.arguments import device_model, keras_model, serve_address
 from lettercast.runtime.facts import keras_facts
 from lettercast.train.fit import fit
 
@@ -357,3 +358,33 @@ def test_a_missing_package_is_named_with_what_brings_it(lettercast, monkeypatch,
     monkeypatch.setattr("lettercast.cli.import_keras", fail)
     code, _, err = lettercast("train")
     assert (code, err) == (2, f"lettercast: {said}\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("127.0.0.1:8080", ("127.0.0.1", 8080)),
+        (":8081", ("127.0.0.1", 8081)),
+        ("8081", ("127.0.0.1", 8081)),
+        ("0", ("127.0.0.1", 0)),
+        ("0.0.0.0", ("0.0.0.0", 8080)),
+        ("pi.local:80", ("pi.local", 80)),
+        ("[::1]:8082", ("::1", 8082)),
+        ("[::]", ("::", 8080)),
+        ("[fe80::1%eth0]:1", ("fe80::1%eth0", 1)),
+    ],
+)
+def test_where_to_serve_may_be_said_in_short(text, address):
+    assert serve_address(text) == address
+
+
+@pytest.mark.parametrize("text", ["", ":", "70000", "pi:70000", "pi:http", "::1", "[::1", "http://pi:80/", "a b:80", "pi:-1"])
+def test_what_is_no_address_to_serve_at_is_refused(refused, text):
+    assert "HOST:PORT" in refused("read", "--serve", text)
+
+
+def test_a_port_in_use_and_a_token_for_nothing_are_refused(refused, page_file):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        said = refused("read", page_file, "--serve", taken.getsockname()[1])
+        assert "in use" in said
+    assert "--serve" in refused("read", page_file, "--token", "correct-horse")

@@ -1,0 +1,180 @@
+"""The page of the web view in a real browser."""
+
+import shutil
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+import cv2
+import numpy as np
+import pytest
+
+from lettercast.runtime import web
+from lettercast.runtime.web import WebView
+
+GUARD_MS = 20_000
+WIDTH, HEIGHT = 64, 48
+# What a person sees: the picture's colour in its middle.
+MIDDLE = """() => {
+  const canvas = document.createElement("canvas"), image = document.images[0];
+  if (!image.naturalWidth) return null;
+  canvas.width = image.naturalWidth, canvas.height = image.naturalHeight;
+  const pen = canvas.getContext("2d");
+  pen.drawImage(image, 0, 0);
+  return [...pen.getImageData(canvas.width / 2, canvas.height / 2, 1, 1).data].slice(0, 3);
+}"""
+HIDE = """(hidden) => {
+  Object.defineProperty(document, "hidden", { value: hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
+
+
+def letter(name: str, confidence: float) -> dict:
+    return {"letter": name, "confidence": confidence, "box": [0, 0, 9, 9], "alternatives": [["Q", 0.125]]}
+
+
+LINES = [
+    {"text": "AB C", "letters": [letter("A", 0.99), letter("B", 0.5), letter("C", 0.97)]},
+    {"text": "<b>?", "letters": [letter("<b>", 0.9), letter("?", 0.3)]},
+]
+PAGE = {"source": "0", "frame": 7, "size": [WIDTH, HEIGHT], "text": "AB C\n<b>?", "lines": LINES, "ms": {"total": 12.4}}
+
+
+def colour(blue: int, green: int, red: int):
+    return np.full((HEIGHT, WIDTH, 3), (blue, green, red), np.uint8)
+
+
+@pytest.fixture(scope="module")
+def browser():
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium here: apt install chromium")
+    playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here: pip install 'lettercast[dev]'")
+    with playwright.sync_playwright() as driver:
+        # In containers Chromium's own sandbox cannot be built.
+        opened = driver.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        yield opened
+        opened.close()
+
+
+@pytest.fixture
+def view():
+    with WebView("127.0.0.1", 0, token="correct-horse") as opened:
+        yield opened
+
+
+@pytest.fixture
+def page(browser, view):
+    """The page, opened; whatever goes wrong in its script fails the test."""
+    wrong = []
+    context = browser.new_context(viewport={"width": 390, "height": 844})
+    opened = context.new_page()
+    opened.set_default_timeout(GUARD_MS)
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
+    opened.goto(view.url)
+    yield opened
+    context.close()
+    assert wrong == []
+
+
+def until(page, holds: Callable[[], bool]) -> None:
+    """Let the browser go on until something holds."""
+    for _ in range(GUARD_MS // 20):
+        if holds():
+            return
+        page.wait_for_timeout(20)
+    pytest.fail("it never came to hold")
+
+
+def looks(page, blue: int, green: int, red: int) -> bool:
+    """Tell whether the picture's middle has this colour, as far as JPEG keeps it."""
+    seen = page.evaluate(MIDDLE)
+    return seen is not None and bool(np.abs(np.subtract(seen, (red, green, blue))).max() <= 8)
+
+
+def state(page) -> str:
+    return page.inner_text("#state")
+
+
+def test_each_picture_is_shown_without_waiting_for_the_next(page, view):
+    for wanted in ((200, 0, 0), (0, 200, 0), (0, 0, 200)):
+        view.publish(colour(*wanted), PAGE)
+        until(page, lambda wanted=wanted: looks(page, *wanted))
+    assert page.evaluate("[document.images[0].naturalWidth, document.images[0].naturalHeight]") == [WIDTH, HEIGHT]
+
+
+def test_the_text_is_shown_with_its_words_and_what_is_doubtful_is_marked(page, view):
+    view.publish(colour(1, 2, 3), PAGE)
+    until(page, lambda: page.locator(".line").count() == 2)
+    assert page.locator(".line").all_text_contents() == ["AB C", "<b>?"]
+    assert page.locator(".letter.doubt").all_text_contents() == ["B", "?"]
+    assert page.locator(".sure").all_text_contents() == ["82 %", "60 %"]
+    assert page.locator(".letter").nth(1).get_attribute("title") == "B 50 %, Q 13 %"
+    assert page.inner_text("#source") == "camera 0, frame 7"
+    assert page.inner_text("#count") == "5 letters"
+    view.publish(colour(1, 2, 3), {**PAGE, "text": "", "lines": []})
+    until(page, lambda: page.inner_text("#text") == "No letters in the picture.")
+
+
+def test_the_state_follows_the_reader_to_its_end_and_the_last_picture_stays(page, view):
+    until(page, lambda: state(page) == "waiting for the first picture")
+    view.publish(colour(0, 200, 0), PAGE)
+    until(page, lambda: state(page) == "reading" and looks(page, 0, 200, 0))
+    view.say("camera lost, reconnecting")
+    until(page, lambda: state(page) == "camera lost, reconnecting")
+    view.close()
+    until(page, lambda: state(page) == "reader stopped")
+    assert page.title().startswith("reader stopped")
+    assert looks(page, 0, 200, 0)
+
+
+def test_a_reader_that_starts_anew_is_found_again(page, view):
+    view.publish(colour(0, 200, 0), PAGE)
+    until(page, lambda: looks(page, 0, 200, 0))
+    view.close()
+    until(page, lambda: state(page) == "reader stopped")
+    with WebView("127.0.0.1", urlsplit(view.url).port, token="correct-horse") as anew:
+        anew.publish(colour(0, 0, 200), PAGE)
+        until(page, lambda: state(page) == "reading" and looks(page, 0, 0, 200))
+
+
+def test_a_new_token_is_asked_for(page, view):
+    until(page, lambda: state(page) == "waiting for the first picture")
+    view.close()
+    with WebView("127.0.0.1", urlsplit(view.url).port, token="battery-staple"):
+        until(page, lambda: "open the address" in state(page))
+
+
+def test_a_hidden_page_takes_no_pictures(page, view):
+    view.publish(colour(0, 200, 0), PAGE)
+    until(page, lambda: view.viewers == 1)
+    page.evaluate(HIDE, True)
+    until(page, lambda: view.viewers == 0)
+    page.evaluate(HIDE, False)
+    view.publish(colour(200, 0, 0), PAGE)
+    until(page, lambda: view.viewers == 1 and looks(page, 200, 0, 0))
+
+
+def test_the_link_saves_the_picture(page, view, tmp_path):
+    view.publish(colour(0, 0, 200), PAGE)
+    with page.expect_download() as saved:
+        page.click("text=Save picture")
+    assert saved.value.suggested_filename == "lettercast-1.jpg"
+    saved.value.save_as(tmp_path / "saved.jpg")
+    assert cv2.imread(str(tmp_path / "saved.jpg")).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_nothing_is_wider_than_a_phone(page, view):
+    line = {"text": "W" * 200, "letters": [letter("W", 0.9)] * 200}
+    view.publish(colour(1, 2, 3), {**PAGE, "source": "http://camera.local/" + "long" * 50, "lines": [line]})
+    until(page, lambda: page.locator(".line").count() == 1)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_who_finds_no_place_is_told_so(page, view, monkeypatch):
+    until(page, lambda: state(page) == "waiting for the first picture")
+    monkeypatch.setattr(web, "MAX_VIEWERS", 1)
+    second = page.context.new_page()
+    second.goto(view.url)
+    until(second, lambda: state(second) == "too many viewers")
+    assert state(page) == "waiting for the first picture"
