@@ -17,12 +17,14 @@ from .pixels import Pixels
 DOUBTFUL, WIDE, WIDE_IF_UNKNOWN = 0.75, 1.1, 1.0
 # Cuts run straight down or lean, by this many pixels across a pixel down.
 LEANS = (0.0, -0.25, 0.25)
-# A cut crosses at most this share of the spot's height in ink; so many of the lightest are tried, this far apart.
-CROSSED_SHARE, MOST_CUTS, APART_SHARE = 0.35, 7, 0.12
+# A cut crosses at most this share of the spot's height in ink; so many of the lightest are tried for each height of width,
+# this far apart.
+CROSSED_SHARE, CUTS_A_HEIGHT, APART_SHARE = 0.35, 4, 0.12
 # A letter is at least and at most this wide, as shares of the spot's height.
 NARROWEST, WIDEST = 0.2, 1.5
-# Each part must be read with this certainty, and each cut costs so much log-probability.
-PART_SURE, CUT_COST = 0.6, 0.35
+# Each part must be read with this certainty, in what is too wide for two letters with that; and each cut costs so much
+# log-probability.
+PART_SURE, PART_SURE_IN_RUN, RUN, CUT_COST = 0.6, 0.35, 2.2, 0.35
 # Ink of the neighbour that a cut leaves behind is less than this share of a part's.
 SCRAP_SHARE = 0.08
 
@@ -72,7 +74,8 @@ def part(engine: Engine, spot: Spot, sure: float) -> Reading | None:
         return None
     pictures = dict(zip(spans, (glyph(inks[span]) for span in spans), strict=True))
     rows = dict(zip(spans, engine(np.stack(list(pictures.values()))[..., None]), strict=True))
-    path = best_path(len(ends), {span: float(row.max()) for span, row in rows.items()})
+    least = PART_SURE_IN_RUN if spot.ink.shape[1] > RUN * height else PART_SURE
+    path = best_path(len(ends), {span: float(row.max()) for span, row in rows.items() if row.max() >= least})
     chosen = list(pairwise(path))
     if len(chosen) < 2 or sum(np.log(rows[span].max()) - CUT_COST for span in chosen) <= np.log(max(sure, 1e-6)):
         return None
@@ -100,7 +103,7 @@ def find_cuts(ink: Pixels) -> list[Cut]:
         apart = all(abs(cut.column - other.column) >= APART_SHARE * height for other in kept)
         if apart and edge <= cut.column <= width - edge:
             kept.append(cut)
-        if len(kept) == MOST_CUTS:
+        if len(kept) >= CUTS_A_HEIGHT * max(2.0, width / height):
             break
     return sorted(kept, key=lambda cut: cut.column)
 
@@ -130,7 +133,7 @@ def best_path(count: int, sure: dict[tuple[int, int], float]) -> list[int]:
     for j in range(1, count):
         for i in range(j):
             before, certainty = best[i], sure.get((i, j), 0.0)
-            if before is None or certainty < PART_SURE:
+            if before is None or not certainty:
                 continue
             score = before[0] + float(np.log(certainty)) - CUT_COST
             known = best[j]
