@@ -202,6 +202,8 @@ def add_read(verbs: Any) -> None:
     verb.add_argument("--json", action="store_true", help="print one JSON object a frame")
     verb.add_argument("--no-window", action="store_true", help="print only")
     verb.add_argument("--save", type=Path, metavar="DIR", help="write each frame with boxes and letters as PNG")
+    verb.add_argument("--record", type=Path, metavar="FILE", help="write a film with boxes and letters: .mp4, .avi or .mkv")
+    verb.add_argument("--overwrite", action="store_true", help="replace the film of --record")
     verb.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
     verb.add_argument(
         "--serve",

@@ -203,7 +203,7 @@ def run_export(options: argparse.Namespace) -> int:
 
 
 def run_read(options: argparse.Namespace) -> int:
-    """Read every frame of every source, to a window, to stdout or to files."""
+    """Read every frame of every source, to a window, to stdout, to files, to a browser."""
     import cv2
 
     from .runtime.loop import Outputs, read_frames
@@ -215,13 +215,13 @@ def run_read(options: argparse.Namespace) -> int:
     if options.token and not options.serve:
         raise LettercastError("--token: it guards what --serve shows; add --serve")
     reader = Reader(options.model, options.threads)
-    outputs = Outputs(options.json, not options.no_window, options.save)
     with ExitStack() as opened:
         view = opened.enter_context(WebView(*options.serve, token=options.token)) if options.serve else None
         frames = opened.enter_context(open_frames(options.sources, options.camera_size))
         if view:
             print(f"lettercast: watch at {view.url}", file=sys.stderr, flush=True)
-        read_frames(reader, frames, outputs, options.max_frames, view)
+        outputs = Outputs(options.json, not options.no_window, options.save, options.record, options.overwrite, view)
+        read_frames(reader, frames, outputs, options.max_frames)
     return DONE
 
 

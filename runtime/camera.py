@@ -39,7 +39,7 @@ class Camera(Iterator[Frame]):
         while not self._grabber.wait(self._patience.silence_s):
             self._reconnect()
         number, image = self._grabber.take()
-        return Frame(self.name, number, image)
+        return Frame(self.name, number, image, is_live=True)
 
     def close(self) -> None:
         """Let go of the camera."""

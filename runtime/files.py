@@ -16,6 +16,11 @@ def make_folder(path: Path) -> None:
         raise LettercastError(f"{path}: {error.strerror or 'cannot be made'}; choose another folder") from error
 
 
+def partial_name(path: Path) -> Path:
+    """Return the hidden name that a file has while it is written; each process has its own, as two may write at once."""
+    return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary file to write, and rename it in the end, so that `path` is never half-written.
@@ -23,8 +28,7 @@ def replacing(path: Path) -> Iterator[Path]:
     The file ends as `path` does, for writers that go by the ending. Raises LettercastError where the folder cannot be
     written or the disk is full.
     """
-    # Each process has a name of its own: two may write the same file at once.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    temporary = partial_name(path)
     try:
         yield temporary
         temporary.replace(path)

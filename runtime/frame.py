@@ -14,3 +14,5 @@ class Frame:
     image: Pixels
     # Frames of one moving picture follow each other; a still one stands alone.
     is_still: bool = False
+    # A camera's frames come when they come; a film's are all there, one after the other.
+    is_live: bool = False

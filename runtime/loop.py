@@ -1,77 +1,153 @@
-"""Reading frame after frame: to a window, to stdout, to files."""
+"""Reading frame after frame: to a window, to stdout, to files, to a browser."""
 
 import json
-import sys
+import time
+from collections import deque
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import chain, count
 from pathlib import Path
+from typing import Any, Protocol
 
 import cv2
 
-from .display import annotate, has_display, show
-from .files import make_folder, write_bytes
+from .display import Window, has_display, save_free
+from .files import make_folder
 from .frame import Frame
+from .overlay import Status, annotate
+from .pixels import Pixels
 from .reader import Reader
+from .recorder import Recorder
+from .say import say
 from .text import Page
-from .web import WebView
+from .track import Tracker
+
+# Frames a second are those of so many last frames.
+RATE_FRAMES = 30
+
+
+class View(Protocol):
+    """Somebody who looks on, such as a browser."""
+
+    @property
+    def viewers(self) -> int:
+        """How many want pictures."""
+        ...
+
+    def publish(self, picture: Pixels | None, page: dict[str, Any]) -> None:
+        """Show a frame."""
+        ...
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where results go: JSON or text on stdout, a window, and a folder of annotated pictures."""
+    """Where results go: JSON or text on stdout, a window, a folder of annotated pictures, a film, somebody who looks on."""
 
     json: bool = False
     window: bool = True
     save: Path | None = None
+    record: Path | None = None
+    overwrite: bool = False
+    view: View | None = None
 
 
-def read_frames(
-    reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_frames: int | None = None, view: WebView | None = None
-) -> int:
+def read_frames(reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_frames: int | None = None) -> int:
     """Read frames until they end, the window is closed or max_frames are read; returns how many were read."""
     if outputs.save:
         make_folder(outputs.save)
-    window = outputs.window and not outputs.json and not view and has_display()
-    if outputs.window and not outputs.json and not view and not window:
-        print("lettercast: no display, so no window; results go to stdout", file=sys.stderr)
-    done, shown = 0, ""
-    for frame in frames:
-        page = reader.read(frame.image)
-        done += 1
+    with ExitStack() as opened:
+        session = Session(reader, outputs, opened)
+        done = 0
+        for frame in frames:
+            done += 1
+            if not session.read(frame) or done == max_frames:
+                break
+    return done
+
+
+class Session:
+    """What goes on from frame to frame: the letters followed, the text said last, the window and the recording."""
+
+    def __init__(self, reader: Reader, outputs: Outputs, opened: ExitStack) -> None:
+        self.outputs = outputs
+        self.reader, self.tracker = reader, Tracker(reader)
+        self._source, self._said = "", ""
+        self._times: deque[float] = deque(maxlen=RATE_FRAMES)
+        self._recorder: Recorder | None = None
+        opened.callback(self._stop_recording)
+        if outputs.record:
+            self._recorder = Recorder(outputs.record, outputs.overwrite)
+        self.window = self._open_window()
+        if self.window:
+            opened.callback(self.window.close)
+
+    def read(self, frame: Frame) -> bool:
+        """Read one frame and show it everywhere; returns False to quit."""
+        if frame.source != self._source:
+            self._source = frame.source
+            self.tracker.forget()
+        page = self.reader.read(frame.image) if frame.is_still else self.tracker.read(frame.image)
+        self._times.append(time.perf_counter())
         record = {"source": frame.source, "frame": frame.number, **page.to_dict()}
-        if outputs.json:
+        self._say(frame, page, record)
+        view = self.outputs.view
+        wanted = self.outputs.save or self._recorder or (view and view.viewers)
+        picture = annotate(frame.image, page) if wanted else None
+        if view:
+            view.publish(picture if view.viewers else None, record)
+        if picture is not None:
+            self._keep(picture, frame)
+        return self.window is None or self.window.show(frame, page, self._status())
+
+    def _say(self, frame: Frame, page: Page, record: dict[str, Any]) -> None:
+        if self.outputs.json:
             print(json.dumps(record), flush=True)
-        elif frame.is_still or page.text != shown:
+        elif frame.is_still or page.text != self._said:
             # Of a moving picture only what changed is news.
             print(describe(frame, page), flush=True)
-            shown = page.text
-        if outputs.save or window:
-            picture = annotate(frame.image, page)
-            if outputs.save:
-                save_picture(picture, frame, outputs.save)
-            if window and not show(picture, 0 if frame.is_still else 1):
-                break
-        if view:
-            view.publish(annotate(frame.image, page) if view.viewers else None, record)
-        if done == max_frames:
-            break
-    if window:
-        cv2.destroyAllWindows()
-    return done
+            self._said = page.text
+
+    def _keep(self, picture: Pixels, frame: Frame) -> None:
+        if self.outputs.save:
+            stem = Path(frame.source).stem or "camera"
+            stem = stem if frame.is_still else f"{stem}-{frame.number:06d}"
+            save_free(self.outputs.save, stem, ".png", cv2.imencode(".png", picture)[1].tobytes())
+        if self._recorder:
+            self._recorder.write(picture, frame.is_live)
+
+    def _open_window(self) -> Window | None:
+        if not self.outputs.window or self.outputs.json or self.outputs.view:
+            return None
+        if not has_display():
+            say("no display, so no window; results go to stdout")
+            return None
+        window = Window(self.outputs.save or Path())
+        window.record = self._switch_recording
+        return window
+
+    def _status(self) -> Status:
+        seconds = self._times[-1] - self._times[0]
+        marks = (f"REC {int(self._recorder.seconds) // 60}:{int(self._recorder.seconds) % 60:02d}",) if self._recorder else ()
+        return Status((len(self._times) - 1) / seconds if seconds else None, marks)
+
+    def _switch_recording(self) -> None:
+        if self._recorder:
+            self._stop_recording()
+            return
+        folder = self.outputs.save or Path()
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        self._recorder = Recorder(folder / f"lettercast-{stamp}.mp4", overwrite=True)
+
+    def _stop_recording(self) -> None:
+        if self._recorder:
+            self._recorder.close()
+            if self._recorder.seconds:
+                say(f"recorded {self._recorder.path}, {self._recorder.seconds:.1f} s")
+            self._recorder = None
 
 
 def describe(frame: Frame, page: Page) -> str:
     """Return what was read as text for a person."""
     name = frame.source if frame.is_still else f"{frame.source}, frame {frame.number}"
     total = page.segment_ms + page.classify_ms
-    return f"{name}: {sum(len(line.letters) for line in page.lines)} letters in {total:.1f} ms\n{page.text}"
-
-
-def save_picture(picture, frame: Frame, folder: Path) -> None:
-    """Write an annotated frame as PNG, named after its source, and numbered where a file of that name is there already."""
-    stem = Path(frame.source).stem or "camera"
-    stem = stem if frame.is_still else f"{stem}-{frame.number:06d}"
-    names = (f"{stem}{ending}.png" for ending in chain([""], (f"-{i}" for i in count(2))))
-    free = next(folder / name for name in names if not (folder / name).exists())
-    write_bytes(free, cv2.imencode(".png", picture)[1].tobytes())
+    return f"{name}: {len(page.letters)} letters in {total:.1f} ms\n{page.text}"

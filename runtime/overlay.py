@@ -1,0 +1,247 @@
+"""What was read, drawn over the picture: legible on any ground and at any size, and without telling colours apart."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from .pixels import Pixels
+from .text import UNKNOWN, Box, Letter, Page
+
+Colour = tuple[int, int, int]
+
+# BGR of Okabe and Ito's palette, which colour-blind eyes tell apart; besides, doubtful boxes are dashed.
+SURE, DOUBTFUL, UNREAD = (233, 180, 86), (0, 159, 230), (170, 170, 170)
+DARK, LIGHT, ALERT = (24, 24, 24), (255, 255, 255), (0, 94, 213)
+SURE_FROM = 0.8
+# A second guess below this is not worth the room.
+LEAST_SECOND = 0.05
+FONT = cv2.FONT_HERSHEY_SIMPLEX
+# Height of a capital in pixels at scale 1 of this font.
+FONT_PX = 21.0
+# Lengths in pixels for a picture of this longer side; they grow with it.
+DESIGN_SIDE_PX = 640
+SMALLEST_UNIT = 0.7
+LABEL_PX, LARGEST_LABEL_PX, SMALL_PX, PAD_PX, LINE_PX, DASH_PX = 11.0, 26.0, 8.0, 3.0, 1.5, 5.0
+# A label's height as a share of its letter's box.
+LABEL_SHARE = 0.3
+# Opacity of strips over the picture.
+STRIP = 0.65
+MOST_TEXT_ROWS = 4
+
+
+@dataclass(frozen=True)
+class Status:
+    """What the picture says of itself beside the letters: frames per second, and words such as REC or FROZEN."""
+
+    fps: float | None = None
+    marks: tuple[str, ...] = ()
+
+
+def annotate(image: Pixels, page: Page, status: Status | None = None) -> Pixels:
+    """Return a BGR copy of the image with a box and a label at every letter, and with a status also strips for it and the text.
+
+    Args:
+        image: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
+    """
+    canvas = to_bgr(image)
+    unit = unit_of(canvas)
+    boxes = np.array([letter.box for letter in page.letters], np.int64).reshape(-1, 4)
+    draw_frames(canvas, page.letters, unit)
+    for line in page.lines:
+        letters = line.letters
+        ends = [letter.box[0] for letter in letters[1:]] + [canvas.shape[1]]
+        for letter, end in zip(letters, ends, strict=True):
+            if letter.letter != UNKNOWN:
+                draw_label(canvas, letter, end - letter.box[0], boxes, unit)
+    if status:
+        draw_status(canvas, page, status, unit)
+        draw_text(canvas, page.text.split("\n"), unit)
+    return canvas
+
+
+def to_bgr(image: Pixels) -> Pixels:
+    """Return a BGR copy (H, W, 3) of a grey, BGR or BGRA image."""
+    if image.ndim == 2 or image.shape[2] == 1:
+        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
+    return image[:, :, :3].copy()
+
+
+def unit_of(canvas: Pixels) -> float:
+    """Return how many pixels one pixel of the design is."""
+    return max(SMALLEST_UNIT, max(canvas.shape[:2]) / DESIGN_SIDE_PX)
+
+
+def draw_frames(canvas: Pixels, letters: Sequence[Letter], unit: float) -> None:
+    """Draw the boxes: solid where the letter is sure, dashed where it is doubtful, four corners where it is none."""
+    strokes: dict[Colour, list[Pixels]] = {SURE: [], DOUBTFUL: [], UNREAD: []}
+    for letter in letters:
+        if letter.letter == UNKNOWN:
+            strokes[UNREAD] += corners(letter.box)
+        elif letter.confidence >= SURE_FROM:
+            strokes[SURE] += sides(letter.box)
+        else:
+            strokes[DOUBTFUL] += dashes(letter.box, DASH_PX * unit)
+    thin = max(1, round(LINE_PX * unit))
+    # A dark edge keeps the coloured line legible on light and on coloured ground.
+    for colour, lines in strokes.items():
+        cv2.polylines(canvas, lines, False, DARK, thin + max(2, round(unit)))
+        cv2.polylines(canvas, lines, False, colour, thin)
+
+
+def sides(box: Box) -> list[Pixels]:
+    """Return the outline of a box as one line of points (5, 1, 2) int32."""
+    x, y, w, h = box
+    return [_points((x, y), (x + w, y), (x + w, y + h), (x, y + h), (x, y))]
+
+
+def dashes(box: Box, dash: float) -> list[Pixels]:
+    """Return the outline of a box as dashes, each about so many pixels long as the gap to the next."""
+    x, y, w, h = box
+    lines = []
+    for (ax, ay), (bx, by) in (
+        ((x, y), (x + w, y)),
+        ((x, y + h), (x + w, y + h)),
+        ((x, y), (x, y + h)),
+        ((x + w, y), (x + w, y + h)),
+    ):
+        # An odd number of steps begins and ends with a dash: the corners stay.
+        steps = max(1, round(max(w, h, 1) / (2 * dash))) * 2 + 1
+        at = np.linspace((ax, ay), (bx, by), steps + 1).round().astype(np.int32)
+        lines += [at[i : i + 2, None] for i in range(0, steps, 2)]
+    return lines
+
+
+def corners(box: Box) -> list[Pixels]:
+    """Return the four corners of a box."""
+    x, y, w, h = box
+    arm = max(2, min(w, h) // 4)
+    return [
+        _points((cx + dx * arm, cy), (cx, cy), (cx, cy + dy * arm))
+        for cx, dx in ((x, 1), (x + w, -1))
+        for cy, dy in ((y, 1), (y + h, -1))
+    ]
+
+
+def draw_label(canvas: Pixels, letter: Letter, room: int, boxes: Pixels, unit: float) -> None:
+    """Draw a letter's label above its box, or below where there is no room: the letter, how sure it is, and the second guess."""
+    height = min(max(LABEL_PX * unit, LABEL_SHARE * letter.box[3]), LARGEST_LABEL_PX * unit)
+    pad, small = PAD_PX * unit, max(SMALL_PX * unit, 0.4 * height)
+    colour = SURE if letter.confidence >= SURE_FROM else DOUBTFUL
+    details = [f"{min(99, int(100 * letter.confidence))}%"]
+    if letter.alternatives and letter.alternatives[0][1] >= LEAST_SECOND:
+        details.append(f"{letter.alternatives[0][0]}?")
+    own = text_width(letter.letter, height)
+    detailed = own + pad + max(text_width(detail, small) for detail in details)
+    tall = max(height, 2 * small + pad) if len(details) > 1 else height
+    if detailed + 2 * pad > room:
+        details, detailed, tall = [], own, height
+    wide, high = round(detailed + 2 * pad), round(tall + 2 * pad)
+    left, top = label_place(canvas, letter.box, (wide, high), boxes, round(LINE_PX * unit) + 1)
+    cv2.rectangle(canvas, (left, top), (left + wide, top + high), DARK, cv2.FILLED)
+    cv2.line(canvas, (left, top), (left, top + high), colour, max(1, round(LINE_PX * unit)))
+    put(canvas, letter.letter, (left + pad, top + pad + (tall + height) / 2), height, LIGHT)
+    for row, detail in enumerate(details):
+        bottom = top + pad + (tall + small) / 2 if len(details) == 1 else top + pad + small + row * (small + pad)
+        put(canvas, detail, (left + 2 * pad + own, bottom), small, colour)
+
+
+def label_place(canvas: Pixels, box: Box, size: tuple[int, int], boxes: Pixels, gap: int) -> tuple[int, int]:
+    """Return left and top of a label of this size (width, height): above its box, or below if it would leave the picture or
+    hide another letter there; boxes are (n, 4) of all letters.
+    """
+    (x, y, _, h), (wide, high) = box, size
+    left = min(max(0, x), max(0, canvas.shape[1] - wide - 1))
+    above, below = y - high - gap, y + h + gap
+    places = [top for top in (above, below) if 0 <= top < canvas.shape[0] - high]
+    if not places:
+        return left, min(max(0, above), max(0, canvas.shape[0] - high - 1))
+    return left, min(places, key=lambda top: _hidden(boxes, left, top, wide, high))
+
+
+def draw_status(canvas: Pixels, page: Page, status: Status, unit: float) -> None:
+    """Draw frames per second, milliseconds and marks into the upper left corner."""
+    size, pad = LABEL_PX * unit, 2 * PAD_PX * unit
+    rate = "" if status.fps is None else f"{status.fps:.0f} fps  "
+    words = f"{rate}{page.segment_ms + page.classify_ms:.1f} ms"
+    marks = "  ".join(status.marks)
+    first, second = text_width(words, size), text_width(marks, size) + 2 * pad if marks else 0.0
+    darken(canvas, (0, 0, round(first + second + 2 * pad), round(size + 2 * pad)))
+    put(canvas, words, (pad, pad + size), size, LIGHT)
+    if marks:
+        darken(canvas, (round(first + 2 * pad), 0, round(second), round(size + 2 * pad)), ALERT, 1.0)
+        put(canvas, marks, (first + 3 * pad, pad + size), size, LIGHT)
+
+
+def draw_text(canvas: Pixels, rows: Sequence[str], unit: float) -> None:
+    """Draw what was read along the lower edge; of a long page the last lines."""
+    rows = [row for row in rows if row][-MOST_TEXT_ROWS:]
+    if not rows:
+        return
+    pad = 2 * PAD_PX * unit
+    room = canvas.shape[1] - 2 * pad
+    size = 1.4 * LABEL_PX * unit
+    # A line too long for the picture is written smaller, and one that would be illegible then is cut.
+    size = max(LABEL_PX * unit, size * min(1.0, *(room / max(1.0, text_width(row, size)) for row in rows)))
+    step = size + pad
+    top = round(canvas.shape[0] - len(rows) * step - pad)
+    darken(canvas, (0, top, canvas.shape[1], canvas.shape[0] - top))
+    for i, row in enumerate(rows):
+        put(canvas, fitting(row, size, room), (pad, top + (i + 1) * step), size, LIGHT)
+
+
+def fitting(text: str, size: float, room: float) -> str:
+    """Return text, cut with dots where it is wider than room pixels."""
+    if text_width(text, size) <= room:
+        return text
+    most = next((n for n in range(len(text), 0, -1) if text_width(text[:n] + "...", size) <= room), 0)
+    return text[:most] + "..."
+
+
+def draw_help(canvas: Pixels, rows: Sequence[tuple[str, str]]) -> None:
+    """Draw a table of keys and what they do in the middle of the picture."""
+    unit = unit_of(canvas)
+    size, pad = 1.2 * LABEL_PX * unit, 3 * PAD_PX * unit
+    keys = max(text_width(key, size) for key, _ in rows)
+    wide = keys + max(text_width(does, size) for _, does in rows) + 4 * pad
+    # A small picture still shows all of it.
+    shrink = min(1.0, canvas.shape[1] / wide, canvas.shape[0] / (len(rows) * (size + pad) + 2 * pad))
+    size, pad, keys, wide = size * shrink, pad * shrink, keys * shrink, wide * shrink
+    high = len(rows) * (size + pad) + pad
+    left, top = (canvas.shape[1] - wide) / 2, (canvas.shape[0] - high) / 2
+    darken(canvas, (round(left), round(top), round(wide), round(high)), DARK, 0.85)
+    for i, (key, does) in enumerate(rows):
+        bottom = top + (i + 1) * (size + pad)
+        put(canvas, key, (left + pad, bottom), size, SURE)
+        put(canvas, does, (left + 3 * pad + keys, bottom), size, LIGHT)
+
+
+def darken(canvas: Pixels, box: Box, colour: Colour = DARK, opacity: float = STRIP) -> None:
+    """Lay a strip of a colour over part of the picture."""
+    x, y, w, h = box
+    part = canvas[max(0, y) : max(0, y + h), max(0, x) : max(0, x + w)]
+    if part.size:
+        part[:] = cv2.addWeighted(part, 1 - opacity, np.full_like(part, colour), opacity, 0)
+
+
+def put(canvas: Pixels, text: str, at: tuple[float, float], size: float, colour: Colour) -> None:
+    """Write text from its lower left corner; size is the height of its capitals in pixels."""
+    thick = max(1, round(size / 9))
+    cv2.putText(canvas, text, (round(at[0]), round(at[1])), FONT, size / FONT_PX, colour, thick, cv2.LINE_AA)
+
+
+def text_width(text: str, size: float) -> float:
+    """Return the width of text in pixels; size is the height of its capitals."""
+    return cv2.getTextSize(text, FONT, size / FONT_PX, max(1, round(size / 9)))[0][0]
+
+
+def _points(*points: tuple[int, int]) -> Pixels:
+    return np.array(points, np.int32)[:, None]
+
+
+def _hidden(boxes: Pixels, x: int, y: int, w: int, h: int) -> int:
+    """Return how many pixels of boxes (n, 4) a label at this place hides."""
+    wide = np.minimum(boxes[:, 0] + boxes[:, 2], x + w) - np.maximum(boxes[:, 0], x)
+    high = np.minimum(boxes[:, 1] + boxes[:, 3], y + h) - np.maximum(boxes[:, 1], y)
+    return int((np.maximum(wide, 0) * np.maximum(high, 0)).sum())
