@@ -88,8 +88,8 @@ class Track:
         x, y, w, h = np.rint(expected + BOX_SHARE * (np.array(spot.box) - expected)).astype(int).tolist()
         self.spot, self.look, self.missed = replace(spot, box=(x, y, w, h)), look, 0
         self.seen += 1
-        newest = np.float32(max(1 / self.seen, NEWEST_SHARE))
-        self.shown = self.shown + (self.reading.probabilities - self.shown) * newest
+        newest = max(1 / self.seen, NEWEST_SHARE)
+        self.shown = (self.shown + (self.reading.probabilities - self.shown) * newest).astype(np.float32)
 
     def miss(self, motion: tuple[float, float]) -> None:
         """Go with the picture's motion, unseen."""
