@@ -1,12 +1,13 @@
 """Letters followed from frame to frame: what was read stands still, and what did not change is not read again."""
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .groups import around
 from .match import Looks, Match, look_at, match, thumbnail
 from .page import Spot
 from .pixels import Pixels
@@ -185,13 +186,6 @@ def is_cut(matched: Match, before: int, after: int, alike: float) -> bool:
 def covers(a: Box, b: Box) -> bool:
     """Tell whether the middle of one box lies in the other."""
     return any(p[0] <= q[0] + q[2] / 2 <= p[0] + p[2] and p[1] <= q[1] + q[3] / 2 <= p[1] + p[3] for p, q in ((a, b), (b, a)))
-
-
-def around(boxes: Iterable[Box]) -> Box:
-    """Return the box around boxes."""
-    corners = np.array([(x, y, x + w, y + h) for x, y, w, h in boxes])
-    left, top, right, bottom = *corners[:, :2].min(0).tolist(), *corners[:, 2:].max(0).tolist()
-    return left, top, right - left, bottom - top
 
 
 def carry(box: Box, source: Box, target: Box) -> Box:

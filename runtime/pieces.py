@@ -1,0 +1,90 @@
+"""Connected strokes of a page: what may belong to letters, and what is dust, frame or edge."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from .pixels import Pixels
+
+# Outlines shorter than this are dust.
+SMALLEST_OUTLINE_PX = 8
+# A page has far fewer strokes; a picture of grass or gravel has more, and must not stop the camera.
+MOST_PIECES = 1500
+# Dust and specks, as shares of the typical letter's size on the page.
+DUST_SHARE, SPECK_SHARE = 0.05, 0.25
+# No stroke is this many times as long as it is thick, no letter this many times as large as the typical one.
+THINNEST, LARGEST = 28, 8
+# A frame is this many times as large as a letter, and encloses more pieces than this, itself included.
+FRAME_SIZE, MOST_ENCLOSED = 2.5, 4
+# What spans more of the page than this is a frame or a shadow.
+FRAME_SHARE = 0.6
+# What lies within this share of the picture's sides is the edge of the paper or its frame.
+EDGE_SHARE = 0.02
+
+
+@dataclass(frozen=True)
+class Pieces:
+    """Connected strokes of a page: outlines (n, 1, 2) int32 each, and boxes (N, 4) int64 of x, y, width, height."""
+
+    outlines: tuple[NDArray[Any], ...]
+    boxes: NDArray[np.int64]
+
+
+def find_pieces(mask: Pixels) -> Pieces:
+    """Find the connected strokes of a mask (H, W), leaving out dust and what lies along the picture's edge."""
+    outlines, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if not outlines:
+        return Pieces((), np.zeros((0, 4), np.int64))
+    outer = [o for o, node in zip(outlines, tree[0], strict=True) if node[3] < 0 and len(o) >= SMALLEST_OUTLINE_PX]
+    if len(outer) > MOST_PIECES:
+        outer = sorted(outer, key=len, reverse=True)[:MOST_PIECES]
+    boxes = np.array([cv2.boundingRect(outline) for outline in outer], np.int64).reshape(-1, 4)
+    kept = [i for i, outline in enumerate(outer) if not _is_edge(outline, boxes[i], mask.shape)]
+    return Pieces(tuple(outer[i] for i in kept), boxes[kept])
+
+
+def typical_size(pieces: Pieces) -> float:
+    """Return the size in pixels (longer side of the box) at which half of all outline lies on smaller pieces."""
+    if not pieces.outlines:
+        return 0.0
+    sizes = pieces.boxes[:, 2:].max(1)
+    order = np.argsort(sizes)
+    outline = np.cumsum([len(pieces.outlines[i]) for i in order])
+    return float(sizes[order][np.searchsorted(outline, outline[-1] / 2)])
+
+
+def without_dust(pieces: Pieces, size: float) -> Pieces:
+    """Leave out what is smaller than any dot, and scraps of rules; size is the typical letter's, in pixels."""
+    longer, shorter = pieces.boxes[:, 2:].max(1, initial=0), pieces.boxes[:, 2:].min(1, initial=1 << 30)
+    kept = np.flatnonzero((longer >= DUST_SHARE * size) & (longer <= THINNEST * shorter) & (longer <= LARGEST * size))
+    return Pieces(tuple(pieces.outlines[i] for i in kept), pieces.boxes[kept])
+
+
+def without_frames(pieces: Pieces, size: float) -> Pieces:
+    """Leave out what encloses letters: the edge of the paper on a desk, a drawn box; size is the typical letter's, in pixels."""
+    boxes = pieces.boxes
+    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
+    letters = boxes[:, 2:].max(1, initial=0) >= SPECK_SHARE * size
+    frames = [
+        i
+        for i in np.flatnonzero(boxes[:, 2:].max(1, initial=0) > FRAME_SIZE * size)
+        if (letters & (low >= low[i]).all(1) & (high <= high[i]).all(1)).sum() > MOST_ENCLOSED
+    ]
+    kept = np.setdiff1d(np.arange(len(boxes)), frames)
+    return Pieces(tuple(pieces.outlines[i] for i in kept), boxes[kept])
+
+
+def _is_edge(outline: NDArray[Any], box: NDArray[np.int64], shape: tuple[int, ...]) -> bool:
+    """Tell whether an outline with this box runs along the picture's edge: a frame, the end of the paper, a finger."""
+    height, width = shape
+    zone_x, zone_y = EDGE_SHARE * width, EDGE_SHARE * height
+    left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
+    if left >= zone_x and top >= zone_y and right < width - zone_x and bottom < height - zone_y:
+        return False
+    x, y = outline[:, 0, 0], outline[:, 0, 1]
+    near = (x < zone_x) | (x >= width - zone_x) | (y < zone_y) | (y >= height - zone_y)
+    spans = np.ptp(x) > FRAME_SHARE * width or np.ptp(y) > FRAME_SHARE * height
+    return bool(near.mean() > 0.8 or (spans and near.any()))
