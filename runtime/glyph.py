@@ -2,6 +2,7 @@
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from .ink import at_least
 from .pixels import Pixels
@@ -43,6 +44,14 @@ def glyph(ink: Pixels) -> Pixels:
     left, top = (GLYPH_PX - width) // 2, (GLYPH_PX - height) // 2
     picture[top : top + height, left : left + width] = cv2.convertScaleAbs(fitted, alpha=gain)
     return picture
+
+
+def halved(pictures: Pixels) -> NDArray[np.float32]:
+    """Return (n, 196) float32 of pictures (n, 28, 28) or (n, 28, 28, 1) uint8: blocks of four pixels, averaged, 0..255."""
+    fine = pictures.reshape(-1, GLYPH_PX, GLYPH_PX).astype(np.float32)
+    # Four slices, as a mean over two axes takes NumPy five times as long.
+    blocks = fine[:, ::2, ::2] + fine[:, 1::2, ::2] + fine[:, ::2, 1::2] + fine[:, 1::2, 1::2]
+    return blocks.reshape(len(fine), -1) * np.float32(0.25)
 
 
 def ink_box(ink: Pixels) -> tuple[int, int, int, int] | None:

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .glyph import GLYPH_PX, glyph
+from .glyph import GLYPH_PX, glyph, halved
 from .page import Spot
 from .pixels import Pixels
 
@@ -59,9 +59,8 @@ def look_at(spots: Sequence[Spot]) -> Looks:
     """Return the looks of spots, whatever their place, size and strength of ink."""
     if not spots:
         return Looks(np.zeros((0, 4)), np.zeros((0, LOOK_PX * LOOK_PX), np.float32))
-    pictures = np.stack([glyph(spot.ink) for spot in spots]).astype(np.float32)
-    blocks = pictures.reshape(len(spots), LOOK_PX, 2, LOOK_PX, 2).mean((2, 4))
-    return Looks(np.array([spot.box for spot in spots], np.float64), unit(blocks.reshape(len(spots), -1)))
+    looks = unit(halved(np.stack([glyph(spot.ink) for spot in spots])))
+    return Looks(np.array([spot.box for spot in spots], np.float64), looks)
 
 
 def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
