@@ -15,8 +15,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from ..export.artifact import export_model
 from ..export.formats import find_formats
+from ..runtime.case import LABELS, load_case
 from ..runtime.engine import open_engine
 from ..runtime.facts import Facts
 from ..runtime.files import write_bytes
@@ -44,13 +47,18 @@ LETTERS = {
 }
 SHIPPING = """\
 letters-base and letters-nano ship, as `export/models/*.keras` and `runtime/models/*-int8.tflite`. Of several seeds the
-first below ships, the best on the validation letters. letters-large, where it is shown, is the teacher that they learned from."""
+first below ships, the best on the validation letters. letters-large, where it is shown, is the teacher that they learned from.
+
+On pages the reader also asks `runtime/models/letters-case.npz`, a network of 21,434 weights that tells, for each letter that a
+picture may be, capital from small; from all letters of a line it settles what one leaves open. It was fitted by
+`python -m lettercast.train.fit_case unipen_letters.npz` on UNIPEN's training writers (CC BY 4.0). "Where the case is known" below
+is the accuracy of model and case network together on letters of known case."""
 LIMITS = """\
 ## Limits
 
 - One letter at a time: joined-up words are not read.
 - A bare vertical stroke is a capital I and a small l alike, and no model of single letters can tell; on pages the reader settles
-  it by the neighbours' height. G and small q, U and V, n and u are alike in some hands.
+  it by the case of the line and the neighbours' height. G and small q, U and V, n and u are alike in some hands.
 - A digit that looks like a letter (0, 1, 2, 5, 9) is read as that letter.
 - The phone photographs and the NIST sample are not split by writer, so their figures are of known hands in part.
 """
@@ -128,11 +136,21 @@ def percent(share: float | None) -> float | None:
     return None if share is None else 100 * share
 
 
+def where_case_is_known(letters: Evaluation) -> float | None:
+    """Return the accuracy in percent of model and case network together on letters of known case; None where it is not known."""
+    if letters.upper is None or letters.labels != LABELS:
+        return None
+    capital = load_case().capital(letters.pictures)
+    weighted = letters.probabilities * np.where(letters.upper[:, None], capital, 1 - capital)
+    return 100 * float((weighted.argmax(1) == letters.truth).mean())
+
+
 FIGURES: dict[str, Figure] = {
     "accuracy": lambda e: 100 * e.accuracy,
     "I and L merged": lambda e: 100 * e.merged_accuracy("I", "L"),
     "capitals": lambda e: percent(e.capitals),
     "small letters": lambda e: percent(e.small),
+    "where the case is known": where_case_is_known,
     "two likeliest": lambda e: 100 * e.top2,
     "errors that are I/L": lambda e: 100 * e.pair_share("I", "L"),
     "errors that are G/Q": lambda e: 100 * e.pair_share("G", "Q"),
