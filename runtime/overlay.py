@@ -24,7 +24,7 @@ FONT_PX = 21.0
 DESIGN_SIDE_PX = 640
 SMALLEST_UNIT = 0.7
 LABEL_PX, LARGEST_LABEL_PX, TEXT_PX, SMALL_PX = 11.0, 20.0, 15.0, 8.0
-PAD_PX, MARGIN_PX, LINE_PX, DASH_PX = 3.0, 2.0, 1.5, 5.0
+PAD_PX, MARGIN_PX, LINE_PX, DASH_PX = 3.0, 3.5, 1.5, 9.0
 # A label's height as a share of its letter's box.
 LABEL_SHARE = 0.3
 # Opacity of the help over the picture.
