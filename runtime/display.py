@@ -11,9 +11,10 @@ from pathlib import Path
 
 import cv2
 
+from .. import LettercastError
 from .files import write_bytes
 from .frame import Frame
-from .overlay import Status, annotate, draw_help
+from .overlay import Status, add_bar, annotate, draw_help
 from .page import find_strokes
 from .pixels import Pixels
 from .say import say
@@ -21,16 +22,19 @@ from .text import Line, Page, Word
 
 PROBE_TIMEOUT_S = 15
 TITLE = "lettercast (h: help)"
+# Without GUI_NORMAL Qt adds a toolbar of its own, whose keys would collide with ours.
+KIND = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
 # The window opens no larger than this, and can be drawn larger.
 WIDEST_PX, TALLEST_PX = 1280, 800
 # While a picture stands still the keys are looked at this often.
 STILL_MS = 30
-ESCAPE = 27
+# X11 gives codes from 0xff00 to keys that write nothing, toolkits add bits for modifiers above.
+KEY_BITS, FIRST_SILENT_KEY = 0xFFFF, 0x100
 
 
 @dataclass
 class Window:
-    """A window with its switches; `shown` is what it shows now, `record` what the recording key asks for."""
+    """A window with its switches; `folder` takes snapshots, `record` is what the recording key does."""
 
     folder: Path
     frozen: bool = False
@@ -41,32 +45,47 @@ class Window:
     record: Callable[[], None] = lambda: None
     _is_open: bool = False
 
-    def show(self, frame: Frame, page: Page, status: Status) -> bool:
-        """Show a frame, and heed the keys; a still or frozen one stays until a key moves on. Returns False to quit."""
-        stays = True
+    def show(self, frame: Frame, page: Page, status: Callable[[], Status]) -> bool:
+        """Show a frame, and heed the keys; a frozen one stays until it is let go, a still one until a key moves on.
+
+        Returns False to quit.
+        """
+        stays, pressed = True, True
         while stays:
-            marks = (*(("FROZEN",) if self.frozen else ()), *status.marks)
-            self._put(self.draw(frame.image, page, replace(status, marks=marks)))
-            pressed = self._wait(frame, page, STILL_MS if self.frozen or frame.is_still else 1)
-            stays = not self.quitting and (self.frozen or (frame.is_still and not pressed))
+            if pressed:
+                self._put(self.draw(frame.image, page, status()))
+            pressed = False
+            key = self._key(STILL_MS if self.frozen or frame.is_still else 1)
+            if key in KEYS and not (frame.is_still and key == NEXT):
+                pressed = True
+                self._heed(key, frame, page)
+            moves_on = not frame.is_still or (key is not None and not pressed)
+            stays = not self.quitting and (self.frozen or not moves_on)
         return not self.quitting
 
     def draw(self, image: Pixels, page: Page, status: Status) -> Pixels:
-        """Return the picture (H, W, 3) BGR uint8 as the switches have it."""
+        """Return the picture (H, W, 3) BGR uint8 as the switches have it; what is read does not hang on them."""
+        seen = page
         if self.binarized:
             image = cv2.resize(find_strokes(image).mask, (image.shape[1], image.shape[0]), interpolation=cv2.INTER_NEAREST)
         if self.mirrored:
-            image, page = cv2.flip(image, 1), mirrored(page)
-        canvas = annotate(image, page, status)
+            image, seen = cv2.flip(image, 1), mirrored(page)
+        canvas = annotate(image, seen)
         if self.helping:
-            draw_help(canvas, [(key, does) for key, does, _ in KEYS.values()])
-        return canvas
+            draw_help(canvas, [(written, does) for written, does, _ in KEYS.values() if does])
+        marks = (*(("FROZEN",) if self.frozen else ()), *status.marks)
+        return add_bar(canvas, page, replace(status, marks=marks))
 
     def snapshot(self, frame: Frame, page: Page) -> None:
-        """Write the annotated picture and the page as JSON, side by side, under a name that is free."""
+        """Write the annotated picture and the page as JSON, side by side, under a name that is free.
+
+        The picture is that of the camera, however the window shows it: the boxes of the JSON fit it.
+        """
         stem = f"{Path(frame.source).stem or 'camera'}-{frame.number:06d}"
-        path = save_free(self.folder, stem, ".png", cv2.imencode(".png", annotate(frame.image, page))[1].tobytes())
-        write_bytes(path.with_suffix(".json"), json.dumps(page.to_dict()).encode())
+        path = free_path(self.folder, stem, ".png", ".json")
+        write_bytes(path, cv2.imencode(".png", annotate(frame.image, page))[1].tobytes())
+        record = {"source": frame.source, "frame": frame.number, **page.to_dict()}
+        write_bytes(path.with_suffix(".json"), json.dumps(record).encode())
         say(f"snapshot {path}")
 
     def close(self) -> None:
@@ -76,23 +95,25 @@ class Window:
 
     def _put(self, picture: Pixels) -> None:
         if not self._is_open:
-            cv2.namedWindow(TITLE, cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO)
+            cv2.namedWindow(TITLE, KIND)
             scale = min(1.0, WIDEST_PX / picture.shape[1], TALLEST_PX / picture.shape[0])
             cv2.resizeWindow(TITLE, max(1, round(scale * picture.shape[1])), max(1, round(scale * picture.shape[0])))
             self._is_open = True
         cv2.imshow(TITLE, picture)
 
-    def _wait(self, frame: Frame, page: Page, wait_ms: int) -> bool:
-        """Heed at most one key; returns True where it was one that has no meaning here, which moves a still picture on."""
-        key = cv2.waitKey(wait_ms)
-        if cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) < 1:
-            self.quitting = True
-        if key < 0:
-            return False
-        known = KEYS.get(key & 0xFF)
-        if known:
-            known[2](self, frame, page)
-        return not known
+    def _key(self, wait_ms: int) -> str | None:
+        """Wait for a key that writes something, and return it in lower case; quits where the window was closed."""
+        code = cv2.waitKeyEx(wait_ms)
+        self.quitting = self.quitting or not is_visible()
+        code &= KEY_BITS
+        return chr(code).lower() if code < FIRST_SILENT_KEY else None
+
+    def _heed(self, key: str, frame: Frame, page: Page) -> None:
+        try:
+            KEYS[key][2](self, frame, page)
+        except LettercastError as error:
+            # A full disk ends the snapshot, not the camera.
+            say(error)
 
     def _quit(self, *_: object) -> None:
         self.quitting = True
@@ -113,39 +134,45 @@ class Window:
         self.record()
 
 
-# Key code: how it is written, what it does, and the method that does it.
-KEYS: dict[int, tuple[str, str, Callable[[Window, Frame, Page], None]]] = {
-    ord("q"): ("q", "quit", Window._quit),
-    ESCAPE: ("Esc", "quit", Window._quit),
-    ord(" "): ("space", "freeze, and go on", Window._freeze),
-    ord("s"): ("s", "snapshot: picture and JSON", Window.snapshot),
-    ord("r"): ("r", "record, and stop recording", Window._record),
-    ord("b"): ("b", "what the reader takes for ink", Window._binarize),
-    ord("m"): ("m", "mirror the view", Window._mirror),
-    ord("h"): ("h", "this help", Window._help),
+# Moves on where a still picture is shown, as any key does that means nothing else.
+NEXT = " "
+# What a key writes: how the help calls it, what it does, and the method that does it.
+KEYS: dict[str, tuple[str, str, Callable[[Window, Frame, Page], None]]] = {
+    "q": ("q, Esc", "quit", Window._quit),
+    "\x1b": ("Esc", "", Window._quit),
+    NEXT: ("space", "freeze, and go on; the next picture", Window._freeze),
+    "s": ("s", "snapshot: picture and JSON", Window.snapshot),
+    "r": ("r", "record, and stop recording", Window._record),
+    "b": ("b", "what the reader takes for ink", Window._binarize),
+    "m": ("m", "mirror the view", Window._mirror),
+    "h": ("h", "this help", Window._help),
 }
 
 
+def is_visible() -> bool:
+    """Tell whether the window is still there: its X closes it."""
+    try:
+        return cv2.getWindowProperty(TITLE, cv2.WND_PROP_VISIBLE) >= 1
+    except cv2.error:
+        # Qt raises where the last window was closed.
+        return False
+
+
 def mirrored(page: Page) -> Page:
-    """Return a page whose boxes stand where a mirror shows them."""
+    """Return a page whose boxes, and letters from left to right, stand where a mirror shows them."""
 
-    def flipped(line: Line) -> Line:
-        return Line(
-            tuple(
-                Word(tuple(replace(one, box=(page.size[0] - one.box[0] - one.box[2], *one.box[1:])) for one in word.letters))
-                for word in line.words
-            )
-        )
+    def flipped(word: Word) -> Word:
+        letters = (replace(one, box=(page.size[0] - one.box[0] - one.box[2], *one.box[1:])) for one in word.letters)
+        return Word(tuple(letters)[::-1])
 
-    return replace(page, lines=tuple(flipped(line) for line in page.lines))
+    return replace(page, lines=tuple(Line(tuple(map(flipped, line.words))[::-1]) for line in page.lines))
 
 
-def save_free(folder: Path, stem: str, suffix: str, data: bytes) -> Path:
-    """Write a file under a name that no file has yet, numbered where it must be; returns its path."""
-    names = (f"{stem}{ending}{suffix}" for ending in chain([""], (f"-{i}" for i in count(2))))
-    free = next(folder / name for name in names if not (folder / name).exists())
-    write_bytes(free, data)
-    return free
+def free_path(folder: Path, stem: str, *suffixes: str) -> Path:
+    """Return a path in a folder, numbered where it must be, that no file has yet, nor with any other of the suffixes."""
+    stems = (f"{stem}{ending}" for ending in chain([""], (f"-{i}" for i in count(2))))
+    free = next(one for one in stems if not any((folder / f"{one}{suffix}").exists() for suffix in suffixes))
+    return folder / f"{free}{suffixes[0]}"
 
 
 def has_display() -> bool:

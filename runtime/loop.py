@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import cv2
 
-from .display import Window, has_display, save_free
-from .files import make_folder
+from .display import Window, free_path, has_display
+from .files import make_folder, write_bytes
 from .frame import Frame
-from .overlay import Status, annotate
+from .overlay import Status, add_bar, annotate
 from .pixels import Pixels
 from .reader import Reader
 from .recorder import Recorder
@@ -24,6 +24,8 @@ from .track import Tracker
 
 # Frames a second are those of so many last frames.
 RATE_FRAMES = 30
+# Text that was the same for so many frames is news.
+STEADY_FRAMES = 3
 
 
 class View(Protocol):
@@ -62,6 +64,7 @@ def read_frames(reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_f
             done += 1
             if not session.read(frame) or done == max_frames:
                 break
+        session.end()
     return done
 
 
@@ -72,6 +75,9 @@ class Session:
         self.outputs = outputs
         self.reader, self.tracker = reader, Tracker(reader)
         self._source, self._said = "", ""
+        # The last frame whose text was not said yet, and how many frames had that text.
+        self._unsaid: tuple[Frame, Page] | None = None
+        self._steady = 0
         self._times: deque[float] = deque(maxlen=RATE_FRAMES)
         self._recorder: Recorder | None = None
         opened.callback(self._stop_recording)
@@ -84,7 +90,8 @@ class Session:
     def read(self, frame: Frame) -> bool:
         """Read one frame and show it everywhere; returns False to quit."""
         if frame.source != self._source:
-            self._source = frame.source
+            self.end()
+            self._source, self._said = frame.source, ""
             self.tracker.forget()
         page = self.reader.read(frame.image) if frame.is_still else self.tracker.read(frame.image)
         self._times.append(time.perf_counter())
@@ -96,24 +103,41 @@ class Session:
         if view:
             view.publish(picture if view.viewers else None, record)
         if picture is not None:
-            self._keep(picture, frame)
-        return self.window is None or self.window.show(frame, page, self._status())
+            self._keep(picture, frame, page)
+        return self.window is None or self.window.show(frame, page, self._status)
+
+    def end(self) -> None:
+        """Say what the last frames said, however few they were."""
+        if self._unsaid and self._unsaid[1].text:
+            print(describe(*self._unsaid), flush=True)
+        self._unsaid = None
 
     def _say(self, frame: Frame, page: Page, record: dict[str, Any]) -> None:
         if self.outputs.json:
             print(json.dumps(record), flush=True)
-        elif frame.is_still or page.text != self._said:
-            # Of a moving picture only what changed is news.
+        elif frame.is_still:
             print(describe(frame, page), flush=True)
-            self._said = page.text
+        else:
+            self._say_news(frame, page)
 
-    def _keep(self, picture: Pixels, frame: Frame) -> None:
+    def _say_news(self, frame: Frame, page: Page) -> None:
+        """Print the text of a moving picture once it stands still, and is not what was printed last."""
+        self._steady = self._steady + 1 if self._unsaid and self._unsaid[1].text == page.text else 1
+        self._unsaid = (frame, page)
+        if page.text == self._said:
+            self._unsaid = None
+        elif self._steady == STEADY_FRAMES:
+            if page.text:
+                print(describe(frame, page), flush=True)
+            self._said, self._unsaid = page.text, None
+
+    def _keep(self, picture: Pixels, frame: Frame, page: Page) -> None:
         if self.outputs.save:
             stem = Path(frame.source).stem or "camera"
             stem = stem if frame.is_still else f"{stem}-{frame.number:06d}"
-            save_free(self.outputs.save, stem, ".png", cv2.imencode(".png", picture)[1].tobytes())
+            write_bytes(free_path(self.outputs.save, stem, ".png"), cv2.imencode(".png", picture)[1].tobytes())
         if self._recorder:
-            self._recorder.write(picture, frame.is_live)
+            self._recorder.write(add_bar(picture, page, self._status()), frame)
 
     def _open_window(self) -> Window | None:
         if not self.outputs.window or self.outputs.json or self.outputs.view:
@@ -134,16 +158,16 @@ class Session:
         if self._recorder:
             self._stop_recording()
             return
-        folder = self.outputs.save or Path()
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        self._recorder = Recorder(folder / f"lettercast-{stamp}.mp4", overwrite=True)
+        stem = time.strftime("lettercast-%Y%m%d-%H%M%S")
+        self._recorder = Recorder(free_path(self.outputs.save or Path(), stem, ".mp4"))
 
     def _stop_recording(self) -> None:
         if self._recorder:
-            self._recorder.close()
-            if self._recorder.seconds:
-                say(f"recorded {self._recorder.path}, {self._recorder.seconds:.1f} s")
-            self._recorder = None
+            # Let go of it first: what cannot be finished is not tried twice.
+            recorder, self._recorder = self._recorder, None
+            recorder.close()
+            if recorder.seconds:
+                say(f"recorded {recorder.path}, {recorder.seconds:.1f} s")
 
 
 def describe(frame: Frame, page: Page) -> str:

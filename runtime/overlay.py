@@ -23,12 +23,14 @@ FONT_PX = 21.0
 # Lengths in pixels for a picture of this longer side; they grow with it.
 DESIGN_SIDE_PX = 640
 SMALLEST_UNIT = 0.7
-LABEL_PX, LARGEST_LABEL_PX, SMALL_PX, PAD_PX, LINE_PX, DASH_PX = 11.0, 26.0, 8.0, 3.0, 1.5, 5.0
+LABEL_PX, LARGEST_LABEL_PX, TEXT_PX, SMALL_PX = 11.0, 20.0, 15.0, 8.0
+PAD_PX, MARGIN_PX, LINE_PX, DASH_PX = 3.0, 3.5, 1.5, 9.0
 # A label's height as a share of its letter's box.
 LABEL_SHARE = 0.3
-# Opacity of strips over the picture.
-STRIP = 0.65
-MOST_TEXT_ROWS = 4
+# Opacity of the help over the picture.
+HELP_OPACITY = 0.85
+# Between the lines of a page, where they are written in one.
+LINE_BREAK = "  /  "
 
 
 @dataclass(frozen=True)
@@ -40,25 +42,27 @@ class Status:
 
 
 def annotate(image: Pixels, page: Page, status: Status | None = None) -> Pixels:
-    """Return a BGR copy of the image with a box and a label at every letter, and with a status also strips for it and the text.
+    """Return a BGR copy of the image with a box and a label at every letter; a status adds a bar below with it and the text.
 
     Args:
         image: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
     """
     canvas = to_bgr(image)
     unit = unit_of(canvas)
-    boxes = np.array([letter.box for letter in page.letters], np.int64).reshape(-1, 4)
     draw_frames(canvas, page.letters, unit)
+    taken = [letter.box for letter in page.letters]
     for line in page.lines:
         letters = line.letters
         ends = [letter.box[0] for letter in letters[1:]] + [canvas.shape[1]]
         for letter, end in zip(letters, ends, strict=True):
             if letter.letter != UNKNOWN:
-                draw_label(canvas, letter, end - letter.box[0], boxes, unit)
-    if status:
-        draw_status(canvas, page, status, unit)
-        draw_text(canvas, page.text.split("\n"), unit)
-    return canvas
+                taken.append(draw_label(canvas, letter, end - letter.box[0], taken, unit))
+    return canvas if status is None else add_bar(canvas, page, status)
+
+
+def add_bar(canvas: Pixels, page: Page, status: Status) -> Pixels:
+    """Return a BGR picture with a bar below it for the text and the status: nothing of the picture is hidden."""
+    return np.concatenate([canvas, bar(page, status, canvas.shape[1], unit_of(canvas))])
 
 
 def to_bgr(image: Pixels) -> Pixels:
@@ -76,13 +80,17 @@ def unit_of(canvas: Pixels) -> float:
 def draw_frames(canvas: Pixels, letters: Sequence[Letter], unit: float) -> None:
     """Draw the boxes: solid where the letter is sure, dashed where it is doubtful, four corners where it is none."""
     strokes: dict[Colour, list[Pixels]] = {SURE: [], DOUBTFUL: [], UNREAD: []}
+    # The line runs beside the ink, not over it.
+    margin = round(MARGIN_PX * unit)
     for letter in letters:
+        x, y, w, h = letter.box
+        box = (x - margin, y - margin, w + 2 * margin, h + 2 * margin)
         if letter.letter == UNKNOWN:
-            strokes[UNREAD] += corners(letter.box)
+            strokes[UNREAD] += corners(box)
         elif letter.confidence >= SURE_FROM:
-            strokes[SURE] += sides(letter.box)
+            strokes[SURE] += sides(box)
         else:
-            strokes[DOUBTFUL] += dashes(letter.box, DASH_PX * unit)
+            strokes[DOUBTFUL] += dashes(box, DASH_PX * unit)
     thin = max(1, round(LINE_PX * unit))
     # A dark edge keeps the coloured line legible on light and on coloured ground.
     for colour, lines in strokes.items():
@@ -100,15 +108,16 @@ def dashes(box: Box, dash: float) -> list[Pixels]:
     """Return the outline of a box as dashes, each about so many pixels long as the gap to the next."""
     x, y, w, h = box
     lines = []
-    for (ax, ay), (bx, by) in (
-        ((x, y), (x + w, y)),
-        ((x, y + h), (x + w, y + h)),
-        ((x, y), (x, y + h)),
-        ((x + w, y), (x + w, y + h)),
+    left_top, right_top, left_bottom, right_bottom = (x, y), (x + w, y), (x, y + h), (x + w, y + h)
+    for start, end in (
+        (left_top, right_top),
+        (left_bottom, right_bottom),
+        (left_top, left_bottom),
+        (right_top, right_bottom),
     ):
         # An odd number of steps begins and ends with a dash: the corners stay.
         steps = max(1, round(max(w, h, 1) / (2 * dash))) * 2 + 1
-        at = np.linspace((ax, ay), (bx, by), steps + 1).round().astype(np.int32)
+        at = np.linspace(start, end, steps + 1).round().astype(np.int32)
         lines += [at[i : i + 2, None] for i in range(0, steps, 2)]
     return lines
 
@@ -124,8 +133,11 @@ def corners(box: Box) -> list[Pixels]:
     ]
 
 
-def draw_label(canvas: Pixels, letter: Letter, room: int, boxes: Pixels, unit: float) -> None:
-    """Draw a letter's label above its box, or below where there is no room: the letter, how sure it is, and the second guess."""
+def draw_label(canvas: Pixels, letter: Letter, room: int, taken: Sequence[Box], unit: float) -> Box:
+    """Draw a letter's label at its box: the letter and, in the room to the next one, how sure it is and the second guess.
+
+    Returns where the label stands; `taken` are boxes that it should not hide.
+    """
     height = min(max(LABEL_PX * unit, LABEL_SHARE * letter.box[3]), LARGEST_LABEL_PX * unit)
     pad, small = PAD_PX * unit, max(SMALL_PX * unit, 0.4 * height)
     colour = SURE if letter.confidence >= SURE_FROM else DOUBTFUL
@@ -138,57 +150,48 @@ def draw_label(canvas: Pixels, letter: Letter, room: int, boxes: Pixels, unit: f
     if detailed + 2 * pad > room:
         details, detailed, tall = [], own, height
     wide, high = round(detailed + 2 * pad), round(tall + 2 * pad)
-    left, top = label_place(canvas, letter.box, (wide, high), boxes, round(LINE_PX * unit) + 1)
+    left, top = label_place(canvas, letter.box, (wide, high), taken, round((MARGIN_PX + LINE_PX) * unit) + 1)
     cv2.rectangle(canvas, (left, top), (left + wide, top + high), DARK, cv2.FILLED)
     cv2.line(canvas, (left, top), (left, top + high), colour, max(1, round(LINE_PX * unit)))
     put(canvas, letter.letter, (left + pad, top + pad + (tall + height) / 2), height, LIGHT)
     for row, detail in enumerate(details):
         bottom = top + pad + (tall + small) / 2 if len(details) == 1 else top + pad + small + row * (small + pad)
         put(canvas, detail, (left + 2 * pad + own, bottom), small, colour)
+    return left, top, wide, high
 
 
-def label_place(canvas: Pixels, box: Box, size: tuple[int, int], boxes: Pixels, gap: int) -> tuple[int, int]:
-    """Return left and top of a label of this size (width, height): above its box, or below if it would leave the picture or
-    hide another letter there; boxes are (n, 4) of all letters.
-    """
+def label_place(canvas: Pixels, box: Box, size: tuple[int, int], taken: Sequence[Box], gap: int) -> tuple[int, int]:
+    """Return left and top of a label of this size (width, height): above its box, or below where it would hide less there."""
     (x, y, _, h), (wide, high) = box, size
     left = min(max(0, x), max(0, canvas.shape[1] - wide - 1))
     above, below = y - high - gap, y + h + gap
     places = [top for top in (above, below) if 0 <= top < canvas.shape[0] - high]
     if not places:
         return left, min(max(0, above), max(0, canvas.shape[0] - high - 1))
-    return left, min(places, key=lambda top: _hidden(boxes, left, top, wide, high))
+    return left, min(places, key=lambda top: _hidden(taken, left, top, wide, high))
 
 
-def draw_status(canvas: Pixels, page: Page, status: Status, unit: float) -> None:
-    """Draw frames per second, milliseconds and marks into the upper left corner."""
+def bar(page: Page, status: Status, width: int, unit: float) -> Pixels:
+    """Return a bar (h, width, 3) of constant height: the text that was read, marks, frames per second and milliseconds."""
     size, pad = LABEL_PX * unit, 2 * PAD_PX * unit
-    rate = "" if status.fps is None else f"{status.fps:.0f} fps  "
-    words = f"{rate}{page.segment_ms + page.classify_ms:.1f} ms"
-    marks = "  ".join(status.marks)
-    first, second = text_width(words, size), text_width(marks, size) + 2 * pad if marks else 0.0
-    darken(canvas, (0, 0, round(first + second + 2 * pad), round(size + 2 * pad)))
-    put(canvas, words, (pad, pad + size), size, LIGHT)
-    if marks:
-        darken(canvas, (round(first + 2 * pad), 0, round(second), round(size + 2 * pad)), ALERT, 1.0)
-        put(canvas, marks, (first + 3 * pad, pad + size), size, LIGHT)
-
-
-def draw_text(canvas: Pixels, rows: Sequence[str], unit: float) -> None:
-    """Draw what was read along the lower edge; of a long page the last lines."""
-    rows = [row for row in rows if row][-MOST_TEXT_ROWS:]
-    if not rows:
-        return
-    pad = 2 * PAD_PX * unit
-    room = canvas.shape[1] - 2 * pad
-    size = 1.4 * LABEL_PX * unit
-    # A line too long for the picture is written smaller, and one that would be illegible then is cut.
-    size = max(LABEL_PX * unit, size * min(1.0, *(room / max(1.0, text_width(row, size)) for row in rows)))
-    step = size + pad
-    top = round(canvas.shape[0] - len(rows) * step - pad)
-    darken(canvas, (0, top, canvas.shape[1], canvas.shape[0] - top))
-    for i, row in enumerate(rows):
-        put(canvas, fitting(row, size, room), (pad, top + (i + 1) * step), size, LIGHT)
+    # Even, as films must be.
+    high = 2 * round((TEXT_PX * unit + 2 * pad) / 2)
+    strip = np.full((high, width, 3), DARK, np.uint8)
+    right = width - pad
+    rate = [] if status.fps is None else [f"{status.fps:.0f} fps"]
+    for words in (f"{page.segment_ms + page.classify_ms:.1f} ms", *rate, *status.marks):
+        right -= text_width(words, size)
+        if words in status.marks:
+            edges = (round(right - pad), 0), (round(right + text_width(words, size) + pad), high)
+            cv2.rectangle(strip, *edges, ALERT, cv2.FILLED)
+        put(strip, words, (right, (high + size) / 2), size, LIGHT)
+        right -= 2 * pad
+    text = LINE_BREAK.join(row for row in page.text.split("\n") if row)
+    room = right - pad
+    # A text too long for the bar is written smaller, and one that would be illegible then is cut.
+    tall = max(size, TEXT_PX * unit * min(1.0, room / max(1.0, text_width(text, TEXT_PX * unit))))
+    put(strip, fitting(text, tall, room), (pad, (high + tall) / 2), tall, LIGHT)
+    return strip
 
 
 def fitting(text: str, size: float, room: float) -> str:
@@ -210,19 +213,12 @@ def draw_help(canvas: Pixels, rows: Sequence[tuple[str, str]]) -> None:
     size, pad, keys, wide = size * shrink, pad * shrink, keys * shrink, wide * shrink
     high = len(rows) * (size + pad) + pad
     left, top = (canvas.shape[1] - wide) / 2, (canvas.shape[0] - high) / 2
-    darken(canvas, (round(left), round(top), round(wide), round(high)), DARK, 0.85)
+    part = canvas[round(top) : round(top + high), round(left) : round(left + wide)]
+    part[:] = cv2.addWeighted(part, 1 - HELP_OPACITY, np.full_like(part, DARK), HELP_OPACITY, 0)
     for i, (key, does) in enumerate(rows):
         bottom = top + (i + 1) * (size + pad)
         put(canvas, key, (left + pad, bottom), size, SURE)
         put(canvas, does, (left + 3 * pad + keys, bottom), size, LIGHT)
-
-
-def darken(canvas: Pixels, box: Box, colour: Colour = DARK, opacity: float = STRIP) -> None:
-    """Lay a strip of a colour over part of the picture."""
-    x, y, w, h = box
-    part = canvas[max(0, y) : max(0, y + h), max(0, x) : max(0, x + w)]
-    if part.size:
-        part[:] = cv2.addWeighted(part, 1 - opacity, np.full_like(part, colour), opacity, 0)
 
 
 def put(canvas: Pixels, text: str, at: tuple[float, float], size: float, colour: Colour) -> None:
@@ -240,8 +236,9 @@ def _points(*points: tuple[int, int]) -> Pixels:
     return np.array(points, np.int32)[:, None]
 
 
-def _hidden(boxes: Pixels, x: int, y: int, w: int, h: int) -> int:
-    """Return how many pixels of boxes (n, 4) a label at this place hides."""
+def _hidden(taken: Sequence[Box], x: int, y: int, w: int, h: int) -> int:
+    """Return how many pixels of boxes a label at this place hides."""
+    boxes = np.array(taken)
     wide = np.minimum(boxes[:, 0] + boxes[:, 2], x + w) - np.maximum(boxes[:, 0], x)
     high = np.minimum(boxes[:, 1] + boxes[:, 3], y + h) - np.maximum(boxes[:, 1], y)
     return int((np.maximum(wide, 0) * np.maximum(high, 0)).sum())

@@ -1,6 +1,8 @@
 """Recording annotated frames as a film that plays, however the recording ends."""
 
+import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -9,19 +11,23 @@ import cv2
 
 from .. import LettercastError
 from .files import make_folder, partial_name
+from .frame import Frame
 from .pixels import Pixels
+from .quiet import quiet
 
 # Frames a second of every recording; those of a camera are repeated or left out to keep time.
 FPS = 30.0
 # A camera that hangs is not made up for by more than this of its last picture.
 LONGEST_GAP_S = 2.0
+# A picture of its own, and no frame of a film, stays so long.
+STILL_S = 1.0
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 
 
 class Recorder:
     """A film that is written under a temporary name, and has its own once it is closed; use it in a `with`, or close it."""
 
-    def __init__(self, path: Path, overwrite: bool = False) -> None:
+    def __init__(self, path: Path, overwrite: bool = False, clock: Callable[[], float] = time.monotonic) -> None:
         if path.suffix.lower() not in CODECS:
             raise LettercastError(f"{path}: a recording ends in {', '.join(CODECS)}; name it so")
         if path.exists() and not overwrite:
@@ -29,6 +35,7 @@ class Recorder:
         make_folder(path.parent)
         self.path = path
         self._partial = partial_name(path)
+        self._clock = clock
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
         self._began, self._written = 0.0, 0
@@ -38,8 +45,8 @@ class Recorder:
         """How long the film is by now."""
         return self._written / FPS
 
-    def write(self, picture: Pixels, is_live: bool) -> None:
-        """Add a frame (H, W, 3) BGR uint8; a live one for as long as it stood, another once. Sizes may differ.
+    def write(self, picture: Pixels, frame: Frame) -> None:
+        """Add the picture (H, W, 3) BGR uint8 of a frame: for as long as a live one stood, once for a film's. Sizes may differ.
 
         Raises LettercastError where this OpenCV has no codec for the film, or the folder cannot be written.
         """
@@ -47,12 +54,7 @@ class Recorder:
             self._open(picture)
         if picture.shape[1::-1] != self._size:
             picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
-        due = self._written + 1
-        if is_live:
-            due = min(int((time.monotonic() - self._began) * FPS) + 1, self._written + int(LONGEST_GAP_S * FPS))
-        while self._writer is not None and self._written < due:
-            self._writer.write(picture)
-            self._written += 1
+        self._add(picture, self._due(frame))
 
     def close(self) -> None:
         """Finish the film; where no frame came there is none."""
@@ -61,6 +63,9 @@ class Recorder:
         self._writer.release()
         self._writer = None
         try:
+            # A full disk is no error to OpenCV.
+            if not plays(self._partial):
+                raise LettercastError(f"{self.path}: could not be written to its end; make room, or choose another folder")
             self._partial.replace(self.path)
         except OSError as error:
             raise LettercastError(f"{self.path}: {error.strerror or error}; make room, or choose another folder") from error
@@ -69,14 +74,42 @@ class Recorder:
 
     def _open(self, picture: Pixels) -> None:
         self._size = (picture.shape[1], picture.shape[0])
-        writer = cv2.VideoWriter(str(self._partial), cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()]), FPS, self._size)
+        codec = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
+        with quiet():
+            writer = cv2.VideoWriter(str(self._partial), codec, FPS, self._size)
         if not writer.isOpened():
             self._partial.unlink(missing_ok=True)
             raise LettercastError(f"{self.path}: cannot be recorded with this OpenCV; end the name in .avi, or choose a folder")
-        self._writer, self._began = writer, time.monotonic()
+        self._writer, self._began = writer, self._clock()
+
+    def _due(self, frame: Frame) -> int:
+        """Return how often the picture must be written for the film to keep time."""
+        if frame.is_still:
+            return round(STILL_S * FPS)
+        if not frame.is_live:
+            return 1
+        behind = self._clock() - self._began - self.seconds
+        # What is more than a gap is left out, now and later.
+        self._began += max(0.0, behind - LONGEST_GAP_S)
+        return max(0, math.floor(min(behind, LONGEST_GAP_S) * FPS) + 1)
+
+    def _add(self, picture: Pixels, times: int) -> None:
+        assert self._writer is not None
+        for _ in range(times):
+            self._writer.write(picture)
+        self._written += times
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def plays(path: Path) -> bool:
+    """Tell whether a film can be opened and gives its first frame."""
+    with quiet():
+        capture = cv2.VideoCapture(str(path))
+        answered = capture.isOpened() and capture.read()[0]
+        capture.release()
+    return answered

@@ -1,0 +1,133 @@
+"""Films that play, however the recording ends."""
+
+import resource
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pytest
+
+from lettercast import LettercastError
+from lettercast.runtime.frame import Frame
+from lettercast.runtime.recorder import FPS, LONGEST_GAP_S, STILL_S, Recorder, plays
+
+GREY = np.full((48, 64, 3), 128, np.uint8)
+FILM, LIVE, STILL = Frame("f.mp4", 0, GREY), Frame("0", 0, GREY, is_live=True), Frame("p.png", 0, GREY, is_still=True)
+
+
+def frames_of(path) -> list[int]:
+    """Return the mean brightness of each frame of a film."""
+    capture, found = cv2.VideoCapture(str(path)), []
+    while (answer := capture.read())[0]:
+        found.append(round(answer[1].mean()))
+    capture.release()
+    return found
+
+
+class Clock:
+    """A clock that stands where it is put."""
+
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv", ".MP4"])
+def test_every_frame_of_a_film_is_one_frame(tmp_path, suffix):
+    path = tmp_path / f"film{suffix}"
+    with Recorder(path) as recorder:
+        for level in (40, 120, 200):
+            recorder.write(np.full_like(GREY, level), FILM)
+    assert frames_of(path) == pytest.approx([40, 120, 200], abs=6)
+    assert [one.name for one in tmp_path.iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("rate", [5, 30, 90])
+def test_a_cameras_film_lasts_as_long_as_it_was_taken(tmp_path, rate):
+    clock = Clock()
+    with Recorder(tmp_path / "film.avi", clock=clock) as recorder:
+        for i in range(3 * rate):
+            clock.now = 100 + i / rate
+            recorder.write(GREY, LIVE)
+    assert len(frames_of(tmp_path / "film.avi")) == pytest.approx(3 * FPS, abs=FPS / rate + 1)
+
+
+def test_a_camera_that_hung_is_not_made_up_for(tmp_path):
+    clock = Clock()
+    with Recorder(tmp_path / "film.avi", clock=clock) as recorder:
+        recorder.write(GREY, LIVE)
+        clock.now += 600
+        for _ in range(30):
+            recorder.write(GREY, LIVE)
+            clock.now += 1 / 30
+    assert recorder.seconds == pytest.approx(LONGEST_GAP_S + 1, abs=0.2)
+
+
+def test_a_picture_of_its_own_stays_for_a_while(tmp_path):
+    with Recorder(tmp_path / "film.avi") as recorder:
+        recorder.write(GREY, STILL)
+    assert len(frames_of(tmp_path / "film.avi")) == STILL_S * FPS
+
+
+def test_pictures_of_other_sizes_are_fitted(tmp_path):
+    with Recorder(tmp_path / "film.avi") as recorder:
+        recorder.write(GREY, FILM)
+        recorder.write(np.full((99, 33, 3), 250, np.uint8), FILM)
+    assert frames_of(tmp_path / "film.avi") == pytest.approx([128, 250], abs=4)
+
+
+def test_odd_sizes_are_recorded(tmp_path):
+    with Recorder(tmp_path / "film.mp4") as recorder:
+        recorder.write(np.full((241, 319, 3), 99, np.uint8), FILM)
+    assert len(frames_of(tmp_path / "film.mp4")) == 1
+
+
+def test_a_recording_that_fails_half_way_still_plays(tmp_path):
+    with pytest.raises(KeyboardInterrupt), Recorder(tmp_path / "film.mp4") as recorder:
+        recorder.write(GREY, FILM)
+        raise KeyboardInterrupt
+    assert len(frames_of(tmp_path / "film.mp4")) == 1
+
+
+def test_without_a_frame_there_is_no_film(tmp_path):
+    with Recorder(tmp_path / "film.mp4"):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["film", "film.mov", "film.png"])
+def test_an_unknown_kind_of_film_is_refused(tmp_path, name):
+    with pytest.raises(LettercastError, match=r"a recording ends in \.mp4"):
+        Recorder(tmp_path / name)
+
+
+def test_a_film_is_replaced_only_where_asked(tmp_path):
+    path = tmp_path / "film.mp4"
+    path.write_bytes(b"mine")
+    with pytest.raises(LettercastError, match="exists already"):
+        Recorder(path)
+    with Recorder(path, overwrite=True):
+        pass
+    assert path.read_bytes() == b"mine"
+    with Recorder(path, overwrite=True) as recorder:
+        recorder.write(GREY, FILM)
+    assert plays(path)
+
+
+def test_a_disk_that_is_full_is_said_in_one_line_and_leaves_no_film(tmp_path, page_file):
+    line = [sys.executable, "-m", "lettercast.cli", "read", page_file, "--no-window", "--record", tmp_path / "film.mp4"]
+
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))
+
+    done = subprocess.run(line, capture_output=True, text=True, check=False, preexec_fn=limit)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1), done.stderr
+    assert "make room" in done.stderr
+    assert not list(tmp_path.glob("*film*"))
+
+
+def test_what_is_no_film_does_not_play(tmp_path):
+    (tmp_path / "film.mp4").write_bytes(b"nothing")
+    assert not plays(tmp_path / "film.mp4")
