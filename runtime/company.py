@@ -11,25 +11,32 @@ from .text import Box
 NEAR, ALIKE = 4.0, 2.0
 # A letter far from all others must be this sure: dust is sometimes taken for an I.
 ALONE = 0.7
+# One page is written with one pen or with several, but never with ink this many times fainter.
+FAINT_SHARE = 0.3
 # Of a picture of gravel so many pieces are looked at with all others at once.
 AT_ONCE = 256
 
 
-def in_company(boxes: Sequence[Box], sure: NDArray[np.float32], reject_below: float) -> NDArray[np.bool_]:
+def in_company(
+    boxes: Sequence[Box], strengths: NDArray[np.int64], sure: NDArray[np.float32], reject_below: float
+) -> NDArray[np.bool_]:
     """Tell which pieces of a page are writing: letters that stand alone or among letters, and scraps among letters.
 
     Args:
         boxes: (x, y, width, height) of all that was found on a page, in pixels.
+        strengths: (n,) ink of each, 0..255.
         sure: (n,) probability of the likeliest letter, 0..1.
         reject_below: the probability below which the model claims no letter.
 
     Returns:
         (n,) True where no more neighbours of like size are unknown than known, each counted with itself; a letter without
-        neighbours must be surer.
+        neighbours must be surer. What is far fainter than the page's letters is none: grain of wood, a smear.
     """
     known = sure >= reject_below
     if not known.any():
         return known
+    faint = strengths < FAINT_SHARE * np.percentile(strengths[known], 80)
+    known &= ~faint
     box = np.array(boxes, np.float32).reshape(-1, 4)
     middle, size = box[:, :2] + box[:, 2:] / 2, box[:, 2:].max(1)
     kept = np.zeros(len(known), bool)
@@ -40,4 +47,4 @@ def in_company(boxes: Sequence[Box], sure: NDArray[np.float32], reject_below: fl
         near = (apart <= NEAR * size[own, None]) & (ratio <= ALIKE) & (ratio >= 1 / ALIKE)
         letters, scraps = near[:, known].sum(1), near[:, ~known].sum(1)
         kept[own] = (letters >= scraps) & ((letters > 1) | (sure[own] >= max(reject_below, ALONE)))
-    return kept
+    return kept & ~faint

@@ -77,7 +77,7 @@ def union(a: Spot, b: Spot) -> Spot:
         np.maximum(place, spot.ink, out=place)
     x, y = min(a.box[0], b.box[0]), min(a.box[1], b.box[1])
     w, h = (max(a.box[i] + a.box[i + 2], b.box[i] + b.box[i + 2]) - (x, y)[i] for i in (0, 1))
-    return Spot((x, y, w, h), ink, (left, top))
+    return Spot((x, y, w, h), ink, (left, top), max(a.strength, b.strength))
 
 
 def certainty(rows: NDArray[np.float32], labels: Sequence[str]) -> NDArray[np.float32]:

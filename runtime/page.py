@@ -24,9 +24,8 @@ LEAST_BLUR_PX, MOST_BLUR_PX = 1.1, 1.8
 STANDS_OUT = 2.2
 # Smaller letters cannot be read; what is flatter than this is a dash or a scrap of a rule.
 SMALLEST_PX, FLATTEST = 10, 0.15
-# Ink that is weaker than this through and through is a smear, a fold or the edge of a shadow: pencil is stronger, in this
-# share of its pixels at least.
-FAINTEST, CORE_SHARE = 32, 0.1
+# Ink whose darkest tenth is weaker than this is a smear, a fold or the edge of a shadow: pencil is stronger.
+FAINTEST = 32
 # The soft edge of strokes belongs to them.
 GROW = np.ones((3, 3), np.uint8)
 
@@ -35,12 +34,14 @@ GROW = np.ones((3, 3), np.uint8)
 class Spot:
     """One letter's place: box (x, y, width, height) in pixels of the image, and its ink (h, w) uint8.
 
-    corner is where the ink's left and top lie on the page at the size at which it was searched.
+    corner is where the ink's left and top lie on the page at the size at which it was searched; strength is the ink of its
+    darkest tenth, 0..255.
     """
 
     box: Box
     ink: Pixels
     corner: tuple[int, int] = (0, 0)
+    strength: int = 255
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,7 @@ def find_spots(image: Pixels) -> list[Spot]:
     boxes: list[Box] = [(x, y, w, h) for x, y, w, h in pieces.boxes.tolist()]
     groups = [(around([boxes[i] for i in group]), group) for group in join_pieces(pieces, size)]
     spots = [cut(box, [pieces.outlines[i] for i in group], strokes) for box, group in groups if is_letter_sized(box, size)]
-    return [spot for spot in spots if np.count_nonzero(spot.ink >= FAINTEST) >= CORE_SHARE * np.count_nonzero(spot.ink)]
+    return [spot for spot in spots if spot.strength >= FAINTEST]
 
 
 def is_letter_sized(box: Box, size: float) -> bool:
@@ -108,4 +109,12 @@ def cut(box: Box, outlines: Sequence[Pixels], strokes: Strokes) -> Spot:
     cv2.drawContours(own, outlines, -1, 255, cv2.FILLED, offset=(-left, -top))
     own = cv2.dilate(cv2.bitwise_and(own, mask), GROW)
     place = (round(x / scale), round(y / scale), round(w / scale), round(h / scale))
-    return Spot(place, cv2.bitwise_and(strokes.ink[window], own), (left, top))
+    ink = cv2.bitwise_and(strokes.ink[window], own)
+    return Spot(place, ink, (left, top), strength(ink))
+
+
+def strength(ink: Pixels) -> int:
+    """Return the ink of which the darkest tenth of the inked pixels of (h, w) uint8 has more; 0 where there is none."""
+    inked = ink[ink > 0]
+    most = len(inked) * 9 // 10
+    return int(np.partition(inked, most)[most]) if len(inked) else 0

@@ -71,11 +71,12 @@ class Reader:
 
     def compose(self, readings: Sequence[Reading]) -> tuple[Line, ...]:
         """Make lines of all readings of a page; what keeps no company of letters is left out, context settles doubt."""
-        boxes = [spot.box for reading in readings for spot in reading.spots]
-        if not boxes:
+        spots = [spot for reading in readings for spot in reading.spots]
+        if not spots:
             return ()
+        boxes, strengths = [spot.box for spot in spots], np.array([spot.strength for spot in spots])
         rows = np.concatenate([reading.probabilities for reading in readings])
-        kept = np.flatnonzero(in_company(boxes, rows.max(1), self.engine.facts.reject_below))
+        kept = np.flatnonzero(in_company(boxes, strengths, rows.max(1), self.engine.facts.reject_below))
         order = [kept[line] for line in order_lines([boxes[i] for i in kept])]
         places = [[boxes[i] for i in line] for line in order]
         words = [part_words(line) for line in places]

@@ -1,6 +1,6 @@
 """Letters that touch: parted where the model is surer of the parts than of the whole."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import cv2
@@ -79,7 +79,7 @@ def part(engine: Engine, spot: Spot, sure: float) -> Reading | None:
     chosen = list(pairwise(path))
     if len(chosen) < 2 or sum(np.log(rows[span].max()) - CUT_COST for span in chosen) <= np.log(max(sure, 1e-6)):
         return None
-    spots = tuple(Spot(part_box(spot, inks[span]), inks[span]) for span in chosen)
+    spots = tuple(replace(spot, box=part_box(spot, inks[span]), ink=inks[span]) for span in chosen)
     return Reading(spots, np.stack([pictures[span] for span in chosen])[..., None], np.stack([rows[span] for span in chosen]))
 
 

@@ -106,7 +106,10 @@ def test_an_empty_page_is_shown_unchanged():
 
 def test_the_bar_hides_nothing_and_is_as_high_whatever_it_says():
     image = annotate(paper(), page(Letter("A", 0.9, (300, 200, 60, 80))))
-    full, empty = add_bar(image, page(Letter("A", 0.9, (300, 200, 60, 80))), Status(30, ("REC 0:01",))), add_bar(image, page(), Status())
+    full, empty = (
+        add_bar(image, page(Letter("A", 0.9, (300, 200, 60, 80))), Status(30, ("REC 0:01",))),
+        add_bar(image, page(), Status()),
+    )
     np.testing.assert_array_equal(full[:480], image)
     assert full.shape == empty.shape and full.shape[0] % 2 == 0
 
