@@ -21,7 +21,7 @@ LONGEST_SIDE_PX, SMALL_LETTER_PX, FINEST_SIDE_PX = 1024, 36, 1600
 GRAINY, COARSE = 4.0, 9.0
 LEAST_BLUR_PX, MOST_BLUR_PX = 1.1, 1.8
 # Writing is stronger than the least ink that is told from paper by this factor; grain, folds and wood are not.
-STANDS_OUT = 2.2
+STANDS_OUT = 1.6
 # Smaller letters cannot be read; what is flatter than this is a dash or a scrap of a rule.
 SMALLEST_PX, FLATTEST = 10, 0.15
 # Ink whose darkest tenth is weaker than this is a smear, a fold or the edge of a shadow: pencil is stronger.
