@@ -1,6 +1,7 @@
 """The window and its keys: with keys that a list presses, and in a real X server where there is one."""
 
 import ctypes
+import itertools
 import json
 import os
 import shutil
@@ -77,7 +78,7 @@ def test_a_still_picture_stays_until_a_key_moves_on(press, tmp_path, live, key):
 def test_switches_leave_a_still_picture_where_it_is(press, tmp_path, live):
     _, drawn = press(Window(tmp_path), "b", "m", "h", "n", frame=Frame("p.png", 0, live[0].image, is_still=True))
     assert len(drawn) == 4
-    assert all((one != other).any() for one, other in zip(drawn, drawn[1:], strict=False))
+    assert all((one != other).any() for one, other in itertools.pairwise(drawn))
 
 
 def test_a_snapshot_is_a_picture_and_its_json_and_replaces_none(press, tmp_path, live, capsys):
