@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain, count
@@ -26,6 +27,8 @@ TITLE = "lettercast (h: help)"
 KIND = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
 # The window opens no larger than this, and can be drawn larger.
 WIDEST_PX, TALLEST_PX = 1280, 800
+# A film is shown no faster than this, as recordings are.
+FILM_FPS = 30
 # While a picture stands still the keys are looked at this often.
 STILL_MS = 30
 # X11 gives codes from 0xff00 to keys that write nothing, toolkits add bits for modifiers above.
@@ -44,6 +47,8 @@ class Window:
     quitting: bool = False
     record: Callable[[], None] = lambda: None
     _is_open: bool = False
+    # When the next frame of a film is due, by time.monotonic().
+    _due: float = 0.0
 
     def show(self, frame: Frame, page: Page, status: Callable[[], Status]) -> bool:
         """Show a frame, and heed the keys; a frozen one stays until it is let go, a still one until a key moves on.
@@ -55,7 +60,7 @@ class Window:
             if pressed:
                 self._put(self.draw(frame.image, page, status()))
             pressed = False
-            key = self._key(STILL_MS if self.frozen or frame.is_still else 1)
+            key = self._key(self._pause_ms(frame))
             if key in KEYS and not (frame.is_still and key == NEXT):
                 pressed = True
                 self._heed(key, frame, page)
@@ -100,6 +105,17 @@ class Window:
             cv2.resizeWindow(TITLE, max(1, round(scale * picture.shape[1])), max(1, round(scale * picture.shape[0])))
             self._is_open = True
         cv2.imshow(TITLE, picture)
+
+    def _pause_ms(self, frame: Frame) -> int:
+        """Return how long to wait for a key before the next picture."""
+        if self.frozen or frame.is_still:
+            return STILL_MS
+        if frame.is_live:
+            return 1
+        now = time.monotonic()
+        pause = max(0.0, self._due - now)
+        self._due = now + pause + 1 / FILM_FPS
+        return max(1, round(1000 * pause))
 
     def _key(self, wait_ms: int) -> str | None:
         """Wait for a key that writes something, and return it in lower case; quits where the window was closed."""

@@ -160,6 +160,7 @@ class Session:
             return
         stem = time.strftime("lettercast-%Y%m%d-%H%M%S")
         self._recorder = Recorder(free_path(self.outputs.save or Path(), stem, ".mp4"))
+        say(f"recording to {self._recorder.path}")
 
     def _stop_recording(self) -> None:
         if self._recorder:

@@ -1,5 +1,6 @@
 """What was read, drawn over the picture: legible on any ground and at any size, and without telling colours apart."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -81,7 +82,7 @@ def draw_frames(canvas: Pixels, letters: Sequence[Letter], unit: float) -> None:
     """Draw the boxes: solid where the letter is sure, dashed where it is doubtful, four corners where it is none."""
     strokes: dict[Colour, list[Pixels]] = {SURE: [], DOUBTFUL: [], UNREAD: []}
     # The line runs beside the ink, not over it.
-    margin = round(MARGIN_PX * unit)
+    margin = math.ceil(MARGIN_PX * unit)
     for letter in letters:
         x, y, w, h = letter.box
         box = (x - margin, y - margin, w + 2 * margin, h + 2 * margin)

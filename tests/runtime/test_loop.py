@@ -1,23 +1,79 @@
 """Frame after frame, to stdout and to files."""
 
 import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
+from lettercast.runtime import Reader
+from lettercast.runtime.frame import Frame
+from lettercast.runtime.loop import Outputs, read_frames
 
-@pytest.fixture
-def film(draw_page, tmp_path):
-    """Six frames: AB three times, then MX three times."""
-    path = tmp_path / "film.avi"
-    pages = [draw_page(text)[0] for text in ("AB", "AB", "AB", "MX", "MX", "MX")]
+# More frames than are read while a signal is on its way.
+LONG = 900
+WAIT_S = 60
+
+
+def write_film(path: Path, pages) -> Path:
     height, width = pages[0].shape[:2]
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 10, (width, height))
     for page in pages:
         writer.write(page)
     writer.release()
     return path
+
+
+def count_frames(path: Path) -> int:
+    capture, count = cv2.VideoCapture(str(path)), 0
+    while capture.read()[0]:
+        count += 1
+    capture.release()
+    return count
+
+
+@pytest.fixture
+def film(draw_page, tmp_path):
+    """Six frames: AB three times, then MX three times."""
+    return write_film(tmp_path / "film.avi", [draw_page(text)[0] for text in ("AB", "AB", "AB", "MX", "MX", "MX")])
+
+
+@pytest.fixture(scope="module")
+def long_film(draw_page, tmp_path_factory):
+    return write_film(tmp_path_factory.mktemp("films") / "long.avi", [draw_page("ABC")[0]] * LONG)
+
+
+@pytest.fixture
+def started(tmp_path):
+    """Return a function that starts `lettercast read` in tmp_path, whose output is read as it comes."""
+    processes = []
+
+    def start(*words: object) -> subprocess.Popen:
+        line = [sys.executable, "-m", "lettercast.cli", "read", *map(str, words)]
+        processes.append(subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
+        return processes[-1]
+
+    yield start
+    for process in processes:
+        process.kill()
+        process.wait(WAIT_S)
+        for stream in (process.stdout, process.stderr):
+            stream.close()
+
+
+class Onlooker:
+    """Keeps what is published."""
+
+    def __init__(self, viewers: int) -> None:
+        self.viewers = viewers
+        self.published = []
+
+    def publish(self, picture, page) -> None:
+        self.published.append((picture, page))
 
 
 def test_json_prints_one_object_a_frame_and_nothing_else(lettercast, film):
@@ -72,3 +128,97 @@ def test_without_a_display_the_reading_goes_to_stdout(lettercast, page_file, mon
     assert (code, len(err.splitlines())) == (0, 1)
     assert "no display" in err
     assert out.splitlines()[1:] == ["ABC", "DEF"]
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_ends_it_with_130_and_a_film_that_plays(started, long_film, tmp_path, sent):
+    process = started(long_film, "--json", "--record", "out.mp4")
+    lines = [process.stdout.readline() for _ in range(5)]
+    process.send_signal(sent)
+    lines += process.stdout.readlines()
+    said = process.stderr.read().splitlines()
+    assert process.wait(WAIT_S) == 130
+    assert 5 <= len(lines) < LONG
+    assert all(json.loads(line)["text"] == "ABC" for line in lines)
+    assert said[0].startswith("lettercast: recorded out.mp4")
+    assert said[1:] == (["lettercast: interrupted"] if sent == signal.SIGINT else [])
+    assert count_frames(tmp_path / "out.mp4") == pytest.approx(len(lines), abs=1)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
+
+
+def test_who_takes_one_line_and_goes_is_no_error_and_the_film_plays(started, long_film, tmp_path):
+    process = started(long_film, "--json", "--record", "out.mp4")
+    assert json.loads(process.stdout.readline())["frame"] == 0
+    process.stdout.close()
+    said = process.stderr.read().splitlines()
+    assert process.wait(WAIT_S) == 0
+    assert len(said) == 1 and "recorded out.mp4" in said[0]
+    assert 0 < count_frames(tmp_path / "out.mp4") < LONG
+
+
+def test_a_recording_has_every_frame_and_a_bar(lettercast, film, tmp_path):
+    code, _, err = lettercast("read", film, "--json", "--record", tmp_path / "out.mp4")
+    assert code == 0 and "recorded" in err
+    assert count_frames(tmp_path / "out.mp4") == 6
+    _, frame = cv2.VideoCapture(str(tmp_path / "out.mp4")).read()
+    _, source = cv2.VideoCapture(str(film)).read()
+    assert frame.shape[0] > source.shape[0]
+
+
+def test_a_film_of_that_name_is_kept_unless_it_may_be_replaced(refused, lettercast, film, tmp_path):
+    out = tmp_path / "out.mp4"
+    out.write_bytes(b"mine")
+    assert "--overwrite" in refused("read", film, "--json", "--record", out)
+    assert lettercast("read", film, "--json", "--record", out, "--overwrite")[0] == 0
+    assert count_frames(out) == 6
+
+
+def test_a_kind_of_film_that_is_none_is_refused(refused, film, tmp_path):
+    assert ".mp4" in refused("read", film, "--json", "--record", tmp_path / "out.gif")
+
+
+def test_text_that_stands_for_a_moment_only_is_no_news(lettercast, draw_page, tmp_path):
+    texts = ("AB",) * 4 + ("MX",) + ("AB",) * 4
+    film = write_film(tmp_path / "film.avi", [draw_page(text)[0] for text in texts])
+    _, out, _ = lettercast("read", film, "--no-window")
+    assert [line for line in out.splitlines() if ":" not in line] == ["AB"]
+
+
+def test_a_film_too_short_to_stand_still_is_printed_at_its_end(lettercast, film):
+    _, out, _ = lettercast("read", film, "--no-window", "--max-frames", 1)
+    assert [line for line in out.splitlines() if ":" not in line] == ["AB"]
+
+
+def test_text_that_comes_back_is_printed_again(lettercast, draw_page, tmp_path):
+    page = draw_page("AB")[0]
+    film = write_film(tmp_path / "film.avi", [page] * 4 + [np.full_like(page, 235)] * 8 + [page] * 4)
+    _, out, _ = lettercast("read", film, "--no-window")
+    assert [line for line in out.splitlines() if ":" not in line] == ["AB", "AB"]
+
+
+def test_films_of_one_text_are_both_printed(lettercast, film):
+    _, out, _ = lettercast("read", film, film, "--no-window")
+    assert [line for line in out.splitlines() if ":" not in line] == ["AB", "MX", "AB", "MX"]
+
+
+def test_still_pictures_are_read_each_by_itself(lettercast, draw_page, tmp_path):
+    reader, folder = Reader(), tmp_path / "pages"
+    folder.mkdir()
+    pages = [draw_page("ABC", "DEF", seed=seed)[0] for seed in (1, 2, 3)]
+    for i, image in enumerate(pages):
+        cv2.imwrite(str(folder / f"{i}.png"), image)
+    _, out, _ = lettercast("read", folder, "--json")
+    lines = [json.loads(line)["lines"] for line in out.splitlines()]
+    assert lines == [reader.read(image).to_dict()["lines"] for image in pages]
+
+
+@pytest.mark.parametrize("viewers", [0, 2])
+def test_who_looks_on_gets_every_page_and_pictures_only_where_somebody_sees_them(draw_page, viewers, capsys):
+    image = draw_page("AB")[0]
+    onlooker = Onlooker(viewers)
+    frames = [Frame("0", i, image, is_live=True) for i in range(4)]
+    assert read_frames(Reader(), iter(frames), Outputs(json=True, view=onlooker)) == 4
+    printed = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [page for _, page in onlooker.published] == printed
+    assert [picture is not None for picture, _ in onlooker.published] == [viewers > 0] * 4
+    assert viewers == 0 or (onlooker.published[0][0] != image).any()
