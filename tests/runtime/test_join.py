@@ -1,0 +1,70 @@
+"""Strokes with a gap between them."""
+
+import numpy as np
+import pytest
+
+from lettercast.runtime import Reader
+from lettercast.runtime.engine import Engine
+from lettercast.runtime.facts import Facts
+from lettercast.runtime.join import certainty, join_strokes, near_pairs, union
+from lettercast.runtime.page import Spot
+
+
+def engine(sure: dict[int, float]) -> Engine:
+    """An engine that tells one letter from two by its width: sure of what is as wide as said, by its inked columns."""
+
+    def classify(images):
+        widths = [int((image.max((0, 2)) > 0).sum()) for image in images]
+        rows = [[sure.get(width, 0.5)] for width in widths]
+        return np.array([[row[0], (1 - row[0]) / 2, (1 - row[0]) / 2] for row in rows], np.float32)
+
+    return Engine("fixed", Facts("fixed", "tflite", ("K", "I", "L"), (28, 28, 1), "uint8"), classify)
+
+
+def stroke(x: int, width: int, height: int = 60, y: int = 0) -> Spot:
+    """A filled bar with its ink."""
+    return Spot((x, y, width, height), np.full((height, width), 200, np.uint8), (x, y), 200)
+
+
+def test_a_union_holds_the_ink_of_both_where_it_was():
+    whole = union(stroke(10, 8), stroke(30, 20, height=30, y=15))
+    assert whole.box == (10, 0, 40, 60)
+    assert whole.corner == (10, 0)
+    assert (whole.ink[:, :8] == 200).all()
+    assert (whole.ink[15:45, 20:] == 200).all()
+    assert not whole.ink[:, 9:19].any()
+
+
+def test_only_near_pairs_with_a_part_are_tried():
+    boxes = np.array([(0, 0, 10, 60), (20, 0, 40, 60), (70, 0, 40, 60), (300, 0, 10, 60)], np.int64)
+    pairs, gaps = near_pairs(boxes, 60.0)
+    assert pairs.tolist() == [[0, 1]]
+    assert gaps.tolist() == [10]
+
+
+@pytest.mark.parametrize(("whole", "alone", "joined"), [(0.95, 0.4, True), (0.95, 0.95, False), (0.5, 0.2, False)])
+def test_strokes_are_joined_where_the_letter_is_likelier_than_its_parts(whole, alone, joined):
+    # As the network sees them: a bar of 8 by 60 inks 3 columns, one of 30 by 60 inks 12, both together 16.
+    model = engine({3: alone, 12: alone, 16: whole})
+    spots = join_strokes(model, [stroke(0, 8), stroke(18, 30)])
+    assert len(spots) == (1 if joined else 2)
+
+
+def test_a_bare_stroke_is_sure_to_be_one_whichever_it_is():
+    rows = np.array([[0.1, 0.5, 0.4], [0.8, 0.1, 0.1]], np.float32)
+    assert certainty(rows, ("K", "I", "L")) == pytest.approx([0.9, 0.8])
+    assert certainty(rows, ("a", "b", "c")) == pytest.approx([0.5, 0.8])
+
+
+def test_the_gap_in_a_letter_is_closed_and_that_between_letters_is_not(draw_page):
+    image, placed = draw_page("HCDE")
+    x, y, w, h = placed[0][1]
+    image[y : y + h, x + w // 3 : x + w // 3 + 5] = image[0, 0]
+    assert Reader().read(image).text == "HCDE"
+
+
+def test_nothing_and_one_are_left_as_they_are():
+    model = engine({})
+    assert join_strokes(model, []) == []
+    only = stroke(0, 8)
+    assert join_strokes(model, [only]) == [only]
