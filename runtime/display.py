@@ -47,6 +47,7 @@ class Window:
     quitting: bool = False
     record: Callable[[], None] = lambda: None
     _is_open: bool = False
+    _shape: tuple[int, ...] = ()
     # When the next frame of a film is due, by time.monotonic().
     _due: float = 0.0
 
@@ -101,9 +102,12 @@ class Window:
     def _put(self, picture: Pixels) -> None:
         if not self._is_open:
             cv2.namedWindow(TITLE, KIND)
+            self._is_open = True
+        if picture.shape != self._shape:
+            # Qt would stretch a picture to the proportions of the one before.
             scale = min(1.0, WIDEST_PX / picture.shape[1], TALLEST_PX / picture.shape[0])
             cv2.resizeWindow(TITLE, max(1, round(scale * picture.shape[1])), max(1, round(scale * picture.shape[0])))
-            self._is_open = True
+            self._shape = picture.shape
         cv2.imshow(TITLE, picture)
 
     def _pause_ms(self, frame: Frame) -> int:

@@ -6,7 +6,9 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any, Protocol
 
 import cv2
@@ -92,9 +94,11 @@ class Session:
         if frame.source != self._source:
             self.end()
             self._source, self._said = frame.source, ""
+            self._times.clear()
             self.tracker.forget()
         page = self.reader.read(frame.image) if frame.is_still else self.tracker.read(frame.image)
-        self._times.append(time.perf_counter())
+        if not frame.is_still:
+            self._times.append(time.perf_counter())
         record = {"source": frame.source, "frame": frame.number, **page.to_dict()}
         self._say(frame, page, record)
         view = self.outputs.view
@@ -150,9 +154,10 @@ class Session:
         return window
 
     def _status(self) -> Status:
-        seconds = self._times[-1] - self._times[0]
+        # The median, as a frozen frame or a camera that hung is no slow frame.
+        times = [after - before for before, after in pairwise(self._times)]
         marks = (f"REC {int(self._recorder.seconds) // 60}:{int(self._recorder.seconds) % 60:02d}",) if self._recorder else ()
-        return Status((len(self._times) - 1) / seconds if seconds else None, marks)
+        return Status(1 / median(times) if times else None, marks)
 
     def _switch_recording(self) -> None:
         if self._recorder:
