@@ -136,8 +136,9 @@ def soak(reader: Reader, path: Path, minutes: float) -> Soak:
 
     with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):
         read = read_frames(reader, looped(), Outputs(window=False, view=watcher))
-    settled = [mb for seconds, mb in watcher.samples if seconds >= min(SETTLED_S, 30 * minutes)]
-    return Soak(minutes, given, read, settled[0], resident_mb(), max(mb for _, mb in watcher.samples))
+    samples = [*watcher.samples, (60 * minutes, resident_mb())]
+    settled = next(mb for seconds, mb in samples if seconds >= min(SETTLED_S, 30 * minutes))
+    return Soak(minutes, given, read, settled, samples[-1][1], max(mb for _, mb in samples))
 
 
 def resident_mb() -> float:
