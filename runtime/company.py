@@ -35,6 +35,8 @@ def in_company(
     known = sure >= reject_below
     if not known.any():
         return known
+    # A model without a threshold was never measured on what is no letter: all its answers count.
+    alone = max(reject_below, ALONE) if reject_below else 0.0
     faint = strengths < FAINT_SHARE * np.percentile(strengths[known], 80)
     known &= ~faint
     box = np.array(boxes, np.float32).reshape(-1, 4)
@@ -46,5 +48,5 @@ def in_company(
         ratio = size[None] / size[own, None]
         near = (apart <= NEAR * size[own, None]) & (ratio <= ALIKE) & (ratio >= 1 / ALIKE)
         letters, scraps = near[:, known].sum(1), near[:, ~known].sum(1)
-        kept[own] = (letters >= scraps) & ((letters > 1) | (sure[own] >= max(reject_below, ALONE)))
+        kept[own] = (letters >= scraps) & ((letters > 1) | (sure[own] >= alone))
     return kept & ~faint
