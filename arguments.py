@@ -198,6 +198,12 @@ def add_read(verbs: Any) -> None:
         metavar="M",
         help="letters-base (the default), letters-nano, or a .tflite or .onnx file",
     )
+    verb.add_argument(
+        "--words",
+        type=Path,
+        metavar="FILE",
+        help="say which words of a list were probably written, beside what was read; UTF-8 text, a word a line, # comments",
+    )
     verb.add_argument("--threads", type=thread_count, metavar="N", default=1, help="default: %(default)s")
     verb.add_argument("--json", action="store_true", help="print one JSON object a frame")
     verb.add_argument("--no-window", action="store_true", help="print only")

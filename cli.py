@@ -214,7 +214,7 @@ def run_read(options: argparse.Namespace) -> int:
     cv2.setNumThreads(options.threads)
     if options.token and not options.serve:
         raise LettercastError("--token: it guards what --serve shows; add --serve")
-    reader = Reader(options.model, options.threads)
+    reader = Reader(options.model, options.threads, options.words)
     with ExitStack() as opened:
         view = opened.enter_context(WebView(*options.serve, token=options.token)) if options.serve else None
         frames = opened.enter_context(open_frames(options.sources, options.camera_size))

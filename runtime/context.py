@@ -1,41 +1,57 @@
-"""What a letter alone cannot tell: a bare vertical stroke is a capital I or a small l, by its neighbours' height."""
+"""What a letter alone cannot tell: which letter it is by its height among those of its line.
+
+In small letters an l towers over an i, and an h over an n; capitals are all as high as each other.
+"""
 
 from collections.abc import Sequence
-from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
 
-STROKE, TALL = "I", "L"
-# A stroke this many times as high as it is wide is bare: no foot of an L, no serifs of an I.
-BARE_ASPECT = 2.5
-# Small letters without an ascender are far lower than an l; capitals are as high as an I.
-ASCENDER_RATIO = 1.35
-# With fewer neighbours than this their height says nothing.
-FEWEST_NEIGHBOURS = 2
+from .case import LABELS
+from .text import Box
+
+# Heights of small letters as a share of a capital's: copybook proportions, as single letters of public data tell no sizes.
+SMALL_HEIGHTS = {**dict.fromkeys("BDFHKL", 1.0), **dict.fromkeys("GJPQY", 0.95), "T": 0.9, "I": 0.85}
+X_HEIGHT = 0.62
+LOG_HEIGHTS = np.log([SMALL_HEIGHTS.get(label, X_HEIGHT) for label in LABELS])
+# Hands differ by this much (standard deviation of the logarithm), and a letter may have any height with some chance.
+HEIGHT_SPREAD, ANY_HEIGHT = 0.2, 0.1
+# With fewer letters than this in a line their heights say nothing.
+FEWEST_LETTERS = 3
+# Among small letters the first of a word is a capital with this chance.
+FIRST_CAPITAL = 0.3
 
 
-def settle_strokes(
-    probabilities: NDArray[np.float32], boxes: Sequence[tuple[int, int, int, int]], labels: Sequence[str]
+def settle_heights(
+    probabilities: NDArray[np.float32], boxes: Sequence[Box], first: NDArray[np.bool_]
 ) -> NDArray[np.float32]:
-    """Exchange I and L where the heights along one line contradict the network.
+    """Weigh the letters of one line by their heights, as far as these speak for small letters rather than capitals.
 
     Args:
-        probabilities: (n, classes) of the letters of one line.
+        probabilities: (n, 26) of the letters, A to Z.
         boxes: their (x, y, width, height) in pixels.
-        labels: class names; without I and L nothing changes.
+        first: (n,) True where a letter is the first of its word.
 
     Returns:
-        (n, classes), equal to the input but for bare strokes whose two likeliest classes are I and L.
+        (n, 26), rows that add up to 1.
     """
-    if STROKE not in labels or TALL not in labels or len(boxes) <= FEWEST_NEIGHBOURS:
+    if len(boxes) < FEWEST_LETTERS:
         return probabilities
-    pair = [list(labels).index(STROKE), list(labels).index(TALL)]
-    settled = probabilities.copy()
-    for i, (_, _, width, height) in enumerate(boxes):
-        if height < BARE_ASPECT * width or set(np.argsort(-settled[i])[:2]) != set(pair):
-            continue
-        others = median(box[3] for j, box in enumerate(boxes) if j != i)
-        low, high = sorted(settled[i, pair])
-        settled[i, pair] = (low, high) if height > ASCENDER_RATIO * others else (high, low)
-    return settled
+    heights = np.log([height for _, _, _, height in boxes])
+    as_capitals = fit(heights - np.median(heights))
+    # A capital's height on this line, by the letters that they are read as; first letters may be capitals themselves.
+    sizes = heights - LOG_HEIGHTS[probabilities.argmax(1)]
+    size = np.median(sizes if first.all() else sizes[~first])
+    as_small = fit(heights[:, None] - size - LOG_HEIGHTS)
+    capital = np.where(first, FIRST_CAPITAL, 0)[:, None]
+    as_small = capital * fit(heights - size)[:, None] + (1 - capital) * as_small
+    likelihoods = np.log(as_capitals).sum(), np.log((probabilities * as_small).sum(1) / probabilities.sum(1)).sum()
+    small = np.exp(likelihoods[1] - np.logaddexp(*likelihoods))
+    weighed = probabilities * (1 - small + small * as_small)
+    return (weighed / weighed.sum(1, keepdims=True)).astype(np.float32)
+
+
+def fit(deviation: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return 0..1 how well heights fit that deviate so much, in logarithms, from what is expected."""
+    return (1 - ANY_HEIGHT) * np.exp(-0.5 * (deviation / HEIGHT_SPREAD) ** 2) + ANY_HEIGHT

@@ -6,7 +6,7 @@ print(page.text)
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from .. import LettercastError
 from .case import LABELS, Evidence, load_case, settle_case
 from .company import in_company
-from .context import settle_strokes
+from .context import settle_heights
 from .engine import Engine, open_engine
 from .glyph import GLYPH_SHAPE, glyph
 from .join import join_strokes
@@ -26,6 +26,7 @@ from .second_look import look_again
 from .spacing import first_letters, part_words
 from .split import Reading, may_be_several, part
 from .text import UNKNOWN, Box, Letter, Line, Page, Word
+from .words import find_word, load_words
 
 DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base-int8.tflite"
 # Second guesses: so many at most, and none that is less likely than this.
@@ -33,15 +34,21 @@ ALTERNATIVES, LEAST_PROBABLE = 3, 0.01
 
 
 class Reader:
-    """Reads letters with one model: a file, an engine that is open already, or the model that comes with lettercast."""
+    """Reads letters with one model: a file, an engine that is open already, or the model that comes with lettercast.
 
-    def __init__(self, model: str | Path | Engine | None = None, threads: int = 1) -> None:
+    words, a text file with a word a line or the words themselves, are looked for in what was read: see `Word.listed`.
+    """
+
+    def __init__(
+        self, model: str | Path | Engine | None = None, threads: int = 1, words: str | Path | Iterable[str] | None = None
+    ) -> None:
         self.engine = model if isinstance(model, Engine) else open_engine(Path(model) if model else DEFAULT_MODEL, threads)
         if self.engine.facts.input_shape != GLYPH_SHAPE:
             taken = self.engine.facts.input_shape
             raise LettercastError(
                 f"{self.engine.facts.name}: takes {taken} pictures, letters are {GLYPH_SHAPE}; take another model"
             )
+        self.words = None if words is None else load_words(words, self.engine.facts.labels)
 
     def read(self, image: Pixels) -> Page:
         """Read an image: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA, uint8."""
@@ -79,11 +86,11 @@ class Reader:
         kept = np.flatnonzero(in_company(boxes, strengths, rows.max(1), self.engine.facts.reject_below))
         order = [kept[line] for line in order_lines([boxes[i] for i in kept])]
         places = [[boxes[i] for i in line] for line in order]
-        words = [part_words(line) for line in places]
+        words = part_words(places)
         pictures = np.concatenate([reading.pictures for reading in readings])
         settled = self._settle([rows[line] for line in order], [pictures[line] for line in order], places, words)
         return tuple(
-            Line(tuple(Word(tuple(map(self._letter, row[word], place[word]))) for word in parts))
+            Line(tuple(self._word(row[word], place[word]) for word in parts))
             for row, place, parts in zip(settled, places, words, strict=True)
         )
 
@@ -91,13 +98,20 @@ class Reader:
         self, rows: list[NDArray[np.float32]], pictures: list[Pixels], boxes: list[list[Box]], words: list[list[slice]]
     ) -> list[NDArray[np.float32]]:
         """Return the probabilities (n, classes) of each line, weighed by what the page says of case and heights."""
-        labels = self.engine.facts.labels
-        if labels == LABELS and rows:
-            capital = load_case().capital(np.concatenate(pictures))
-            shares = np.split(capital, np.cumsum([len(row) for row in rows])[:-1])
-            firsts = [first_letters(parts) for parts in words]
-            rows = settle_case([Evidence(*line) for line in zip(rows, shares, firsts, strict=True)])
-        return [settle_strokes(row, box, labels) for row, box in zip(rows, boxes, strict=True)]
+        if self.engine.facts.labels != LABELS or not rows:
+            return rows
+        capital = load_case().capital(np.concatenate(pictures))
+        shares = np.split(capital, np.cumsum([len(row) for row in rows])[:-1])
+        firsts = [first_letters(parts) for parts in words]
+        rows = settle_case([Evidence(*line) for line in zip(rows, shares, firsts, strict=True)])
+        return [settle_heights(*line) for line in zip(rows, boxes, firsts, strict=True)]
+
+    def _word(self, rows: NDArray[np.float32], boxes: Sequence[Box]) -> Word:
+        letters = tuple(map(self._letter, rows, boxes))
+        if self.words is None:
+            return Word(letters)
+        found = find_word(self.words, rows, rows.max(1) >= self.engine.facts.reject_below)
+        return Word(letters, found.word, found.probability)
 
     def _letter(self, probabilities: NDArray[np.float32], box: Box) -> Letter:
         labels = self.engine.facts.labels

@@ -1,27 +1,110 @@
-"""Gaps between words of one line."""
+"""Gaps between words: which of a page's gaps are too wide to lie between the letters of a word.
 
-import itertools
+How far apart letters stand differs from hand to hand and is not known: every distance of letters, and of words, is tried
+against all gaps of the page, also that there is one word a line, and each counts by how well it explains what is there (Bayes).
+"""
+
 from collections.abc import Sequence
-from statistics import median
+from functools import lru_cache
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .text import Box
 
-# A word's gap is wider than the line's usual gap by this share of the letters' height.
-GAP_SHARE = 0.6
+# All lengths are shares of the letters' height: this percentile of a line, leant to that of the page as if so many more
+# letters stood there. A letter lower than wide is higher than its box: so much of its width at least.
+HEIGHT_PERCENTILE, PAGE_LETTERS, WIDTH_SHARE = 70, 5, 0.7
+# Distances of letters and of words that are tried.
+BETWEEN_LETTERS, BETWEEN_WORDS = np.linspace(-0.1, 2.4, 26), np.linspace(0.4, 5.0, 24)
+# Letters of a word stand about this far apart (median, standard deviation of the logarithm), or anyhow with a chance.
+LETTERS_APART, LETTERS_SPREAD, LETTERS_ANYHOW = 0.15, 0.3, 0.13
+# Words stand this far apart (the same), but farther where letters do, and never nearer than letters by less than this.
+WORDS_APART, WORDS_SPREAD, WORDS_FACTOR, LETTER_WIDTH = 1.35, 0.7, 2.3, 0.6
+LEAST_APART, LEAST_APART_FACTOR = 0.37, 0.45
+# Gaps differ from their mean: standard deviation, and what is added to it for each unit of the mean.
+LETTER_GAPS, WORD_GAPS = (0.04, 0.27), (0.105, 0.072)
+# The density of gaps of any width, such as beside a blot.
+ANY_GAP = 0.003
+# The share of gaps that are spaces, and of pages that have none.
+SPACES, NO_SPACES = 0.15, 0.3
+# Gaps are measured from ink to ink, or largely from middle to middle, as they are kept even in cells of a form.
+MIDDLE_SHARES = (0.0, 0.7)
+# A gap is a space where that is likelier than not.
+LEAST_SURE = 0.5
+NARROWEST = 0.02
 
 
-def part_words(boxes: Sequence[Box]) -> list[slice]:
-    """Part the letters of one line, from left to right, into words; returns the slice of each word's letters."""
-    gaps = [right[0] - left[0] - left[2] for left, right in itertools.pairwise(boxes)]
-    if not gaps:
-        return [slice(0, len(boxes))]
-    height = median(max(w, h) for _, _, w, h in boxes)
-    limit = max(0.0, sorted(gaps)[len(gaps) // 3]) + GAP_SHARE * height
-    starts = [0, *(i for i, gap in enumerate(gaps, 1) if gap > limit), len(boxes)]
-    return [slice(a, b) for a, b in itertools.pairwise(starts)]
+def part_words(lines: Sequence[Sequence[Box]]) -> list[list[slice]]:
+    """Part the letters of a page's lines into words; takes the boxes of each line, returns the slice of each word's letters."""
+    if not any(len(line) > 1 for line in lines):
+        return [[slice(0, len(line))] for line in lines]
+    spaces = np.split(space_chances(lines), np.cumsum([max(0, len(line) - 1) for line in lines])[:-1])
+    starts = [[0, *(np.flatnonzero(chance > LEAST_SURE) + 1).tolist(), len(line)] for line, chance in zip(lines, spaces, strict=True)]
+    return [[slice(a, b) for a, b in pairwise(line)] for line in starts]
+
+
+def space_chances(lines: Sequence[Sequence[Box]]) -> NDArray[np.float64]:
+    """Return the chance that each gap is a space, line after line; a page with one gap at least."""
+    letter_prior, word_prior = priors()
+    chances, weights = [], []
+    for gaps in measure_gaps(lines):
+        letter = density(gaps, BETWEEN_LETTERS, *LETTER_GAPS)
+        word = SPACES * density(gaps, BETWEEN_WORDS, *WORD_GAPS)
+        both = (1 - SPACES) * letter[:, None] + word
+        weights.append(np.log(both).sum(2) + np.log(word_prior))
+        chances.append(word / both)
+        # All gaps lie between letters: the chance of each to be a space is 0.
+        weights.append((np.log(letter).sum(1) + np.log(letter_prior))[:, None])
+        chances.append(np.zeros((len(letter), 1, len(gaps))))
+    highest = max(weight.max() for weight in weights)
+    shares = [np.exp(weight - highest) for weight in weights]
+    total = sum(float(share.sum()) for share in shares)
+    return np.sum([np.tensordot(share, chance, 2) for share, chance in zip(shares, chances, strict=True)], 0) / total
+
+
+def measure_gaps(lines: Sequence[Sequence[Box]]) -> list[NDArray[np.float64]]:
+    """Return the page's gaps (n,) in heights of letters, line after line, measured in each way of MIDDLE_SHARES."""
+    boxes = [np.array(line, float).reshape(-1, 4) for line in lines if line]
+    sizes = [np.maximum(box[:, 3], WIDTH_SHARE * box[:, 2]) for box in boxes]
+    page = np.log(np.percentile(np.concatenate(sizes), HEIGHT_PERCENTILE))
+    widths, between, apart = [], [], []
+    for box, size in zip(boxes, sizes, strict=True):
+        own = np.log(np.percentile(size, HEIGHT_PERCENTILE))
+        height = np.exp((len(box) * own + PAGE_LETTERS * page) / (len(box) + PAGE_LETTERS))
+        left, right = box[:, 0] / height, (box[:, 0] + box[:, 2]) / height
+        widths.append(right - left)
+        between.append(left[1:] - np.maximum.accumulate(right)[:-1])
+        apart.append(np.diff(left + right) / 2)
+    gaps, middles = np.concatenate(between), np.concatenate(apart) - np.concatenate(widths).mean()
+    return [(1 - share) * gaps + share * middles for share in MIDDLE_SHARES]
+
+
+def density(gaps: NDArray[np.float64], means: NDArray[np.float64], least: float, growth: float) -> NDArray[np.float64]:
+    """Return (means, n) the density of gaps around each mean, which spread the more the wider they are."""
+    spread = (least + growth * np.maximum(means, 0))[:, None]
+    return normal(gaps, means[:, None], spread) + ANY_GAP
+
+
+@lru_cache(maxsize=1)
+def priors() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return how likely each distance of letters is on a page without spaces (L,), and with words so far apart (L, W)."""
+    letters = np.maximum(BETWEEN_LETTERS, NARROWEST)[:, None]
+    usual = normal(np.log(letters), np.log(LETTERS_APART), LETTERS_SPREAD) / letters
+    letter = (1 - LETTERS_ANYHOW) * usual + LETTERS_ANYHOW / np.ptp(BETWEEN_LETTERS)
+    letter /= letter.sum()
+    middle = np.maximum(WORDS_APART, WORDS_FACTOR * (letters + LETTER_WIDTH))
+    nearest = BETWEEN_LETTERS[:, None] + np.maximum(LEAST_APART, LEAST_APART_FACTOR * letters)
+    word = normal(np.log(BETWEEN_WORDS), np.log(middle), WORDS_SPREAD) / BETWEEN_WORDS * (nearest < BETWEEN_WORDS)
+    word /= word.sum(1, keepdims=True)
+    never = np.finfo(float).tiny
+    return NO_SPACES * letter[:, 0], (1 - NO_SPACES) * letter * word + never
+
+
+def normal(value: NDArray[np.float64], mean: NDArray[np.float64] | float, spread: NDArray[np.float64] | float) -> NDArray[np.float64]:
+    """Return the normal distribution's density."""
+    return np.exp(-0.5 * ((value - mean) / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
 
 
 def first_letters(words: Sequence[slice]) -> NDArray[np.bool_]:

@@ -34,13 +34,24 @@ class Letter:
 
 @dataclass(frozen=True)
 class Word:
-    """Letters from left to right with no gap of a word between them."""
+    """Letters from left to right with no gap of a word between them.
+
+    Where the reader has a list of words, listed is the word of the list that probably stands there, None where none does,
+    and probability 0..1 that of the list's likeliest word; without a list probability is None, too.
+    """
 
     letters: tuple[Letter, ...]
+    listed: str | None = None
+    probability: float | None = None
 
     @property
     def text(self) -> str:
+        """What was read."""
         return "".join(letter.letter for letter in self.letters)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the word as JSON has it where there is a list of words."""
+        return {"text": self.text, "listed": self.listed, "probability": round(self.probability or 0.0, 4)}
 
 
 @dataclass(frozen=True)
@@ -55,11 +66,25 @@ class Line:
 
     @property
     def text(self) -> str:
+        """What was read, with spaces between words."""
         return " ".join(word.text for word in self.words)
 
+    @property
+    def listed_text(self) -> str:
+        """The same with each word that probably stands in the list as the list writes it."""
+        return " ".join(word.listed or word.text for word in self.words)
+
+    @property
+    def shown_text(self) -> str:
+        """What was read, and what the list makes of it where that is something else, for a person."""
+        return self.text if self.listed_text.upper() == self.text.upper() else f"{self.text} -> {self.listed_text}"
+
     def to_dict(self) -> dict[str, Any]:
-        """Return the line as JSON has it."""
-        return {"text": self.text, "letters": [letter.to_dict() for letter in self.letters]}
+        """Return the line as JSON has it; words are told where there is a list of them."""
+        record: dict[str, Any] = {"text": self.text, "letters": [letter.to_dict() for letter in self.letters]}
+        if any(word.probability is not None for word in self.words):
+            record["words"] = [word.to_dict() for word in self.words]
+        return record
 
 
 @dataclass(frozen=True)
@@ -77,7 +102,18 @@ class Page:
 
     @property
     def text(self) -> str:
+        """What was read, line by line; a list of words changes nothing in it."""
         return "\n".join(line.text for line in self.lines)
+
+    @property
+    def listed_text(self) -> str:
+        """The same with each word that probably stands in the list as the list writes it."""
+        return "\n".join(line.listed_text for line in self.lines)
+
+    @property
+    def shown_text(self) -> str:
+        """What was read, and what the list makes of it where that is something else, for a person."""
+        return "\n".join(line.shown_text for line in self.lines)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the page as the JSON object that `lettercast read --json` prints."""

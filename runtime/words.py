@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from .. import LettercastError
 
-# The chance that a letter is any other, however sure the model is of it; and where the model takes it for none.
-SLIP, UNKNOWN_SLIP = 0.002, 0.04
+# The chance that a letter is just any one, however sure the model is of it; and where the model takes it for none.
+SLIP, UNKNOWN_SLIP = 0.05, 0.9
 # The chance that a letter of a word was read as part of its neighbour, and that a part of a letter was read as one more.
 MISSING, EXTRA = 0.002, 0.003
 # Fewer letters than these say too little where one more may be wrong.
@@ -25,6 +25,7 @@ FEWEST_FOR_EDITS = 3
 LISTED, CHOICE = 0.7, 8.0
 # A word of the list is told where it is likelier than all else; what is this much less likely (log) plays no part.
 LEAST_SURE, NEGLIGIBLE = 0.5, 4.0
+LEAST_LEFT = 1e-3
 # Stand inside of words, and are not read: apostrophes, hyphens and, in decomposed Unicode, accents.
 SILENT = "'’-\u00ad" + "".join(map(chr, range(0x300, 0x370)))
 NO_LETTER, SILENT_LETTER, BREAK = 255, 254, 253
@@ -171,29 +172,31 @@ def find_word(words: WordList, probabilities: NDArray[np.float32], known: NDArra
         probabilities: (n, classes) of the letters of one word, n at least 1.
         known: (n,) False where the model takes a letter for none.
     """
-    count = len(probabilities)
+    count, classes = probabilities.shape
     slip = np.where(known, SLIP, UNKNOWN_SLIP)[:, None]
-    log = np.log((1 - slip) * probabilities + slip).astype(np.float32)
+    log = np.log((1 - slip) * probabilities + slip / classes).astype(np.float32)
     # By Bayes: words of the list are equally likely; others are as long as those, and of letters that say little.
-    alike = max(1, len(words.groups[count].places)) if count in words.groups else 1
-    other = float(np.log((1 - LISTED) * alike / LISTED) - count * np.log(CHOICE))
-    found = [(other, -1)]
+    alike = words.groups.get(count)
+    other = float(np.log((1 - LISTED) / LISTED * (len(alike.places) if alike else 1)) - count * np.log(CHOICE))
     lowest = other - NEGLIGIBLE
+    places, scores = [-1], [other]
     for longer in (0, 1, -1) if count >= FEWEST_FOR_EDITS else (0,):
         group = words.groups.get(count + longer)
         if group is None:
             continue
-        alive, scores = score_words(group, log, longer, lowest)
-        found += zip(scores.tolist(), group.places[alive].tolist(), strict=True)
-        lowest = max(score for score, _ in found) - NEGLIGIBLE
-    likely = np.array([score for score, _ in found])
-    shares = np.exp(likely - likely.max())
-    shares /= shares.sum()
-    if len(found) == 1:
+        alive, reached = score_words(group, log, longer, lowest)
+        places += group.places[alive].tolist()
+        scores += reached.tolist()
+        lowest = max(scores) - NEGLIGIBLE
+        if not longer:
+            # Other words are what the list's own leave of all strings.
+            scores[0] += float(np.log(max(1 - np.exp(reached).sum(dtype=np.float64), LEAST_LEFT)))
+    if len(places) == 1:
         return Match(None, 0.0)
+    shares = np.exp(np.array(scores) - max(scores))
     best = 1 + int(shares[1:].argmax())
-    sure = float(shares[best])
-    return Match(words.word(found[best][1]) if sure >= LEAST_SURE else None, sure)
+    sure = float(shares[best] / shares.sum())
+    return Match(words.word(places[best]) if sure >= LEAST_SURE else None, sure)
 
 
 def score_words(

@@ -1,39 +1,55 @@
+"""Letters by their height among those of their line."""
+
 import numpy as np
+import pytest
 
-from lettercast.runtime.context import settle_strokes
+from lettercast.runtime.case import LABELS
+from lettercast.runtime.context import settle_heights
 
-LABELS = ["A", "I", "L", "T"]
-LIKELY_L, LIKELY_I = [0.0, 0.3, 0.7, 0.0], [0.0, 0.8, 0.2, 0.0]
-LETTER = [0.9, 0.0, 0.0, 0.1]
-STROKE_BOX, LOW_BOX, HIGH_BOX = (0, 0, 10, 80), (20, 40, 40, 40), (20, 0, 60, 80)
-
-
-def settled(stroke, neighbour, box=STROKE_BOX, labels=LABELS, neighbours=2):
-    rows = np.array([stroke, *[LETTER] * neighbours], np.float32)
-    return settle_strokes(rows, [box, *[neighbour] * neighbours], labels)
+STROKE, TALL = LABELS.index("I"), LABELS.index("L")
+# Heights in pixels of copybook letters.
+TALL_PX, LOW_PX, DOTTED_PX = 80, 50, 68
 
 
-def test_a_stroke_as_high_as_its_neighbours_is_a_capital_i():
-    assert settled(LIKELY_L, HIGH_BOX)[0].tolist() == np.float32([0.0, 0.7, 0.3, 0.0]).tolist()
+def line(text: str, doubtful: int, stroke: float = 0.5) -> np.ndarray:
+    """Letters read for sure, and one that is an I with a chance, or else an L."""
+    rows = np.full((len(text), 26), 1e-3, np.float32)
+    rows[np.arange(len(text)), [LABELS.index(letter) for letter in text]] = 1
+    rows[doubtful] = 1e-3
+    rows[doubtful, [STROKE, TALL]] = stroke, 1 - stroke
+    return rows / rows.sum(1, keepdims=True)
 
 
-def test_a_stroke_that_towers_over_its_neighbours_is_a_small_l():
-    assert settled(LIKELY_I, LOW_BOX)[0].argmax() == LABELS.index("L")
+def settled(rows: np.ndarray, heights: list[int]) -> np.ndarray:
+    boxes = [(60 * i, 0, 40, height) for i, height in enumerate(heights)]
+    return settle_heights(rows, boxes, np.arange(len(rows)) == 0)
 
 
-def test_what_agrees_with_the_heights_stays_as_it_is():
-    assert settled(LIKELY_I, HIGH_BOX)[0].tolist() == np.float32(LIKELY_I).tolist()
+@pytest.mark.parametrize(("height", "letter"), [(TALL_PX, TALL), (DOTTED_PX - 10, STROKE)])
+def test_among_small_letters_a_tall_stroke_is_l_and_a_lower_one_i(height, letter):
+    rows = settled(line("HANILS", 3), [TALL_PX, LOW_PX, LOW_PX, height, TALL_PX, LOW_PX])
+    assert rows[3].argmax() == letter
+    assert rows[3, letter] > 0.54
+    assert rows.sum(1) == pytest.approx(1, abs=1e-5)
 
 
-def test_an_l_with_a_foot_is_no_bare_stroke():
-    assert settled(LIKELY_L, HIGH_BOX, box=(0, 0, 50, 80))[0].argmax() == LABELS.index("L")
+def test_words_full_of_tall_letters_keep_their_l():
+    rows = settled(line("LITTLE", 4), [TALL_PX, DOTTED_PX, 72, 72, TALL_PX, LOW_PX])
+    assert rows[4, TALL] > 0.54
 
 
-def test_other_letters_and_lone_strokes_are_left_alone():
-    assert settled(LIKELY_L, HIGH_BOX)[1:].argmax(1).tolist() == [0, 0]
-    assert settled(LIKELY_L, HIGH_BOX, neighbours=1)[0].argmax() == LABELS.index("L")
+def test_among_capitals_heights_say_nothing():
+    before = line("HANILS", 3)
+    after = settled(before, [80, 84, 77, 82, 79, 80])
+    assert after == pytest.approx(before, abs=0.02)
 
 
-def test_a_model_without_i_and_l_is_left_alone():
-    labels = ["0", "1", "2", "3"]
-    assert settled(LIKELY_L, HIGH_BOX, labels=labels)[0].argmax() == 2
+def test_the_first_letter_of_a_word_may_be_a_capital():
+    heights = [TALL_PX, LOW_PX, LOW_PX, LOW_PX, LOW_PX]
+    first, later = settled(line("CNOAS", 0, 0.7), heights), settled(line("NCOAS", 1, 0.7), [LOW_PX, TALL_PX, *heights[2:]])
+    assert first[0, STROKE] > later[1, STROKE]
+
+
+def test_two_letters_say_nothing():
+    before = line("AI", 1)
+    assert settled(before, [LOW_PX, TALL_PX]).tolist() == before.tolist()
