@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .case import LABELS
+from .case import FIRST_CAPITAL, LABELS
 from .text import Box
 
 # Heights of small letters as a share of a capital's: copybook proportions, as single letters of public data tell no sizes.
@@ -19,13 +19,9 @@ LOG_HEIGHTS = np.log([SMALL_HEIGHTS.get(label, X_HEIGHT) for label in LABELS])
 HEIGHT_SPREAD, ANY_HEIGHT = 0.2, 0.1
 # With fewer letters than this in a line their heights say nothing.
 FEWEST_LETTERS = 3
-# Among small letters the first of a word is a capital with this chance.
-FIRST_CAPITAL = 0.3
 
 
-def settle_heights(
-    probabilities: NDArray[np.float32], boxes: Sequence[Box], first: NDArray[np.bool_]
-) -> NDArray[np.float32]:
+def settle_heights(probabilities: NDArray[np.float32], boxes: Sequence[Box], first: NDArray[np.bool_]) -> NDArray[np.float32]:
     """Weigh the letters of one line by their heights, as far as these speak for small letters rather than capitals.
 
     Args:

@@ -16,8 +16,8 @@ from .text import Box
 # All lengths are shares of the letters' height: this percentile of a line, leant to that of the page as if so many more
 # letters stood there. A letter lower than wide is higher than its box: so much of its width at least.
 HEIGHT_PERCENTILE, PAGE_LETTERS, WIDTH_SHARE = 70, 5, 0.7
-# Distances of letters and of words that are tried.
-BETWEEN_LETTERS, BETWEEN_WORDS = np.linspace(-0.1, 2.4, 26), np.linspace(0.4, 5.0, 24)
+# Distances of letters and of words that are tried; logarithms are taken of no less than this.
+BETWEEN_LETTERS, BETWEEN_WORDS, NARROWEST = np.linspace(-0.1, 2.4, 26), np.linspace(0.4, 5.0, 24), 0.02
 # Letters of a word stand about this far apart (median, standard deviation of the logarithm), or anyhow with a chance.
 LETTERS_APART, LETTERS_SPREAD, LETTERS_ANYHOW = 0.15, 0.3, 0.13
 # Words stand this far apart (the same), but farther where letters do, and never nearer than letters by less than this.
@@ -33,7 +33,6 @@ SPACES, NO_SPACES = 0.15, 0.3
 MIDDLE_SHARES = (0.0, 0.7)
 # A gap is a space where that is likelier than not.
 LEAST_SURE = 0.5
-NARROWEST = 0.02
 
 
 def part_words(lines: Sequence[Sequence[Box]]) -> list[list[slice]]:
@@ -41,8 +40,10 @@ def part_words(lines: Sequence[Sequence[Box]]) -> list[list[slice]]:
     if not any(len(line) > 1 for line in lines):
         return [[slice(0, len(line))] for line in lines]
     spaces = np.split(space_chances(lines), np.cumsum([max(0, len(line) - 1) for line in lines])[:-1])
-    starts = [[0, *(np.flatnonzero(chance > LEAST_SURE) + 1).tolist(), len(line)] for line, chance in zip(lines, spaces, strict=True)]
-    return [[slice(a, b) for a, b in pairwise(line)] for line in starts]
+    ends = [
+        [0, *(np.flatnonzero(chance > LEAST_SURE) + 1).tolist(), len(line)] for line, chance in zip(lines, spaces, strict=True)
+    ]
+    return [[slice(a, b) for a, b in pairwise(line)] for line in ends]
 
 
 def space_chances(lines: Sequence[Sequence[Box]]) -> NDArray[np.float64]:
@@ -102,7 +103,9 @@ def priors() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     return NO_SPACES * letter[:, 0], (1 - NO_SPACES) * letter * word + never
 
 
-def normal(value: NDArray[np.float64], mean: NDArray[np.float64] | float, spread: NDArray[np.float64] | float) -> NDArray[np.float64]:
+def normal(
+    value: NDArray[np.float64], mean: NDArray[np.float64] | float, spread: NDArray[np.float64] | float
+) -> NDArray[np.float64]:
     """Return the normal distribution's density."""
     return np.exp(-0.5 * ((value - mean) / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
 

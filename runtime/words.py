@@ -27,7 +27,7 @@ LISTED, CHOICE = 0.7, 8.0
 LEAST_SURE, NEGLIGIBLE = 0.5, 4.0
 LEAST_LEFT = 1e-3
 # Stand inside of words, and are not read: apostrophes, hyphens and, in decomposed Unicode, accents.
-SILENT = "'’-\u00ad" + "".join(map(chr, range(0x300, 0x370)))
+SILENT = "'\u2019-\u00ad" + "".join(map(chr, range(0x300, 0x370)))
 NO_LETTER, SILENT_LETTER, BREAK = 255, 254, 253
 # Words that begin with the same letters, so many, are looked at together; other letters are known by bits of their hash.
 HEAD_LETTERS, REST_BITS = 3, 40
@@ -146,9 +146,7 @@ def group_words(kinds: NDArray[np.uint8], starts: NDArray[np.int64], stops: NDAr
         rows = np.stack([letters[first[places] + i] for i in range(length)])
         keys, once = np.unique(spelling_keys(rows), return_index=True)
         changes = np.flatnonzero(np.diff(keys >> np.uint64(REST_BITS)))
-        groups[length] = Group(
-            np.ascontiguousarray(rows[:, once]), places[once], np.concatenate([[0], changes + 1, [len(keys)]])
-        )
+        groups[length] = Group(np.ascontiguousarray(rows[:, once]), places[once], np.concatenate([[0], changes + 1, [len(keys)]]))
     return groups
 
 

@@ -30,3 +30,28 @@ def test_json_is_rounded_and_times_add_up():
     }
     assert record["size"] == [640, 480]
     assert record["ms"] == {"segment": 1.235, "classify": 2.5, "total": 3.735}
+
+
+def listed(text: str, word_of_list: str | None, probability: float) -> Word:
+    return Word(word(text).letters, word_of_list, probability)
+
+
+LISTED = Line((listed("1T", "it", 0.80004), listed("QX7", None, 0.1)))
+
+
+def test_a_word_of_the_list_stands_beside_what_was_read_never_in_its_place():
+    assert (LISTED.text, LISTED.listed_text) == ("1T QX7", "it QX7")
+    assert Page((9, 9), (*PAGE.lines, LISTED), 0, 0).listed_text == "I AM\nHERE\nit QX7"
+
+
+def test_a_person_sees_both_where_they_differ():
+    same = Line((listed("IT", "it", 0.9), listed("QX7", None, 0.1)))
+    assert Page((9, 9), (*PAGE.lines, LISTED, same), 0, 0).shown_text == "I AM\nHERE\n1T QX7 -> it QX7\nIT QX7"
+
+
+def test_json_tells_words_only_where_there_is_a_list():
+    assert list(PAGE.lines[0].to_dict()) == ["text", "letters"]
+    assert LISTED.to_dict()["words"] == [
+        {"text": "1T", "listed": "it", "probability": 0.8},
+        {"text": "QX7", "listed": None, "probability": 0.1},
+    ]
