@@ -173,9 +173,14 @@ def find_word(words: WordList, probabilities: NDArray[np.float32], known: NDArra
     count, classes = probabilities.shape
     slip = np.where(known, SLIP, UNKNOWN_SLIP)[:, None]
     log = np.log((1 - slip) * probabilities + slip / classes).astype(np.float32)
-    # By Bayes: words of the list are equally likely; others are as long as those, and of letters that say little.
+    # By Bayes: words of the list are equally likely; others are as long as those, and of letters that say little. What is
+    # no letter fits no word.
     alike = words.groups.get(count)
-    other = float(np.log((1 - LISTED) / LISTED * (len(alike.places) if alike else 1)) - count * np.log(CHOICE))
+    other = float(
+        np.log((1 - LISTED) / LISTED * (len(alike.places) if alike else 1))
+        - known.sum() * np.log(CHOICE)
+        - (~known).sum() * np.log(classes)
+    )
     lowest = other - NEGLIGIBLE
     places, scores = [-1], [other]
     for longer in (0, 1, -1) if count >= FEWEST_FOR_EDITS else (0,):
