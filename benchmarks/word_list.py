@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from rapidfuzz.distance import LCSseq
 
 from .. import LettercastError
 from ..arguments import SPLIT_CHOICES, UNUSABLE, natural, positive
@@ -59,8 +60,8 @@ def kinds_of_words(words: Sequence[str], seed: int) -> dict[str, list[str]]:
     return {kind: own for kind, own in kinds.items() if own} | {"letters by chance": strings}
 
 
-def score_kind(reader: Reader, hands: Sequence[Hand], kind: str, words: Sequence[str], pages: int, seed: int) -> WordScore:
-    """Write words on pages, photograph and read them; words on lines that were not parted as written count as misread."""
+def score_kind(reader: Reader, hands: Sequence[Hand], kind: str, words: Sequence[str], *, pages: int, seed: int) -> WordScore:
+    """Write words on pages, photograph and read them; words that were not parted as written count as misread."""
     count = read = listed = wronged = 0
     for number in range(pages):
         hand, case = hands[number % len(hands)], CASES[number % len(CASES)]
@@ -70,18 +71,13 @@ def score_kind(reader: Reader, hands: Sequence[Hand], kind: str, words: Sequence
         scene = Scene().change(spacing=rng.uniform(*SPACING), word_gap=rng.uniform(*WORD_GAP))
         photo = photograph(hand, scene, PHONE_PX, writer=writer, camera=camera, text=lines)
         page = reader.read(photo.image)
-        truths = [line.upper().split() for line in photo.text.split("\n")]
-        count += sum(map(len, truths))
-        if len(page.lines) != len(truths):
-            continue
-        for truth, line in zip(truths, page.lines, strict=True):
-            if len(truth) != len(line.words):
-                continue
-            for written, word in zip(truth, line.words, strict=True):
-                told = plain(word.listed or word.text)
-                read += word.text.upper() == written
-                listed += told == written
-                wronged += told not in (written, word.text.upper())
+        truth = photo.text.upper().split()
+        words_read = [word for line in page.lines for word in line.words]
+        told = [plain(word.listed or word.text) for word in words_read]
+        count += len(truth)
+        read += LCSseq.similarity(truth, [word.text.upper() for word in words_read])
+        listed += LCSseq.similarity(truth, told)
+        wronged += sum(one not in (word.text.upper(), *truth) for one, word in zip(told, words_read, strict=True))
     return WordScore(kind, count, read, listed, wronged)
 
 
@@ -89,7 +85,8 @@ def choose(hand: Hand, case: str, words: Sequence[str], rng: np.random.Generator
     """Return a word by chance that the hand can write, in capitals, in small letters, or with a capital first."""
     small, large = set(hand.letters(False)), set(hand.letters(True))
     for i in rng.permutation(len(words)):
-        word = {"upper": str.upper, "title": str.title, "lower": str.lower}[case](words[i])
+        own = words[int(i)]
+        word = {"upper": own.upper(), "title": own.title(), "lower": own.lower()}[case]
         if all(letter.upper() in (large if letter.isupper() else small) for letter in word):
             return word
     raise LettercastError("no word of the list can be written with a writer's letters; give a longer list")
@@ -119,7 +116,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 f"{options.data}: no writer of {ENOUGH_LETTERS} letters in split '{options.split}'; try another"
             )
         for kind, words in kinds.items():
-            one = score_kind(reader, hands, kind, words, options.pages, options.seed)
+            one = score_kind(reader, hands, kind, words, pages=options.pages, seed=options.seed)
             shares = [f"{100 * part / one.words:5.1f} %" for part in (one.read, one.listed, one.wronged)]
             print(f"{kind:22} {one.words} words: read {shares[0]}, with the list {shares[1]}, changed wrongly {shares[2]}")
     except LettercastError as error:

@@ -22,7 +22,7 @@ MISSING, EXTRA = 0.002, 0.003
 # Fewer letters than these say too little where one more may be wrong.
 FEWEST_FOR_EDITS = 3
 # The chance that a word stands in the list, and among how many letters each one is chosen in a word that does not.
-LISTED, CHOICE = 0.7, 8.0
+LISTED, CHOICE = 0.7, 7.0
 # A word of the list is told where it is likelier than all else; what is this much less likely (log) plays no part.
 LEAST_SURE, NEGLIGIBLE = 0.5, 4.0
 LEAST_LEFT = 1e-3
