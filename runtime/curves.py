@@ -120,16 +120,19 @@ def fit_parabola(
     near = np.flatnonzero(free & (np.abs(points.rows - row_at(parabola, points.columns)) <= FIT_WITHIN[0] * thickness))
     columns, rows = points.columns[near], points.rows[near]
     close = np.ones(len(near), bool)
-    for share in (*FIT_WITHIN[1:], FIT_WITHIN[-1]):
-        x, y = columns[close], rows[close]
+    for share in FIT_WITHIN[1:]:
+        x, y = columns[close].astype(np.float64), rows[close].astype(np.float64)
         if len(x) < 3 or x.min() + 3 > x.max():
             break
         # Columns about their middle, so that the normal equations are well conditioned.
         middle, half = x.mean(), (x.max() - x.min()) / 2
-        powers = np.vander((x - middle) / half, 3)
-        a, b, c = np.linalg.solve(powers.T @ powers + STIFFNESS * np.diag([1.0, 0.0, 0.0]), powers.T @ y)
+        x = (x - middle) / half
+        square = x * x
+        s0, s1, s2, s3, s4 = len(x), x.sum(), square.sum(), square @ x, square @ square
+        normal = np.array([[s4 + STIFFNESS, s3, s2], [s3, s2, s1], [s2, s1, s0]])
+        a, b, c = np.linalg.solve(normal, np.array([square @ y, x @ y, y.sum()]))
         a, b = a / half**2, b / half
-        parabola = (a, b - 2 * a * middle, c - b * middle + a * middle**2)
+        parabola = (float(a), float(b - 2 * a * middle), float(c - b * middle + a * middle**2))
         close = np.abs(rows - row_at(parabola, columns)) <= share * thickness
     own = np.zeros(len(free), bool)
     own[near[close]] = True
