@@ -180,4 +180,4 @@ def describe(frame: Frame, page: Page) -> str:
     """Return what was read as text for a person."""
     name = frame.source if frame.is_still else f"{frame.source}, frame {frame.number}"
     total = page.segment_ms + page.classify_ms
-    return f"{name}: {len(page.letters)} letters in {total:.1f} ms\n{page.text}"
+    return f"{name}: {len(page.letters)} letters in {total:.1f} ms\n{page.shown_text}"

@@ -2,6 +2,7 @@
 
 import json
 
+import cv2
 import numpy as np
 import pytest
 
@@ -158,3 +159,10 @@ def test_json_tells_words_only_with_a_list(lettercast, page_file, tmp_path):
     first, second = (line["words"] for line in listed["lines"])
     assert [(word["text"], word["listed"]) for word in first + second] == [("ABC", "abc"), ("DEF", None)]
     assert first[0]["probability"] > 0.5 > second[0]["probability"]
+
+
+def test_a_person_sees_what_was_read_and_the_word_of_the_list(lettercast, draw_page, tmp_path):
+    cv2.imwrite(str(tmp_path / "page.png"), draw_page("GAXDEN")[0])
+    (tmp_path / "words.txt").write_text("garden\n")
+    plain = lettercast("read", "page.png", "--no-window")[1].splitlines()[1]
+    assert lettercast("read", "page.png", "--words", "words.txt", "--no-window")[1].splitlines()[1] == f"{plain} -> garden"
