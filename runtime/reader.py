@@ -88,10 +88,14 @@ class Reader:
         places = [[boxes[i] for i in line] for line in order]
         words = part_words(places)
         pictures = np.concatenate([reading.pictures for reading in readings])
-        settled = self._settle([rows[line] for line in order], [pictures[line] for line in order], places, words)
+        seen = [rows[line] for line in order]
+        settled = self._settle(seen, [pictures[line] for line in order], places, words)
+        # What the model knows by itself context does not put in doubt: it only chooses.
+        least = self.engine.facts.reject_below
+        known = [np.maximum(before.max(1), after.max(1)) >= least for before, after in zip(seen, settled, strict=True)]
         return tuple(
-            Line(tuple(self._word(row[word], place[word]) for word in parts))
-            for row, place, parts in zip(settled, places, words, strict=True)
+            Line(tuple(self._word(row[word], place[word], sure[word]) for word in parts))
+            for row, place, sure, parts in zip(settled, places, known, words, strict=True)
         )
 
     def _settle(
@@ -106,17 +110,16 @@ class Reader:
         rows = settle_case([Evidence(*line) for line in zip(rows, shares, firsts, strict=True)])
         return [settle_heights(*line) for line in zip(rows, boxes, firsts, strict=True)]
 
-    def _word(self, rows: NDArray[np.float32], boxes: Sequence[Box]) -> Word:
-        letters = tuple(map(self._letter, rows, boxes))
+    def _word(self, rows: NDArray[np.float32], boxes: Sequence[Box], known: NDArray[np.bool_]) -> Word:
+        letters = tuple(map(self._letter, rows, boxes, known))
         if self.words is None:
             return Word(letters)
-        found = find_word(self.words, rows, rows.max(1) >= self.engine.facts.reject_below)
+        found = find_word(self.words, rows, known)
         return Word(letters, found.word, found.probability)
 
-    def _letter(self, probabilities: NDArray[np.float32], box: Box) -> Letter:
+    def _letter(self, probabilities: NDArray[np.float32], box: Box, known: bool) -> Letter:
         labels = self.engine.facts.labels
         best, *rest = np.argsort(-probabilities, kind="stable")[: ALTERNATIVES + 1]
-        known = probabilities[best] >= self.engine.facts.reject_below
         guesses = rest if known else [best, *rest[:-1]]
         others = tuple((labels[i], float(probabilities[i])) for i in guesses if probabilities[i] >= LEAST_PROBABLE)
         return Letter(labels[best] if known else UNKNOWN, float(probabilities[best]), box, others)
