@@ -14,7 +14,7 @@ from .pixels import Pixels
 SURE, LEAST = 0.85, 0.2
 # In a picture of gravel everything is doubtful; so many letters get a second look.
 MOST_LOOKS = 60
-TURN_RAD, WIDEN = 0.1, 1.2
+TURN_RAD, WIDEN = 0.16, 1.4
 VIEWS = (
     ((math.cos(TURN_RAD), -math.sin(TURN_RAD)), (math.sin(TURN_RAD), math.cos(TURN_RAD))),
     ((math.cos(TURN_RAD), math.sin(TURN_RAD)), (-math.sin(TURN_RAD), math.cos(TURN_RAD))),

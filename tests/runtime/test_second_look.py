@@ -5,7 +5,7 @@ import pytest
 
 from lettercast.runtime.engine import Engine
 from lettercast.runtime.facts import Facts
-from lettercast.runtime.second_look import SURE, VIEWS, look_again, seen_from
+from lettercast.runtime.second_look import SURE, TURN_RAD, VIEWS, look_again, seen_from
 
 
 def engine(answers: list[list[float]], asked: list) -> Engine:
@@ -57,5 +57,5 @@ def test_the_first_two_views_are_turned_against_each_other(ink):
     stroke[5:55, 29:31] = 255
     leaning = [np.polyfit(*np.nonzero(seen_from(stroke, view) > 100), 1)[0] for view in VIEWS]
     assert leaning[0] * leaning[1] < 0
-    assert abs(leaning[0]) == pytest.approx(0.1, abs=0.02)
+    assert abs(leaning[0]) == pytest.approx(TURN_RAD, abs=0.02)
     assert leaning[2] == pytest.approx(0, abs=0.01)
