@@ -23,6 +23,7 @@ CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
     "perspective": ({"tilt": 12.0}, {"tilt": 24.0}, {"tilt": 38.0}),
     "bent page": ({"bend": 0.008}, {"bend": 0.018}, {"bend": 0.035}),
     "desk around": ({"desk": 0.02}, {"desk": 0.06}, {"desk": 0.12, "turn": 6.0, "tilt": 15.0}),
+    "far sheet": ({"desk": 0.1}, {"desk": 0.15, "turn": 3.0}, {"desk": 0.2, "turn": 6.0}),
     "defocus": ({"defocus": 2.0}, {"defocus": 4.0}, {"defocus": 7.0}),
     "motion blur": ({"motion": 4.0}, {"motion": 8.0}, {"motion": 13.0}),
     "noise": ({"noise": 5.0}, {"noise": 9.0}, {"noise": 15.0}),

@@ -1,16 +1,17 @@
 """Letters on a photographed page: where they are."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
 
 from .groups import around, join_pieces
 from .ink import find_ink, ink_levels, pixel_noise, to_gray
-from .pieces import SPECK_SHARE, find_pieces, typical_size, without_dust, without_frames
+from .pieces import SPECK_SHARE, Pieces, find_pieces, typical_size, without_dust, without_frames
 from .pixels import Pixels
 from .rules import without_rules
+from .sheet import find_sheet
 from .text import Box
 
 # Photographs are brought to this size, where letters are mostly far larger than the network's 28 pixels, and where they are
@@ -78,13 +79,28 @@ def find_strokes(image: Pixels, longest: int = LONGEST_SIDE_PX) -> Strokes:
 
 def find_spots(image: Pixels) -> list[Spot]:
     """Find what may be letters on a page, in no order; takes images as find_strokes does."""
-    strokes = find_strokes(image)
+    gray = to_gray(image)
+    sheet = find_sheet(gray)
+    if sheet:
+        (x, y), spots = sheet.corner, find_on_paper(sheet.image)
+        if spots:
+            return [replace(spot, box=(spot.box[0] + x, spot.box[1] + y, *spot.box[2:])) for spot in spots]
+    return find_on_paper(gray)
+
+
+def find_on_paper(gray: Pixels) -> list[Spot]:
+    """Find what may be letters in a picture (H, W) uint8 that is all of paper, as far as can be told."""
+    strokes = find_strokes(gray)
     pieces = find_pieces(strokes.mask)
-    size = typical_size(pieces)
-    if strokes.scale < 1 and size < SMALL_LETTER_PX:
-        strokes = find_strokes(image, FINEST_SIDE_PX)
+    if strokes.scale < 1 and typical_size(pieces) < SMALL_LETTER_PX:
+        strokes = find_strokes(gray, FINEST_SIDE_PX)
         pieces = find_pieces(strokes.mask)
-        size = typical_size(pieces)
+    return cut_spots(strokes, pieces)
+
+
+def cut_spots(strokes: Strokes, pieces: Pieces) -> list[Spot]:
+    """Cut what may be letters out of a page, given its strokes and those of their pieces that count."""
+    size = typical_size(pieces)
     pieces = without_frames(without_dust(pieces, size), size)
     boxes: list[Box] = [(x, y, w, h) for x, y, w, h in pieces.boxes.tolist()]
     groups = [(around([boxes[i] for i in group]), group) for group in join_pieces(pieces, size)]

@@ -17,8 +17,9 @@ MOST_PIECES = 1500
 DUST_SHARE, SPECK_SHARE = 0.05, 0.25
 # No stroke is this many times as long as it is thick, no letter this many times as large as the typical one.
 THINNEST, LARGEST = 28, 8
-# A frame is this many times as large as a letter, and encloses more pieces than this, itself included.
-FRAME_SIZE, MOST_ENCLOSED = 2.5, 4
+# A frame is this many times as large as a letter, and encloses more pieces than this, itself included; of so many of the
+# largest pieces each may be one, and what is smaller than this is not counted.
+FRAME_SIZE, MOST_ENCLOSED, MOST_FRAMES, SMALLEST_ENCLOSED_PX = 2.5, 4, 8, 6
 # What spans more of the page than this is a frame or a shadow.
 FRAME_SHARE = 0.6
 # What lies within this share of the picture's sides is the edge of the paper or its frame.
@@ -31,6 +32,10 @@ class Pieces:
 
     outlines: tuple[NDArray[Any], ...]
     boxes: NDArray[np.int64]
+
+    def take(self, kept: NDArray[np.intp]) -> "Pieces":
+        """Return some of the pieces, by index."""
+        return Pieces(tuple(self.outlines[i] for i in kept), self.boxes[kept])
 
 
 def find_pieces(mask: Pixels) -> Pieces:
@@ -47,11 +52,14 @@ def find_pieces(mask: Pixels) -> Pieces:
 
 
 def typical_size(pieces: Pieces) -> float:
-    """Return the size in pixels (longer side of the box) at which half of all outline lies on smaller pieces."""
+    """Return the size in pixels (longer side of the box) at which half of all outline lies on smaller pieces, without frames."""
     if not pieces.outlines:
         return 0.0
     sizes = pieces.boxes[:, 2:].max(1)
-    order = np.argsort(sizes)
+    # The edge of a sheet is longer than all letters on it together.
+    largest = np.argsort(-sizes, kind="stable")[:MOST_FRAMES]
+    order = np.setdiff1d(np.arange(len(sizes)), enclosing(pieces, largest, SMALLEST_ENCLOSED_PX))
+    order = order[np.argsort(sizes[order], kind="stable")]
     outline = np.cumsum([len(pieces.outlines[i]) for i in order])
     return float(sizes[order][np.searchsorted(outline, outline[-1] / 2)])
 
@@ -60,21 +68,21 @@ def without_dust(pieces: Pieces, size: float) -> Pieces:
     """Leave out what is smaller than any dot, and scraps of rules; size is the typical letter's, in pixels."""
     longer, shorter = pieces.boxes[:, 2:].max(1, initial=0), pieces.boxes[:, 2:].min(1, initial=1 << 30)
     kept = np.flatnonzero((longer >= DUST_SHARE * size) & (longer <= THINNEST * shorter) & (longer <= LARGEST * size))
-    return Pieces(tuple(pieces.outlines[i] for i in kept), pieces.boxes[kept])
+    return pieces.take(kept)
 
 
 def without_frames(pieces: Pieces, size: float) -> Pieces:
     """Leave out what encloses letters: the edge of the paper on a desk, a drawn box; size is the typical letter's, in pixels."""
-    boxes = pieces.boxes
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    letters = boxes[:, 2:].max(1, initial=0) >= SPECK_SHARE * size
-    frames = [
-        i
-        for i in np.flatnonzero(boxes[:, 2:].max(1, initial=0) > FRAME_SIZE * size)
-        if (letters & (low >= low[i]).all(1) & (high <= high[i]).all(1)).sum() > MOST_ENCLOSED
-    ]
-    kept = np.setdiff1d(np.arange(len(boxes)), frames)
-    return Pieces(tuple(pieces.outlines[i] for i in kept), boxes[kept])
+    large = np.flatnonzero(pieces.boxes[:, 2:].max(1, initial=0) > FRAME_SIZE * size)
+    kept = np.setdiff1d(np.arange(len(pieces.boxes)), enclosing(pieces, large, SPECK_SHARE * size))
+    return pieces.take(kept)
+
+
+def enclosing(pieces: Pieces, which: NDArray[np.intp], least: float) -> list[int]:
+    """Return those of some pieces that hold more than a letter's parts in their boxes, counting from `least` pixels."""
+    low, high = pieces.boxes[:, :2], pieces.boxes[:, :2] + pieces.boxes[:, 2:]
+    counted = pieces.boxes[:, 2:].max(1, initial=0) >= least
+    return [int(i) for i in which if (counted & (low >= low[i]).all(1) & (high <= high[i]).all(1)).sum() > MOST_ENCLOSED]
 
 
 def _is_edge(outline: NDArray[Any], box: NDArray[np.int64], shape: tuple[int, ...]) -> bool:
