@@ -23,6 +23,8 @@ STYLE_PRIORS = np.array([0.45, 0.45, 0.1])
 SAME_STYLE = 0.8
 # No shape speaks for a case with more than this certainty.
 SUREST = 0.97
+# What is taken for impossible has this chance all the same, which single precision still tells from 0 and from 1.
+NEVER = 1e-6
 # In small letters a word may begin with a capital or not.
 FIRST_CAPITAL = 0.3
 
@@ -65,7 +67,7 @@ class Evidence:
     @property
     def log_styles(self) -> NDArray[np.float64]:
         """(3,) log-likelihood of the line in capitals, in small letters, in both."""
-        upper = (self.probabilities * self.capital).sum(1) / self.probabilities.sum(1)
+        upper = (self.probabilities * self.capital).sum(1) / np.maximum(self.probabilities.sum(1), NEVER)
         upper = np.clip(upper, 1 - SUREST, SUREST)
         # A word's first letter is a capital in either style, so it tells neither.
         upper = np.where(self.first, 0.5, upper)
@@ -80,8 +82,10 @@ def settle_case(lines: Sequence[Evidence]) -> list[NDArray[np.float32]]:
     for line, likelihood in zip(lines, styles, strict=True):
         capitals, small, mixed = posterior(likelihood, SAME_STYLE * page + (1 - SAME_STYLE) * STYLE_PRIORS)
         upper = (capitals + mixed / 2 + np.where(line.first, FIRST_CAPITAL * small, 0))[:, None]
-        weighted = line.probabilities * (upper * line.capital + (1 - upper) * (1 - line.capital))
-        settled.append((weighted / weighted.sum(1, keepdims=True)).astype(np.float32))
+        # No shape and no line is so sure that a letter could become impossible.
+        capital, upper = np.clip(line.capital, NEVER, 1 - NEVER), np.clip(upper, NEVER, 1 - NEVER)
+        weighted = line.probabilities * (upper * capital + (1 - upper) * (1 - capital))
+        settled.append((weighted / np.maximum(weighted.sum(1, keepdims=True), NEVER)).astype(np.float32))
     return settled
 
 

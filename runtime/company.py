@@ -9,8 +9,11 @@ from .text import Box
 
 # Neighbours are this near, in sizes of the piece, and not more than so many times larger or smaller.
 NEAR, ALIKE = 4.0, 2.0
-# A letter far from all others must be this sure: dust is sometimes taken for an I.
+# A letter far from all others must be this sure: dust is sometimes taken for an I. Among n scraps on the page the chance that
+# one looks like a letter grows; what is left to certainty is divided by the root of n.
 ALONE = 0.7
+# Letters that are fewer than this share of the page's scraps are alone in a sea of them, though they be neighbours.
+SEA_SHARE = 0.1
 # One page is written with one pen or with several, but never with ink this many times fainter.
 FAINT_SHARE = 0.3
 # Of a picture of gravel so many pieces are looked at with all others at once.
@@ -29,14 +32,17 @@ def in_company(
         reject_below: the probability below which the model claims no letter.
 
     Returns:
-        (n,) True where no more neighbours of like size are unknown than known, each counted with itself; a letter without
-        neighbours must be surer. What is far fainter than the page's letters is none: grain of wood, a smear.
+        (n,) True where no more neighbours of like size are unknown than known, each counted with itself. A letter without
+        neighbours must be surer, and the more so the more scraps there are. What is far fainter than the page's letters is
+        none: grain of wood, a smear.
     """
     known = sure >= reject_below
     if not known.any():
         return known
     # A model without a threshold was never measured on what is no letter: all its answers count.
-    alone = max(reject_below, ALONE) if reject_below else 0.0
+    scrap_count = int((~known).sum())
+    alone = max(reject_below, 1 - (1 - ALONE) / (1 + scrap_count) ** 0.5) if reject_below else 0.0
+    all_alone = bool(known.sum() < SEA_SHARE * scrap_count)
     faint = strengths < FAINT_SHARE * np.percentile(strengths[known], 80)
     known &= ~faint
     box = np.array(boxes, np.float32).reshape(-1, 4)
@@ -48,5 +54,5 @@ def in_company(
         ratio = size[None] / size[own, None]
         near = (apart <= NEAR * size[own, None]) & (ratio <= ALIKE) & (ratio >= 1 / ALIKE)
         letters, scraps = near[:, known].sum(1), near[:, ~known].sum(1)
-        kept[own] = (letters >= scraps) & ((letters > 1) | (sure[own] >= alone))
+        kept[own] = (letters >= scraps) & ((letters > 1) & (not all_alone) | (sure[own] >= alone))
     return kept & ~faint

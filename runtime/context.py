@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from .case import FIRST_CAPITAL, LABELS
+from .case import FIRST_CAPITAL, LABELS, NEVER
 from .text import Box
 
 # Heights of small letters as a share of a capital's: copybook proportions, as single letters of public data tell no sizes.
@@ -42,10 +42,13 @@ def settle_heights(probabilities: NDArray[np.float32], boxes: Sequence[Box], fir
     as_small = fit(heights[:, None] - size - LOG_HEIGHTS)
     capital = np.where(first, FIRST_CAPITAL, 0)[:, None]
     as_small = capital * fit(heights - size)[:, None] + (1 - capital) * as_small
-    likelihoods = np.log(as_capitals).sum(), np.log((probabilities * as_small).sum(1) / probabilities.sum(1)).sum()
+    likelihoods = (
+        np.log(as_capitals).sum(),
+        np.log(np.maximum((probabilities * as_small).sum(1) / np.maximum(probabilities.sum(1), NEVER), NEVER)).sum(),
+    )
     small = np.exp(likelihoods[1] - np.logaddexp(*likelihoods))
     weighed = probabilities * (1 - small + small * as_small)
-    return (weighed / weighed.sum(1, keepdims=True)).astype(np.float32)
+    return (weighed / np.maximum(weighed.sum(1, keepdims=True), NEVER)).astype(np.float32)
 
 
 def fit(deviation: NDArray[np.float64]) -> NDArray[np.float64]:

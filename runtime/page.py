@@ -8,7 +8,7 @@ import numpy as np
 
 from .groups import around, join_pieces
 from .ink import find_ink, ink_levels, pixel_noise, to_gray
-from .pieces import SPECK_SHARE, Pieces, find_pieces, typical_size, without_dust, without_frames
+from .pieces import SPECK_SHARE, Pieces, find_pieces, typical_size, without_dust, without_frames, without_scraps
 from .pixels import Pixels
 from .rules import without_rules
 from .sheet import find_sheet
@@ -47,10 +47,14 @@ class Spot:
 
 @dataclass(frozen=True)
 class Strokes:
-    """The strokes of a photograph, `scale` times its size: ink (H, W) uint8, and a mask (H, W) uint8 of 0 and 255."""
+    """The strokes of a photograph, `scale` times its size: ink (H, W) uint8, and a mask (H, W) uint8 of 0 and 255.
+
+    is_ruled tells whether rules were taken off.
+    """
 
     ink: Pixels
     mask: Pixels
+    is_ruled: bool
     scale: float
 
 
@@ -73,8 +77,9 @@ def find_strokes(image: Pixels, longest: int = LONGEST_SIDE_PX) -> Strokes:
         ink = cv2.GaussianBlur(ink, (0, 0), LEAST_BLUR_PX if noise < COARSE else MOST_BLUR_PX)
     levels = ink_levels(ink)
     if levels.stroke < STANDS_OUT:
-        return Strokes(ink, np.zeros_like(ink), scale)
-    return Strokes(*without_rules(ink, levels.threshold), scale)
+        return Strokes(ink, np.zeros_like(ink), False, scale)
+    bare, mask = without_rules(ink, levels.threshold)
+    return Strokes(bare, mask, bare is not ink, scale)
 
 
 def find_spots(image: Pixels) -> list[Spot]:
@@ -100,6 +105,8 @@ def find_on_paper(gray: Pixels) -> list[Spot]:
 
 def cut_spots(strokes: Strokes, pieces: Pieces) -> list[Spot]:
     """Cut what may be letters out of a page, given its strokes and those of their pieces that count."""
+    if strokes.is_ruled:
+        pieces = without_scraps(pieces)
     size = typical_size(pieces)
     pieces = without_frames(without_dust(pieces, size), size)
     boxes: list[Box] = [(x, y, w, h) for x, y, w, h in pieces.boxes.tolist()]

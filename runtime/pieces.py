@@ -17,6 +17,8 @@ MOST_PIECES = 1500
 DUST_SHARE, SPECK_SHARE = 0.05, 0.25
 # No stroke is this many times as long as it is thick, no letter this many times as large as the typical one.
 THINNEST, LARGEST = 28, 8
+# A bar is narrower than this share of its length; on a ruled page with a larger share of them they are no writing.
+BAR_WIDTH, MOST_BARS = 0.2, 0.5
 # A frame is this many times as large as a letter, and encloses more pieces than this, itself included; of so many of the
 # largest pieces each may be one, and what is smaller than this is not counted.
 FRAME_SIZE, MOST_ENCLOSED, MOST_FRAMES, SMALLEST_ENCLOSED_PX = 2.5, 4, 8, 6
@@ -24,6 +26,8 @@ FRAME_SIZE, MOST_ENCLOSED, MOST_FRAMES, SMALLEST_ENCLOSED_PX = 2.5, 4, 8, 6
 FRAME_SHARE = 0.6
 # What lies within this share of the picture's sides is the edge of the paper or its frame.
 EDGE_SHARE = 0.02
+# An edge runs along the picture's sides with this share of its outline; a letter that fills the picture with less than that.
+MOST_ALONG_EDGE, LETTER_ALONG_EDGE = 0.8, 0.3
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,9 @@ def find_pieces(mask: Pixels) -> Pieces:
         outer = sorted(outer, key=len, reverse=True)[:MOST_PIECES]
     boxes = np.array([cv2.boundingRect(outline) for outline in outer], np.int64).reshape(-1, 4)
     kept = [i for i, outline in enumerate(outer) if not _is_edge(outline, boxes[i], mask.shape)]
+    if not kept:
+        # A letter may fill the picture and run out of it.
+        kept = [i for i, outline in enumerate(outer) if _share_along_edge(outline, mask.shape) < LETTER_ALONG_EDGE]
     return Pieces(tuple(outer[i] for i in kept), boxes[kept])
 
 
@@ -71,6 +78,19 @@ def without_dust(pieces: Pieces, size: float) -> Pieces:
     return pieces.take(kept)
 
 
+def without_scraps(pieces: Pieces) -> Pieces:
+    """Leave out bars where most of a ruled page are bars: what is left of its rules."""
+    large = [i for i, box in enumerate(pieces.boxes) if box[2:].max() >= SMALLEST_ENCLOSED_PX]
+    bars = [i for i in large if is_bar(pieces.outlines[i])]
+    return pieces.take(np.setdiff1d(np.arange(len(pieces.boxes)), bars)) if len(bars) > MOST_BARS * len(large) else pieces
+
+
+def is_bar(outline: NDArray[Any]) -> bool:
+    """Tell a straight stroke from what has parts, by the narrowest rectangle around its outline (n, 1, 2)."""
+    _, (a, b), _ = cv2.minAreaRect(outline)
+    return min(a, b) <= BAR_WIDTH * max(a, b)
+
+
 def without_frames(pieces: Pieces, size: float) -> Pieces:
     """Leave out what encloses letters: the edge of the paper on a desk, a drawn box; size is the typical letter's, in pixels."""
     large = np.flatnonzero(pieces.boxes[:, 2:].max(1, initial=0) > FRAME_SIZE * size)
@@ -87,12 +107,21 @@ def enclosing(pieces: Pieces, which: NDArray[np.intp], least: float) -> list[int
 
 def _is_edge(outline: NDArray[Any], box: NDArray[np.int64], shape: tuple[int, ...]) -> bool:
     """Tell whether an outline with this box runs along the picture's edge: a frame, the end of the paper, a finger."""
+    if not _touches_edge(box, shape):
+        return False
+    spans = box[2] > FRAME_SHARE * shape[1] or box[3] > FRAME_SHARE * shape[0]
+    along = _share_along_edge(outline, shape)
+    return bool(along > MOST_ALONG_EDGE or (spans and along))
+
+
+def _touches_edge(box: NDArray[np.int64], shape: tuple[int, ...]) -> bool:
+    zone = np.array([shape[1], shape[0]]) * EDGE_SHARE
+    return bool((box[:2] < zone).any() or (box[:2] + box[2:] >= np.array([shape[1], shape[0]]) - zone).any())
+
+
+def _share_along_edge(outline: NDArray[Any], shape: tuple[int, ...]) -> float:
+    """Return the share 0..1 of an outline's points that lie along the picture's edge."""
     height, width = shape
     zone_x, zone_y = EDGE_SHARE * width, EDGE_SHARE * height
-    left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
-    if left >= zone_x and top >= zone_y and right < width - zone_x and bottom < height - zone_y:
-        return False
     x, y = outline[:, 0, 0], outline[:, 0, 1]
-    near = (x < zone_x) | (x >= width - zone_x) | (y < zone_y) | (y >= height - zone_y)
-    spans = np.ptp(x) > FRAME_SHARE * width or np.ptp(y) > FRAME_SHARE * height
-    return bool(near.mean() > 0.8 or (spans and near.any()))
+    return float(((x < zone_x) | (x >= width - zone_x) | (y < zone_y) | (y >= height - zone_y)).mean())

@@ -18,7 +18,7 @@ from .company import in_company
 from .context import settle_heights
 from .engine import Engine, open_engine
 from .glyph import GLYPH_SHAPE, glyph
-from .join import join_strokes
+from .join import certainty, join_strokes
 from .lines import order_lines
 from .page import Spot, find_spots
 from .pixels import Pixels
@@ -31,6 +31,8 @@ from .words import find_word, load_words
 DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base-int8.tflite"
 # Second guesses: so many at most, and none that is less likely than this.
 ALTERNATIVES, LEAST_PROBABLE = 3, 0.01
+# Of an image: grey, BGR, BGRA.
+CHANNELS = (1, 3, 4)
 
 
 class Reader:
@@ -61,8 +63,7 @@ class Reader:
 
     def find(self, image: Pixels) -> list[Spot]:
         """Find what may be letters, in no order; takes images as `read` does."""
-        if image.dtype != np.uint8 or image.ndim not in (2, 3) or image.size == 0:
-            raise ValueError(f"an image is (H, W) or (H, W, C) uint8, not {image.shape} {image.dtype}")
+        check_image(image)
         return join_strokes(self.engine, find_spots(image))
 
     def recognize(self, spots: Sequence[Spot]) -> list[Reading]:
@@ -83,7 +84,8 @@ class Reader:
             return ()
         boxes, strengths = [spot.box for spot in spots], np.array([spot.strength for spot in spots])
         rows = np.concatenate([reading.probabilities for reading in readings])
-        kept = np.flatnonzero(in_company(boxes, strengths, rows.max(1), self.engine.facts.reject_below))
+        sure = certainty(rows, self.engine.facts.labels)
+        kept = np.flatnonzero(in_company(boxes, strengths, sure, self.engine.facts.reject_below))
         order = [kept[line] for line in order_lines([boxes[i] for i in kept])]
         places = [[boxes[i] for i in line] for line in order]
         words = part_words(places)
@@ -120,6 +122,16 @@ class Reader:
     def _letter(self, probabilities: NDArray[np.float32], box: Box, known: bool) -> Letter:
         labels = self.engine.facts.labels
         best, *rest = np.argsort(-probabilities, kind="stable")[: ALTERNATIVES + 1]
-        guesses = rest if known else [best, *rest[:-1]]
+        guesses = (rest if known else [best, *rest])[:ALTERNATIVES]
         others = tuple((labels[i], float(probabilities[i])) for i in guesses if probabilities[i] >= LEAST_PROBABLE)
         return Letter(labels[best] if known else UNKNOWN, float(probabilities[best]), box, others)
+
+
+def check_image(image: Pixels) -> None:
+    """Raise TypeError or ValueError, with what is wanted, where something is no image."""
+    if not isinstance(image, np.ndarray):
+        hint = "cv2.imread returns None where there is no picture that it can read: " if image is None else ""
+        raise TypeError(f"{hint}an image is a NumPy array (H, W) or (H, W, 3) BGR uint8, not {type(image).__name__}")
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or channels not in CHANNELS or image.size == 0:
+        raise ValueError(f"an image is (H, W), (H, W, 3) BGR or (H, W, 4) BGRA uint8, not {image.shape} {image.dtype}")

@@ -76,3 +76,14 @@ def test_the_network_sees_blocks_of_four_pixels():
     assert seen.shape == (1, 196)
     assert np.flatnonzero(seen).tolist() == [14 + 2]
     assert seen.max() == 1
+
+
+def test_a_line_of_sure_capitals_and_a_letter_that_can_be_none_divide_by_nothing():
+    """What would be a letter of no chance in either case, and rows without any probability, stay what they are."""
+    sure = line(1.0, count=200)
+    impossible = Evidence(sure.probabilities, np.where(sure.probabilities == 0.5, 0.0, 1.0).astype(np.float32), sure.first)
+    empty = Evidence(np.zeros((3, 26), np.float32), np.full((3, 26), 0.5, np.float32), np.zeros(3, bool))
+    with np.errstate(all="raise"):
+        settled, nothing = settle_case([impossible, empty])
+    assert settled.sum(1) == pytest.approx(1, abs=1e-5)
+    assert not nothing.any()

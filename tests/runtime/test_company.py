@@ -29,6 +29,19 @@ def test_a_letter_that_stands_alone_must_be_sure(sure, kept):
     assert company((0, 0, 40, sure)) == [kept]
 
 
+@pytest.mark.parametrize(("sure", "kept"), [(0.8, False), (0.995, True)])
+def test_the_more_scraps_there_are_the_surer_a_lone_letter_must_be(sure, kept):
+    scraps = [(900 + 50 * x, 50 * y, 40, 0.2) for x in range(10) for y in range(5)]
+    assert company((0, 0, 40, sure))[0]
+    assert company((0, 0, 40, sure), *scraps)[0] == kept
+
+
+@pytest.mark.parametrize(("sure", "kept"), [(0.8, False), (0.995, True)])
+def test_two_neighbours_in_a_sea_of_scraps_are_alone(sure, kept):
+    scraps = [(900 + 50 * x, 50 * y, 40, 0.2) for x in range(10) for y in range(5)]
+    assert company((0, 0, 40, sure), (50, 0, 40, sure), *scraps)[:2] == [kept, kept]
+
+
 def test_dust_beside_letters_does_not_count_against_them():
     dust = [(x, 60, 6, 0.1) for x in range(0, 120, 10)]
     assert company((0, 0, 40, 0.9), (50, 0, 40, 0.9), *dust)[:2] == [True, True]

@@ -53,3 +53,9 @@ def test_the_first_letter_of_a_word_may_be_a_capital():
 def test_two_letters_say_nothing():
     before = line("AI", 1)
     assert settled(before, [LOW_PX, TALL_PX]).tolist() == before.tolist()
+
+
+def test_rows_without_any_probability_divide_by_nothing():
+    with np.errstate(all="raise"):
+        settled = settle_heights(np.zeros((4, 26), np.float32), [(40 * i, 0, 30, 40) for i in range(4)], np.zeros(4, bool))
+    assert not settled.any()

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from lettercast.runtime.pieces import find_pieces, typical_size, without_dust, without_frames
+from lettercast.runtime.pieces import find_pieces, typical_size, without_dust, without_frames, without_scraps
 
 
 def mask(*boxes: tuple[int, int, int, int]) -> np.ndarray:
@@ -33,6 +33,23 @@ def test_the_typical_size_is_that_of_most_outline():
     dust = [(20 + 12 * i, 350, 5, 5) for i in range(20)]
     assert typical_size(find_pieces(mask(*LETTERS, *dust))) == 60
     assert typical_size(find_pieces(mask())) == 0
+
+
+def test_a_frame_longer_than_all_letters_is_not_the_typical_size():
+    framed = cv2.rectangle(mask(*LETTERS), (20, 20), (580, 380), 255, 4)
+    assert typical_size(find_pieces(framed)) == 60
+
+
+def test_a_letter_that_fills_the_picture_is_found_though_it_runs_out_of_it():
+    assert found(find_pieces(mask((200, 0, 60, 400)))) == {(200, 0, 60, 400)}
+    # Beside letters the same is the edge of something.
+    assert found(find_pieces(mask(*LETTERS, (540, 0, 30, 400)))) == set(LETTERS)
+
+
+def test_what_is_left_of_rules_goes_and_bars_among_letters_stay():
+    bars = [(100 + 60 * i, 300, 6, 60) for i in range(6)]
+    assert found(without_scraps(find_pieces(mask(*bars)))) == set()
+    assert found(without_scraps(find_pieces(mask(*LETTERS, *bars[:4])))) == {*LETTERS, *bars[:4]}
 
 
 def test_dust_and_scraps_of_rules_are_left_out():

@@ -1,5 +1,7 @@
 """An image in, lines of letters out."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
@@ -61,11 +63,42 @@ def test_an_empty_page_reads_as_nothing(reader):
 
 @pytest.mark.parametrize(
     "image",
-    [np.zeros((9, 9), np.float32), np.zeros((0, 5, 3), np.uint8), np.zeros(9, np.uint8), np.zeros((1, 9, 9, 3), np.uint8)],
+    [
+        np.zeros((9, 9), np.float32),
+        np.zeros((0, 5, 3), np.uint8),
+        np.zeros(9, np.uint8),
+        np.zeros((1, 9, 9, 3), np.uint8),
+        np.zeros((9, 9, 2), np.uint8),
+        np.zeros((9, 9, 5), np.uint8),
+    ],
 )
 def test_what_is_no_image_is_refused(reader, image):
     with pytest.raises(ValueError, match="an image is"):
         reader.read(image)
+
+
+def test_what_is_no_array_is_refused_and_why_it_may_be_none_is_said(reader):
+    with pytest.raises(TypeError, match=r"cv2\.imread returns None"):
+        reader.read(None)
+    with pytest.raises(TypeError, match=r"a NumPy array .* not list"):
+        reader.read([[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize(("height", "thickness"), [(40, 3), (60, 4), (120, 8)])
+def test_a_page_of_bare_strokes_is_read(reader, height, thickness):
+    page = np.full((300, 700, 3), 235, np.uint8)
+    for x in range(60, 620, 70):
+        cv2.line(page, (x, 60), (x, 60 + height), (20, 20, 20), thickness, cv2.LINE_AA)
+    text = reader.read(page).text.replace(" ", "")
+    assert len(text) == 8
+    assert set(text) <= set("IL")
+
+
+def test_a_bare_stroke_by_itself_is_read(reader):
+    page = np.full((200, 200, 3), 235, np.uint8)
+    cv2.line(page, (100, 50), (100, 150), (20, 20, 20), 10, cv2.LINE_AA)
+    (letter,) = reader.read(page).letters
+    assert {letter.letter, letter.alternatives[0][0]} == {"I", "L"}
 
 
 def test_json_has_the_documented_keys(reader, draw_page):
@@ -90,3 +123,11 @@ def test_shipped_model_reads_phone_pictures_of_letters(shared, reader):
 
 def test_shipped_model_reads_a_photographed_card(shared, reader):
     assert len(reader.read(read_image(shared / "cards" / "2024_frame_1.jpg")).lines) == 3
+
+
+def test_what_is_unknown_has_all_guesses_where_there_are_few_labels(draw_page):
+    engine = fixed(0.4, 0.35, 0.25)
+    unsure = Engine("unsure", replace(engine.facts, reject_below=0.45), engine)
+    letter = Reader(unsure)._letter(np.array([0.4, 0.35, 0.25], np.float32), (0, 0, 9, 9), known=False)
+    assert letter.letter == "?"
+    assert [name for name, _ in letter.alternatives] == ["a", "b", "c"]
