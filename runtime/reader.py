@@ -31,6 +31,8 @@ from .words import find_word, load_words
 DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base-int8.tflite"
 # Second guesses: so many at most, and none that is less likely than this.
 ALTERNATIVES, LEAST_PROBABLE = 3, 0.01
+# Of more spots than this a smaller share than that are letters: a picture of gravel, where no spot is tried for parts.
+MANY_SPOTS, FEWEST_LETTERS = 150, 0.3
 # Of an image: grey, BGR, BGRA.
 CHANNELS = (1, 3, 4)
 
@@ -70,10 +72,12 @@ class Reader:
         """Classify spots, one reading each, each by itself: a spot's reading does not hang on the others."""
         pictures = np.stack([glyph(spot.ink) for spot in spots])[..., None] if spots else np.zeros((0, *GLYPH_SHAPE), np.uint8)
         rows = look_again(self.engine, [spot.ink for spot in spots], self.engine(pictures))
+        least = self.engine.facts.reject_below
+        is_gravel = len(spots) > MANY_SPOTS and (certainty(rows, self.engine.facts.labels) >= least).mean() < FEWEST_LETTERS
         readings = []
         for i, spot in enumerate(spots):
             sure = float(rows[i].max())
-            parts = part(self.engine, spot, sure) if may_be_several(spot, sure, self.engine.facts.reject_below) else None
+            parts = part(self.engine, spot, sure) if not is_gravel and may_be_several(spot, sure, least) else None
             readings.append(parts or Reading((spot,), pictures[i : i + 1], rows[i : i + 1]))
         return readings
 

@@ -131,3 +131,21 @@ def test_what_is_unknown_has_all_guesses_where_there_are_few_labels(draw_page):
     letter = Reader(unsure)._letter(np.array([0.4, 0.35, 0.25], np.float32), (0, 0, 9, 9), known=False)
     assert letter.letter == "?"
     assert [name for name, _ in letter.alternatives] == ["a", "b", "c"]
+
+
+def test_gravel_is_not_looked_at_piece_by_piece_for_touching_letters(reader):
+    """Every stone may be several letters that touch; a page of them would cost a second."""
+    rng = np.random.default_rng(0)
+    picture = np.full((960, 1280, 3), 200, np.uint8)
+    for x, y in np.mgrid[30:1260:50, 30:930:50].reshape(2, -1).T.tolist():
+        stone = np.array([x, y]) + rng.integers(-22, 22, (9, 2))
+        cv2.fillPoly(picture, [cv2.convexHull(stone.astype(np.int32))], (60, 60, 60))
+    classified = []
+    counted = Reader(
+        Engine("counted", reader.engine.facts, lambda pictures: classified.append(len(pictures)) or reader.engine(pictures))
+    )
+    spots = counted.find(picture)
+    classified.clear()
+    counted.recognize(spots)
+    assert len(spots) > 300
+    assert sum(classified) < 2 * len(spots)
