@@ -27,6 +27,8 @@ STANDS_OUT = 1.6
 SMALLEST_PX, FLATTEST = 10, 0.15
 # Ink whose darkest tenth is weaker than this is a smear, a fold or the edge of a shadow: pencil is stronger.
 FAINTEST = 32
+# Of a sheet on a desk that has fewer letters than this the rest of the picture is looked at, too.
+FEW_SPOTS = 5
 # The soft edge of strokes belongs to them.
 GROW = np.ones((3, 3), np.uint8)
 
@@ -86,11 +88,12 @@ def find_spots(image: Pixels) -> list[Spot]:
     """Find what may be letters on a page, in no order; takes images as find_strokes does."""
     gray = to_gray(image)
     sheet = find_sheet(gray)
-    if sheet:
-        (x, y), spots = sheet.corner, find_on_paper(sheet.image)
-        if spots:
-            return [replace(spot, box=(spot.box[0] + x, spot.box[1] + y, *spot.box[2:])) for spot in spots]
-    return find_on_paper(gray)
+    if sheet is None:
+        return find_on_paper(gray)
+    (x, y), spots = sheet.corner, find_on_paper(sheet.image)
+    spots = [replace(spot, box=(spot.box[0] + x, spot.box[1] + y, *spot.box[2:])) for spot in spots]
+    # With little on it the sheet may be a patch of light.
+    return spots if len(spots) >= FEW_SPOTS else max(find_on_paper(gray), spots, key=len)
 
 
 def find_on_paper(gray: Pixels) -> list[Spot]:

@@ -25,6 +25,7 @@ from .pixels import Pixels
 from .second_look import look_again
 from .spacing import first_letters, part_words
 from .split import Reading, may_be_several, part
+from .stacked import part_stacked
 from .text import UNKNOWN, Box, Letter, Line, Page, Word
 from .words import find_word, load_words
 
@@ -66,7 +67,7 @@ class Reader:
     def find(self, image: Pixels) -> list[Spot]:
         """Find what may be letters, in no order; takes images as `read` does."""
         check_image(image)
-        return join_strokes(self.engine, find_spots(image))
+        return part_stacked(self.engine, join_strokes(self.engine, find_spots(image)))
 
     def recognize(self, spots: Sequence[Spot]) -> list[Reading]:
         """Classify spots, one reading each, each by itself: a spot's reading does not hang on the others."""

@@ -19,7 +19,7 @@ DOUBTFUL, WIDE, WIDE_IF_UNKNOWN = 0.75, 1.1, 1.0
 LEANS = (0.0, -0.25, 0.25)
 # A cut crosses at most this share of the spot's height in ink; so many of the lightest are tried for each height of width,
 # this far apart.
-CROSSED_SHARE, CUTS_A_HEIGHT, APART_SHARE = 0.35, 4, 0.12
+CROSSED_SHARE, CUTS_A_HEIGHT, APART_SHARE = 0.7, 8, 0.08
 # A letter is at least and at most this wide, as shares of the spot's height.
 NARROWEST, WIDEST = 0.2, 1.5
 # Each part must be read with this certainty, in what is too wide for two letters with that; and each cut costs so much
