@@ -2,17 +2,26 @@
 
 import argparse
 import difflib
-import math
-import os
 import re
 import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
-from . import __version__
+from . import UNUSABLE, __version__
+from .values import (
+    SERVE_HOST,
+    SERVE_PORT,
+    comma_list,
+    device_model,
+    finite,
+    keras_model,
+    natural,
+    picture_size,
+    positive,
+    serve_address,
+    thread_count,
+)
 
-UNUSABLE = 2
-SERVE_HOST, SERVE_PORT, LAST_PORT = "127.0.0.1", 8080, 65535
 SPLIT_CHOICES = ("train", "val", "test", "all")
 
 EXAMPLES = """\
@@ -246,74 +255,3 @@ def add_benchmark(verbs: Any) -> None:
     )
     verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     verb.add_argument("--min-accuracy", type=finite, metavar="PERCENT", help="exit 1 where a model is less accurate")
-
-
-def positive(text: str) -> int:
-    """Parse a whole number above zero."""
-    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
-    return int(text)
-
-
-def serve_address(text: str) -> tuple[str, int]:
-    """Parse where to serve: HOST:PORT, :PORT, PORT or HOST, with an IPv6 host in brackets; what is left out is the default."""
-    found = re.fullmatch(r"(?:\[(?P<v6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^\s:\[\]/]*))(?::(?P<port>\d{1,5}))?", text, re.ASCII)
-    if text.isascii() and text.isdecimal():
-        found = re.fullmatch(r"(?P<v6>)(?P<host>)(?P<port>\d{1,5})", text)
-    if not found or not text or int(found["port"] or 0) > LAST_PORT:
-        raise argparse.ArgumentTypeError(f"'{text}' is no HOST:PORT, such as 0.0.0.0:8080 or [::1]:8080")
-    return found["v6"] or found["host"] or SERVE_HOST, int(found["port"] or SERVE_PORT)
-
-
-def keras_model(text: str) -> Path:
-    """Parse the name of a model that comes with lettercast, as Keras made it, or the path of another."""
-    shipped = Path(__file__).parent / "export" / "models" / f"{text}.keras"
-    return shipped if shipped.is_file() else Path(text)
-
-
-def device_model(text: str) -> Path:
-    """Parse the name of a model that comes with lettercast, as devices run it, or the path of another."""
-    shipped = Path(__file__).parent / "runtime" / "models" / f"{text}-int8.tflite"
-    return shipped if shipped.is_file() else Path(text)
-
-
-def thread_count(text: str) -> int:
-    """Parse a number of threads, at most one a core."""
-    cores = os.cpu_count() or 1
-    if positive(text) > cores:
-        raise argparse.ArgumentTypeError(f"{text} is more than the {cores} cores of this machine")
-    return int(text)
-
-
-def finite(text: str) -> float:
-    """Parse a number that is neither infinite nor none at all."""
-    try:
-        number = float(text)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise argparse.ArgumentTypeError(f"'{text}' is not a number")
-    return number
-
-
-def natural(text: str) -> int:
-    """Parse a whole number from zero."""
-    if not (text.isascii() and text.isdecimal()) or int(text) >= 2**32:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 to 4294967295")
-    return int(text)
-
-
-def picture_size(text: str) -> tuple[int, int]:
-    """Parse a width and a height in pixels."""
-    found = re.fullmatch(r"([1-9][0-9]{1,3})[xX]([1-9][0-9]{1,3})", text)
-    if not found:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a size in pixels such as 1280x720")
-    return int(found[1]), int(found[2])
-
-
-def comma_list(text: str) -> list[str]:
-    """Parse names parted by commas."""
-    names = [name.strip() for name in text.split(",") if name.strip()]
-    if not names:
-        raise argparse.ArgumentTypeError("no names in it")
-    return names

@@ -4,20 +4,17 @@ import argparse
 import json
 import os
 import shlex
-import shutil
 import signal
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
-from typing import NoReturn
 
-from . import LettercastError
-from .arguments import UNUSABLE, build_parser
-
-DONE, MISSED, INTERRUPTED = 0, 1, 130
+from . import DONE, INTERRUPTED, MISSED, UNUSABLE, LettercastError
+from .arguments import build_parser
+from .interrupts import importing
+from .terminal import show, table_width, working
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,7 +22,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = build_parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
     try:
-        return VERBS[options.verb](options)
+        code = VERBS[options.verb](options)
+        # A full disk is told of here, and not when the process ends.
+        sys.stdout.flush()
+        return code
     except LettercastError as error:
         print(f"lettercast: {' '.join(str(error).split())}", file=sys.stderr)
         return UNUSABLE
@@ -118,15 +118,16 @@ def run_evaluate(options: argparse.Namespace) -> int:
     """Print accuracy on letters, or the character error rate on pages."""
     if options.pages:
         return run_evaluate_pages(options)
-    from .benchmarks.tables import evaluation_table
-    from .runtime.files import write_bytes
-    from .train.data import default_split, open_source
-    from .train.evaluate import evaluate
-    from .train.predict import open_model
+    with importing():
+        from .benchmarks.tables import evaluation_table
+        from .runtime.files import write_bytes
+        from .train.data import default_split, open_source
+        from .train.evaluate import evaluate
+        from .train.predict import open_model
 
-    if options.model.suffix == ".keras":
-        import_keras()
-    model = open_model(options.model, options.threads)
+        if options.model.suffix == ".keras":
+            import_keras()
+        model = open_model(options.model, options.threads)
     trained_on = str(model.facts.made.get("data", ""))
     # Before the spinner turns: opening may download, with a bar of its own.
     source = open_source(options.data, options.split or default_split(options.data, trained_on))
@@ -146,18 +147,20 @@ def run_evaluate(options: argparse.Namespace) -> int:
 
 def run_evaluate_pages(options: argparse.Namespace) -> int:
     """Print the character error rate of photographed pages."""
-    import cv2
+    with importing():
+        import cv2
 
-    from .benchmarks.pages import read_pages
-    from .benchmarks.tables import pages_table
-    from .runtime.reader import Reader
-    from .train.predict import open_model
+        from .benchmarks.pages import read_pages
+        from .benchmarks.tables import pages_table
+        from .runtime.reader import Reader
+        from .train.predict import open_model
 
-    if options.model.suffix == ".keras":
-        import_keras()
+        if options.model.suffix == ".keras":
+            import_keras()
+        reader = Reader(open_model(options.model, options.threads))
     with working(f"reading the pages of {options.pages}"):
         cv2.setNumThreads(options.threads)
-        result = read_pages(Reader(open_model(options.model, options.threads)), options.pages)
+        result = read_pages(reader, options.pages)
     if options.json:
         print(json.dumps(result.to_dict()))
     else:
@@ -204,17 +207,19 @@ def run_export(options: argparse.Namespace) -> int:
 
 def run_read(options: argparse.Namespace) -> int:
     """Read every frame of every source, to a window, to stdout, to files, to a browser."""
-    import cv2
-
-    from .runtime.loop import Outputs, read_frames
-    from .runtime.reader import Reader
-    from .runtime.source import open_frames
-    from .runtime.web import WebView
-
-    cv2.setNumThreads(options.threads)
     if options.token and not options.serve:
         raise LettercastError("--token: it guards what --serve shows; add --serve")
-    reader = Reader(options.model, options.threads, options.words)
+    with importing():
+        import cv2
+
+        from .runtime.loop import Outputs, read_frames
+        from .runtime.reader import Reader
+        from .runtime.source import open_frames
+        from .runtime.web import WebView
+
+        # Opening the model imports its engine.
+        reader = Reader(options.model, options.threads, options.words)
+    cv2.setNumThreads(options.threads)
     with ExitStack() as opened:
         view = opened.enter_context(WebView(*options.serve, token=options.token)) if options.serve else None
         frames = opened.enter_context(open_frames(options.sources, options.camera_size))
@@ -261,49 +266,8 @@ def import_keras() -> None:
 
     # TensorFlow decides when it is first imported how much it talks.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    with quiet():
+    with importing(), quiet():
         import keras  # noqa: F401
 
 
-@contextmanager
-def working(what: str) -> Iterator:
-    """Show on stderr that work goes on; yields a function that says what is being done."""
-    from rich.console import Console
-    from rich.markup import escape
-
-    # Names of the user's may hold what rich takes for markup.
-    with Console(stderr=True).status(escape(what)) as status:
-        yield lambda said: status.update(escape(said))
-
-
-def show(table) -> None:
-    """Print a rich table on stdout."""
-    from rich.console import Console
-
-    Console(width=table_width(), markup=False, highlight=False).print(table)
-
-
-def table_width() -> int:
-    """Return the columns of the terminal, or as many as every table needs where stdout is none."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
-
-
 VERBS = {"train": run_train, "evaluate": run_evaluate, "export": run_export, "read": run_read, "benchmark": run_benchmark}
-
-
-def run() -> NoReturn:
-    """Run the command as a process: an interrupt ends it at once, with no wait for the threads of training."""
-    try:
-        code = main()
-    except SystemExit as left:
-        code = left.code if isinstance(left.code, int) else DONE
-    sys.stdout.flush()
-    sys.stderr.flush()
-    # A thread that hangs in a camera's driver, and wakes while the interpreter is taken down, would abort the process.
-    if code == INTERRUPTED or any(thread.daemon for thread in threading.enumerate()):
-        os._exit(code)
-    sys.exit(code)
-
-
-if __name__ == "__main__":
-    run()

@@ -160,7 +160,7 @@ def command() -> Callable[..., subprocess.CompletedProcess]:
     """Return a function that runs `lettercast` as a process of its own."""
 
     def run(*words: object, folder: Path | None = None) -> subprocess.CompletedProcess:
-        line = [sys.executable, "-m", "lettercast.cli", *map(str, words)]
+        line = [sys.executable, "-m", "lettercast", *map(str, words)]
         return subprocess.run(line, capture_output=True, text=True, cwd=folder, timeout=COMMAND_LIMIT_S, check=False)
 
     return run

@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.arguments import device_model, keras_model, serve_address
 from lettercast.runtime.facts import keras_facts
 from lettercast.train.fit import fit
+from lettercast.values import device_model, keras_model
 
 TRUNCATED_AT = (0, 3, 8, 9, 200, 5_000, 0.25, 0.5, 0.75, 0.97, -1)
 
@@ -74,11 +74,11 @@ def test_a_thread_that_hangs_in_a_driver_is_not_woken_at_the_end(words, code, tm
     """It would abort the process; that nothing is taken down any more is seen by what is done at the end elsewhere."""
     script = """
 import atexit, sys, threading
-from lettercast import cli
+from lettercast.__main__ import run
 atexit.register(print, "taken down")
 if sys.argv.pop(1) == "hang":
     threading.Thread(target=threading.Event().wait, daemon=True).start()
-cli.run()
+run()
 """
     for first, ends in (("hang", False), ("well", True)):
         line = [sys.executable, "-c", script, first, *words]
@@ -315,7 +315,7 @@ def test_interrupting_ends_with_130_and_one_line(lettercast, model_file, monkeyp
 
 
 def test_a_reader_of_the_output_that_leaves_early_is_no_error(page_file):
-    line = [sys.executable, "-m", "lettercast.cli", "read", *[str(page_file)] * 3, "--no-window"]
+    line = [sys.executable, "-m", "lettercast", "read", *[str(page_file)] * 3, "--no-window"]
     with subprocess.Popen(line, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         said = process.stderr.read()
@@ -323,7 +323,7 @@ def test_a_reader_of_the_output_that_leaves_early_is_no_error(page_file):
 
 
 def test_a_window_on_a_dead_display_is_done_without(page_file):
-    line = [sys.executable, "-m", "lettercast.cli", "read", str(page_file)]
+    line = [sys.executable, "-m", "lettercast", "read", str(page_file)]
     dead = {**os.environ, "DISPLAY": ":973"}
     done = subprocess.run(line, capture_output=True, text=True, env=dead, check=False)
     assert done.returncode == 0
@@ -358,24 +358,6 @@ def test_a_missing_package_is_named_with_what_brings_it(lettercast, monkeypatch,
     monkeypatch.setattr("lettercast.cli.import_keras", fail)
     code, _, err = lettercast("train")
     assert (code, err) == (2, f"lettercast: {said}\n")
-
-
-@pytest.mark.parametrize(
-    ("text", "address"),
-    [
-        ("127.0.0.1:8080", ("127.0.0.1", 8080)),
-        (":8081", ("127.0.0.1", 8081)),
-        ("8081", ("127.0.0.1", 8081)),
-        ("0", ("127.0.0.1", 0)),
-        ("0.0.0.0", ("0.0.0.0", 8080)),
-        ("pi.local:80", ("pi.local", 80)),
-        ("[::1]:8082", ("::1", 8082)),
-        ("[::]", ("::", 8080)),
-        ("[fe80::1%eth0]:1", ("fe80::1%eth0", 1)),
-    ],
-)
-def test_where_to_serve_may_be_said_in_short(text, address):
-    assert serve_address(text) == address
 
 
 @pytest.mark.parametrize("text", ["", ":", "70000", "pi:70000", "pi:http", "::1", "[::1", "http://pi:80/", "a b:80", "pi:-1"])

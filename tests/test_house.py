@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lettercast.arguments import device_model, keras_model
 from lettercast.runtime.engine import open_engine
+from lettercast.values import device_model, keras_model
 
 HEAVY = ("tensorflow", "keras", "sklearn", "matplotlib", "onnx", "lettercast.train", "lettercast.export", "lettercast.benchmarks")
 READ_A_PAGE = """

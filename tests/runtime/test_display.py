@@ -183,7 +183,7 @@ def opened(screen, tmp_path):
     started = []
 
     def start(*words: object):
-        line = [sys.executable, "-m", "lettercast.cli", "read", *map(str, words)]
+        line = [sys.executable, "-m", "lettercast", "read", *map(str, words)]
         process = subprocess.Popen(line, env=screen, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(process)
 

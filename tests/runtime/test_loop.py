@@ -53,7 +53,7 @@ def started(tmp_path):
     processes = []
 
     def start(*words: object) -> subprocess.Popen:
-        line = [sys.executable, "-m", "lettercast.cli", "read", *map(str, words)]
+        line = [sys.executable, "-m", "lettercast", "read", *map(str, words)]
         processes.append(subprocess.Popen(line, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True))
         return processes[-1]
 

@@ -117,7 +117,7 @@ def test_a_film_is_replaced_only_where_asked(tmp_path):
 
 
 def test_a_disk_that_is_full_is_said_in_one_line_and_leaves_no_film(tmp_path, page_file):
-    line = [sys.executable, "-m", "lettercast.cli", "read", page_file, "--no-window", "--record", tmp_path / "film.mp4"]
+    line = [sys.executable, "-m", "lettercast", "read", page_file, "--no-window", "--record", tmp_path / "film.mp4"]
 
     def limit() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

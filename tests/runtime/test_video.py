@@ -275,7 +275,7 @@ except LettercastError as error: sys.exit(str(error))
 
 @pytest.mark.parametrize(("by", "said"), [(signal.SIGINT, "lettercast: interrupted\n"), (signal.SIGTERM, "")])
 def test_a_command_that_is_stopped_hangs_up(network, by, said):
-    words = [sys.executable, "-m", "lettercast.cli", "read", network.url("live"), "--json"]
+    words = [sys.executable, "-m", "lettercast", "read", network.url("live"), "--json"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reading:
         assert reading.stdout.readline().startswith("{")
         reading.send_signal(by)
