@@ -15,6 +15,8 @@ from .values import (
     device_model,
     finite,
     keras_model,
+    measured_model,
+    model_or_folder,
     natural,
     picture_size,
     positive,
@@ -132,11 +134,11 @@ def add_evaluate(verbs: Any) -> None:
         description="Measure a .keras, .tflite or .onnx model on labelled letters, or on whole photographed pages.",
     )
     verb.add_argument(
-        "model", type=device_model, metavar="M", help="letters-base, letters-nano, or a .keras, .tflite or .onnx file"
+        "model", type=measured_model, metavar="M", help="letters-base, letters-nano, or a .keras, .tflite or .onnx file"
     )
     add_letters(verb)
     verb.add_argument("--pages", type=Path, metavar="CSV", help="read pages instead: a CSV of file,text with lines parted by |")
-    verb.add_argument("--threads", type=thread_count, metavar="N", default=1, help="default: %(default)s")
+    verb.add_argument("--threads", type=thread_count, metavar="N", default=1, help="of the model (default: %(default)s)")
     verb.add_argument("--json", action="store_true", help="print one JSON object")
     verb.add_argument(
         "--report", type=Path, metavar="DIR", help="write figures as PNG and JSON: confusion, mistakes, reliability, writers"
@@ -184,7 +186,10 @@ def add_export(verbs: Any) -> None:
 def add_read(verbs: Any) -> None:
     """Add the verb `read`."""
     verb = verbs.add_parser(
-        "read", help="read letters from a camera, images or video", description="Read letters. In the window q or Esc quits."
+        "read",
+        help="read letters from a camera, images or video",
+        usage="%(prog)s [SOURCE ...] [OPTION ...]",
+        description="Read letters. In the window h shows the keys, q or Esc quits.",
     )
     verb.add_argument(
         "sources",
@@ -213,12 +218,24 @@ def add_read(verbs: Any) -> None:
         metavar="FILE",
         help="say which words of a list were probably written, beside what was read; UTF-8 text, a word a line, # comments",
     )
-    verb.add_argument("--threads", type=thread_count, metavar="N", default=1, help="default: %(default)s")
-    verb.add_argument("--json", action="store_true", help="print one JSON object a frame")
-    verb.add_argument("--no-window", action="store_true", help="print only")
-    verb.add_argument("--save", type=Path, metavar="DIR", help="write each frame with boxes and letters as PNG")
-    verb.add_argument("--record", type=Path, metavar="FILE", help="write a film with boxes and letters: .mp4, .avi or .mkv")
-    verb.add_argument("--overwrite", action="store_true", help="replace the film of --record")
+    verb.add_argument(
+        "--threads", type=thread_count, metavar="N", default=1, help="of the network and of OpenCV (default: %(default)s)"
+    )
+    verb.add_argument("--json", action="store_true", help="print one JSON object a frame, and open no window")
+    verb.add_argument("--no-window", action="store_true", help="print text only")
+    verb.add_argument(
+        "--save",
+        type=Path,
+        metavar="DIR",
+        help="write each picture, and each frame of a film or camera, with boxes and letters as PNG there; replaces nothing",
+    )
+    verb.add_argument(
+        "--record",
+        type=Path,
+        metavar="FILE",
+        help="write a film of all that is read with boxes and letters, .mp4, .avi or .mkv; a picture stays a second",
+    )
+    verb.add_argument("--overwrite", action="store_true", help="replace FILE of --record where it is there already")
     verb.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
     verb.add_argument(
         "--serve",
@@ -226,8 +243,8 @@ def add_read(verbs: Any) -> None:
         nargs="?",
         const=f"{SERVE_HOST}:{SERVE_PORT}",
         metavar="HOST:PORT",
-        help="show picture and text in a browser, too; alone, on this machine only, at port 8080; 0.0.0.0 is for the whole "
-        "network, with a token",
+        help="show picture and text in a browser, and open no window; alone: on this machine only, at port 8080; 0.0.0.0 is "
+        "for the whole network, with a token; the last picture stays until Ctrl-C, except with --max-frames",
     )
     verb.add_argument("--token", metavar="T", help="what a browser must show (default: one made at random, none on loopback)")
 
@@ -241,7 +258,7 @@ def add_benchmark(verbs: Any) -> None:
     )
     verb.add_argument(
         "models",
-        type=device_model,
+        type=model_or_folder,
         nargs="*",
         metavar="DIR|MODEL",
         help="default: dist, or the shipped model where there is none",

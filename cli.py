@@ -214,18 +214,27 @@ def run_read(options: argparse.Namespace) -> int:
 
         from .runtime.loop import Outputs, read_frames
         from .runtime.reader import Reader
-        from .runtime.source import open_frames
+        from .runtime.source import keep_apart, open_frames
         from .runtime.web import WebView
 
         # Opening the model imports its engine.
         reader = Reader(options.model, options.threads, options.words)
     cv2.setNumThreads(options.threads)
+    keep_apart(options.sources, options.save, options.record)
     with ExitStack() as opened:
         view = opened.enter_context(WebView(*options.serve, token=options.token)) if options.serve else None
         frames = opened.enter_context(open_frames(options.sources, options.camera_size))
         if view:
             print(f"lettercast: watch at {view.url}", file=sys.stderr, flush=True)
-        outputs = Outputs(options.json, not options.no_window, options.save, options.record, options.overwrite, view)
+        outputs = Outputs(
+            options.json,
+            not options.no_window,
+            options.save,
+            options.record,
+            options.overwrite,
+            view,
+            view.stay if view and options.max_frames is None else None,
+        )
         read_frames(reader, frames, outputs, options.max_frames)
     return DONE
 

@@ -4,9 +4,11 @@ import argparse
 import math
 import os
 import re
+import shlex
 from pathlib import Path
 
 SERVE_HOST, SERVE_PORT, LAST_PORT = "127.0.0.1", 8080, 65535
+DEVICE_MODELS, DEVICE_ENDING = "runtime/models", "-int8.tflite"
 
 
 def positive(text: str) -> int:
@@ -21,21 +23,41 @@ def serve_address(text: str) -> tuple[str, int]:
     found = re.fullmatch(r"(?:\[(?P<v6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^\s:\[\]/]*))(?::(?P<port>\d{1,5}))?", text, re.ASCII)
     if text.isascii() and text.isdecimal():
         found = re.fullmatch(r"(?P<v6>)(?P<host>)(?P<port>\d{1,5})", text)
-    if not found or not text or int(found["port"] or 0) > LAST_PORT:
-        raise argparse.ArgumentTypeError(f"'{text}' is no HOST:PORT, such as 0.0.0.0:8080 or [::1]:8080")
+    # What follows --serve without a port may be meant as the source.
+    is_path = "/" in text or bool(text and not (found and found["port"]) and Path(text).exists())
+    if is_path or not found or not text or int(found["port"] or 0) > LAST_PORT:
+        hint = f"; to read it, put it before --serve: lettercast read {shlex.quote(text)} --serve" if is_path else ""
+        raise argparse.ArgumentTypeError(f"'{text}' is no HOST:PORT, such as 0.0.0.0:8080 or [::1]:8080{hint}")
     return found["v6"] or found["host"] or SERVE_HOST, int(found["port"] or SERVE_PORT)
 
 
 def keras_model(text: str) -> Path:
     """Parse the name of a model that comes with lettercast, as Keras made it, or the path of another."""
-    shipped = Path(__file__).parent / "export" / "models" / f"{text}.keras"
-    return shipped if shipped.is_file() else Path(text)
+    return known_model(text, "export/models", ".keras", "a .keras file")
 
 
 def device_model(text: str) -> Path:
     """Parse the name of a model that comes with lettercast, as devices run it, or the path of another."""
-    shipped = Path(__file__).parent / "runtime" / "models" / f"{text}-int8.tflite"
-    return shipped if shipped.is_file() else Path(text)
+    return known_model(text, DEVICE_MODELS, DEVICE_ENDING, "a .tflite or .onnx file")
+
+
+def measured_model(text: str) -> Path:
+    """Parse a model as device_model does; it may be one of Keras."""
+    return known_model(text, DEVICE_MODELS, DEVICE_ENDING, "a .keras, .tflite or .onnx file")
+
+
+def model_or_folder(text: str) -> Path:
+    """Parse a model as device_model does, or a folder of them."""
+    return known_model(text, DEVICE_MODELS, DEVICE_ENDING, "a .tflite or .onnx file or a folder of them")
+
+
+def known_model(text: str, folder: str, ending: str, kinds: str) -> Path:
+    """Return the path of a model by its name among those of a folder of ours, or by its path."""
+    shipped = {path.name.removesuffix(ending): path for path in (Path(__file__).parent / folder).glob(f"*{ending}")}
+    path = shipped.get(text, Path(text))
+    if not text or not path.exists():
+        raise argparse.ArgumentTypeError(f"'{text}': no such model; give {', '.join(sorted(shipped))}, or the path of {kinds}")
+    return path
 
 
 def thread_count(text: str) -> int:

@@ -54,13 +54,13 @@ def open_engine(path: Path, threads: int = 1) -> Engine:
 
 def load_engine(path: Path, threads: int = 1) -> Engine:
     """Open a model as open_engine does, without trying it."""
-    if path.suffix.lower() not in OPENERS:
+    if path.suffix.lower() not in OPENERS and path.exists():
         raise LettercastError(f"{path}: the runtime opens {' and '.join(OPENERS)} models; make one with `lettercast export`")
     try:
         model = path.read_bytes()
     except OSError as error:
         reason = error.strerror or "cannot be read"
-        raise LettercastError(f"{path}: {reason}; give a model that `lettercast export` made") from error
+        raise LettercastError(f"{path}: {reason}; give a .tflite or .onnx model, such as `lettercast export` makes") from error
     with blaming(path):
         return OPENERS[path.suffix.lower()](path, model, threads)
 

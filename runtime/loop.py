@@ -3,7 +3,7 @@
 import json
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from itertools import pairwise
@@ -45,7 +45,10 @@ class View(Protocol):
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where results go: JSON or text on stdout, a window, a folder of annotated pictures, a film, somebody who looks on."""
+    """Where results go: JSON or text on stdout, a window, a folder of annotated pictures, a film, somebody who looks on.
+
+    `stay` is called where the sources have come to their end, with the last frame in `view`.
+    """
 
     json: bool = False
     window: bool = True
@@ -53,6 +56,7 @@ class Outputs:
     record: Path | None = None
     overwrite: bool = False
     view: View | None = None
+    stay: Callable[[], None] | None = None
 
 
 def read_frames(reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_frames: int | None = None) -> int:
@@ -61,12 +65,17 @@ def read_frames(reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_f
         make_folder(outputs.save)
     with ExitStack() as opened:
         session = Session(reader, outputs, opened)
-        done = 0
+        done, has_ended = 0, False
         for frame in frames:
             done += 1
             if not session.read(frame) or done == max_frames:
                 break
+        else:
+            has_ended = done > 0
         session.end()
+    if has_ended and outputs.stay:
+        session.show_last()
+        outputs.stay()
     return done
 
 
@@ -77,6 +86,7 @@ class Session:
         self.outputs = outputs
         self.reader, self.tracker = reader, Tracker(reader)
         self._source, self._said = "", ""
+        self._last: tuple[Frame, Page] | None = None
         # The last frame whose text was not said yet, and how many frames had that text.
         self._unsaid: tuple[Frame, Page] | None = None
         self._steady = 0
@@ -99,7 +109,8 @@ class Session:
         page = self.reader.read(frame.image) if frame.is_still else self.tracker.read(frame.image)
         if not frame.is_still:
             self._times.append(time.perf_counter())
-        record = {"source": frame.source, "frame": frame.number, **page.to_dict()}
+        self._last = (frame, page)
+        record = record_of(frame, page)
         self._say(frame, page, record)
         view = self.outputs.view
         wanted = self.outputs.save or self._recorder or (view and view.viewers)
@@ -109,6 +120,12 @@ class Session:
         if picture is not None:
             self._keep(picture, frame, page)
         return self.window is None or self.window.show(frame, page, self._status)
+
+    def show_last(self) -> None:
+        """Show the last frame to who looks on later: a picture that nobody wanted then was not drawn."""
+        if self.outputs.view and self._last:
+            frame, page = self._last
+            self.outputs.view.publish(annotate(frame.image, page), record_of(frame, page))
 
     def end(self) -> None:
         """Say what the last frames said, however few they were."""
@@ -174,6 +191,11 @@ class Session:
             recorder.close()
             if recorder.seconds:
                 say(f"recorded {recorder.path}, {recorder.seconds:.1f} s")
+
+
+def record_of(frame: Frame, page: Page) -> dict[str, Any]:
+    """Return what was read in a frame as `--json` prints it."""
+    return {"source": frame.source, "frame": frame.number, **page.to_dict()}
 
 
 def describe(frame: Frame, page: Page) -> str:

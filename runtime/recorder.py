@@ -21,6 +21,8 @@ FPS = 30.0
 LONGEST_GAP_S = 2.0
 # A picture of its own, and no frame of a film, stays so long.
 STILL_S = 1.0
+# Codecs cut an odd row or column off, and OpenCV's Motion JPEG ends the process over pictures of a few pixels.
+SMALLEST_PX, MULTIPLE_PX = 16, 2
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 
 
@@ -54,7 +56,7 @@ class Recorder:
             self._open(picture)
         if picture.shape[1::-1] != self._size:
             picture = cv2.resize(picture, self._size, interpolation=cv2.INTER_AREA)
-        self._add(picture, self._due(frame))
+        self._add(padded(picture), self._due(frame))
 
     def close(self) -> None:
         """Finish the film; where no frame came there is none."""
@@ -76,7 +78,7 @@ class Recorder:
         self._size = (picture.shape[1], picture.shape[0])
         codec = cv2.VideoWriter.fourcc(*CODECS[self.path.suffix.lower()])
         with quiet():
-            writer = cv2.VideoWriter(str(self._partial), codec, FPS, self._size)
+            writer = cv2.VideoWriter(str(self._partial), codec, FPS, padded(picture).shape[1::-1])
         if not writer.isOpened():
             self._partial.unlink(missing_ok=True)
             raise LettercastError(f"{self.path}: cannot be recorded with this OpenCV; end the name in .avi, or choose a folder")
@@ -104,6 +106,13 @@ class Recorder:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self.close()
+
+
+def padded(picture: Pixels) -> Pixels:
+    """Repeat the last row and column until every codec takes the size."""
+    height, width = picture.shape[:2]
+    below, beside = (max(SMALLEST_PX, side + -side % MULTIPLE_PX) - side for side in (height, width))
+    return cv2.copyMakeBorder(picture, 0, below, 0, beside, cv2.BORDER_REPLICATE) if below or beside else picture
 
 
 def plays(path: Path) -> bool:

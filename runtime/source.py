@@ -20,6 +20,7 @@ from .say import say
 from .video import url_frames, video_frames
 
 CAMERA_DIGITS = 3
+URL = re.compile(r"([a-z]+)://")
 URL_SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "udp", "tcp")
 # Pictures that not every OpenCV reads: tried all the same, so that none in a folder is passed over in silence.
 OTHER_SUFFIXES = (".gif", ".avif", ".heic", ".heif", ".pgm", ".ppm", ".pbm")
@@ -101,6 +102,8 @@ def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE) -> Stream:
     Raises:
         LettercastError: it does not exist, holds nothing that can be read, or does not answer.
     """
+    if not source.strip():
+        raise LettercastError(f"'{source}' names nothing to read; give {KINDS}")
     if source.isascii() and source.isdecimal() and len(source) <= CAMERA_DIGITS:
         return Camera(source, lambda: open_webcam(int(source), size))
     number = picamera_number(source)
@@ -108,7 +111,7 @@ def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE) -> Stream:
         # Its import takes seconds on a small Pi, which must not count as silence of the camera.
         import_picamera2()
         return Camera(source, lambda: PiCamera(number, size))
-    scheme = re.match(r"([a-z]+)://", source)
+    scheme = URL.match(source)
     if scheme:
         if scheme[1] not in URL_SCHEMES:
             raise LettercastError(f"{source}: unknown kind of address; take one of {', '.join(URL_SCHEMES)}, or a file's path")
@@ -123,6 +126,17 @@ def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE) -> Stream:
     return still_frames([path]) if is_picture(path) else video_frames(path)
 
 
+def keep_apart(sources: Sequence[str], save: Path | None, record: Path | None) -> None:
+    """See that results are not written over what is read, nor among it; raises LettercastError where they would be."""
+    for path in (Path(source) for source in sources if not URL.match(source)):
+        is_folder = path.is_dir()
+        read = pictures(path) if is_folder else [path]
+        if record and record.exists() and any(one.exists() and one.samefile(record) for one in read):
+            raise LettercastError(f"--record {record}: that is read here, and would be written over; give another name")
+        if save and is_folder and save.exists() and save.samefile(path):
+            raise LettercastError(f"--save {save}: what is written there would be read the next time; give another folder")
+
+
 def missing(source: str) -> str:
     """Say that a file is not there, and what was perhaps meant."""
     path = Path(source)
@@ -134,11 +148,16 @@ def missing(source: str) -> str:
 
 def folder_frames(folder: Path) -> Stream:
     """Return the images of a folder, page2 before page10."""
-    suffixes = (*IMAGE_SUFFIXES, *OTHER_SUFFIXES)
-    files = [f for f in folder.iterdir() if f.suffix.lower() in suffixes and not f.name.startswith(".") and f.is_file()]
+    files = pictures(folder)
     if not files:
         raise LettercastError(f"{folder}: no images in this folder; put some of {', '.join(IMAGE_SUFFIXES)} there")
     return still_frames(sorted(files, key=natural_order))
+
+
+def pictures(folder: Path) -> list[Path]:
+    """Return the files of a folder that call themselves pictures."""
+    suffixes = (*IMAGE_SUFFIXES, *OTHER_SUFFIXES)
+    return [f for f in folder.iterdir() if f.suffix.lower() in suffixes and not f.name.startswith(".") and f.is_file()]
 
 
 def natural_order(path: Path) -> tuple:

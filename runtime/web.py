@@ -17,10 +17,12 @@ import cv2
 import numpy as np
 
 from .pixels import Pixels
+from .say import say
 from .web_address import choose_token, listen, page_url
 from .web_request import MAX_HEAD_BYTES, Guard, RefusedError, Request, answer_head, page_policy, read_request, refusal, send
 
-WAITING, READING, STOPPED = "waiting for the first picture", "reading", "reader stopped"
+# The page knows them, too.
+WAITING, READING, DONE, STOPPED = "waiting for the first picture", "reading", "done", "reader stopped"
 JPEG_QUALITY = 80
 # An open page holds two connections, one for pictures and one for text.
 MAX_VIEWERS, MAX_CONNECTIONS = 16, 64
@@ -106,6 +108,14 @@ class WebView:
         self._state, self._rate = state, 0.0
         self._arrivals.clear()
         self._tell()
+
+    def stay(self) -> None:
+        """Leave the last frame on the page until Ctrl-C or SIGTERM, which then interrupt nothing."""
+        self.say(DONE)
+        say(f"done; the last picture stays at {self.url} until Ctrl-C")
+        with suppress(KeyboardInterrupt, SystemExit):
+            while True:
+                time.sleep(REPEAT_S)
 
     def close(self) -> None:
         """Tell the viewers that the reader stopped, end their connections and free the address."""

@@ -25,8 +25,9 @@ def listen(host: str, port: int) -> socket.socket:
         listening = socket.create_server(address[:2], family=family)
     except (OSError, UnicodeError) as error:
         why = getattr(error, "strerror", None) or "no such address"
+        hint = "; what is to be read stands before --serve" if isinstance(error, socket.gaierror) else ""
         raise LettercastError(
-            f"--serve {show_host(host)}:{port}: {why.lower()}; give another HOST:PORT, such as 127.0.0.1:8081"
+            f"--serve {show_host(host)}:{port}: {why.lower()}; give another HOST:PORT, such as 127.0.0.1:8081{hint}"
         ) from error
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     return listening

@@ -1,8 +1,10 @@
 """What the words of the command line may be."""
 
+import argparse
+
 import pytest
 
-from lettercast.values import serve_address
+from lettercast.values import device_model, keras_model, serve_address
 
 
 @pytest.mark.parametrize(
@@ -21,3 +23,26 @@ from lettercast.values import serve_address
 )
 def test_where_to_serve_may_be_said_in_short(text, address):
     assert serve_address(text) == address
+
+
+def test_a_picture_after_serve_is_told_where_to_stand(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "page.jpg").touch()
+    (tmp_path / "8081").touch()
+    for text in ("page.jpg", "gone/my page.jpg"):
+        with pytest.raises(argparse.ArgumentTypeError, match=r"put it before --serve: lettercast read .* --serve"):
+            serve_address(text)
+    assert serve_address("8081") == ("127.0.0.1", 8081)
+
+
+def test_a_model_is_a_name_or_a_path(tmp_path):
+    own = tmp_path / "own.keras"
+    own.touch()
+    assert keras_model(str(own)) == device_model(str(own)) == own
+
+
+@pytest.mark.parametrize("parse", [keras_model, device_model])
+@pytest.mark.parametrize("text", ["nosuch", "gone.tflite", ""])
+def test_of_models_that_are_not_there_it_is_said_which_are_known(parse, text):
+    with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}': no such model; give letters-base, letters-nano, or"):
+        parse(text)

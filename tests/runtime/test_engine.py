@@ -114,3 +114,10 @@ def test_the_engine_names_its_package_and_version(exported):
     from importlib.metadata import version
 
     assert open_engine(exported["onnx-int8"]).name == f"onnxruntime {version('onnxruntime')}"
+
+
+def test_a_model_that_is_not_there_is_not_called_one_of_a_wrong_kind(tmp_path):
+    (tmp_path / "model.h5").write_bytes(b"")
+    for name, said in (("nosuch", "No such file"), ("model.h5", "the runtime opens .tflite and .onnx models")):
+        with pytest.raises(LettercastError, match=said):
+            open_engine(tmp_path / name)

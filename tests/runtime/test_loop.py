@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from urllib.request import urlopen
 
 import cv2
 import numpy as np
@@ -222,3 +223,65 @@ def test_who_looks_on_gets_every_page_and_pictures_only_where_somebody_sees_them
     assert [page for _, page in onlooker.published] == printed
     assert [picture is not None for picture, _ in onlooker.published] == [viewers > 0] * 4
     assert viewers == 0 or (onlooker.published[0][0] != image).any()
+
+
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("words", [("page.png", "--json"), ("shots",), ("film.avi", "page.png", "--record", "out.mp4")])
+def test_what_was_served_last_stays_until_the_process_is_told_to_end(started, film, page_file, tmp_path, words, sent):
+    (tmp_path / "shots").mkdir()
+    for name in ("1.png", "2.png"):
+        (tmp_path / "shots" / name).write_bytes(page_file.read_bytes())
+    process = started(*words, "--serve", 0)
+    url = process.stderr.readline().split()[-1]
+    if "--record" in words:
+        # A film is finished when reading is, not when looking is.
+        assert "recorded out.mp4" in process.stderr.readline()
+        assert count_frames(tmp_path / "out.mp4") > 6
+    assert process.stderr.readline() == f"lettercast: done; the last picture stays at {url} until Ctrl-C\n"
+    # Nobody looked on while it was read.
+    snapshot = cv2.imdecode(np.frombuffer(urlopen(f"{url}snapshot.jpg").read(), np.uint8), cv2.IMREAD_COLOR)
+    assert snapshot.shape == cv2.imread(str(page_file)).shape
+    assert json.loads(urlopen(f"{url}page.json").read())["text"] == "ABC\nDEF"
+    process.send_signal(sent)
+    assert (process.wait(WAIT_S), process.stderr.read()) == (0, "")
+
+
+def test_serving_ends_with_the_last_of_a_number_of_frames(lettercast, page_file):
+    code, _, err = lettercast("read", page_file, "--json", "--serve", 0, "--max-frames", 1)
+    assert (code, len(err.splitlines())) == (0, 1)
+
+
+def test_serving_ends_where_nothing_could_be_read(lettercast, page_file):
+    page_file.write_bytes(b"")
+    code, _, err = lettercast("read", page_file, "--json", "--serve", 0)
+    assert code == 2
+    assert "done" not in err
+
+
+def test_what_is_read_is_not_written_over(refused, film, tmp_path):
+    (tmp_path / "there").symlink_to(tmp_path)
+    (tmp_path / "link.avi").symlink_to(film)
+    (tmp_path / "hard.avi").hardlink_to(film)
+    for record in ("film.avi", "./film.avi", "there/film.avi", "link.avi", "hard.avi"):
+        said = refused("read", film, "--json", "--record", record, "--overwrite")
+        assert said == f"lettercast: --record {Path(record)}: that is read here, and would be written over; give another name\n"
+
+
+def test_a_film_beside_the_pictures_of_a_folder_may_be_replaced(lettercast, page_file, tmp_path):
+    for _ in range(2):
+        assert lettercast("read", tmp_path, "--json", "--record", tmp_path / "out.mp4", "--overwrite")[0] == 0
+    assert [path.name for path in tmp_path.iterdir() if path.suffix == ".mp4"] == ["out.mp4"]
+
+
+def test_annotated_pictures_do_not_go_among_those_of_a_folder_that_is_read(refused, lettercast, page_file, tmp_path):
+    (tmp_path / "link").symlink_to(tmp_path)
+    for save in (".", tmp_path, "link"):
+        assert "give another folder" in refused("read", tmp_path, "--json", "--save", save)
+    # Nor are they read where they lie in a folder within.
+    for _ in range(2):
+        assert len(lettercast("read", tmp_path, "--json", "--save", "seen")[1].splitlines()) == 1
+    # Beside a single picture they replace nothing.
+    before = page_file.read_bytes()
+    assert lettercast("read", page_file, "--json", "--save", ".")[0] == 0
+    assert page_file.read_bytes() == before
+    assert (tmp_path / "page-2.png").exists()

@@ -84,6 +84,28 @@ def test_odd_sizes_are_recorded(tmp_path):
     assert len(frames_of(tmp_path / "film.mp4")) == 1
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (1, 90), (90, 1), (15, 17)])
+def test_nothing_is_too_small_to_be_recorded_or_cut_off(tmp_path, suffix, size):
+    """In a process of its own, as OpenCV may end it."""
+    code = f"""
+import cv2, numpy as np, sys
+from pathlib import Path
+from lettercast.runtime.recorder import Recorder
+from lettercast.runtime.frame import Frame
+picture = np.full((*{size}, 3), 90, np.uint8)
+with Recorder(Path(sys.argv[1])) as recorder:
+    recorder.write(picture, Frame("p", 0, picture, is_still=True))
+answered, shown = cv2.VideoCapture(sys.argv[1]).read()
+print(answered, *shown.shape, round(shown.mean()))
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / f"f{suffix}"], capture_output=True, text=True, check=True)
+    answered, height, width, _, level = done.stdout.split()
+    assert answered == "True"
+    assert int(height) >= size[0] and int(width) >= size[1]
+    assert int(level) == pytest.approx(90, abs=4)
+
+
 def test_a_recording_that_fails_half_way_still_plays(tmp_path):
     with pytest.raises(KeyboardInterrupt), Recorder(tmp_path / "film.mp4") as recorder:
         recorder.write(GREY, FILM)

@@ -216,3 +216,8 @@ def test_reading_nothing_but_a_bad_picture_fails(refused, tmp_path):
 @pytest.mark.parametrize("size", ["1280", "0x720", "1280x", "axb", "12800x720"])
 def test_a_size_that_is_none_is_refused(refused, size):
     assert "is not a size in pixels such as 1280x720" in refused("read", "--camera-size", size)
+
+
+@pytest.mark.parametrize("source", ["", " "])
+def test_a_source_without_a_name_is_not_this_folder(refused, page_file, source):
+    assert "names nothing to read" in refused("read", source, "--json")

@@ -78,3 +78,8 @@ def test_a_token_that_is_weak_or_needs_quoting_is_refused(listening, token):
 def test_of_every_address_one_is_named_that_a_browser_can_open(listening):
     host = urlsplit(page_url(listening("0.0.0.0"), None)).hostname
     assert host not in (None, "", "0.0.0.0")
+
+
+def test_a_host_that_is_not_known_may_be_what_was_to_be_read():
+    with pytest.raises(LettercastError, match="what is to be read stands before --serve"):
+        listen("page.invalid", 0)

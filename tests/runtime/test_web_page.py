@@ -122,6 +122,8 @@ def test_the_state_follows_the_reader_to_its_end_and_the_last_picture_stays(page
     until(page, lambda: state(page) == "reading" and looks(page, 0, 200, 0))
     view.say("camera lost, reconnecting")
     until(page, lambda: state(page) == "camera lost, reconnecting")
+    view.say(web.DONE)
+    until(page, lambda: state(page) == "done" and page.get_attribute("body", "data-tone") == "good")
     view.close()
     until(page, lambda: state(page) == "reader stopped")
     assert page.title().startswith("reader stopped")
