@@ -14,6 +14,8 @@ from .pixels import Pixels
 from .say import say
 
 SILENT = "close other programs that use it, or plug it in again; a camera on a Pi's ribbon cable is called picamera"
+# Whoever looks on is heard so often while a camera gives nothing.
+IDLE_S = 0.05
 # Opens a camera; raises LettercastError where there is none.
 Connect = Callable[[], Capture]
 
@@ -21,11 +23,13 @@ Connect = Callable[[], Capture]
 class Camera(Iterator[Frame]):
     """The newest frames of a camera, for as long as it gives any or comes back in time; numbered without a break.
 
-    Raises LettercastError where it does not answer, and later where it is gone for good.
+    `idle` is called again and again while it gives nothing, and may raise. Raises LettercastError where it does not
+    answer, and later where it is gone for good.
     """
 
     def __init__(self, name: str, connect: Connect, patience: Patience | None = None) -> None:
         self.name = name
+        self.idle: Callable[[], None] = lambda: None
         self._connect, self._patience = connect, patience or Patience()
         self._grabber = Grabber(connect)
         try:
@@ -36,7 +40,7 @@ class Camera(Iterator[Frame]):
             raise
 
     def __next__(self) -> Frame:
-        while not self._grabber.wait(self._patience.silence_s):
+        while not self._wait():
             self._reconnect()
         number, image = self._grabber.take()
         return Frame(self.name, number, image, is_live=True)
@@ -45,15 +49,30 @@ class Camera(Iterator[Frame]):
         """Let go of the camera."""
         self._grabber.close(self._patience.release_s)
 
+    def _wait(self) -> bool:
+        """Wait for a picture as long as is patient, and heed who looks on meanwhile."""
+        end = time.monotonic() + self._patience.silence_s
+        while not (found := self._grabber.wait(max(0.0, min(IDLE_S, end - time.monotonic())))):
+            if self._grabber.has_ended or time.monotonic() >= end:
+                break
+            self.idle()
+        return found
+
+    def _sleep(self, seconds: float) -> None:
+        end = time.monotonic() + seconds
+        while (left := end - time.monotonic()) > 0:
+            time.sleep(min(IDLE_S, left))
+            self.idle()
+
     def _reconnect(self) -> None:
         total = f"{sum(self._patience.retries_s):g} s"
         say(f"camera {self.name} gives no more pictures; trying for {total} to have it back")
         number = self._grabber.number
         for wait_s in self._patience.retries_s:
             self._grabber.close(self._patience.release_s)
-            time.sleep(wait_s)
+            self._sleep(wait_s)
             self._grabber = Grabber(self._connect, number)
-            if self._grabber.wait(self._patience.silence_s):
+            if self._wait():
                 say(f"camera {self.name} is back")
                 return
         raise LettercastError(f"camera {self.name} is gone, and did not come back within {total}; plug it in or start it again")
@@ -73,6 +92,11 @@ class Grabber:
         self._running = True
         self._thread = threading.Thread(target=self._grab, args=(connect,), daemon=True)
         self._thread.start()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether no more pictures will come."""
+        return not self._running
 
     def wait(self, limit_s: float) -> bool:
         """Wait for a picture that was not taken yet; False where the camera ends, or is silent for so long."""

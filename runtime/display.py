@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import chain, count
 from pathlib import Path
+from typing import Any
 
 import cv2
 
@@ -69,6 +70,14 @@ class Window:
             stays = not self.quitting and (self.frozen or not moves_on)
         return not self.quitting
 
+    def attend(self, frame: Frame, page: Page, status: Callable[[], Status]) -> bool:
+        """Heed the keys while the frame that is shown stays the last; returns False to quit."""
+        key = self._key(1)
+        if key in KEYS:
+            self._heed(key, frame, page)
+            self._put(self.draw(frame.image, page, status()))
+        return not self.quitting
+
     def draw(self, image: Pixels, page: Page, status: Status) -> Pixels:
         """Return the picture (H, W, 3) BGR uint8 as the switches have it; what is read does not hang on them."""
         seen = page
@@ -90,8 +99,7 @@ class Window:
         stem = f"{Path(frame.source).stem or 'camera'}-{frame.number:06d}"
         path = free_path(self.folder, stem, ".png", ".json")
         write_bytes(path, cv2.imencode(".png", annotate(frame.image, page))[1].tobytes())
-        record = {"source": frame.source, "frame": frame.number, **page.to_dict()}
-        write_bytes(path.with_suffix(".json"), json.dumps(record).encode())
+        write_bytes(path.with_suffix(".json"), json.dumps(record_of(frame, page)).encode())
         say(f"snapshot {path}")
 
     def close(self) -> None:
@@ -167,6 +175,11 @@ KEYS: dict[str, tuple[str, str, Callable[[Window, Frame, Page], None]]] = {
     "m": ("m", "mirror the view", Window._mirror),
     "h": ("h", "this help", Window._help),
 }
+
+
+def record_of(frame: Frame, page: Page) -> dict[str, Any]:
+    """Return what was read in a frame as `--json` prints it."""
+    return {"source": frame.source, "frame": frame.number, **page.to_dict()}
 
 
 def is_visible() -> bool:

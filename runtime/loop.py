@@ -4,7 +4,7 @@ import json
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import cv2
 
-from .display import Window, free_path, has_display
+from .display import Window, free_path, has_display, record_of
 from .files import make_folder, write_bytes
 from .frame import Frame
 from .overlay import Status, add_bar, annotate
@@ -21,6 +21,7 @@ from .pixels import Pixels
 from .reader import Reader
 from .recorder import Recorder
 from .say import say
+from .source import Frames
 from .text import Page
 from .track import Tracker
 
@@ -28,6 +29,10 @@ from .track import Tracker
 RATE_FRAMES = 30
 # Text that was the same for so many frames is news.
 STEADY_FRAMES = 3
+
+
+class QuitError(Exception):
+    """The person at the window quits while there is no frame."""
 
 
 class View(Protocol):
@@ -65,13 +70,16 @@ def read_frames(reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_f
         make_folder(outputs.save)
     with ExitStack() as opened:
         session = Session(reader, outputs, opened)
+        if session.window and isinstance(frames, Frames):
+            frames.attend(session.attend)
         done, has_ended = 0, False
-        for frame in frames:
-            done += 1
-            if not session.read(frame) or done == max_frames:
-                break
-        else:
-            has_ended = done > 0
+        with suppress(QuitError):
+            for frame in frames:
+                done += 1
+                if not session.read(frame) or done == max_frames:
+                    break
+            else:
+                has_ended = done > 0
         session.end()
     if has_ended and outputs.stay:
         session.show_last()
@@ -120,6 +128,11 @@ class Session:
         if picture is not None:
             self._keep(picture, frame, page)
         return self.window is None or self.window.show(frame, page, self._status)
+
+    def attend(self) -> None:
+        """Heed the window's keys while no frame comes; raises QuitError."""
+        if self.window and self._last and not self.window.attend(*self._last, self._status):
+            raise QuitError
 
     def show_last(self) -> None:
         """Show the last frame to who looks on later: a picture that nobody wanted then was not drawn."""
@@ -191,11 +204,6 @@ class Session:
             recorder.close()
             if recorder.seconds:
                 say(f"recorded {recorder.path}, {recorder.seconds:.1f} s")
-
-
-def record_of(frame: Frame, page: Page) -> dict[str, Any]:
-    """Return what was read in a frame as `--json` prints it."""
-    return {"source": frame.source, "frame": frame.number, **page.to_dict()}
 
 
 def describe(frame: Frame, page: Page) -> str:

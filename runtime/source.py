@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
@@ -42,6 +42,12 @@ class Frames(Iterator[Frame]):
         self._frames = in_turn(streams)
         # What cannot be read at all is known before a window opens; the picture of a camera would grow old meanwhile.
         self._first = [] if isinstance(streams[0], Camera) else list(islice(self._frames, 1))
+
+    def attend(self, idle: Callable[[], None]) -> None:
+        """Have `idle` called again and again while a camera gives nothing; what it raises ends the waiting."""
+        for stream in self._streams:
+            if isinstance(stream, Camera):
+                stream.idle = idle
 
     def __next__(self) -> Frame:
         return self._first.pop() if self._first else next(self._frames)

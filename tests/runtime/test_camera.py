@@ -113,6 +113,22 @@ def test_however_a_camera_goes_it_is_had_back(play, capsys, going):
     assert len(capsys.readouterr().err.splitlines()) == 2
 
 
+@pytest.mark.parametrize("going", [END, HANG])
+def test_who_looks_on_is_heard_while_a_camera_gives_nothing_and_may_leave(play, going):
+    class LeavingError(Exception):
+        pass
+
+    def leave():
+        raise LeavingError
+
+    # Nobody waits for the end of this patience.
+    camera = play(Played(10, going), patience=Patience(silence_s=1000, retries_s=(1000,), release_s=0.2))
+    next(camera)
+    camera.idle = leave
+    with pytest.raises(LeavingError):
+        next(camera)
+
+
 def test_a_camera_that_comes_back_but_gives_no_picture_is_not_back(play, capsys):
     first = Played(10)
     camera = play(first, Played(HANG), Played(END), Played(50))

@@ -182,8 +182,8 @@ def opened(screen, tmp_path):
     """Return a function that starts `lettercast read` and waits for its window: the process, and a function for xdotool."""
     started = []
 
-    def start(*words: object):
-        line = [sys.executable, "-m", "lettercast", "read", *map(str, words)]
+    def start(*words: object, code: str = ""):
+        line = [sys.executable, *(("-c", code) if code else ("-m", "lettercast", "read")), *map(str, words)]
         process = subprocess.Popen(line, env=screen, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         started.append(process)
 
@@ -247,6 +247,35 @@ def test_the_real_window_takes_snapshots_moves_on_and_quits(opened, page_file, t
     assert process.stderr.read() == ""
     said = "".join(said) + process.stdout.read()
     assert [line for line in said.splitlines() if ":" not in line] == ["ABC", "DEF"] * 2
+
+
+def test_the_real_window_is_heeded_while_a_camera_hangs(opened, page_file, tmp_path):
+    code = """
+import cv2, sys, threading
+from lettercast.runtime import Reader
+from lettercast.runtime.camera import Camera
+from lettercast.runtime.capture import Patience
+from lettercast.runtime.loop import Outputs, read_frames
+from lettercast.runtime.source import Frames
+
+class Hanging:
+    pictures = [cv2.imread(sys.argv[1])] * 3
+    def read(self):
+        return (True, self.pictures.pop()) if self.pictures else (False, threading.Event().wait())
+    def release(self):
+        pass
+
+with Frames([Camera("0", Hanging, Patience(silence_s=1000, release_s=0.1))]) as frames:
+    assert read_frames(Reader(), frames, Outputs()) > 0
+print("left")
+"""
+    process, xdotool = opened(page_file, code=code)
+    xdotool("key", "s")
+    assert "snapshot 0-00000" in process.stderr.readline()
+    xdotool("key", "q")
+    assert (process.wait(WAIT_S), process.stderr.read()) == (0, "")
+    # What was read last is said even so.
+    assert process.stdout.read().splitlines()[-3:] == ["ABC", "DEF", "left"]
 
 
 def test_the_real_window_records(opened, page_file, tmp_path):
