@@ -1,5 +1,6 @@
 """The command as a process: closed streams, early interrupts, the end."""
 
+import os
 import subprocess
 import sys
 
@@ -30,7 +31,9 @@ run()
 def in_shell(redirection: str, *words: object) -> subprocess.CompletedProcess:
     """Run `lettercast` with streams redirected as a shell does it."""
     line = ["sh", "-c", f'exec "$@" {redirection}', "sh", sys.executable, "-m", "lettercast", *map(str, words)]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
+    # What is printed may wait for the end of the process.
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    return subprocess.run(line, env=buffered, capture_output=True, text=True, check=False)
 
 
 @pytest.mark.parametrize("redirection", [">&-", "2>&-", ">&- 2>&-", "<&-", "<&- >&- 2>&-"])

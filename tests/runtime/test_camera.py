@@ -114,19 +114,21 @@ def test_however_a_camera_goes_it_is_had_back(play, capsys, going):
 
 
 @pytest.mark.parametrize("going", [END, HANG])
-def test_who_looks_on_is_heard_while_a_camera_gives_nothing_and_may_leave(play, going):
+def test_who_looks_on_is_heard_while_a_camera_gives_nothing_and_may_leave(play, capsys, going):
     class LeavingError(Exception):
         pass
 
     def leave():
         raise LeavingError
 
-    # Nobody waits for the end of this patience.
-    camera = play(Played(10, going), patience=Patience(silence_s=1000, retries_s=(1000,), release_s=0.2))
+    # Its patience is not waited for.
+    camera = play(Played(10, going), patience=Patience(silence_s=5, retries_s=(5,), release_s=0.2))
     next(camera)
     camera.idle = leave
     with pytest.raises(LeavingError):
         next(camera)
+    # One that hangs may still go on by itself.
+    assert ("gives no more pictures" in capsys.readouterr().err) == (going == END)
 
 
 def test_a_camera_that_comes_back_but_gives_no_picture_is_not_back(play, capsys):

@@ -246,9 +246,10 @@ def test_what_was_served_last_stays_until_the_process_is_told_to_end(started, fi
     assert (process.wait(WAIT_S), process.stderr.read()) == (0, "")
 
 
-def test_serving_ends_with_the_last_of_a_number_of_frames(lettercast, page_file):
-    code, _, err = lettercast("read", page_file, "--json", "--serve", 0, "--max-frames", 1)
-    assert (code, len(err.splitlines())) == (0, 1)
+@pytest.mark.parametrize("count", [1, 2])
+def test_serving_a_number_of_frames_ends_with_them_or_with_the_source(command, page_file, count):
+    done = command("read", page_file, "--json", "--serve", 0, "--max-frames", count)
+    assert (done.returncode, len(done.stderr.splitlines())) == (0, 1)
 
 
 def test_serving_ends_where_nothing_could_be_read(lettercast, page_file):
