@@ -138,7 +138,7 @@ def test_a_keras_archive_without_a_network_is_refused(refused, tmp_path, strokes
         (("export", "--formats", "coreml"), "unknown format 'coreml': choose from tflite-float32"),
         (("train", "--epochs", "0"), "'0' is not a whole number above 0"),
         (("train", "--size", "huge", "--out", "new/run"), "unknown size 'huge'"),
-        (("evaluate", "m.tflite", "--split", "tset"), "did you mean 'test'?"),
+        (("evaluate", "letters-nano", "--split", "tset"), "did you mean 'test'?"),
         (("benchmark", "gone"), "'gone': no such model; give letters-base, letters-nano, or the path of"),
         (("evaluate", "nosuch"), "'nosuch': no such model; give letters-base, letters-nano, or the path of a .keras, .tflite"),
         (("export", "nosuch"), "'nosuch': no such model; give letters-base, letters-nano, or the path of a .keras file"),
@@ -341,10 +341,6 @@ def test_models_that_come_with_it_are_known_by_name(lettercast, page_file, name)
     assert json.loads(out)["lines"]
     assert keras_model(name).name == f"{name}.keras" and device_model(name).name == f"{name}-int8.tflite"
     assert keras_facts(keras_model(name)).name == name
-
-
-def test_a_name_that_is_no_models_is_a_path():
-    assert keras_model("own.keras") == device_model("own.keras") == Path("own.keras")
 
 
 @pytest.mark.parametrize(
