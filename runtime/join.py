@@ -11,8 +11,9 @@ from .page import Spot
 
 # Shares of the typical size: a stroke is narrower or a piece smaller than this; gaps are no wider; a letter no larger.
 NARROW, SMALL, GAP, WIDEST, TALLEST = 0.35, 0.65, 0.2, 1.35, 1.5
-# Pieces that come this close were meant to touch; the rest must gain this much log-probability by being one letter.
-TOUCHING, GAIN_TOUCHING, GAIN_APART = 0.07, -0.1, 0.7
+# Pieces that come this close were meant to touch and need gain no more log-probability than this by being one letter; the widest
+# gap asks for that, others for something between.
+TOUCHING, GAIN_TOUCHING, GAIN_APART = 0.07, -0.1, 0.4
 # The letter that they make must be this sure.
 LETTER_SURE = 0.75
 # In a picture of gravel everything is near everything; so many pairs are tried.
@@ -36,7 +37,7 @@ def join_strokes(engine: Engine, spots: Sequence[Spot]) -> list[Spot]:
     sure = dict(zip(alone, certainty(rows[: len(alone)], engine.facts.labels), strict=True))
     whole = rows[len(alone) :].max(1)
     apart = np.array([np.log(sure[a]) + np.log(sure[b]) for a, b in pairs])
-    gain = np.log(whole) - apart - np.where(gaps <= TOUCHING * size, GAIN_TOUCHING, GAIN_APART)
+    gain = np.log(whole) - apart - np.interp(gaps / size, (TOUCHING, GAP), (GAIN_TOUCHING, GAIN_APART))
     taken: set[int] = set()
     joined = []
     for k in np.argsort(-gain, kind="stable"):
