@@ -70,10 +70,10 @@ def find_curves(picture: Pixels, thickness: int) -> list[Curve]:
     Args:
         picture: (H, W) uint8 of 0 and 255; W may be squeezed.
     """
-    rows, columns = np.nonzero(find_bars(picture, thickness))
-    width = picture.shape[1]
-    if len(rows) < FULL_SHARE * width:
+    bars, width = cv2.findNonZero(find_bars(picture, thickness)), picture.shape[1]
+    if bars is None or len(bars) < FULL_SHARE * width:
         return []
+    columns, rows = bars.reshape(-1, 2).T.astype(np.int64)
     slopes = np.linspace(-STEEPEST, STEEPEST, 2 * math.ceil(STEEPEST * width / thickness) + 1, dtype=np.float32)
     # Cells are half as high as a line is thick; the lowest belongs to the steepest line above the picture.
     cell = max(1, thickness // 2)

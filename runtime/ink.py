@@ -56,8 +56,10 @@ def find_ink(image: Pixels) -> Pixels:
     window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (PAPER_WINDOW_PX, PAPER_WINDOW_PX))
     paper = cv2.morphologyEx(cv2.blur(small, (3, 3)), cv2.MORPH_CLOSE, window)
     paper = cv2.resize(paper, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR)
-    lit, paper = (cv2.convertScaleAbs(picture, alpha=1, beta=DARKNESS) for picture in (gray, paper))
-    return cv2.bitwise_not(cv2.divide(lit, paper, scale=255))
+    # In place, as new memory costs more than the arithmetic.
+    lit, paper = cv2.add(gray, DARKNESS), cv2.add(paper, DARKNESS, dst=paper)
+    ink = cv2.divide(lit, paper, dst=lit, scale=255)
+    return cv2.bitwise_not(ink, dst=ink)
 
 
 def shrink(picture: Pixels, across: int, down: int) -> Pixels:

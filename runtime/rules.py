@@ -5,12 +5,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .curves import Curve, find_curves
-from .ink import at_least, shrink
+from .ink import at_least
 from .pixels import Pixels
 
-# Along a rule the mask is squeezed by this factor; a rule fills nearly all of each squeezed pixel.
+# Along a rule so many pixels of the mask become one, a bit each of one byte; a rule fills nearly all of them.
 SQUEEZE = 8
-FILLED = 190
+FILLED = np.array([255 * (bits.bit_count() >= 6) for bits in range(256)], np.uint8)
 # A rule is thinner than this share of the page's longer side, or than this many pixels.
 THICKNESS_SHARE, THICKNESS_PX = 0.006, 5
 # A rule's soft edge reaches this far beyond it, and it strays so far from its curve.
@@ -41,8 +41,9 @@ def without_rules(ink: Pixels, threshold: int) -> tuple[Pixels, Pixels]:
     """
     mask = without_edges(at_least(ink, threshold))
     thickness = max(THICKNESS_PX, round(THICKNESS_SHARE * max(mask.shape)))
-    across = find_curves(at_least(shrink(mask, SQUEEZE, 1), FILLED), thickness)
-    down = find_curves(cv2.transpose(at_least(shrink(mask, 1, SQUEEZE), FILLED)), thickness)
+    if min(mask.shape) < SQUEEZE:
+        return ink, mask
+    across, down = (find_curves(squeeze(picture), thickness) for picture in (mask, cv2.transpose(mask)))
     if not across and not down:
         return ink, mask
     bare = ink.copy()
@@ -57,6 +58,12 @@ def without_rules(ink: Pixels, threshold: int) -> tuple[Pixels, Pixels]:
             bridged = cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, kernel)
             strokes = cv2.bitwise_or(strokes, cv2.bitwise_and(taken, bridged))
     return cv2.max(bare, cv2.bitwise_and(ink, strokes)), strokes
+
+
+def squeeze(mask: Pixels) -> Pixels:
+    """Squeeze a mask (H, W) along its rows: (H, W // SQUEEZE) uint8, 255 where most of the pixels that become one are set."""
+    whole = mask[:, : mask.shape[1] // SQUEEZE * SQUEEZE]
+    return cv2.LUT(np.packbits(whole, axis=1), FILLED)
 
 
 def take_off(ink: Pixels, curve: Curve, thickness: int) -> None:
