@@ -3,9 +3,11 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from .pixels import Pixels
 from .text import UNKNOWN, Box, Letter, Page
@@ -48,17 +50,32 @@ def annotate(image: Pixels, page: Page, status: Status | None = None) -> Pixels:
     Args:
         image: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
     """
-    canvas = to_bgr(image)
-    unit = unit_of(canvas)
+    unit, (height, width) = unit_of(image), image.shape[:2]
+    # The bar's room at once, as a second copy of the picture would take longer than all the drawing.
+    picture = np.empty((height + (bar_height(unit) if status else 0), width, 3), np.uint8)
+    canvas = picture[:height]
+    copy_bgr(image, canvas)
     draw_frames(canvas, page.letters, unit)
-    taken = [letter.box for letter in page.letters]
+    draw_labels(canvas, page, unit)
+    if status:
+        draw_bar(picture[height:], page, status, unit)
+    return picture
+
+
+def draw_labels(canvas: Pixels, page: Page, unit: float) -> None:
+    """Draw a label at every letter, where it hides as little of other letters and labels as may be."""
+    boxes = [letter.box for letter in page.letters]
+    # What a label should not hide: all letters, and the labels before it.
+    taken = np.zeros((2 * len(boxes), 4), np.int64)
+    taken[: len(boxes)] = np.reshape(boxes, (-1, 4))
+    drawn = len(boxes)
     for line in page.lines:
         letters = line.letters
         ends = [letter.box[0] for letter in letters[1:]] + [canvas.shape[1]]
         for letter, end in zip(letters, ends, strict=True):
             if letter.letter != UNKNOWN:
-                taken.append(draw_label(canvas, letter, end - letter.box[0], taken, unit))
-    return canvas if status is None else add_bar(canvas, page, status)
+                taken[drawn] = draw_label(canvas, letter, end - letter.box[0], taken[:drawn], unit)
+                drawn += 1
 
 
 def add_bar(canvas: Pixels, page: Page, status: Status) -> Pixels:
@@ -66,16 +83,17 @@ def add_bar(canvas: Pixels, page: Page, status: Status) -> Pixels:
     return np.concatenate([canvas, bar(page, status, canvas.shape[1], unit_of(canvas))])
 
 
-def to_bgr(image: Pixels) -> Pixels:
-    """Return a BGR copy (H, W, 3) of a grey, BGR or BGRA image."""
+def copy_bgr(image: Pixels, canvas: Pixels) -> None:
+    """Copy a grey, BGR or BGRA image to a canvas (H, W, 3)."""
     if image.ndim == 2 or image.shape[2] == 1:
-        return cv2.cvtColor(image, cv2.COLOR_GRAY2BGR)
-    return image[:, :, :3].copy()
+        cv2.cvtColor(image, cv2.COLOR_GRAY2BGR, dst=canvas)
+    else:
+        canvas[:] = image[:, :, :3]
 
 
-def unit_of(canvas: Pixels) -> float:
+def unit_of(picture: Pixels) -> float:
     """Return how many pixels one pixel of the design is."""
-    return max(SMALLEST_UNIT, max(canvas.shape[:2]) / DESIGN_SIDE_PX)
+    return max(SMALLEST_UNIT, max(picture.shape[:2]) / DESIGN_SIDE_PX)
 
 
 def draw_frames(canvas: Pixels, letters: Sequence[Letter], unit: float) -> None:
@@ -134,10 +152,10 @@ def corners(box: Box) -> list[Pixels]:
     ]
 
 
-def draw_label(canvas: Pixels, letter: Letter, room: int, taken: Sequence[Box], unit: float) -> Box:
+def draw_label(canvas: Pixels, letter: Letter, room: int, taken: NDArray[np.int64], unit: float) -> Box:
     """Draw a letter's label at its box: the letter and, in the room to the next one, how sure it is and the second guess.
 
-    Returns where the label stands; `taken` are boxes that it should not hide.
+    Returns where the label stands; `taken` are boxes (n, 4) that it should not hide.
     """
     height = min(max(LABEL_PX * unit, LABEL_SHARE * letter.box[3]), LARGEST_LABEL_PX * unit)
     pad, small = PAD_PX * unit, max(SMALL_PX * unit, 0.4 * height)
@@ -161,23 +179,37 @@ def draw_label(canvas: Pixels, letter: Letter, room: int, taken: Sequence[Box], 
     return left, top, wide, high
 
 
-def label_place(canvas: Pixels, box: Box, size: tuple[int, int], taken: Sequence[Box], gap: int) -> tuple[int, int]:
-    """Return left and top of a label of this size (width, height): above its box, or below where it would hide less there."""
+def label_place(canvas: Pixels, box: Box, size: tuple[int, int], taken: NDArray[np.int64], gap: int) -> tuple[int, int]:
+    """Return left and top of a label of this size (width, height): above its box, or below where it would hide less there.
+
+    taken: (n, 4) boxes that it should not hide.
+    """
     (x, y, _, h), (wide, high) = box, size
     left = min(max(0, x), max(0, canvas.shape[1] - wide - 1))
     above, below = y - high - gap, y + h + gap
     places = [top for top in (above, below) if 0 <= top < canvas.shape[0] - high]
     if not places:
         return left, min(max(0, above), max(0, canvas.shape[0] - high - 1))
-    return left, min(places, key=lambda top: _hidden(taken, left, top, wide, high))
+    return left, places[int(np.argmin(_hidden(taken, left, np.array(places), wide, high)))]
 
 
 def bar(page: Page, status: Status, width: int, unit: float) -> Pixels:
     """Return a bar (h, width, 3) of constant height: the text that was read, marks, frames per second and milliseconds."""
+    strip = np.empty((bar_height(unit), width, 3), np.uint8)
+    draw_bar(strip, page, status, unit)
+    return strip
+
+
+def bar_height(unit: float) -> int:
+    """Return the height in pixels of the bar; even, as films must be."""
+    return 2 * round((TEXT_PX + 4 * PAD_PX) * unit / 2)
+
+
+def draw_bar(strip: Pixels, page: Page, status: Status, unit: float) -> None:
+    """Fill the place of the bar (h, width, 3) with what it says."""
+    high, width = strip.shape[:2]
     size, pad = LABEL_PX * unit, 2 * PAD_PX * unit
-    # Even, as films must be.
-    high = 2 * round((TEXT_PX * unit + 2 * pad) / 2)
-    strip = np.full((high, width, 3), DARK, np.uint8)
+    cv2.rectangle(strip, (0, 0), (width, high), DARK, cv2.FILLED)
     right = width - pad
     rate = [] if status.fps is None else [f"{status.fps:.0f} fps"]
     for words in (f"{page.segment_ms + page.classify_ms:.1f} ms", *rate, *status.marks):
@@ -192,7 +224,6 @@ def bar(page: Page, status: Status, width: int, unit: float) -> Pixels:
     # A text too long for the bar is written smaller, and one that would be illegible then is cut.
     tall = max(size, TEXT_PX * unit * min(1.0, room / max(1.0, text_width(text, TEXT_PX * unit))))
     put(strip, fitting(text, tall, room), (pad, (high + tall) / 2), tall, LIGHT)
-    return strip
 
 
 def fitting(text: str, size: float, room: float) -> str:
@@ -228,6 +259,7 @@ def put(canvas: Pixels, text: str, at: tuple[float, float], size: float, colour:
     cv2.putText(canvas, text, (round(at[0]), round(at[1])), FONT, size / FONT_PX, colour, thick, cv2.LINE_AA)
 
 
+@lru_cache(maxsize=1024)
 def text_width(text: str, size: float) -> float:
     """Return the width of text in pixels; size is the height of its capitals."""
     return cv2.getTextSize(text, FONT, size / FONT_PX, max(1, round(size / 9)))[0][0]
@@ -237,9 +269,9 @@ def _points(*points: tuple[int, int]) -> Pixels:
     return np.array(points, np.int32)[:, None]
 
 
-def _hidden(taken: Sequence[Box], x: int, y: int, w: int, h: int) -> int:
-    """Return how many pixels of boxes a label at this place hides."""
-    boxes = np.array(taken)
-    wide = np.minimum(boxes[:, 0] + boxes[:, 2], x + w) - np.maximum(boxes[:, 0], x)
-    high = np.minimum(boxes[:, 1] + boxes[:, 3], y + h) - np.maximum(boxes[:, 1], y)
-    return int((np.maximum(wide, 0) * np.maximum(high, 0)).sum())
+def _hidden(taken: NDArray[np.int64], x: int, tops: NDArray[np.int64], w: int, h: int) -> NDArray[np.int64]:
+    """Return how many pixels of boxes (n, 4) a label hides at each of the places with these tops (k,)."""
+    left, top, wide, high = taken.T
+    across = np.minimum(left + wide, x + w) - np.maximum(left, x)
+    down = np.minimum(top + high, tops[:, None] + h) - np.maximum(top, tops[:, None])
+    return np.maximum(down, 0) @ np.maximum(across, 0)

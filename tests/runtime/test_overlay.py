@@ -81,8 +81,8 @@ def test_labels_at_the_edges_stay_in_the_picture(box):
 
 def test_a_label_goes_where_it_hides_no_other():
     box, size = (100, 100, 40, 40), (50, 20)
-    assert label_place(paper(), box, size, [box], 3) == (100, 77)
-    assert label_place(paper(), box, size, [box, (100, 60, 40, 38)], 3) == (100, 143)
+    assert label_place(paper(), box, size, np.array([box]), 3) == (100, 77)
+    assert label_place(paper(), box, size, np.array([box, (100, 60, 40, 38)]), 3) == (100, 143)
 
 
 def test_second_guess_and_confidence_are_left_out_where_there_is_no_room():
@@ -112,6 +112,12 @@ def test_the_bar_hides_nothing_and_is_as_high_whatever_it_says():
     )
     np.testing.assert_array_equal(full[:480], image)
     assert full.shape == empty.shape and full.shape[0] % 2 == 0
+
+
+def test_a_picture_is_annotated_with_its_bar_as_one_to_which_it_is_added():
+    seen, status = page(Letter("A", 0.9, (300, 200, 60, 80)), Letter("B", 0.5, (470, 400, 60, 79))), Status(30, ("REC 0:01",))
+    image = paper(level=200)
+    np.testing.assert_array_equal(annotate(image, seen, status), add_bar(annotate(image, seen), seen, status))
 
 
 def test_the_bar_says_the_text_and_a_long_one_stays_beside_the_rate():
