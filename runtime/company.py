@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from .ranks import percentile
 from .text import Box
 
 # Neighbours are this near, in sizes of the piece, and not more than so many times larger or smaller.
@@ -43,7 +44,7 @@ def in_company(
     scrap_count = int((~known).sum())
     alone = max(reject_below, 1 - (1 - ALONE) / (1 + scrap_count) ** 0.5) if reject_below else 0.0
     all_alone = bool(known.sum() < SEA_SHARE * scrap_count)
-    faint = strengths < FAINT_SHARE * np.percentile(strengths[known], 80)
+    faint = strengths < FAINT_SHARE * percentile(strengths[known], 80)
     known &= ~faint
     box = np.array(boxes, np.float32).reshape(-1, 4)
     middle, size = box[:, :2] + box[:, 2:] / 2, box[:, 2:].max(1)

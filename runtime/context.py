@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .case import FIRST_CAPITAL, LABELS, NEVER
+from .ranks import median
 from .text import Box
 
 # Heights of small letters as a share of a capital's: copybook proportions, as single letters of public data tell no sizes.
@@ -35,10 +36,10 @@ def settle_heights(probabilities: NDArray[np.float32], boxes: Sequence[Box], fir
     if len(boxes) < FEWEST_LETTERS:
         return probabilities
     heights = np.log([height for _, _, _, height in boxes])
-    as_capitals = fit(heights - np.median(heights))
+    as_capitals = fit(heights - median(heights))
     # A capital's height on this line, by the letters that they are read as; first letters may be capitals themselves.
     sizes = heights - LOG_HEIGHTS[probabilities.argmax(1)]
-    size = np.median(sizes if first.all() else sizes[~first])
+    size = median(sizes if first.all() else sizes[~first])
     as_small = fit(heights[:, None] - size - LOG_HEIGHTS)
     capital = np.where(first, FIRST_CAPITAL, 0)[:, None]
     as_small = capital * fit(heights - size)[:, None] + (1 - capital) * as_small

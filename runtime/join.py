@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from .engine import Engine
 from .glyph import glyph
 from .page import Spot
+from .ranks import median
 
 # Shares of the typical size: a stroke is narrower or a piece smaller than this; gaps are no wider; a letter no larger.
 NARROW, SMALL, GAP, WIDEST, TALLEST = 0.35, 0.65, 0.2, 1.35, 1.5
@@ -27,7 +28,7 @@ def join_strokes(engine: Engine, spots: Sequence[Spot]) -> list[Spot]:
     boxes = np.array([spot.box for spot in spots], np.int64).reshape(-1, 4)
     if len(boxes) < 2:
         return list(spots)
-    size = float(np.median(boxes[:, 2:].max(1)))
+    size = median(boxes[:, 2:].max(1))
     pairs, gaps = near_pairs(boxes, size)
     if not len(pairs):
         return list(spots)

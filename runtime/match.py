@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from .glyph import GLYPH_PX, glyph, halved
 from .page import Spot
 from .pixels import Pixels
+from .ranks import median
 
 # Letters are compared at half the network's size, where hand shake hardly changes them.
 LOOK_PX = GLYPH_PX // 2
@@ -108,6 +109,7 @@ def common_move(moves: NDArray[np.float64], sizes: NDArray[np.float64], weights:
     """
     best = np.argsort(-weights, kind="stable")[:MOST_PAIRS]
     moves, sizes, weights = moves[best], sizes[best], weights[best]
-    close = np.hypot(*(moves[:, None] - moves[None]).T) <= MOVE_SHARE * np.median(sizes)
-    votes = close @ weights - MOTION_PRICE * np.hypot(*moves.T) / np.median(sizes)
-    return np.median(moves[close[np.argmax(votes)]], axis=0)
+    size = median(sizes)
+    close = np.hypot(*(moves[:, None] - moves[None]).T) <= MOVE_SHARE * size
+    votes = close @ weights - MOTION_PRICE * np.hypot(*moves.T) / size
+    return np.array([median(along) for along in moves[close[np.argmax(votes)]].T])

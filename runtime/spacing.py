@@ -11,6 +11,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
+from .ranks import percentile
 from .text import Box
 
 # All lengths are shares of the letters' height: this percentile of a line, leant to that of the page as if so many more
@@ -69,10 +70,10 @@ def measure_gaps(lines: Sequence[Sequence[Box]]) -> list[NDArray[np.float64]]:
     """Return the page's gaps (n,) in heights of letters, line after line, measured in each way of MIDDLE_SHARES."""
     boxes = [np.array(line, float).reshape(-1, 4) for line in lines if line]
     sizes = [np.maximum(box[:, 3], WIDTH_SHARE * box[:, 2]) for box in boxes]
-    page = np.log(np.percentile(np.concatenate(sizes), HEIGHT_PERCENTILE))
+    page = np.log(percentile(np.concatenate(sizes), HEIGHT_PERCENTILE))
     widths, between, apart = [], [], []
     for box, size in zip(boxes, sizes, strict=True):
-        own = np.log(np.percentile(size, HEIGHT_PERCENTILE))
+        own = np.log(percentile(size, HEIGHT_PERCENTILE))
         height = np.exp((len(box) * own + PAGE_LETTERS * page) / (len(box) + PAGE_LETTERS))
         left, right = box[:, 0] / height, (box[:, 0] + box[:, 2]) / height
         widths.append(right - left)
