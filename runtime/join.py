@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .engine import Engine
-from .glyph import glyph
 from .page import Spot
 from .ranks import median
 
@@ -34,7 +33,7 @@ def join_strokes(engine: Engine, spots: Sequence[Spot]) -> list[Spot]:
         return list(spots)
     unions = [union(spots[a], spots[b]) for a, b in pairs]
     alone = sorted({int(i) for pair in pairs for i in pair})
-    rows = engine(np.stack([glyph(ink) for ink in (*(spots[i].ink for i in alone), *(spot.ink for spot in unions))])[..., None])
+    rows = engine(np.stack([spot.picture for spot in (*(spots[i] for i in alone), *unions)])[..., None])
     sure = dict(zip(alone, certainty(rows[: len(alone)], engine.facts.labels), strict=True))
     whole = rows[len(alone) :].max(1)
     apart = np.array([np.log(sure[a]) + np.log(sure[b]) for a, b in pairs])

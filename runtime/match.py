@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .glyph import GLYPH_PX, glyph, halved
+from .glyph import GLYPH_PX, halved
 from .page import Spot
 from .pixels import Pixels
 from .ranks import median
@@ -60,7 +60,7 @@ def look_at(spots: Sequence[Spot]) -> Looks:
     """Return the looks of spots, whatever their place, size and strength of ink."""
     if not spots:
         return Looks(np.zeros((0, 4)), np.zeros((0, LOOK_PX * LOOK_PX), np.float32))
-    looks = unit(halved(np.stack([glyph(spot.ink) for spot in spots])))
+    looks = unit(halved(np.stack([spot.picture for spot in spots])))
     return Looks(np.array([spot.box for spot in spots], np.float64), looks)
 
 

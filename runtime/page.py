@@ -2,10 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import cv2
 import numpy as np
 
+from .glyph import glyph
 from .groups import around, join_pieces
 from .ink import find_ink, ink_levels, pixel_noise, to_gray
 from .pieces import SPECK_SHARE, Pieces, find_pieces, typical_size, without_dust, without_frames, without_scraps
@@ -45,6 +47,15 @@ class Spot:
     ink: Pixels
     corner: tuple[int, int] = (0, 0)
     strength: int = 255
+
+    @cached_property
+    def picture(self) -> Pixels:
+        """The picture (28, 28) uint8 that the network reads; made once, however many look at it."""
+        return glyph(self.ink)
+
+    def at(self, box: Box) -> "Spot":
+        """Return the same ink at another place in the image."""
+        return Spot(box, self.ink, self.corner, self.strength)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ from .case import LABELS, Evidence, load_case, settle_case
 from .company import in_company
 from .context import settle_heights
 from .engine import Engine, open_engine
-from .glyph import GLYPH_SHAPE, glyph
+from .glyph import GLYPH_SHAPE
 from .join import certainty, join_strokes
 from .lines import order_lines
 from .page import Spot, find_spots
@@ -71,7 +71,7 @@ class Reader:
 
     def recognize(self, spots: Sequence[Spot]) -> list[Reading]:
         """Classify spots, one reading each, each by itself: a spot's reading does not hang on the others."""
-        pictures = np.stack([glyph(spot.ink) for spot in spots])[..., None] if spots else np.zeros((0, *GLYPH_SHAPE), np.uint8)
+        pictures = np.stack([spot.picture for spot in spots])[..., None] if spots else np.zeros((0, *GLYPH_SHAPE), np.uint8)
         rows = look_again(self.engine, [spot.ink for spot in spots], self.engine(pictures))
         least = self.engine.facts.reject_below
         is_gravel = len(spots) > MANY_SPOTS and (certainty(rows, self.engine.facts.labels) >= least).mean() < FEWEST_LETTERS
