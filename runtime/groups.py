@@ -105,5 +105,7 @@ def is_broken(a: NDArray[Any], b: NDArray[Any], size: float) -> bool:
 
 def around(boxes: Sequence[Box]) -> Box:
     """Return the box (x, y, width, height) around boxes."""
+    if len(boxes) == 1:
+        return boxes[0]
     left, top = min(x for x, _, _, _ in boxes), min(y for _, y, _, _ in boxes)
     return left, top, max(x + w for x, _, w, _ in boxes) - left, max(y + h for _, y, _, h in boxes) - top

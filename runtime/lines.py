@@ -18,26 +18,31 @@ NEIGHBOUR_HEIGHTS = 3.0
 
 @dataclass
 class _Row:
-    """Letters of one line: indices, and the left, middle height (tilt taken away) and size of each."""
+    """Letters of one line: indices, and the left, middle height (tilt taken away) and size of each.
+
+    here and tall are the middle height and the size of the last letters: where the line has come to.
+    """
 
     letters: list[int] = field(default_factory=list)
     left: list[float] = field(default_factory=list)
     level: list[float] = field(default_factory=list)
     size: list[float] = field(default_factory=list)
+    here: float = 0.0
+    tall: float = 0.0
 
     def add(self, letter: int, box: Box, level: float) -> None:
         self.letters.append(letter)
         self.left.append(box[0])
         self.level.append(level)
         self.size.append(_size(box))
+        self.here, self.tall = fmean(self.level[-LAST_LETTERS:]), median(self.size[-LAST_LETTERS:])
 
     def height(self) -> float:
         return median(self.size)
 
     def reach(self, box: Box, level: float) -> float:
         """Return how far a box lies from where the line has come to, as a share of the letters' height."""
-        here = fmean(self.level[-LAST_LETTERS:])
-        return abs(level - here) / max(_size(box), median(self.size[-LAST_LETTERS:]))
+        return abs(level - self.here) / max(_size(box), self.tall)
 
 
 def order_lines(boxes: Sequence[Box]) -> list[list[int]]:

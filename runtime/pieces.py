@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .pixels import Pixels
+from .text import Box
 
 # Outlines shorter than this are dust.
 SMALLEST_OUTLINE_PX = 8
@@ -50,12 +51,12 @@ def find_pieces(mask: Pixels) -> Pieces:
     outer = [o for o, node in zip(outlines, tree[0], strict=True) if node[3] < 0 and len(o) >= SMALLEST_OUTLINE_PX]
     if len(outer) > MOST_PIECES:
         outer = sorted(outer, key=len, reverse=True)[:MOST_PIECES]
-    boxes = np.array([cv2.boundingRect(outline) for outline in outer], np.int64).reshape(-1, 4)
+    boxes: list[Box] = [tuple(cv2.boundingRect(outline)) for outline in outer]
     kept = [i for i, outline in enumerate(outer) if not _is_edge(outline, boxes[i], mask.shape)]
     if not kept:
         # A letter may fill the picture and run out of it.
         kept = [i for i, outline in enumerate(outer) if _share_along_edge(outline, mask.shape) < LETTER_ALONG_EDGE]
-    return Pieces(tuple(outer[i] for i in kept), boxes[kept])
+    return Pieces(tuple(outer[i] for i in kept), np.array([boxes[i] for i in kept], np.int64).reshape(-1, 4))
 
 
 def typical_size(pieces: Pieces) -> float:
@@ -105,7 +106,7 @@ def enclosing(pieces: Pieces, which: NDArray[np.intp], least: float) -> list[int
     return [int(i) for i in which if (counted & (low >= low[i]).all(1) & (high <= high[i]).all(1)).sum() > MOST_ENCLOSED]
 
 
-def _is_edge(outline: NDArray[Any], box: NDArray[np.int64], shape: tuple[int, ...]) -> bool:
+def _is_edge(outline: NDArray[Any], box: Box, shape: tuple[int, ...]) -> bool:
     """Tell whether an outline with this box runs along the picture's edge: a frame, the end of the paper, a finger."""
     if not _touches_edge(box, shape):
         return False
@@ -114,9 +115,11 @@ def _is_edge(outline: NDArray[Any], box: NDArray[np.int64], shape: tuple[int, ..
     return bool(along > MOST_ALONG_EDGE or (spans and along))
 
 
-def _touches_edge(box: NDArray[np.int64], shape: tuple[int, ...]) -> bool:
-    zone = np.array([shape[1], shape[0]]) * EDGE_SHARE
-    return bool((box[:2] < zone).any() or (box[:2] + box[2:] >= np.array([shape[1], shape[0]]) - zone).any())
+def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
+    """Tell whether a box reaches into the zone along the picture's sides."""
+    zone_x, zone_y = EDGE_SHARE * shape[1], EDGE_SHARE * shape[0]
+    left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
+    return left < zone_x or top < zone_y or right >= shape[1] - zone_x or bottom >= shape[0] - zone_y
 
 
 def _share_along_edge(outline: NDArray[Any], shape: tuple[int, ...]) -> float:

@@ -107,7 +107,7 @@ def without_edges(mask: Pixels) -> Pixels:
         if zone >= len(side):
             continue
         framed = side[:zone].any(0)
-        if framed.mean() > EDGE_FRAMED_SHARE:
+        if np.count_nonzero(framed) > EDGE_FRAMED_SHARE * len(framed):
             # Where ink goes on beyond the zone a letter touches the frame.
             side[:zone, framed & (side[zone] == 0)] = 0
             side[: zone // 2] = 0

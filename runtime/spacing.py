@@ -50,20 +50,19 @@ def part_words(lines: Sequence[Sequence[Box]]) -> list[list[slice]]:
 def space_chances(lines: Sequence[Sequence[Box]]) -> NDArray[np.float64]:
     """Return the chance that each gap is a space, line after line; a page with one gap at least."""
     letter_prior, word_prior = priors()
-    chances, weights = [], []
+    chances, spaced, unspaced = [], [], []
     for gaps in measure_gaps(lines):
         letter = density(gaps, BETWEEN_LETTERS, *LETTER_GAPS)
-        word = SPACES * density(gaps, BETWEEN_WORDS, *WORD_GAPS)
-        both = (1 - SPACES) * letter[:, None] + word
-        weights.append(np.log(both).sum(2) + np.log(word_prior))
+        word = SPACES * density(gaps, BETWEEN_WORDS, *WORD_GAPS)[:, None]
+        both = (1 - SPACES) * letter[:, :, None] + word
         chances.append(word / both)
+        spaced.append(np.log(both).sum(0) + word_prior)
         # All gaps lie between letters: the chance of each to be a space is 0.
-        weights.append((np.log(letter).sum(1) + np.log(letter_prior))[:, None])
-        chances.append(np.zeros((len(letter), 1, len(gaps))))
-    highest = max(weight.max() for weight in weights)
-    shares = [np.exp(weight - highest) for weight in weights]
-    total = sum(float(share.sum()) for share in shares)
-    return np.sum([np.tensordot(share, chance, 2) for share, chance in zip(shares, chances, strict=True)], 0) / total
+        unspaced.append(np.log(letter).sum(0) + letter_prior)
+    highest = max(np.max(spaced), np.max(unspaced))
+    shares = np.exp(spaced - highest)
+    total = shares.sum() + np.exp(unspaced - highest).sum()
+    return np.einsum("mglw,mlw->g", chances, shares) / total
 
 
 def measure_gaps(lines: Sequence[Sequence[Box]]) -> list[NDArray[np.float64]]:
@@ -84,14 +83,13 @@ def measure_gaps(lines: Sequence[Sequence[Box]]) -> list[NDArray[np.float64]]:
 
 
 def density(gaps: NDArray[np.float64], means: NDArray[np.float64], least: float, growth: float) -> NDArray[np.float64]:
-    """Return (means, n) the density of gaps around each mean, which spread the more the wider they are."""
-    spread = (least + growth * np.maximum(means, 0))[:, None]
-    return normal(gaps, means[:, None], spread) + ANY_GAP
+    """Return (n, means) the density of gaps around each mean, which spread the more the wider they are."""
+    return normal(gaps[:, None], means, least + growth * np.maximum(means, 0)) + ANY_GAP
 
 
 @lru_cache(maxsize=1)
 def priors() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return how likely each distance of letters is on a page without spaces (L,), and with words so far apart (L, W)."""
+    """Return the log-chance of each distance of letters on a page without spaces (L,), and with words so far apart (L, W)."""
     letters = np.maximum(BETWEEN_LETTERS, NARROWEST)[:, None]
     usual = normal(np.log(letters), np.log(LETTERS_APART), LETTERS_SPREAD) / letters
     letter = (1 - LETTERS_ANYHOW) * usual + LETTERS_ANYHOW / np.ptp(BETWEEN_LETTERS)
@@ -101,7 +99,7 @@ def priors() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     word = normal(np.log(BETWEEN_WORDS), np.log(middle), WORDS_SPREAD) / BETWEEN_WORDS * (nearest < BETWEEN_WORDS)
     word /= word.sum(1, keepdims=True)
     never = np.finfo(float).tiny
-    return NO_SPACES * letter[:, 0], (1 - NO_SPACES) * letter * word + never
+    return np.log(NO_SPACES * letter[:, 0]), np.log((1 - NO_SPACES) * letter * word + never)
 
 
 def normal(
