@@ -65,9 +65,10 @@ def typical_size(pieces: Pieces) -> float:
         return 0.0
     sizes = pieces.boxes[:, 2:].max(1)
     # The edge of a sheet is longer than all letters on it together.
-    largest = np.argsort(-sizes, kind="stable")[:MOST_FRAMES]
-    order = np.setdiff1d(np.arange(len(sizes)), enclosing(pieces, largest, SMALLEST_ENCLOSED_PX))
-    order = order[np.argsort(sizes[order], kind="stable")]
+    order = np.argsort(sizes, kind="stable")
+    frames = enclosing(pieces, order[-MOST_FRAMES:], SMALLEST_ENCLOSED_PX)
+    if len(frames):
+        order = order[~np.isin(order, frames)]
     outline = np.cumsum([len(pieces.outlines[i]) for i in order])
     return float(sizes[order][np.searchsorted(outline, outline[-1] / 2)])
 
@@ -95,15 +96,17 @@ def is_bar(outline: NDArray[Any]) -> bool:
 def without_frames(pieces: Pieces, size: float) -> Pieces:
     """Leave out what encloses letters: the edge of the paper on a desk, a drawn box; size is the typical letter's, in pixels."""
     large = np.flatnonzero(pieces.boxes[:, 2:].max(1, initial=0) > FRAME_SIZE * size)
-    kept = np.setdiff1d(np.arange(len(pieces.boxes)), enclosing(pieces, large, SPECK_SHARE * size))
-    return pieces.take(kept)
+    frames = enclosing(pieces, large, SPECK_SHARE * size)
+    return pieces.take(np.setdiff1d(np.arange(len(pieces.boxes)), frames)) if len(frames) else pieces
 
 
-def enclosing(pieces: Pieces, which: NDArray[np.intp], least: float) -> list[int]:
+def enclosing(pieces: Pieces, which: NDArray[np.intp], least: float) -> NDArray[np.intp]:
     """Return those of some pieces that hold more than a letter's parts in their boxes, counting from `least` pixels."""
-    low, high = pieces.boxes[:, :2], pieces.boxes[:, :2] + pieces.boxes[:, 2:]
-    counted = pieces.boxes[:, 2:].max(1, initial=0) >= least
-    return [int(i) for i in which if (counted & (low >= low[i]).all(1) & (high <= high[i]).all(1)).sum() > MOST_ENCLOSED]
+    counted = pieces.boxes[pieces.boxes[:, 2:].max(1, initial=0) >= least]
+    low, high = counted[:, :2], counted[:, :2] + counted[:, 2:]
+    outer = pieces.boxes[which][:, None]
+    inside = (low >= outer[..., :2]).all(2) & (high <= outer[..., :2] + outer[..., 2:]).all(2)
+    return which[inside.sum(1) > MOST_ENCLOSED]
 
 
 def _is_edge(outline: NDArray[Any], box: Box, shape: tuple[int, ...]) -> bool:

@@ -10,6 +10,7 @@ from .engine import Engine
 from .glyph import glyph
 from .join import certainty
 from .page import Spot
+from .ranks import percentile
 from .split import between, find_cuts, part_box
 
 # What is this many times as high as most letters are, and has no neighbour nearly as high, may be letters of two lines.
@@ -24,17 +25,21 @@ LEAST_SHARE = 0.3
 
 def part_stacked(engine: Engine, spots: Sequence[Spot]) -> list[Spot]:
     """Part spots that are letters of two lines, in no order."""
-    parted = (part_across(engine, spot) if is_tall else [spot] for spot, is_tall in zip(spots, find_tall(spots), strict=True))
-    return [part for parts in parted for part in parts]
+    tall = find_tall(spots)
+    if not tall.any():
+        return list(spots)
+    return [
+        part for spot, is_tall in zip(spots, tall, strict=True) for part in (part_across(engine, spot) if is_tall else [spot])
+    ]
 
 
 def find_tall(spots: Sequence[Spot]) -> NDArray[np.bool_]:
     """Tell which spots (n,) tower over all that stands beside them."""
-    boxes = np.array([spot.box for spot in spots], np.float64).reshape(-1, 4)
+    boxes = np.array([spot.box for spot in spots], np.int64).reshape(-1, 4)
     tall = np.zeros(len(boxes), bool)
     if len(boxes) < FEWEST_LETTERS:
         return tall
-    for i in np.flatnonzero(boxes[:, 3] >= TALL * np.percentile(boxes[:, 3], MOST_PERCENTILE)):
+    for i in np.flatnonzero(boxes[:, 3] >= TALL * percentile(boxes[:, 3], MOST_PERCENTILE)):
         x, y, w, h = boxes[i]
         gap = np.maximum(boxes[:, 0] - x - w, x - boxes[:, 0] - boxes[:, 2])
         level = (boxes[:, 1] < y + h) & (y < boxes[:, 1] + boxes[:, 3])
