@@ -57,7 +57,8 @@ def find_ink(image: Pixels) -> Pixels:
     paper = cv2.morphologyEx(cv2.blur(small, (3, 3)), cv2.MORPH_CLOSE, window)
     paper = cv2.resize(paper, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR)
     # In place, as new memory costs more than the arithmetic.
-    lit, paper = cv2.add(gray, DARKNESS), cv2.add(paper, DARKNESS, dst=paper)
+    lit = cv2.convertScaleAbs(gray, alpha=1, beta=DARKNESS)
+    paper = cv2.convertScaleAbs(paper, dst=paper, alpha=1, beta=DARKNESS)
     ink = cv2.divide(lit, paper, dst=lit, scale=255)
     return cv2.bitwise_not(ink, dst=ink)
 

@@ -51,7 +51,7 @@ def find_pieces(mask: Pixels) -> Pieces:
     outer = [o for o, node in zip(outlines, tree[0], strict=True) if node[3] < 0 and len(o) >= SMALLEST_OUTLINE_PX]
     if len(outer) > MOST_PIECES:
         outer = sorted(outer, key=len, reverse=True)[:MOST_PIECES]
-    boxes: list[Box] = [tuple(cv2.boundingRect(outline)) for outline in outer]
+    boxes: list[Box] = [(x, y, w, h) for x, y, w, h in map(cv2.boundingRect, outer)]
     kept = [i for i, outline in enumerate(outer) if not _is_edge(outline, boxes[i], mask.shape)]
     if not kept:
         # A letter may fill the picture and run out of it.

@@ -106,7 +106,7 @@ def without_edges(mask: Pixels) -> Pixels:
         zone = max(2, round(EDGE_SHARE * len(side)))
         if zone >= len(side):
             continue
-        framed = side[:zone].any(0)
+        framed: NDArray[np.bool_] = np.any(side[:zone], axis=0)
         if np.count_nonzero(framed) > EDGE_FRAMED_SHARE * len(framed):
             # Where ink goes on beyond the zone a letter touches the frame.
             side[:zone, framed & (side[zone] == 0)] = 0

@@ -1,6 +1,7 @@
 """A sheet on a desk: where the paper is, if it is not all of the picture."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -66,7 +67,7 @@ def has_dark_sides(gray: Pixels) -> bool:
     return percentile(some.ravel(), LIGHT_PERCENTILE) + DARKNESS >= MAYBE_LIGHTER * (sides + DARKNESS)
 
 
-def cut_sheet(gray: Pixels, outline: NDArray[np.int32], box: Box, step: int) -> Sheet | None:
+def cut_sheet(gray: Pixels, outline: NDArray[Any], box: Box, step: int) -> Sheet | None:
     """Cut what lies within an outline (n, 1, 2) and its box out of a picture (H, W) uint8, `step` times as fine as these; None
     where hardly more than its rim is paper."""
     x, y, w, h = box

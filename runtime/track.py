@@ -91,7 +91,8 @@ class Track:
         self.spot, self.look, self.missed = spot.at((x, y, w, h)), look, 0
         self.seen += 1
         newest = max(1 / self.seen, NEWEST_SHARE)
-        self.shown = self.shown + (self.reading.probabilities - self.shown) * np.float32(newest)
+        shown = self.shown + (self.reading.probabilities - self.shown) * newest
+        self.shown = shown.astype(np.float32)
 
     def miss(self, motion: tuple[float, float]) -> None:
         """Go with the picture's motion, unseen."""
