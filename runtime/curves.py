@@ -70,10 +70,10 @@ def find_curves(picture: Pixels, thickness: int) -> list[Curve]:
     Args:
         picture: (H, W) uint8 of 0 and 255; W may be squeezed.
     """
-    bars, width = cv2.findNonZero(find_bars(picture, thickness)), picture.shape[1]
-    if bars is None or len(bars) < FULL_SHARE * width:
+    bars, width = find_bars(picture, thickness), picture.shape[1]
+    if cv2.countNonZero(bars) < max(1, FULL_SHARE * width):
         return []
-    columns, rows = bars.reshape(-1, 2).T.astype(np.int64)
+    columns, rows = cv2.findNonZero(bars).reshape(-1, 2).T.astype(np.int64)
     slopes = np.linspace(-STEEPEST, STEEPEST, 2 * math.ceil(STEEPEST * width / thickness) + 1, dtype=np.float32)
     # Cells are half as high as a line is thick; the lowest belongs to the steepest line above the picture.
     cell = max(1, thickness // 2)
@@ -104,13 +104,15 @@ def find_curves(picture: Pixels, thickness: int) -> list[Curve]:
 
 def find_bars(picture: Pixels, thickness: int) -> Pixels:
     """Return (H, W) uint8, 255 on what is at most `thickness` pixels thick and at least SHORTEST_RUN long."""
+    # Turned, as squeezed pictures are narrow, and OpenCV takes its time over each row.
+    turned = cv2.transpose(picture)
     # An opening by hand: OpenCV's own shifts by a pixel where the kernel is even, and leaves a row of each stroke as thin.
-    kernel = np.ones((thickness + 1, 1), np.uint8)
-    thick = cv2.dilate(cv2.erode(picture, kernel, anchor=(0, 0)), kernel, anchor=(0, thickness))
-    thin = cv2.subtract(picture, thick)
+    kernel = np.ones((1, thickness + 1), np.uint8)
+    thick = cv2.dilate(cv2.erode(turned, kernel, anchor=(0, 0)), kernel, anchor=(thickness, 0))
+    thin = cv2.subtract(turned, thick)
     # One row more on either side, so that a line that climbs stays in one run.
-    runs = cv2.morphologyEx(cv2.dilate(thin, np.ones((3, 1), np.uint8)), cv2.MORPH_OPEN, np.ones((1, SHORTEST_RUN), np.uint8))
-    return cv2.bitwise_and(thin, runs)
+    runs = cv2.morphologyEx(cv2.dilate(thin, np.ones((1, 3), np.uint8)), cv2.MORPH_OPEN, np.ones((SHORTEST_RUN, 1), np.uint8))
+    return cv2.transpose(cv2.bitwise_and(thin, runs))
 
 
 def fit_parabola(
