@@ -37,7 +37,7 @@ def find_sheet(gray: Pixels) -> Sheet | None:
     if not has_dark_sides(gray):
         return None
     step = max(1, max(gray.shape) // PAPER_SIDE_PX)
-    small = cv2.blur(shrink(gray, step, step), (3, 3))
+    small = cv2.blur(shrink(gray, step), (3, 3))
     _, light = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     outlines, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not outlines or light.all():
