@@ -143,7 +143,7 @@ def cut(box: Box, outlines: Sequence[Pixels], strokes: Strokes) -> Spot:
     window = np.s_[top : y + h + 1, left : x + w + 1]
     mask, scale = strokes.mask[window], strokes.scale
     own = np.zeros(mask.shape, np.uint8)
-    cv2.drawContours(own, outlines, -1, 255, cv2.FILLED, offset=(-left, -top))
+    cv2.fillPoly(own, outlines, 255, offset=(-left, -top))
     own = cv2.dilate(cv2.bitwise_and(own, mask), GROW)
     place = (round(x / scale), round(y / scale), round(w / scale), round(h / scale))
     ink = cv2.bitwise_and(strokes.ink[window], own)
@@ -156,5 +156,8 @@ def strength(ink: Pixels) -> int:
     step = 1 + (min(ink.shape) > 2 * SMALL_LETTER_PX)
     inked = ink[::step, ::step]
     inked = inked[inked > 0]
+    if not len(inked):
+        return 0
     most = len(inked) * 9 // 10
-    return int(np.partition(inked, most)[most]) if len(inked) else 0
+    inked.partition(most)
+    return int(inked[most])
