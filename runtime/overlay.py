@@ -7,7 +7,6 @@ from functools import lru_cache
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from .pixels import Pixels
 from .text import UNKNOWN, Box, Letter, Page
@@ -64,18 +63,14 @@ def annotate(image: Pixels, page: Page, status: Status | None = None) -> Pixels:
 
 def draw_labels(canvas: Pixels, page: Page, unit: float) -> None:
     """Draw a label at every letter, where it hides as little of other letters and labels as may be."""
-    boxes = [letter.box for letter in page.letters]
     # What a label should not hide: all letters, and the labels before it.
-    taken = np.zeros((2 * len(boxes), 4), np.int64)
-    taken[: len(boxes)] = np.reshape(boxes, (-1, 4))
-    drawn = len(boxes)
+    taken = [letter.box for letter in page.letters]
     for line in page.lines:
         letters = line.letters
         ends = [letter.box[0] for letter in letters[1:]] + [canvas.shape[1]]
         for letter, end in zip(letters, ends, strict=True):
             if letter.letter != UNKNOWN:
-                taken[drawn] = draw_label(canvas, letter, end - letter.box[0], taken[:drawn], unit)
-                drawn += 1
+                taken.append(draw_label(canvas, letter, end - letter.box[0], taken, unit))
 
 
 def add_bar(canvas: Pixels, page: Page, status: Status) -> Pixels:
@@ -152,10 +147,10 @@ def corners(box: Box) -> list[Pixels]:
     ]
 
 
-def draw_label(canvas: Pixels, letter: Letter, room: int, taken: NDArray[np.int64], unit: float) -> Box:
+def draw_label(canvas: Pixels, letter: Letter, room: int, taken: Sequence[Box], unit: float) -> Box:
     """Draw a letter's label at its box: the letter and, in the room to the next one, how sure it is and the second guess.
 
-    Returns where the label stands; `taken` are boxes (n, 4) that it should not hide.
+    Returns where the label stands; `taken` are boxes that it should not hide.
     """
     height = min(max(LABEL_PX * unit, LABEL_SHARE * letter.box[3]), LARGEST_LABEL_PX * unit)
     pad, small = PAD_PX * unit, max(SMALL_PX * unit, 0.4 * height)
@@ -179,18 +174,15 @@ def draw_label(canvas: Pixels, letter: Letter, room: int, taken: NDArray[np.int6
     return left, top, wide, high
 
 
-def label_place(canvas: Pixels, box: Box, size: tuple[int, int], taken: NDArray[np.int64], gap: int) -> tuple[int, int]:
-    """Return left and top of a label of this size (width, height): above its box, or below where it would hide less there.
-
-    taken: (n, 4) boxes that it should not hide.
-    """
+def label_place(canvas: Pixels, box: Box, size: tuple[int, int], taken: Sequence[Box], gap: int) -> tuple[int, int]:
+    """Return left and top of a label of this size (width, height): above its box, or below where it would hide less there."""
     (x, y, _, h), (wide, high) = box, size
     left = min(max(0, x), max(0, canvas.shape[1] - wide - 1))
     above, below = y - high - gap, y + h + gap
     places = [top for top in (above, below) if 0 <= top < canvas.shape[0] - high]
     if not places:
         return left, min(max(0, above), max(0, canvas.shape[0] - high - 1))
-    return left, places[int(np.argmin(_hidden(taken, left, np.array(places), wide, high)))]
+    return left, min(places, key=lambda top: _hidden(taken, left, top, wide, high))
 
 
 def bar(page: Page, status: Status, width: int, unit: float) -> Pixels:
@@ -269,9 +261,12 @@ def _points(*points: tuple[int, int]) -> Pixels:
     return np.array(points, np.int32)[:, None]
 
 
-def _hidden(taken: NDArray[np.int64], x: int, tops: NDArray[np.int64], w: int, h: int) -> NDArray[np.int64]:
-    """Return how many pixels of boxes (n, 4) a label hides at each of the places with these tops (k,)."""
-    left, top, wide, high = taken.T
-    across = np.minimum(left + wide, x + w) - np.maximum(left, x)
-    down = np.minimum(top + high, tops[:, None] + h) - np.maximum(top, tops[:, None])
-    return np.maximum(down, 0) @ np.maximum(across, 0)
+def _hidden(taken: Sequence[Box], x: int, y: int, w: int, h: int) -> int:
+    """Return how many pixels of boxes a label at this place hides."""
+    right, bottom = x + w, y + h
+    # Most boxes are elsewhere: passing over them costs less than NumPy's calls.
+    return sum(
+        (min(left + wide, right) - max(left, x)) * (min(top + high, bottom) - max(top, y))
+        for left, top, wide, high in taken
+        if left < right and left + wide > x and top < bottom and top + high > y
+    )

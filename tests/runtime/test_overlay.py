@@ -81,8 +81,8 @@ def test_labels_at_the_edges_stay_in_the_picture(box):
 
 def test_a_label_goes_where_it_hides_no_other():
     box, size = (100, 100, 40, 40), (50, 20)
-    assert label_place(paper(), box, size, np.array([box]), 3) == (100, 77)
-    assert label_place(paper(), box, size, np.array([box, (100, 60, 40, 38)]), 3) == (100, 143)
+    assert label_place(paper(), box, size, [box], 3) == (100, 77)
+    assert label_place(paper(), box, size, [box, (100, 60, 40, 38)], 3) == (100, 143)
 
 
 def test_second_guess_and_confidence_are_left_out_where_there_is_no_room():
