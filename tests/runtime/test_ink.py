@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime.ink import DARKNESS, FLOOR, at_least, find_ink, ink_levels, to_gray
+from lettercast.runtime.ink import DARKNESS, FLOOR, at_least, find_ink, ink_levels, shrink, to_gray
 
 PAPER, STROKE = 200, 50
 STROKES = np.s_[95:105, 40:160]
@@ -68,3 +68,18 @@ def test_threshold_lies_above_the_grain_of_the_paper_and_below_the_ink(page, spr
     stroke[STROKES] = True
     assert (ink[stroke] >= level).mean() > 0.99
     assert (ink[~cv2.dilate(stroke.astype(np.uint8), np.ones((9, 9))).astype(bool)] >= level).mean() < 0.001
+
+
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 6, 7, 8])
+def test_a_shrunk_picture_has_the_means_of_its_blocks(factor):
+    picture = np.random.default_rng(factor).integers(0, 256, (61, 50)).astype(np.uint8)
+    high, wide = 61 // factor, 50 // factor
+    blocks = picture[: high * factor, : wide * factor].reshape(high, factor, wide, factor).mean((1, 3))
+    small = shrink(picture, factor)
+    assert small.shape == (high, wide)
+    # Each halving rounds.
+    assert np.abs(small - blocks).max() <= 1.5
+
+
+def test_a_side_shorter_than_its_block_becomes_one_pixel():
+    assert shrink(np.full((3, 40), 90, np.uint8), 8).tolist() == [[90] * 5]

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lettercast.runtime.glyph import glyph
 from lettercast.runtime.lines import order_lines
 from lettercast.runtime.page import Spot, find_spots
 
@@ -137,3 +138,11 @@ def test_boxes_on_a_large_photograph_are_in_its_own_pixels(draw_page):
     large = cv2.resize(image, None, fx=5, fy=5, interpolation=cv2.INTER_LINEAR)
     found = boxes(find_lines(large))
     assert all(covers(box, tuple(5 * v for v in true), slack=20) for box, (_, true) in zip(found, placed, strict=True))
+
+
+def test_a_spot_elsewhere_is_the_same_letter(draw_page):
+    image, _ = draw_page(*ROWS)
+    spot = find_spots(image)[0]
+    moved = spot.at((1, 2, 3, 4))
+    assert moved.box == (1, 2, 3, 4) and (moved.corner, moved.strength) == (spot.corner, spot.strength)
+    np.testing.assert_array_equal(moved.picture, glyph(spot.ink))

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime.rules import absorbed_along, without_rules
+from lettercast.runtime.rules import SQUEEZE, absorbed_along, squeeze, without_rules
 
 # Ink of the letters, of a printed rule that is lighter and of one that is as dark, and where a stroke begins.
 LETTER, PALE, DARK, THRESHOLD = 200, 60, 200, 30
@@ -116,3 +116,11 @@ def test_what_a_rule_absorbs_follows_its_print_and_no_letter():
     assert absorbed[4, 330] < 0.5 * LETTER
     assert absorbed[4, 1100] > absorbed[4, 100] > 50
     assert not absorbed[0].any()
+
+
+def test_squeezed_pixels_are_set_where_most_of_theirs_are():
+    mask = (np.random.default_rng(1).random((40, 10 * SQUEEZE + 3)) < 0.7).astype(np.uint8) * 255
+    filled = mask[:, : 10 * SQUEEZE].reshape(40, 10, SQUEEZE).mean(2) / 255
+    squeezed = squeeze(mask)
+    np.testing.assert_array_equal(squeezed, 255 * (filled > 0.7))
+    assert 0 < np.count_nonzero(squeezed) < squeezed.size
