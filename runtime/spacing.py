@@ -55,14 +55,14 @@ def space_chances(lines: Sequence[Sequence[Box]]) -> NDArray[np.float64]:
         letter = density(gaps, BETWEEN_LETTERS, *LETTER_GAPS)
         word = SPACES * density(gaps, BETWEEN_WORDS, *WORD_GAPS)[:, None]
         both = (1 - SPACES) * letter[:, :, None] + word
-        chances.append(word / both)
+        chances.append((word / both).reshape(len(gaps), -1))
         spaced.append(np.log(both).sum(0) + word_prior)
         # All gaps lie between letters: the chance of each to be a space is 0.
         unspaced.append(np.log(letter).sum(0) + letter_prior)
     highest = max(np.max(spaced), np.max(unspaced))
     shares = np.exp(spaced - highest)
     total = shares.sum() + np.exp(unspaced - highest).sum()
-    return np.einsum("mglw,mlw->g", chances, shares) / total
+    return np.sum([chance @ share.ravel() for chance, share in zip(chances, shares, strict=True)], 0) / total
 
 
 def measure_gaps(lines: Sequence[Sequence[Box]]) -> list[NDArray[np.float64]]:
