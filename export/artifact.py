@@ -15,13 +15,14 @@ from numpy.typing import NDArray
 from .. import LettercastError, __version__
 from ..runtime.engine import first_line, open_engine
 from ..runtime.facts import Facts, keras_facts
-from ..runtime.files import make_folder, write_bytes
+from ..runtime.files import make_folder
 from ..runtime.pixels import Pixels
 from ..runtime.quiet import quiet
 from ..train.predict import assumed_facts, classify, load_keras
 from ..train.source import Source, draw_all, draw_some, relabel
 from .formats import Format
 from .gate import Parity, Tolerance, compare
+from .golden import write_with_golden
 
 if TYPE_CHECKING:
     import keras
@@ -89,7 +90,7 @@ def export_model(
         gate = {"data": check.name, "split": check.split, **parity.to_dict(), "tolerance": asdict(tolerance)}
         finished = row.embed(model, replace(facts, gate=gate))
         if not misses:
-            write_bytes(target, finished)
+            write_with_golden(target, finished, original.pictures, answers)
         artifacts.append(Artifact(row, target, len(finished), parity, tolerance, misses))
     return artifacts
 

@@ -12,10 +12,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .files import packaged
 from .glyph import halved
 from .pixels import Pixels
 
-CASE_FILE = Path(__file__).with_name("models") / "letters-case.npz"
+CASE_FILE = packaged("models/letters-case.npz")
 LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 # A line is in capitals, in small letters or in both; before anything is seen, with these chances.
 STYLE_PRIORS = np.array([0.45, 0.45, 0.1])
@@ -51,7 +52,7 @@ def case_input(pictures: Pixels) -> NDArray[np.float32]:
 @lru_cache(maxsize=1)
 def load_case(path: Path = CASE_FILE) -> CaseNet:
     """Open the network that comes with lettercast."""
-    with np.load(path, allow_pickle=False) as archive:
+    with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         first, first_bias, second, second_bias = (archive[f"arr_{i}"].astype(np.float32) for i in range(4))
     return CaseNet((first, second), (first_bias, second_bias))
 

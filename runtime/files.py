@@ -1,11 +1,21 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and reading those that come with the package."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
+from typing import cast
 
 from .. import LettercastError
+
+
+def packaged(name: str) -> Path:
+    """Return a file or folder that comes with the runtime, whether it is installed or lies within a zip.
+
+    Within a zip it is a zipfile.Path, which can all that reading takes of a Path, and cannot be written.
+    """
+    return cast(Path, files(__spec__.parent).joinpath(name))
 
 
 def make_folder(path: Path) -> None:

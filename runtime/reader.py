@@ -17,6 +17,7 @@ from .case import LABELS, Evidence, load_case, settle_case
 from .company import in_company
 from .context import settle_heights
 from .engine import Engine, open_engine
+from .files import packaged
 from .glyph import GLYPH_SHAPE
 from .join import certainty, join_strokes
 from .lines import order_lines
@@ -29,7 +30,7 @@ from .stacked import part_stacked
 from .text import UNKNOWN, Box, Letter, Line, Page, Word
 from .words import find_word, load_words
 
-DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base-int8.tflite"
+DEFAULT_MODEL = packaged("models/letters-base-int8.tflite")
 # Second guesses: so many at most, and none that is less likely than this.
 ALTERNATIVES, LEAST_PROBABLE = 3, 0.01
 # Of more spots than this a smaller share than that are letters: a picture of gravel, where no spot is tried for parts.
@@ -47,7 +48,9 @@ class Reader:
     def __init__(
         self, model: str | Path | Engine | None = None, threads: int = 1, words: str | Path | Iterable[str] | None = None
     ) -> None:
-        self.engine = model if isinstance(model, Engine) else open_engine(Path(model) if model else DEFAULT_MODEL, threads)
+        # Not always through Path: a model within a zip is none, though it reads like one.
+        path = Path(model) if model and isinstance(model, str) else model or DEFAULT_MODEL
+        self.engine = path if isinstance(path, Engine) else open_engine(path, threads)
         if self.engine.facts.input_shape != GLYPH_SHAPE:
             taken = self.engine.facts.input_shape
             raise LettercastError(

@@ -10,12 +10,12 @@ from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from http import HTTPStatus
-from importlib.resources import files
 from typing import Any, Self
 
 import cv2
 import numpy as np
 
+from .files import packaged
 from .pixels import Pixels
 from .say import say
 from .web_address import choose_token, listen, page_url
@@ -73,7 +73,7 @@ class WebView:
             raise
         self.url = page_url(self._socket, token)
         self._guard = Guard(token, f"lettercast-{self._socket.getsockname()[1]}", host.lower())
-        self._html = files(__spec__.parent).joinpath("web.html").read_bytes()
+        self._html = packaged("web.html").read_bytes()
         self._policy = page_policy(self._html)
         self._shown, self._state, self._rate = Shown(), WAITING, 0.0
         self._arrivals: deque[float] = deque(maxlen=RATE_FRAMES)

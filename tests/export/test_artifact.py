@@ -12,6 +12,7 @@ from lettercast.export import tflite
 from lettercast.export.artifact import draw_calibration, export_model
 from lettercast.export.formats import FORMATS
 from lettercast.runtime.engine import open_engine
+from lettercast.runtime.golden import GOLDEN_ENDING
 from lettercast.train.data import open_source
 from lettercast.train.source import ImageSource
 
@@ -73,7 +74,8 @@ def test_every_format_is_written_under_its_own_name(artifacts):
     assert names == {name: row.file_name("letters-nano") for name, row in FORMATS.items()}
     for artifact in artifacts.values():
         assert artifact.path.stat().st_size == artifact.size_bytes
-    assert {path.suffix for path in artifacts["onnx-int8"].path.parent.iterdir()} == {".tflite", ".onnx"}
+    written = {path.name for path in artifacts["onnx-int8"].path.parent.iterdir()}
+    assert written == {name for path in names.values() for name in (path, f"{path}{GOLDEN_ENDING}")}
 
 
 def test_facts_in_the_file_name_the_original_the_calibration_and_the_gate(artifacts, model_file):
