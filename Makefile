@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 DEMO := demo
+# The engine of 32-bit boards, with the NumPy that it was built for: an environment of its own.
+OLD := .venv-tflite-runtime
+OLD_PACKAGES := 'tflite-runtime>=2.14' 'numpy<2' 'opencv-python-headless<4.12'
 
 .PHONY: help setup demo test pen clean
 
@@ -26,6 +29,11 @@ $(READY): pyproject.toml constraints.txt
 	  $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt opencv-python-headless; }
 	@touch $@
 
+$(OLD)/.ready: $(READY)
+	@if $(PYTHON) -c 'import sys; sys.exit(sys.platform != "linux" or sys.version_info[:2] != (3, 11))'; then \
+	  $(PYTHON) -m venv $(OLD) && $(OLD)/bin/python -m pip install --quiet --disable-pip-version-check $(OLD_PACKAGES) && touch $@; \
+	else echo 'tflite-runtime is for Linux and Python 3.11: its tests are skipped'; fi
+
 demo: $(READY)
 	@echo; echo "1. Export the shipped letters-base to four formats, each behind the parity gate."
 	@rm -rf $(DEMO)
@@ -41,7 +49,7 @@ demo: $(READY)
 	@echo "  $(BIN)/lettercast train --data my_letters   a model from your own folders of letters"
 	@echo "  docs/raspberry-pi.md                        the same on a Raspberry Pi"
 
-test: $(READY)
+test: $(READY) $(OLD)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
@@ -53,4 +61,4 @@ pen: $(READY)
 	$(BIN)/python -m lettercast.train.contact_sheet docs/pen.png
 
 clean:
-	rm -rf $(VENV) $(DEMO) dist build *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(OLD) $(DEMO) dist build *.egg-info .pytest_cache .ruff_cache .import_linter_cache

@@ -9,11 +9,11 @@ from . import DONE, INTERRUPTED
 LAST_STREAM = 2
 
 
-def run() -> None:
-    """Run the command and end the process; no interrupt, however early, leaves a traceback."""
+def run(module: str = "cli") -> None:
+    """Run the command of a module and end the process; no interrupt, however early, leaves a traceback."""
     try:
         open_streams()
-        code = command()
+        code = command(module)
     except KeyboardInterrupt:
         # Before interrupts were seen to, or while one was answered.
         os.write(LAST_STREAM, b"lettercast: interrupted\n")
@@ -30,15 +30,15 @@ def open_streams() -> None:
     sys.stderr = sys.stderr or os.fdopen(2, "w", errors="replace", closefd=False)
 
 
-def command() -> int:
+def command(module: str) -> int:
     """Return the exit code of the command that the process was started with."""
+    from importlib import import_module
+
     from .interrupts import leave_at_once
 
     leave_at_once()
-    from .cli import main
-
     try:
-        return main()
+        return import_module(f".{module}", __package__).main()
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else DONE
 

@@ -32,6 +32,8 @@ examples:
   lettercast read page.jpg --json           letters of a photograph as JSON
   lettercast export                         the shipped model to every format, each proven equal
   lettercast benchmark dist                 accuracy, agreement, size and latency of what was exported
+  lettercast doctor                         what is installed here, and whether the model runs as it should
+  lettercast bundle                         reader.pyz: one file to copy to a Raspberry Pi
   lettercast train --data my_letters/       a model of your own from a folder of class folders
 """
 
@@ -72,6 +74,8 @@ def build_parser() -> Parser:
     add_export(verbs)
     add_read(verbs)
     add_benchmark(verbs)
+    add_doctor(verbs)
+    add_bundle(verbs)
     return parser
 
 
@@ -191,6 +195,11 @@ def add_read(verbs: Any) -> None:
         usage="%(prog)s [SOURCE ...] [OPTION ...]",
         description="Read letters. In the window h shows the keys, q or Esc quits.",
     )
+    add_reading(verb)
+
+
+def add_reading(verb: argparse.ArgumentParser, models: str = "letters-base (the default), letters-nano") -> None:
+    """Add what can be read, and how; models are those to be had by name."""
     verb.add_argument(
         "sources",
         nargs="*",
@@ -210,7 +219,7 @@ def add_read(verbs: Any) -> None:
         "--model",
         type=device_model,
         metavar="M",
-        help="letters-base (the default), letters-nano, or a .tflite or .onnx file",
+        help=f"{models}, or a .tflite or .onnx file",
     )
     verb.add_argument(
         "--words",
@@ -272,3 +281,46 @@ def add_benchmark(verbs: Any) -> None:
     )
     verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     verb.add_argument("--min-accuracy", type=finite, metavar="PERCENT", help="exit 1 where a model is less accurate")
+
+
+def add_doctor(verbs: Any) -> None:
+    """Add the verb `doctor`."""
+    verb = verbs.add_parser(
+        "doctor",
+        help="what is installed here, and whether models answer here as where they were exported",
+        description="Say what is installed, then ask each model the golden cases that were exported with it: equal, close or "
+        "wrong (exit code 1). Exit code 2 where something that reading needs is missing.",
+    )
+    verb.add_argument(
+        "models",
+        type=device_model,
+        nargs="*",
+        metavar="M",
+        help="letters-base (the default), letters-nano, or a .tflite or .onnx file",
+    )
+    add_checkup(verb)
+
+
+def add_checkup(verb: argparse.ArgumentParser) -> None:
+    """Add how models are tried."""
+    verb.add_argument("--threads", type=thread_count, metavar="N", default=1, help="of the models (default: %(default)s)")
+    verb.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def add_bundle(verbs: Any) -> None:
+    """Add the verb `bundle`."""
+    verb = verbs.add_parser(
+        "bundle",
+        help="one file that reads letters on a device",
+        description="Write the reader with one model as a single file, which runs wherever Python 3.11, NumPy, OpenCV and an "
+        "engine are: python3 reader.pyz [SOURCE ...] [OPTION ...], with the options of read.",
+    )
+    verb.add_argument(
+        "model",
+        type=measured_model,
+        nargs="?",
+        metavar="M",
+        help="letters-base (the default), letters-nano, or a .tflite or .onnx file",
+    )
+    verb.add_argument("--out", type=Path, default=Path("reader.pyz"), metavar="FILE", help="default: %(default)s")
+    verb.add_argument("--overwrite", action="store_true", help="replace FILE where it is there already")

@@ -6,7 +6,7 @@ import os
 import shlex
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,14 +15,24 @@ from . import DONE, INTERRUPTED, MISSED, UNUSABLE, LettercastError
 from .arguments import build_parser
 from .interrupts import importing
 from .terminal import show, table_width, working
+from .values import device_model
+
+DEFAULT_NAME = "letters-base"
+# The extra that brings what a verb needs; the others need "train".
+EXTRAS = {"read": "reader", "doctor": "reader", "bundle": "reader", "export": "export", "benchmark": "export"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code; no traceback and no question reaches the user."""
     options = build_parser().parse_args(arguments)
+    return answer(VERBS[options.verb], options)
+
+
+def answer(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
+    """Run a verb; what goes wrong is said in one line and by the exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
     try:
-        code = VERBS[options.verb](options)
+        code = run(options)
         # A full disk is told of here, and not when the process ends.
         sys.stdout.flush()
         return code
@@ -46,11 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def missing_package(verb: str, error: ImportError) -> str:
     """Say which package is missing, and the extra that brings it."""
+    from .runtime.installed import LIBGL
+
     if "libGL" in str(error) or "libgthread" in str(error):
-        return "needs OpenCV, which lacks libGL here: apt install libgl1 libglib2.0-0, or pip install opencv-python-headless"
+        return f"needs OpenCV, which lacks libGL here: {LIBGL}"
     if error.name in ("jax", "torch"):
         return f"needs {error.name}, as KERAS_BACKEND asks for it: pip install {error.name}, or unset KERAS_BACKEND"
-    extra = {"read": "reader", "export": "export", "benchmark": "export"}.get(verb, "train")
+    extra = EXTRAS.get(verb, "train")
     return f"needs {error.name}, which is not installed: pip install 'lettercast[{extra}]'"
 
 
@@ -269,6 +281,32 @@ def run_benchmark(options: argparse.Namespace) -> int:
     return MISSED if low else DONE
 
 
+def run_doctor(options: argparse.Namespace) -> int:
+    """Say what is installed and whether the models answer here as where they were exported; exit code 1 where one does not."""
+    with importing():
+        from .runtime.doctor import examine
+
+        report = examine(options.models or [device_model(DEFAULT_NAME)], options.threads)
+    if options.json:
+        print(json.dumps(report.to_dict()))
+    else:
+        from .runtime.findings import findings
+
+        print(findings(report))
+    return report.exit_code
+
+
+def run_bundle(options: argparse.Namespace) -> int:
+    """Write one file that reads letters wherever Python, NumPy, OpenCV and an engine are."""
+    with importing():
+        from .export.bundle import write_bundle
+
+        size = write_bundle(options.model or device_model(DEFAULT_NAME), options.out, overwrite=options.overwrite)
+    print(f"{options.out}: {size:,} bytes")
+    print(f"next: python3 {shlex.quote(str(options.out))} doctor")
+    return DONE
+
+
 def import_keras() -> None:
     """Import Keras and its backend without what they say of drivers and instruction sets."""
     from .runtime.quiet import quiet
@@ -279,4 +317,12 @@ def import_keras() -> None:
         import keras  # noqa: F401
 
 
-VERBS = {"train": run_train, "evaluate": run_evaluate, "export": run_export, "read": run_read, "benchmark": run_benchmark}
+VERBS = {
+    "train": run_train,
+    "evaluate": run_evaluate,
+    "export": run_export,
+    "read": run_read,
+    "benchmark": run_benchmark,
+    "doctor": run_doctor,
+    "bundle": run_bundle,
+}

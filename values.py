@@ -56,7 +56,8 @@ def known_model(text: str, folder: str, ending: str, kinds: str) -> Path:
     shipped = {path.name.removesuffix(ending): path for path in (Path(__file__).parent / folder).glob(f"*{ending}")}
     path = shipped.get(text, Path(text))
     if not text or not path.exists():
-        raise argparse.ArgumentTypeError(f"'{text}': no such model; give {', '.join(sorted(shipped))}, or the path of {kinds}")
+        choices = ", ".join([*sorted(shipped), f"or the path of {kinds}"] if shipped else [f"the path of {kinds}"])
+        raise argparse.ArgumentTypeError(f"'{text}': no such model; give {choices}")
     return path
 
 

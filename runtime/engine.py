@@ -1,10 +1,9 @@
 """Inference engines behind one call: pictures in, probabilities out."""
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,14 @@ from numpy.typing import NDArray
 
 from .. import LettercastError
 from .facts import FACTS_KEY, Facts, missing_facts, parse_facts, tflite_facts
+from .installed import ENGINES, NOT_INSTALLED, Found, look_for_engine
 from .pixels import Pixels
-from .quiet import quiet
+from .quiet import first_line, quiet
+
+# What interpreters say of operations, or versions of them, that came after they were built.
+UNKNOWN_OPERATION = re.compile(r"Didn't find op|builtin_code out of range|not supported by this interpreter")
+# Formats of operations that interpreters have known for longest.
+OLDEST_FORMATS = ("tflite-int8", "tflite-float32")
 
 Classify = Callable[[Pixels], NDArray[np.float32]]
 
@@ -76,12 +81,29 @@ def blaming(path: Path) -> Iterator[None]:
         raise LettercastError(f"{path}: cannot be used ({first_line(error)}); export or copy it again") from error
 
 
+@contextmanager
+def running(found: Found, facts: Facts, path: Path) -> Iterator[None]:
+    """Say which engine is too old for a TFLite model, or for NumPy, and what to take; its own talk is kept back."""
+    try:
+        with quiet():
+            yield
+    except SystemError as error:
+        # It imports NumPy's interface only when a model is opened.
+        raise LettercastError(f"{path}: {found.name} and NumPy {np.__version__} do not fit; pip install 'numpy<2'") from error
+    except (ValueError, RuntimeError) as error:
+        if not UNKNOWN_OPERATION.search(str(error)):
+            raise
+        said = first_line(error).partition(". ")[0]
+        instead = " or ".join(name for name in OLDEST_FORMATS if name != facts.format)
+        raise LettercastError(f"{path}: {found.name} cannot run this {facts.format} model ({said}); take {instead}") from error
+
+
 def open_tflite(path: Path, model: bytes, threads: int) -> Engine:
     """Open a TFLite model with LiteRT, or with its predecessor tflite-runtime."""
     facts = tflite_facts(path, model)
-    package, module = _first_installed(path, TFLITE_ENGINES)
-    with quiet():
-        interpreter = module.Interpreter(model_content=model, num_threads=threads)
+    found = _engine_for(path)
+    with running(found, facts, path):
+        interpreter = found.module.Interpreter(model_content=model, num_threads=threads)
         interpreter.allocate_tensors()
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     if np.dtype(source["dtype"]).name != facts.input_dtype:
@@ -97,12 +119,13 @@ def open_tflite(path: Path, model: bytes, threads: int) -> Engine:
             outputs.append(interpreter.get_tensor(target["index"])[0])
         return dequantize(np.stack(outputs), target)
 
-    return Engine(f"{package} {_version(package)}", facts, classify)
+    return Engine(found.name, facts, classify)
 
 
 def open_onnx(path: Path, model: bytes, threads: int) -> Engine:
     """Open an ONNX model with ONNX Runtime."""
-    package, module = _first_installed(path, ONNX_ENGINES)
+    found = _engine_for(path)
+    module = found.module
     options = module.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 4
     session = module.InferenceSession(model, options, providers=["CPUExecutionProvider"])
@@ -117,7 +140,7 @@ def open_onnx(path: Path, model: bytes, threads: int) -> Engine:
     def classify(images: Pixels) -> NDArray[np.float32]:
         return np.asarray(session.run([target.name], {source.name: images.astype(dtype)})[0], np.float32)
 
-    return Engine(f"{package} {_version(package)}", facts, classify)
+    return Engine(found.name, facts, classify)
 
 
 def quantize(images: Pixels, detail: dict[str, Any]) -> NDArray:
@@ -146,33 +169,16 @@ def _check_shapes(path: Path, facts: Facts, shape: tuple, classes: Any) -> None:
         raise LettercastError(f"{path}: its facts do not fit its graph ({shape} to {classes}); export it again")
 
 
-def _first_installed(path: Path, engines: dict[str, tuple[str, str]]) -> tuple[str, Any]:
-    """Return the name and module of the first engine that can be imported."""
-    for package, (module, _) in engines.items():
-        try:
-            return package, import_module(module)
-        except ImportError:
-            continue
-    choices = " or ".join(f"pip install '{extra}'" for _, extra in engines.values())
+def _engine_for(path: Path) -> Found:
+    """Return the first engine for this kind of model that can be imported; raises LettercastError where there is none."""
+    ending = path.suffix.lower()
+    found = look_for_engine(ending)
+    if found.module:
+        return found
+    if found.fault != NOT_INSTALLED:
+        raise LettercastError(f"{path}: {found.package.name} {found.fault}; install it again")
+    choices = " or ".join(f"pip install '{package.extra}'" for package in ENGINES[ending])
     raise LettercastError(f"{path}: no engine for {path.suffix} models is installed: {choices}")
 
 
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "of unknown version"
-
-
-def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, at most 200 characters, or its type where it says nothing."""
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
-
-
-# Package, its module, and the extra of lettercast that brings it; the first that imports is taken.
-TFLITE_ENGINES = {
-    "ai-edge-litert": ("ai_edge_litert.interpreter", "lettercast[reader]"),
-    "tflite-runtime": ("tflite_runtime.interpreter", "lettercast[tflite-runtime]"),
-}
-ONNX_ENGINES = {"onnxruntime": ("onnxruntime", "lettercast[onnx]")}
 OPENERS = {".tflite": open_tflite, ".onnx": open_onnx}

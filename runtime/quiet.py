@@ -34,3 +34,8 @@ def quiet() -> Iterator[None]:
             for stream, kept in zip((1, 2), saved, strict=True):
                 os.dup2(kept, stream)
                 os.close(kept)
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of what an error says, at most 200 characters, or its type where it says nothing."""
+    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__

@@ -12,6 +12,7 @@ from lettercast.runtime.engine import open_engine
 from lettercast.values import device_model, keras_model
 
 HEAVY = ("tensorflow", "keras", "sklearn", "matplotlib", "onnx", "lettercast.train", "lettercast.export", "lettercast.benchmarks")
+NOT_OURS = {".venv", ".venv-tflite-runtime", "build"}
 READ_A_PAGE = """
 import cv2, sys
 from lettercast.runtime import Reader
@@ -55,7 +56,11 @@ def test_imports_point_one_way(root, tmp_path):
 
 
 def test_every_package_is_installed(root, setuptools):
-    folders = [path.parent for path in root.rglob("__init__.py") if not {".venv", "build"} & set(path.relative_to(root).parts)]
+    folders = [
+        path.parent
+        for path in root.rglob("__init__.py")
+        if not {".venv", ".venv-tflite-runtime", "build"} & set(path.relative_to(root).parts)
+    ]
     names = {".".join(("lettercast", *folder.relative_to(root).parts)) for folder in folders}
     assert set(setuptools["packages"]) == names
 

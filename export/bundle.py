@@ -1,0 +1,82 @@
+"""Bundles: the reader with one model as a single file that Python runs."""
+
+import shlex
+import zipfile
+from collections.abc import Iterator
+from io import BytesIO
+from pathlib import Path
+
+from .. import LettercastError
+from ..runtime.files import make_folder, packaged, replacing
+from ..runtime.golden import golden_path, load_golden
+from ..runtime.reader import Reader
+
+PACKAGE = "lettercast"
+# Of the package itself; of the runtime all modules are taken.
+MODULES = ("__init__", "__main__", "arguments", "bundled", "cli", "interrupts", "terminal", "values")
+RUNTIME_FILES = ("web.html", "models/letters-case.npz")
+SHEBANG = b"#!/usr/bin/env python3\n"
+# The first that zip can tell, so that the same input makes the same bytes.
+TIMESTAMP = (1980, 1, 1, 0, 0, 0)
+FILE_MODE, PROGRAM_MODE, UNIX = 0o100644, 0o755, 3
+# Read by any Python, the second included, before there is anything that an old one cannot read.
+START = """\
+import sys
+
+if sys.version_info < (3, 11):
+    found = "%d.%d" % sys.version_info[:2]
+    sys.stderr.write("this needs Python 3.11 or later, and runs on " + found + " here: take a newer one, such as python3.11; "
+                     "Raspberry Pi OS has it since bookworm\\n")
+    sys.exit(2)
+
+from lettercast.__main__ import run
+
+run("bundled")
+"""
+
+
+def write_bundle(model: Path, out: Path, *, overwrite: bool = False) -> int:
+    """Write the reader with a model and its golden cases as one file, the same bytes for the same input; returns its size.
+
+    Raises LettercastError where the model is none for the reader, or the file is there or cannot be written.
+    """
+    if model.suffix.lower() == ".keras":
+        raise LettercastError(f"{model}: devices run no Keras models; lettercast export {shlex.quote(str(model))} first")
+    if out.exists() and (not overwrite or out.samefile(model)):
+        hint = "choose another --out" if overwrite else "add --overwrite, or choose another --out"
+        raise LettercastError(f"{out}: exists already; {hint}")
+    Reader(model)
+    program = SHEBANG + archive({"__main__.py": START.encode(), **dict(contents(model))})
+    make_folder(out.parent)
+    with replacing(out) as temporary:
+        temporary.write_bytes(program)
+        temporary.chmod(PROGRAM_MODE)
+    return len(program)
+
+
+def contents(model: Path) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and bytes of everything that goes into a bundle; raises LettercastError for cases of another model."""
+    runtime = packaged("")
+    root = runtime.parent
+    yield "LICENSE", (root / "LICENSE").read_bytes()
+    for name in MODULES:
+        yield f"{PACKAGE}/{name}.py", (root / f"{name}.py").read_bytes()
+    for path in (*runtime.glob("*.py"), *(runtime / name for name in RUNTIME_FILES)):
+        yield f"{PACKAGE}/runtime/{path.relative_to(runtime).as_posix()}", path.read_bytes()
+    content, cases = model.read_bytes(), golden_path(model)
+    yield f"{PACKAGE}/runtime/models/{model.name}", content
+    if cases.exists():
+        if not load_golden(cases).is_of(content):
+            raise LettercastError(f"{cases}: golden cases are of another model; export it again, or copy both files")
+        yield f"{PACKAGE}/runtime/models/{cases.name}", cases.read_bytes()
+
+
+def archive(files: dict[str, bytes]) -> bytes:
+    """Return a zip of files by their names that hangs on nothing but them: sorted, with one time and one mode."""
+    packed = BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target:
+        for name in sorted(files):
+            entry = zipfile.ZipInfo(name, TIMESTAMP)
+            entry.compress_type, entry.external_attr, entry.create_system = zipfile.ZIP_DEFLATED, FILE_MODE << 16, UNIX
+            target.writestr(entry, files[name], compresslevel=9)
+    return packed.getvalue()

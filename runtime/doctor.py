@@ -1,0 +1,181 @@
+"""The doctor: what is installed on a device, what will run, and whether a model answers there as where it was exported."""
+
+import os
+import platform
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import DONE, MISSED, UNUSABLE, LettercastError, __version__
+from .installed import ENGINES, NOT_INSTALLED, NUMPY, OPENCV, Found, look_for, missing, this_platform
+from .quiet import quiet
+
+if TYPE_CHECKING:
+    from .facts import Facts
+    from .golden import Replay
+
+BOARD_FILE = Path("/proc/device-tree/model")
+CAMERAS = Path("/sys/class/video4linux")
+
+
+@dataclass(frozen=True)
+class OpenCV:
+    """How OpenCV was built: the toolkit of its windows ("" without any), and what it reads cameras and films through."""
+
+    windows: str
+    video: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Device:
+    """The device and what is installed on it; lacking holds a line for each package that is needed and not there.
+
+    cameras are those that Linux knows, unopened: file, name, and whether this user may open it.
+    """
+
+    python: str
+    platform: str
+    packages: tuple[Found, ...]
+    opencv: OpenCV | None
+    cameras: tuple[tuple[str, str, bool], ...]
+    picamera2: bool
+    lacking: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Checkup:
+    """One model on this device: fault says why it cannot run here, test how its golden cases went, note why not."""
+
+    path: Path
+    size_bytes: int = 0
+    facts: "Facts | None" = None
+    engine: str = ""
+    test: "Replay | None" = None
+    note: str = ""
+    fault: str = ""
+
+
+@dataclass(frozen=True)
+class Report:
+    """The device and the models that were tried on it."""
+
+    device: Device
+    models: tuple[Checkup, ...] = field(default=())
+
+    @property
+    def exit_code(self) -> int:
+        """DONE where all that was tried runs and answers as it should, MISSED where one answers wrong, else UNUSABLE."""
+        if self.device.lacking or any(model.fault for model in self.models):
+            return UNUSABLE
+        is_wrong = any(model.test is not None and model.test.verdict == "wrong" for model in self.models)
+        return MISSED if is_wrong else DONE
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it for JSON."""
+        device = self.device
+        return {
+            "lettercast": __version__,
+            "python": device.python,
+            "platform": device.platform,
+            "packages": {one.package.name: {"version": one.version or None, "fault": one.fault} for one in device.packages},
+            "opencv": asdict(device.opencv) if device.opencv else None,
+            "cameras": [{"path": path, "name": name, "may_open": may_open} for path, name, may_open in device.cameras],
+            "picamera2": device.picamera2,
+            "lacking": device.lacking,
+            "models": [model_dict(model) for model in self.models],
+        }
+
+
+def model_dict(model: Checkup) -> dict[str, Any]:
+    """Return one model's checkup for JSON."""
+    test = model.test
+    return {
+        "path": str(model.path),
+        "size_bytes": model.size_bytes,
+        "facts": asdict(model.facts) if model.facts else None,
+        "engine": model.engine or None,
+        "self_test": {"verdict": test.verdict, **asdict(test)} if test else None,
+        "note": model.note,
+        "fault": model.fault,
+    }
+
+
+def examine(models: Sequence[Path], threads: int = 1) -> Report:
+    """Look at this device, then try each model on its golden cases."""
+    device = look_at_device({model.suffix.lower() for model in models})
+    return Report(device, tuple(try_model(model, threads, device) for model in models))
+
+
+def look_at_device(endings: set[str]) -> Device:
+    """Return what is installed; of the engines one for models of each of these endings is needed."""
+    here = this_platform()
+    numpy, opencv = look_for(NUMPY), look_for(OPENCV)
+    engines = {ending: [look_for(package) for package in packages] for ending, packages in ENGINES.items()}
+    lacking = [missing(found, here) for found in (numpy, opencv) if not found.module]
+    for ending in sorted(endings & engines.keys()):
+        if not any(found.module for found in engines[ending]):
+            broken = [found for found in engines[ending] if found.fault != NOT_INSTALLED]
+            lacking.append(missing((broken or engines[ending])[0], here))
+    return Device(
+        f"{platform.python_version()}, {here.bits} bit, {sys.executable}",
+        " ".join(filter(None, [platform.system(), platform.release(), platform.machine(), board()])),
+        (numpy, opencv, *(found for some in engines.values() for found in some)),
+        look_at_opencv(opencv.module.getBuildInformation()) if opencv.module else None,
+        tuple(find_cameras(CAMERAS)),
+        find_spec("picamera2") is not None,
+        tuple(lacking),
+    )
+
+
+def board() -> str:
+    """Return the name of a board, such as a Raspberry Pi's, where Linux knows it."""
+    return f"({BOARD_FILE.read_text(errors='replace').strip(chr(0))})" if BOARD_FILE.exists() else ""
+
+
+def look_at_opencv(build: str) -> OpenCV:
+    """Return how OpenCV was built, by its own account of that."""
+    windows = re.search(r"^ *GUI: *(\S*)", build, re.MULTILINE)
+    video = re.search(r"^ *Video I/O:.*((?:\n +.*)*)", build, re.MULTILINE)
+    # What belongs to one of these is indented further.
+    readers = re.findall(r"^ {4}(\S.*?): +YES", video[1] if video else "", re.MULTILINE)
+    return OpenCV(windows[1].replace("NONE", "") if windows else "", tuple(readers))
+
+
+def find_cameras(folder: Path) -> list[tuple[str, str, bool]]:
+    """Return the cameras that Linux shows in a folder, opening none: (file, name, whether this user may open it)."""
+    found = sorted(folder.glob("video*"), key=lambda path: int(path.name[5:]) if path.name[5:].isdecimal() else 0)
+    files = [(Path("/dev", path.name), (path / "name")) for path in found]
+    return [
+        (str(file), name.read_text(errors="replace").strip() if name.exists() else "", os.access(file, os.R_OK | os.W_OK))
+        for file, name in files
+    ]
+
+
+def try_model(path: Path, threads: int, device: Device) -> Checkup:
+    """Open one model and replay its golden cases."""
+    if not device.packages[0].module:
+        return Checkup(path, fault="needs NumPy")
+    with quiet():
+        from .engine import open_engine
+        from .golden import golden_path, load_golden, replay
+
+    try:
+        engine = open_engine(path, threads)
+    except LettercastError as error:
+        return Checkup(path, fault=str(error).removeprefix(f"{path}: "))
+    model = path.read_bytes()
+    opened = (path, len(model), engine.facts, engine.name)
+    cases = golden_path(path)
+    if not cases.exists():
+        return Checkup(*opened, note=f"no golden cases: there is no {cases.name}; export the model again")
+    try:
+        golden = load_golden(cases)
+        if not golden.is_of(model):
+            raise LettercastError(f"{cases.name}: golden cases are of another model; export it again, or copy both files")
+        return Checkup(*opened, test=replay(engine, golden), note=f"{golden.machine}, {golden.engine}")
+    except LettercastError as error:
+        return Checkup(*opened, fault=str(error).removeprefix(f"{cases.parent}/"))
