@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import DONE, MISSED, UNUSABLE, LettercastError, __version__
-from .installed import ENGINES, NOT_INSTALLED, NUMPY, OPENCV, Found, look_for, missing, this_platform
+from .installed import ENGINES, NUMPY, OPENCV, Found, look_for, look_for_engine, missing, this_platform
 from .quiet import quiet
 
 if TYPE_CHECKING:
@@ -114,16 +114,13 @@ def look_at_device(endings: set[str]) -> Device:
     """Return what is installed; of the engines one for models of each of these endings is needed."""
     here = this_platform()
     numpy, opencv = look_for(NUMPY), look_for(OPENCV)
-    engines = {ending: [look_for(package) for package in packages] for ending, packages in ENGINES.items()}
-    lacking = [missing(found, here) for found in (numpy, opencv) if not found.module]
-    for ending in sorted(endings & engines.keys()):
-        if not any(found.module for found in engines[ending]):
-            broken = [found for found in engines[ending] if found.fault != NOT_INSTALLED]
-            lacking.append(missing((broken or engines[ending])[0], here))
+    engines = [look_for(package) for packages in ENGINES.values() for package in packages]
+    needed = [look_for_engine(ending) for ending in sorted(endings & ENGINES.keys())]
+    lacking = [missing(found, here) for found in (numpy, opencv, *needed) if not found.module]
     return Device(
         f"{platform.python_version()}, {here.bits} bit, {sys.executable}",
         " ".join(filter(None, [platform.system(), platform.release(), platform.machine(), board()])),
-        (numpy, opencv, *(found for some in engines.values() for found in some)),
+        (numpy, opencv, *engines),
         look_at_opencv(opencv.module.getBuildInformation()) if opencv.module else None,
         tuple(find_cameras(CAMERAS)),
         find_spec("picamera2") is not None,

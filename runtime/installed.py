@@ -83,9 +83,14 @@ def version_of(package: Package, module: ModuleType) -> str:
 
 
 def look_for_engine(ending: str) -> Found:
-    """Find the engine that will run models of an ending (.tflite or .onnx); without one, the first that could."""
-    found = [look_for(package) for package in ENGINES[ending]]
-    return next((one for one in found if one.module), next((one for one in found if one.fault != NOT_INSTALLED), found[0]))
+    """Find the engine that will run models of an ending (.tflite or .onnx); without one, a broken one or the first that could."""
+    passed: list[Found] = []
+    for package in ENGINES[ending]:
+        found = look_for(package)
+        if found.module:
+            return found
+        passed.append(found)
+    return next((found for found in passed if found.fault != NOT_INSTALLED), passed[0])
 
 
 @dataclass(frozen=True)

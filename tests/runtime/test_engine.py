@@ -1,13 +1,16 @@
 """Inference engines behind one call."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from lettercast import LettercastError
 from lettercast.export import onnx, tflite
-from lettercast.runtime.engine import dequantize, open_engine, quantize
+from lettercast.runtime.engine import dequantize, open_engine, quantize, running
+from lettercast.runtime.facts import Facts
+from lettercast.runtime.installed import TFLITE_RUNTIME, Found
 from lettercast.train.source import draw_some
 
 PIXELS = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
@@ -121,3 +124,38 @@ def test_a_model_that_is_not_there_is_not_called_one_of_a_wrong_kind(tmp_path):
     for name, said in (("nosuch", "No such file"), ("model.h5", "the runtime opens .tflite and .onnx models")):
         with pytest.raises(LettercastError, match=said):
             open_engine(tmp_path / name)
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "said"),
+    [
+        (
+            "tflite-dynamic",
+            ValueError(
+                "Didn't find op for builtin opcode 'FULLY_CONNECTED' version '12'. An older version of this builtin might"
+            ),
+            r"tflite-runtime 2\.14\.0 cannot run this tflite-dynamic model \(Didn't find op for builtin opcode "
+            r"'FULLY_CONNECTED' version '12'\); take tflite-int8 or tflite-float32$",
+        ),
+        (
+            "tflite-int8",
+            RuntimeError("Op builtin_code out of range: 200."),
+            r"\(Op builtin_code out of range.*; take tflite-float32$",
+        ),
+        (
+            "tflite-int8",
+            SystemError("returned a result with an exception set"),
+            r"and NumPy .* do not fit; pip install 'numpy<2'$",
+        ),
+    ],
+)
+def test_an_engine_too_old_for_a_model_is_named_with_the_format_to_take(name, error, said):
+    facts = Facts("letters", name, ("A", "B"), (28, 28, 1), "uint8")
+    with pytest.raises(LettercastError, match=said), running(Found(TFLITE_RUNTIME, np, "2.14.0"), facts, Path("m.tflite")):
+        raise error
+
+
+def test_other_faults_of_a_model_are_not_blamed_on_the_engine():
+    facts = Facts("letters", "tflite-int8", ("A", "B"), (28, 28, 1), "uint8")
+    with pytest.raises(ValueError, match="buffer"), running(Found(TFLITE_RUNTIME, np, "2.14.0"), facts, Path("m.tflite")):
+        raise ValueError("a buffer is too short")
