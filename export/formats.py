@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     import keras
 
 FLOAT = Tolerance(max_drop=0.0, min_agreement=100.0, max_difference=1e-5, tie=1e-5)
+FLOAT16 = Tolerance(max_drop=0.1, min_agreement=99.9, tie=1e-3)
 INT8 = Tolerance(max_drop=0.3, min_agreement=99.0)
 
 
@@ -41,9 +42,24 @@ FORMATS = {
     row.name: row
     for row in (
         Format("tflite-float32", "tflite", "float32", FLOAT, tflite.float32, tflite.embed, "reference on phones and boards"),
+        Format("tflite-float16", "tflite", "float32", FLOAT16, tflite.float16, tflite.embed, "phones with a GPU: half the size"),
+        Format(
+            "tflite-dynamic", "tflite", "float32", INT8, tflite.dynamic, tflite.embed, "where there is nothing to calibrate on"
+        ),
         Format("tflite-int8", "tflite", "uint8", INT8, tflite.int8, tflite.embed, "Raspberry Pi, phone, NPU, microcontroller"),
+        Format(
+            "tflite-int16x8",
+            "tflite",
+            "float32",
+            INT8,
+            tflite.int16x8,
+            tflite.embed,
+            "microcontrollers, where int8 costs too much",
+        ),
         Format("onnx-float32", "onnx", "float32", FLOAT, onnx.float32, onnx.embed, "servers and browsers"),
+        Format("onnx-float16", "onnx", "float32", FLOAT16, onnx.float16, onnx.embed, "browsers and GPUs: half the size"),
         Format("onnx-int8", "onnx", "float32", INT8, onnx.int8, onnx.embed, "desktops and servers with ONNX Runtime"),
+        Format("onnx-dynamic", "onnx", "float32", INT8, onnx.dynamic, onnx.embed, "where there is nothing to calibrate on"),
     )
 }
 

@@ -1,6 +1,8 @@
 """Keras to ONNX, and facts into ONNX's metadata_props."""
 
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +35,24 @@ def float32(model: "keras.Model", calibration: Pixels) -> bytes:
     return slim.SerializeToString()
 
 
+def float16(model: "keras.Model", calibration: Pixels) -> bytes:
+    """Convert with float16 weights and activations, float32 in and out; calibration is not used."""
+    import onnx
+    from onnxruntime.transformers.float16 import convert_float_to_float16
+
+    graph = onnx.load_model_from_string(float32(model, calibration))
+    return convert_float_to_float16(graph, keep_io_types=True).SerializeToString()
+
+
+def dynamic(model: "keras.Model", calibration: Pixels) -> bytes:
+    """Convert with int8 weights by channel; activations become uint8 as they come. Calibration is not used."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with _files(float32(model, calibration)) as (source, target):
+        quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8)
+        return target.read_bytes()
+
+
 def int8(model: "keras.Model", calibration: Pixels) -> bytes:
     """Convert to int8 weights by channel and uint8 activations with static scales (QDQ); pixels and results stay float32.
 
@@ -49,9 +69,7 @@ def int8(model: "keras.Model", calibration: Pixels) -> bytes:
 
     import onnx
 
-    with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "float32.onnx", Path(folder) / "int8.onnx"
-        source.write_bytes(float32(model, calibration))
+    with _files(float32(model, calibration)) as (source, target):
         name = onnx.load(source).graph.input[0].name
         quantize_static(
             source,
@@ -63,6 +81,15 @@ def int8(model: "keras.Model", calibration: Pixels) -> bytes:
             weight_type=QuantType.QInt8,
         )
         return target.read_bytes()
+
+
+@contextmanager
+def _files(model: bytes) -> Iterator[tuple[Path, Path]]:
+    """Write a model for those who read files, and name the file for what they make of it."""
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "float32.onnx", Path(folder) / "quantized.onnx"
+        source.write_bytes(model)
+        yield source, target
 
 
 def embed(model: bytes, facts: Facts) -> bytes:

@@ -20,6 +20,27 @@ def float32(model: "keras.Model", calibration: Pixels) -> bytes:
     return bytes(_converter(model).convert())
 
 
+def float16(model: "keras.Model", calibration: Pixels) -> bytes:
+    """Convert with float16 weights, which runtimes widen to float32 when they open the file; calibration is not used."""
+    import tensorflow as tf
+
+    converter = _converter(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+    return bytes(converter.convert())
+
+
+def dynamic(model: "keras.Model", calibration: Pixels) -> bytes:
+    """Convert with int8 weights; activations become int8 as they come, in float32 in and out. Calibration is not used."""
+    import tensorflow as tf
+
+    converter = _converter(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    # Dense layers by channel would need a runtime of 2.17 or later.
+    converter._experimental_disable_per_channel_quantization_for_dense_layers = True
+    return bytes(converter.convert())
+
+
 def int8(model: "keras.Model", calibration: Pixels) -> bytes:
     """Convert to integers throughout: int8 weights by channel, int8 activations, uint8 in and out.
 
@@ -27,12 +48,19 @@ def int8(model: "keras.Model", calibration: Pixels) -> bytes:
     """
     import tensorflow as tf
 
-    converter = _converter(model)
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.representative_dataset = lambda: ([picture[None].astype(np.float32)] for picture in calibration)
+    converter = _calibrated(model, calibration)
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS_INT8]
     converter.inference_input_type = tf.uint8
     converter.inference_output_type = tf.uint8
+    return bytes(converter.convert())
+
+
+def int16x8(model: "keras.Model", calibration: Pixels) -> bytes:
+    """Convert to int8 weights by channel and int16 activations, float32 in and out; calibration as for int8."""
+    import tensorflow as tf
+
+    converter = _calibrated(model, calibration)
+    converter.target_spec.supported_ops = [tf.lite.OpsSet.EXPERIMENTAL_TFLITE_BUILTINS_ACTIVATIONS_INT16_WEIGHTS_INT8]
     return bytes(converter.convert())
 
 
@@ -69,6 +97,15 @@ def _aligned(builder: type) -> type:
             return super().CreateNumpyVector(values)
 
     return Aligned
+
+
+def _calibrated(model: "keras.Model", calibration: Pixels) -> Any:
+    import tensorflow as tf
+
+    converter = _converter(model)
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.representative_dataset = lambda: ([picture[None].astype(np.float32)] for picture in calibration)
+    return converter
 
 
 def _converter(model: "keras.Model") -> Any:
