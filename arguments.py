@@ -15,6 +15,7 @@ from .values import (
     device_model,
     finite,
     keras_model,
+    label_names,
     measured_model,
     model_or_folder,
     natural,
@@ -172,12 +173,24 @@ def add_export(verbs: Any) -> None:
     verb.add_argument("--formats", type=comma_list, metavar="F,...", help="default: all")
     verb.add_argument(
         "--calibrate",
-        default="pen",
         metavar="D",
-        help="letters whose training split sets the scales of int8 (default: %(default)s)",
+        help="letters whose training split sets the scales of int8 (default: pen; for a model of pictures that of --check)",
     )
     verb.add_argument(
-        "--check", default="pen", metavar="D", help="letters whose test split the gate compares on (default: %(default)s)"
+        "--check",
+        metavar="D",
+        help="letters whose test split the gate compares on (default: pen; for a model of pictures that of --calibrate)",
+    )
+    verb.add_argument(
+        "--labels",
+        type=label_names,
+        metavar="A,B,...",
+        help="names of the outputs, or a file with one a line (default: the model's own, or the classes of --check)",
+    )
+    verb.add_argument(
+        "--pixels",
+        choices=("0..255", "0..1", "-1..1"),
+        help="what the model was taught with (default: as it reads the calibration's letters best)",
     )
     verb.add_argument("--max-drop", type=finite, metavar="POINTS", help="accuracy that a format may cost (default: by format)")
     verb.add_argument(

@@ -135,14 +135,15 @@ def run_evaluate(options: argparse.Namespace) -> int:
         from .runtime.files import write_bytes
         from .train.data import default_split, open_source
         from .train.evaluate import evaluate
-        from .train.predict import open_model
+        from .train.predict import open_model, picture_shape
 
         if options.model.suffix == ".keras":
             import_keras()
         model = open_model(options.model, options.threads)
     trained_on = str(model.facts.made.get("data", ""))
     # Before the spinner turns: opening may download, with a bar of its own.
-    source = open_source(options.data, options.split or default_split(options.data, trained_on))
+    split = options.split or default_split(options.data, trained_on)
+    source = open_source(options.data, split, picture_shape(model.facts))
     with working(f"evaluating {options.model.name} on {options.data}"):
         result = evaluate(model, source)
     if options.report:
@@ -188,18 +189,21 @@ def run_export(options: argparse.Namespace) -> int:
     import_keras()
     from .benchmarks.tables import artifact_table
     from .export.artifact import DEFAULT_MODEL, export_model
-    from .train.data import held_out_split, open_source
+    from .export.original import open_letters
 
-    calibrate, check = open_source(options.calibrate, "train"), open_source(options.check, held_out_split(options.check))
+    model = options.model or DEFAULT_MODEL
+    calibrate, check = open_letters(model, options.calibrate, options.check)
     with working("loading") as said:
         artifacts = export_model(
-            options.model or DEFAULT_MODEL,
+            model,
             formats,
             calibrate,
             check,
             options.out,
             max_drop=options.max_drop,
             min_agreement=options.min_agreement,
+            labels=options.labels,
+            pixels=options.pixels,
             overwrite=options.overwrite,
             report=said,
         )
@@ -210,7 +214,8 @@ def run_export(options: argparse.Namespace) -> int:
     if any(artifact.misses for artifact in artifacts):
         return MISSED
     original = f" --original {shlex.quote(str(options.model))}" if options.model else ""
-    letters = f" --data {shlex.quote(options.check)}" if options.check != "pen" else ""
+    checked = options.check or options.calibrate
+    letters = f" --data {shlex.quote(checked)}" if checked else ""
     print(f"next: lettercast benchmark {shlex.quote(str(options.out))}{original}{letters}")
     smallest = min(artifacts, key=lambda artifact: artifact.size_bytes)
     print(f"      lettercast read --model {shlex.quote(str(smallest.path))}")

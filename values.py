@@ -95,6 +95,19 @@ def picture_size(text: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def label_names(text: str) -> list[str]:
+    """Parse names parted by commas, or the path of a text file with a name a line."""
+    path = Path(text)
+    try:
+        names = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no readable list of names") from error
+    names = [name.strip() for name in names if name.strip()]
+    if len(names) < 2:
+        raise argparse.ArgumentTypeError(f"'{text}' names fewer than two classes; give a,b,c or a file with one a line")
+    return names
+
+
 def comma_list(text: str) -> list[str]:
     """Parse names parted by commas."""
     names = [name.strip() for name in text.split(",") if name.strip()]

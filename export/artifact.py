@@ -1,36 +1,27 @@
 """Exporting: each format built, checked against the original, given its facts and written atomically."""
 
-import hashlib
 import os
 import tempfile
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import LettercastError, __version__
+from .. import LettercastError
 from ..runtime.engine import first_line, open_engine
-from ..runtime.facts import Facts, keras_facts
 from ..runtime.files import make_folder
 from ..runtime.pixels import Pixels
 from ..runtime.quiet import quiet
-from ..train.predict import assumed_facts, classify, load_keras
-from ..train.source import Source, draw_all, draw_some, relabel
+from ..train.source import Source
 from .formats import Format
 from .gate import Parity, Tolerance, compare
 from .golden import write_with_golden
-
-if TYPE_CHECKING:
-    import keras
+from .original import Original, open_original
 
 DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base.keras"
-CALIBRATION_LETTERS, CALIBRATION_SEED = 500, 7
-VERSIONS = ("keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy")
 
 
 @dataclass(frozen=True)
@@ -54,6 +45,8 @@ def export_model(
     *,
     max_drop: float | None = None,
     min_agreement: float | None = None,
+    labels: Sequence[str] | None = None,
+    pixels: str | None = None,
     overwrite: bool = False,
     report: Callable[[str], None] = lambda said: None,
 ) -> list[Artifact]:
@@ -64,6 +57,7 @@ def export_model(
         calibrate: training letters that decide the scales of quantized formats.
         check: held-out letters on which each export is compared with the original.
         max_drop, min_agreement: points and percent, in place of the formats' own tolerances.
+        labels, pixels: what a model without facts does not say of itself, as `open_original` takes it.
 
     Returns:
         One Artifact a format, in the order given; a format that misses its tolerances writes no file, and one
@@ -72,7 +66,7 @@ def export_model(
     Raises:
         LettercastError: the model, the letters or the folder cannot be used.
     """
-    original = open_original(path, calibrate, check, report)
+    original = open_original(path, calibrate, check, report, labels=labels, pixels=pixels)
     targets = [out / row.file_name(original.facts.name) for row in formats]
     taken = [str(target) for target in targets if target.exists()]
     if taken and not overwrite:
@@ -96,44 +90,6 @@ def export_model(
     return artifacts
 
 
-@dataclass(frozen=True)
-class Original:
-    """The Keras model that exports are made from and compared with, and its own answers on the check letters.
-
-    calibration and pictures are (N, 28, 28, 1) uint8, truth (N,) int64, probabilities (N, classes) float32.
-    """
-
-    network: "keras.Model"
-    facts: Facts
-    calibration: Pixels
-    pictures: Pixels
-    truth: NDArray[np.int64]
-    probabilities: NDArray[np.float32]
-
-
-def open_original(path: Path, calibrate: Source, check: Source, report: Callable[[str], None]) -> Original:
-    """Load the Keras model and classify the check letters with it; raises LettercastError where they do not fit it."""
-    network = load_keras(path)
-    facts = keras_facts(path) or assumed_facts(path, network)
-    truth = relabel(check, facts.labels)
-    if (truth < 0).any():
-        raise LettercastError(f"--check {check.name}: has classes that the model does not know ({' '.join(facts.labels)})")
-    pictures = draw_all(check)
-    if pictures.shape[1:] != facts.input_shape:
-        raise LettercastError(f"{path}: takes {facts.input_shape} pictures; letters are drawn as {pictures.shape[1:]}")
-    report(f"classifying {len(pictures)} letters with the original")
-    probabilities = classify(network, pictures)
-    calibration = draw_calibration(calibrate)
-    said = f"{calibrate.name}, {calibrate.split}, {len(calibration)} letters, seed {CALIBRATION_SEED}"
-    facts = replace(
-        facts,
-        source_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
-        versions={"lettercast": __version__, **{package: version(package) for package in VERSIONS}},
-        made={**facts.made, "calibration": said},
-    )
-    return Original(network, facts, calibration, pictures, truth, probabilities)
-
-
 def _build(row: Format, original: Original, path: Path) -> bytes:
     try:
         with quiet():
@@ -141,19 +97,6 @@ def _build(row: Format, original: Original, path: Path) -> bytes:
     except Exception as error:  # converters raise whatever their layers raise
         said = f"{row.name} cannot hold this network ({first_line(error)})"
         raise LettercastError(f"{path}: {said}; leave it out with --formats") from error
-
-
-def draw_calibration(source: Source) -> Pixels:
-    """Draw (500, 28, 28, 1) uint8 letters as training draws them, every class alike; raises LettercastError off training."""
-    if source.split != "train":
-        raise LettercastError(f"--calibrate {source.name}: takes training letters, not split '{source.split}'")
-    rng = np.random.default_rng(CALIBRATION_SEED)
-    labels = source.labels
-    rank = rng.permutation(len(labels))
-    by_class = [rank[labels[rank] == label] for label in range(len(source.classes))]
-    share = -(-CALIBRATION_LETTERS // len(source.classes))
-    chosen = np.concatenate([members[:share] for members in by_class])
-    return draw_some(source, rng.permutation(chosen)[:CALIBRATION_LETTERS], CALIBRATION_SEED)
 
 
 def _run(model: bytes, row: Format, pictures: Pixels) -> NDArray[np.float32]:

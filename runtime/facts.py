@@ -16,6 +16,8 @@ SCHEMA = 1
 # Names become file names: nothing that leads out of a folder.
 MODEL_NAME = re.compile(r"\w[\w.-]{0,99}")
 INPUT_DTYPES = ("uint8", "int8", "float32")
+# What a picture is before a model sees it: one letter brought to a glyph, or the picture as it is, scaled to the input.
+LETTERS, PICTURES = "letters", "pictures"
 # Field numbers of TFLite's schema: tables Model, Metadata and Buffer.
 MODEL_BUFFERS, MODEL_METADATA, METADATA_NAME, METADATA_BUFFER, BUFFER_DATA = 4, 6, 0, 1, 0
 
@@ -25,9 +27,10 @@ class Facts:
     """Facts of one model.
 
     labels are in the order of the outputs. input_shape is (height, width, channels); pixels are 0..255 in
-    every format, white ink on black, whatever input_dtype carries them. A picture whose likeliest label has a
-    probability below reject_below is not taken for any of the labels. temperature is what the logits were
-    divided by, inside the network, so that probabilities mean what they say. made holds data, seed and settings
+    every format, letters white ink on black, whatever input_dtype carries them. A picture whose likeliest label has a
+    probability below reject_below is not taken for any of the labels. takes says what is shown to the model: `letters`
+    as runtime/glyph.py makes them, or `pictures` as they are, scaled to the input, grey or RGB. temperature is what the
+    logits were divided by, inside the network, so that probabilities mean what they say. made holds data, seed and settings
     of the training, gate the figures measured after export, versions the packages that made the file.
     """
 
@@ -42,6 +45,7 @@ class Facts:
     made: dict[str, Any] = field(default_factory=dict)
     gate: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+    takes: str = LETTERS
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -57,12 +61,17 @@ class Facts:
             raise ValueError("facts need two or more different labels")
         if self.input_dtype not in INPUT_DTYPES:
             raise ValueError(f"input of '{self.input_dtype}', this version feeds {' or '.join(INPUT_DTYPES)}")
+        if self.takes not in (LETTERS, PICTURES):
+            raise ValueError(f"takes '{self.takes}', this version feeds {LETTERS} or {PICTURES}")
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:
             raise ValueError("facts need an input shape of height, width and channels")
 
     def to_json(self) -> str:
-        """Return the facts as one line of JSON."""
-        return json.dumps(asdict(self), sort_keys=True, separators=(",", ":"))
+        """Return the facts as one line of JSON; what is as ever is left out where earlier versions did not know of it."""
+        facts = asdict(self)
+        if self.takes == LETTERS:
+            del facts["takes"]
+        return json.dumps(facts, sort_keys=True, separators=(",", ":"))
 
 
 def parse_facts(text: str | bytes, path: Path) -> Facts:

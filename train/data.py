@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 
@@ -12,7 +13,7 @@ from .az_csv import read_az_csv
 from .emnist import emnist_splits, open_emnist, open_emnist_folder
 from .folder import open_folder, split_folders
 from .pen import PenSource, load_pen
-from .source import LETTERS, ImageSource, MixedSource, Source, StrokeSource, letter_only
+from .source import LETTERS, ImageSource, MixedSource, Source, StrokeSource, image_source
 from .splits import SPLITS, hashed_split, in_split
 from .strokes import load_strokes
 
@@ -20,6 +21,7 @@ SPLIT_NAMES = (*SPLITS, "all")
 # Sources known by name rather than by a path; they have every split.
 NAMED = ("pen", "emnist")
 TAKEN = "pen, emnist, an .npz file, an A-Z .csv, a folder of class folders or of EMNIST files"
+Shape: TypeAlias = tuple[int, int, int]
 SHARE = re.compile(r"^(?P<path>.+)@(?P<share>\d+(\.\d+)?)$")
 
 
@@ -71,35 +73,41 @@ def open_validation(specs: Sequence[str]) -> Source:
     return found[0] if len(found) == 1 else MixedSource(found, [1 / len(found)] * len(found), "val", classes)
 
 
-def open_source(spec: str, split: str) -> Source:
+def open_source(spec: str, split: str, shape: Shape | None = None) -> Source:
     """Open what one `--data` names; raises LettercastError also where it has no letters in this split."""
-    source = read_source(spec, split)
+    source = read_source(spec, split, shape)
     if len(source.labels) == 0:
         raise LettercastError(f"{spec}: no letters in split '{split}'; try another --split, or all")
     return source
 
 
-def read_source(spec: str, split: str) -> Source:
+def read_source(spec: str, split: str, shape: Shape | None = None) -> Source:
     """Read what one `--data` names; the split may turn out empty.
 
     Args:
         spec: `pen`, `emnist`, a `.npz` of strokes or images, an A-Z `.csv`, or a folder of class folders or of EMNIST files.
         split: train, val, test or all.
+        shape: (H, W, C) of what a model takes that is shown pictures as they are; None where it is shown letters.
 
     Raises:
         LettercastError: it does not exist or cannot be read.
     """
     if split not in SPLIT_NAMES:
         raise LettercastError(f"unknown split '{split}': choose one of {', '.join(SPLIT_NAMES)}")
+    path = Path(spec)
+    if shape and not path.is_dir() and path.suffix.lower() != ".npz":
+        size = " x ".join(map(str, shape))
+        raise LettercastError(
+            f"{spec}: holds letters, the model takes pictures of {size}; give a folder of class folders or an .npz"
+        )
     if spec == "pen":
         return PenSource(load_pen(), split)
     if spec == "emnist":
         return open_emnist(split)
-    path = Path(spec)
     if path.is_dir():
-        return open_emnist_folder(path, split) if emnist_splits(path) else open_folder(path, split)
+        return open_emnist_folder(path, split) if emnist_splits(path) else open_folder(path, split, shape)
     if path.suffix.lower() == ".npz":
-        return open_npz(path, split)
+        return open_npz(path, split, shape)
     if path.suffix.lower() == ".csv" and path.exists():
         return open_az_csv(path, split)
     what = "not a source that can be read" if path.exists() else "no such data source or file"
@@ -129,8 +137,8 @@ def own_splits(path: Path) -> list[str]:
     return emnist_splits(path) or split_folders(path)
 
 
-def open_npz(path: Path, split: str) -> Source:
-    """Open strokes (`points`, ...) or pictures (`image` (N, H, W) uint8, `label` (N,), optional `classes`, `split`)."""
+def open_npz(path: Path, split: str, shape: Shape | None = None) -> Source:
+    """Open strokes (`points`, ...) or pictures (`image` (N, H, W) or RGB uint8, `label` (N,), optional `classes`, `split`)."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in archive.files}
@@ -138,7 +146,7 @@ def open_npz(path: Path, split: str) -> Source:
         raise LettercastError(f"{path}: no such file; give a .npz of strokes or images") from error
     except Exception as error:  # a damaged archive raises what its damage leads to, a lying one MemoryError
         raise LettercastError(f"{path}: not a readable .npz ({first_line(error)}); make it anew with numpy.savez") from error
-    if "points" in arrays:
+    if "points" in arrays and not shape:
         strokes = load_strokes(path, arrays)
         return StrokeSource(path.name, split, strokes.only(in_split(strokes.split, split)))
     if "image" not in arrays or "label" not in arrays:
@@ -156,7 +164,11 @@ def open_npz(path: Path, split: str) -> Source:
     if splits.shape != labels.shape or splits.dtype.kind not in "iu":
         raise LettercastError(f"{path}: 'split' must have 0, 1 or 2 for each label; got {splits.shape} {splits.dtype}")
     keep = in_split(splits, split)
-    return ImageSource(path.name, split, [letter_only(image) for image in images[keep]], labels[keep].astype(np.int64), classes)
+    chosen = images[keep]
+    if chosen.ndim == 4 and chosen.shape[3] >= 3:
+        # Arrays are RGB, as everybody keeps them but OpenCV.
+        chosen = np.concatenate([chosen[..., 2::-1], chosen[..., 3:]], axis=3)
+    return image_source(path.name, split, chosen, labels[keep].astype(np.int64), classes, shape=shape)
 
 
 def open_az_csv(path: Path, split: str) -> ImageSource:

@@ -7,7 +7,7 @@ import numpy as np
 
 from .. import LettercastError
 from ..runtime.picture import IMAGE_SUFFIXES, read_image
-from .source import ImageSource, letter_only
+from .source import Source, image_source
 from .splits import SPLITS, hashed_split, in_split
 
 
@@ -16,11 +16,11 @@ def split_folders(path: Path) -> list[str]:
     return [name for name in SPLITS if (path / name).is_dir()]
 
 
-def open_folder(path: Path, split: str) -> ImageSource:
+def open_folder(path: Path, split: str, shape: tuple[int, int, int] | None = None) -> Source:
     """Open a folder of class folders, or of `train`, `val` and `test` folders of them.
 
     Class names are the folders' names; letters count as capitals. A folder without splits of its own is
-    split by the file names, the same way every time.
+    split by the file names, the same way every time. With a shape (H, W, C) they are pictures, not letters.
 
     Raises:
         LettercastError: there are no pictures, a class folder is empty, or a class has none left to train on.
@@ -45,7 +45,7 @@ def open_folder(path: Path, split: str) -> ImageSource:
                 few = f"class '{untaught[0]}' has {counts[untaught[0]]} picture(s), and a tenth each is held out by file name"
                 raise LettercastError(f"{path}: {few}; add some, ten are a beginning, or remove its folder")
     labels = np.array([classes.index(name) for name in names], np.int64)
-    return ImageSource(path.name, split, [letter_only(read_image(f)) for f in files], labels, classes)
+    return image_source(path.name, split, map(read_image, files), labels, classes, shape=shape)
 
 
 def class_pictures(roots: list[Path]) -> list[Path]:

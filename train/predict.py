@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 
 from .. import LettercastError
 from ..runtime.engine import OPENERS, Classify, Engine, first_line, open_engine
-from ..runtime.facts import FACTS_KEY, Facts, keras_facts
+from ..runtime.facts import FACTS_KEY, LETTERS, PICTURES, Facts, keras_facts
 from ..runtime.files import replacing
 from ..runtime.glyph import GLYPH_SHAPE
 from ..runtime.pixels import Pixels
 from .plan import BATCH
-from .source import LETTERS
+from .source import LETTERS as ALPHABET
 
 if TYPE_CHECKING:
     import keras
@@ -114,9 +114,15 @@ def model_facts(path: Path) -> Facts:
 
 
 def assumed_facts(path: Path, network) -> Facts:
-    """Return the facts of a user's own Keras model: A to Z for 26 outputs, else numbered classes."""
+    """Return the facts of a user's own Keras model: letters for 26 outputs, else pictures of numbered classes."""
     _, height, width, channels = network.inputs[0].shape
     count = int(network.outputs[0].shape[-1])
-    labels = LETTERS if count == len(LETTERS) else tuple(str(i) for i in range(count))
+    labels = ALPHABET if count == len(ALPHABET) else tuple(str(i) for i in range(count))
     name = re.sub(r"[^\w.-]|^[.-]+", "_", path.stem)[:100]
-    return Facts(name, "keras", labels, (height, width, channels), "float32")
+    takes = LETTERS if (labels, (height, width, channels)) == (ALPHABET, GLYPH_SHAPE) else PICTURES
+    return Facts(name, "keras", labels, (height, width, channels), "float32", takes=takes)
+
+
+def picture_shape(facts: Facts) -> tuple[int, int, int] | None:
+    """Return the (H, W, C) of a model that is shown pictures as they are, None for one that is shown letters."""
+    return facts.input_shape if facts.takes == PICTURES else None

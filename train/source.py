@@ -2,7 +2,7 @@
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from ..runtime.crop import letter_ink
 from ..runtime.glyph import glyph
+from ..runtime.ink import to_gray
 from ..runtime.pixels import Pixels
 from .draw import draw_plain, draw_random
 from .strokes import Strokes
@@ -65,7 +66,9 @@ class Source(Protocol):
         ...
 
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
-        """Return (28, 28) uint8 of one letter: plain where rng is None, else distorted as rng decides."""
+        """Return (28, 28) uint8 of one letter: plain where rng is None, else distorted as rng decides; pictures of a
+        PictureSource are (H, W, C).
+        """
         ...
 
 
@@ -154,6 +157,28 @@ class ImageSource(UnknownHands):
 
 
 @dataclass(frozen=True)
+class PictureSource(UnknownHands):
+    """Pictures of anything, (N, H, W, C) uint8 grey or RGB, shown to a model as they are."""
+
+    name: str
+    split: str
+    pictures: Pixels
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        return np.full(len(self.labels), 1 / max(1, len(self.labels)))
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.pictures, self.labels, self.classes)
+
+    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
+        return self.pictures[index]
+
+
+@dataclass(frozen=True)
 class MixedSource(UnknownHands):
     """Several sources as one; shares (one a source, summing to 1) say how often training draws from each."""
 
@@ -207,9 +232,13 @@ def draw_all(source: Source, seed: int | None = None) -> Pixels:
 
 
 def draw_some(source: Source, indices: Sequence[int] | NDArray[np.int64], seed: int | Sequence[int] | None) -> Pixels:
-    """Draw the letters at `indices`: plain, or distorted by a seed. Returns (len(indices), 28, 28, 1) uint8."""
+    """Draw the letters at `indices`: plain, or distorted by a seed. Returns (len(indices), 28, 28, 1) uint8.
+
+    Pictures of a PictureSource come as they are, (len(indices), H, W, C).
+    """
     rng = None if seed is None else np.random.default_rng(seed)
-    return np.stack([source.picture(int(i), rng) for i in indices])[..., None]
+    drawn = np.stack([source.picture(int(i), rng) for i in indices])
+    return drawn[..., None] if drawn.ndim == 3 else drawn
 
 
 def letter_only(image: Pixels) -> Pixels:
@@ -221,6 +250,39 @@ def letter_only(image: Pixels) -> Pixels:
     ink = ink[y : y + h, x : x + w] if w and h else ink
     scale = min(1.0, FINEST_PX / max(ink.shape))
     return cv2.resize(ink, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else ink
+
+
+def image_source(
+    name: str,
+    split: str,
+    images: Iterable[Pixels],
+    labels: NDArray[np.int64],
+    classes: tuple[str, ...],
+    *,
+    shape: tuple[int, int, int] | None,
+) -> Source:
+    """Return images, each (H, W) grey or (H, W, C) BGR or BGRA uint8, as letters or, given a shape (H, W, C), as pictures."""
+    if shape is None:
+        return ImageSource(name, split, [letter_only(image) for image in images], labels, classes)
+    fitted = [fit_picture(image, shape) for image in images]
+    return PictureSource(name, split, np.array(fitted, np.uint8).reshape(-1, *shape), labels, classes)
+
+
+def fit_picture(image: Pixels, shape: tuple[int, int, int]) -> Pixels:
+    """Scale an image (H, W) grey or (H, W, C) BGR or BGRA uint8 to a shape (H, W, 1) grey or (H, W, 3) RGB."""
+    height, width, channels = shape
+    gray = to_gray(image)
+    # Grey where one channel is wanted, or there is no colour; transparent pixels are white paper in either case.
+    if channels == 1 or image.ndim == 2 or image.shape[2] == 1:
+        picture = gray
+    elif image.shape[2] == 4:
+        picture = cv2.cvtColor(np.where(image[..., 3:] > 0, image[..., :3], 255).astype(np.uint8), cv2.COLOR_BGR2RGB)
+    else:
+        picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if picture.shape[:2] != (height, width):
+        shrinks = picture.shape[0] > height or picture.shape[1] > width
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.broadcast_to(picture.reshape(height, width, -1), shape)
 
 
 def warp(ink: Pixels, rng: np.random.Generator) -> Pixels:

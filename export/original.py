@@ -1,0 +1,203 @@
+"""The Keras model that exports are made from: brought to lettercast's convention, with the letters it is measured on."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import LettercastError, __version__
+from ..runtime.facts import Facts, keras_facts
+from ..runtime.pixels import Pixels
+from ..runtime.say import say
+from ..train.data import held_out_split, open_source
+from ..train.predict import assumed_facts, classify, load_keras, model_facts, picture_shape
+from ..train.source import Source, draw_all, draw_some, relabel
+
+if TYPE_CHECKING:
+    import keras
+
+CALIBRATION_LETTERS, CALIBRATION_SEED = 500, 7
+VERSIONS = ("keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy")
+# What a network may have been taught with, as the scale and offset that bring pixels 0..255 there.
+PIXEL_RANGES = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0)}
+# A range other than 0..255 must divide the loss on the calibration pictures by this factor.
+CLEARLY_BETTER = 1.2
+# Probabilities stray from 0..1 by rounding only.
+ROUNDING = 1e-3
+
+
+@dataclass(frozen=True)
+class Original:
+    """A Keras model and its own answers on the check letters.
+
+    calibration and pictures are (N, H, W, C) uint8, truth (N,) int64, probabilities (N, classes) float32.
+    """
+
+    network: "keras.Model"
+    facts: Facts
+    calibration: Pixels
+    pictures: Pixels
+    truth: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+
+
+def open_letters(path: Path, calibrate: str | None, check: str | None) -> tuple[Source, Source]:
+    """Open what calibrates a model's exports, and what they are checked on: letters, or pictures for a model of these.
+
+    Letters are those of the pen where none are named; of pictures one name stands for both, by their splits.
+    """
+    shape = picture_shape(model_facts(path))
+    if shape and not (calibrate or check):
+        size = " x ".join(map(str, shape))
+        raise LettercastError(f"{path}: takes pictures of {size}; name some with --check, a folder of class folders or an .npz")
+    checked = check or (shape and calibrate) or "pen"
+    return open_source(calibrate or (shape and check) or "pen", "train", shape), open_source(
+        checked, held_out_split(checked), shape
+    )
+
+
+def open_original(
+    path: Path,
+    calibrate: Source,
+    check: Source,
+    report: Callable[[str], None],
+    *,
+    labels: Sequence[str] | None = None,
+    pixels: str | None = None,
+) -> Original:
+    """Load a Keras model, bring it to pixels 0..255 in and probabilities out, and classify the check letters with it.
+
+    Args:
+        path: the `.keras` file.
+        calibrate, check: letters, or pictures where the model is shown these (see `train.predict.picture_shape`).
+        labels: names of the outputs, in their order; else its own facts, A to Z for 26 outputs, the check's classes where
+            they are as many, or numbers.
+        pixels: a key of PIXEL_RANGES; else the one at which the model reads its calibration letters.
+
+    Raises:
+        LettercastError: model, labels and letters do not fit each other.
+    """
+    network = load_keras(path)
+    own = keras_facts(path)
+    facts = own or assumed_facts(path, network)
+    facts = replace(facts, labels=name_outputs(facts, labels, None if own else check))
+    truth = relabel(check, facts.labels)
+    if (truth < 0).any():
+        raise LettercastError(f"--check {check.name}: has classes that the model does not know ({' '.join(facts.labels)})")
+    pictures = draw_all(check)
+    if pictures.shape[1:] != facts.input_shape:
+        raise LettercastError(f"{path}: takes {facts.input_shape} pictures; letters are drawn as {pictures.shape[1:]}")
+    calibration, classes = draw_calibration(calibrate, facts.labels)
+    refuse_shared(calibrate.name, calibration, check.name, pictures)
+    said = {}
+    if own is None:
+        network, said = to_convention(network, calibration, classes, pixels)
+    report(f"classifying {len(pictures)} letters with the original")
+    probabilities = classify(network, pictures)
+    if not np.isfinite(probabilities).all():
+        raise LettercastError(f"{path}: gives answers that are no numbers; train it again")
+    count = f"{len(calibration)} {facts.takes}"
+    said["calibration"] = f"{calibrate.name}, {calibrate.split}, {count}, seed {CALIBRATION_SEED}"
+    facts = replace(
+        facts,
+        source_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        versions={"lettercast": __version__, **{package: version(package) for package in VERSIONS}},
+        made={**facts.made, **said},
+    )
+    return Original(network, facts, calibration, pictures, truth, probabilities)
+
+
+def name_outputs(facts: Facts, labels: Sequence[str] | None, check: Source | None) -> tuple[str, ...]:
+    """Return the names of a model's outputs; raises LettercastError where those given are not as many, or one twice."""
+    count = len(facts.labels)
+    if labels is None:
+        is_numbered = facts.labels == tuple(map(str, range(count)))
+        return check.classes if check and is_numbered and len(check.classes) == count else facts.labels
+    if len(labels) != count or len(set(labels)) != count:
+        raise LettercastError(f"--labels: {len(set(labels))} different names, the model has {count} outputs; name each once")
+    return tuple(labels)
+
+
+def draw_calibration(source: Source, labels: Sequence[str]) -> tuple[Pixels, NDArray[np.int64]]:
+    """Draw 500 letters (500, H, W, C) uint8 as training draws them, every class alike, and their classes among labels (500,).
+
+    Raises LettercastError off training, and where there are fewer than two classes.
+    """
+    if source.split != "train":
+        raise LettercastError(f"--calibrate {source.name}: takes training letters, not split '{source.split}'")
+    classes = relabel(source, labels)
+    known = np.unique(classes[classes >= 0])
+    if len(known) < 2:
+        raise LettercastError(f"--calibrate {source.name}: has {len(known)} of the model's classes; scales need them all")
+    rng = np.random.default_rng(CALIBRATION_SEED)
+    rank = rng.permutation(len(classes))
+    share = -(-CALIBRATION_LETTERS // len(known))
+    chosen = rng.permutation(np.concatenate([rank[classes[rank] == label][:share] for label in known]))[:CALIBRATION_LETTERS]
+    return draw_some(source, chosen, CALIBRATION_SEED), classes[chosen]
+
+
+def refuse_shared(calibrated: str, calibration: Pixels, checked: str, pictures: Pixels) -> None:
+    """Raise LettercastError where pictures that set the scales are among those that the gate compares on."""
+    seen = {picture.tobytes() for picture in calibration}
+    shared = len(seen & {picture.tobytes() for picture in pictures})
+    # A few may be equal by chance, or empty.
+    if shared > 0.01 * len(seen) + 1:
+        said = f"{shared} of its pictures are in --calibrate {calibrated}, too"
+        raise LettercastError(f"--check {checked}: {said}; the gate needs pictures that calibration did not see")
+
+
+def to_convention(
+    network: "keras.Model", calibration: Pixels, classes: NDArray[np.int64], pixels: str | None
+) -> "tuple[keras.Model, dict[str, str]]":
+    """Put in front of a user's network what brings pixels 0..255 to its own range, and behind it a softmax if it has none.
+
+    Returns the network, and what was done, for the facts.
+    """
+    import keras
+
+    answers = {
+        name: classify_scaled(network, calibration, *PIXEL_RANGES[name]) for name in ([pixels] if pixels else PIXEL_RANGES)
+    }
+    losses = {name: cross_entropy(rows, classes) for name, rows in answers.items()}
+    best = min(losses, key=lambda name: losses[name])
+    if pixels is None and CLEARLY_BETTER * losses[best] > losses["0..255"]:
+        best = "0..255"
+    scale, offset = PIXEL_RANGES[best]
+    is_logits = are_logits(answers[best])
+    said = {}
+    if best != "0..255":
+        found = "as asked" if pixels else f"its loss is {losses[best]:.2g} so, {losses['0..255']:.2g} with 0..255"
+        said["pixels"] = f"{best}, scaled inside the exported files"
+        say(f"the model takes pixels {best} ({found}); the exported files scale pixels 0..255 themselves")
+    if is_logits:
+        said["outputs"] = "logits, with a softmax inside the exported files"
+        say("the model gives logits; the exported files have a softmax behind it")
+    if not said:
+        return network, said
+    inputs = keras.Input(network.inputs[0].shape[1:], name="pixels")
+    scaled = inputs if best == "0..255" else keras.layers.Rescaling(scale, offset)(inputs)
+    outputs = network(scaled)
+    return keras.Model(inputs, keras.layers.Softmax()(outputs) if is_logits else outputs, name=network.name), said
+
+
+def classify_scaled(network: "keras.Model", pictures: Pixels, scale: float, offset: float) -> NDArray[np.float32]:
+    """Return the answers (N, classes) of a network to pictures (N, H, W, C) uint8 in another range of pixels."""
+    return classify(network, pictures.astype(np.float32) * np.float32(scale) + np.float32(offset))
+
+
+def are_logits(rows: NDArray[np.float32]) -> bool:
+    """Tell whether answers (N, classes) are no probabilities."""
+    return bool((rows < -ROUNDING).any() or (rows > 1 + ROUNDING).any())
+
+
+def cross_entropy(rows: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
+    """Return the mean negative log-probability of the right classes (N,), of answers (N, classes) that may be logits."""
+    if are_logits(rows):
+        rows = np.exp(rows - rows.max(1, keepdims=True))
+        rows = rows / rows.sum(1, keepdims=True)
+    return float(-np.log(np.clip(rows[np.arange(len(rows)), classes], 1e-12, 1)).mean())
