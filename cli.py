@@ -188,7 +188,7 @@ def run_export(options: argparse.Namespace) -> int:
     formats = find_formats(options.formats)
     import_keras()
     from .benchmarks.tables import artifact_table
-    from .export.artifact import DEFAULT_MODEL, export_model
+    from .export.artifact import DEFAULT_MODEL, RECOMMENDED, export_model
     from .export.original import open_letters
 
     model = options.model or DEFAULT_MODEL
@@ -211,14 +211,17 @@ def run_export(options: argparse.Namespace) -> int:
     for artifact in artifacts:
         for miss in artifact.misses:
             print(f"lettercast: {artifact.format.name} missed the gate: {miss}; no file written", file=sys.stderr)
+        if artifact.cause:
+            print(f"lettercast: {artifact.format.name}: {artifact.cause}", file=sys.stderr)
     if any(artifact.misses for artifact in artifacts):
         return MISSED
     original = f" --original {shlex.quote(str(options.model))}" if options.model else ""
     checked = options.check or options.calibrate
     letters = f" --data {shlex.quote(checked)}" if checked else ""
     print(f"next: lettercast benchmark {shlex.quote(str(options.out))}{original}{letters}")
-    smallest = min(artifacts, key=lambda artifact: artifact.size_bytes)
-    print(f"      lettercast read --model {shlex.quote(str(smallest.path))}")
+    first = next((artifact for artifact in artifacts if artifact.format.name == RECOMMENDED), artifacts[0])
+    path = shlex.quote(str(first.path))
+    print(f"      lettercast read --model {path}" if first.reads_letters else f"      lettercast evaluate {path}{letters}")
     return DONE
 
 

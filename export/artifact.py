@@ -12,21 +12,28 @@ from numpy.typing import NDArray
 
 from .. import LettercastError
 from ..runtime.engine import first_line, open_engine
+from ..runtime.facts import LETTERS
 from ..runtime.files import make_folder
 from ..runtime.pixels import Pixels
 from ..runtime.quiet import quiet
 from ..train.source import Source
+from .diagnose import diagnose
 from .formats import Format
 from .gate import Parity, Tolerance, compare
 from .golden import write_with_golden
 from .original import Original, open_original
 
+# What a device takes where nothing speaks for another.
+RECOMMENDED = "tflite-int8"
 DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base.keras"
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One exported model: misses is empty, and the file written, only where the gate was passed."""
+    """One exported model: misses is empty, and the file written, only where the gate was passed; else cause says why not.
+
+    reads_letters tells whether the reader can take it: what it is shown are letters.
+    """
 
     format: Format
     path: Path
@@ -34,6 +41,8 @@ class Artifact:
     parity: Parity
     tolerance: Tolerance
     misses: tuple[str, ...]
+    cause: str = ""
+    reads_letters: bool = True
 
 
 def export_model(
@@ -86,7 +95,8 @@ def export_model(
         finished = row.embed(model, replace(facts, gate=gate))
         if not misses:
             write_with_golden(target, finished, original.pictures, answers)
-        artifacts.append(Artifact(row, target, len(finished), parity, tolerance, misses))
+        cause = diagnose(original, answers, row.inspect(model)) if misses else ""
+        artifacts.append(Artifact(row, target, len(finished), parity, tolerance, misses, cause, facts.takes == LETTERS))
     return artifacts
 
 

@@ -9,6 +9,7 @@ from ..runtime.facts import Facts
 from ..runtime.pixels import Pixels
 from . import onnx, tflite
 from .gate import Tolerance
+from .quantized import Quantized
 
 if TYPE_CHECKING:
     import keras
@@ -20,7 +21,8 @@ INT8 = Tolerance(max_drop=0.3, min_agreement=99.0)
 
 @dataclass(frozen=True)
 class Format:
-    """One row: build turns a Keras model and calibration pictures into bytes, embed adds the facts.
+    """One row: build turns a Keras model and calibration pictures into bytes, embed adds the facts,
+    inspect reads what it says of its quantization.
 
     input_dtype carries the pixels 0..255; device says what it is for.
     """
@@ -31,6 +33,7 @@ class Format:
     tolerance: Tolerance
     build: "Callable[[keras.Model, Pixels], bytes]"
     embed: Callable[[bytes, Facts], bytes]
+    inspect: Callable[[bytes], Quantized]
     device: str
 
     def file_name(self, model: str) -> str:
@@ -41,12 +44,46 @@ class Format:
 FORMATS = {
     row.name: row
     for row in (
-        Format("tflite-float32", "tflite", "float32", FLOAT, tflite.float32, tflite.embed, "reference on phones and boards"),
-        Format("tflite-float16", "tflite", "float32", FLOAT16, tflite.float16, tflite.embed, "phones with a GPU: half the size"),
         Format(
-            "tflite-dynamic", "tflite", "float32", INT8, tflite.dynamic, tflite.embed, "where there is nothing to calibrate on"
+            "tflite-float32",
+            "tflite",
+            "float32",
+            FLOAT,
+            tflite.float32,
+            tflite.embed,
+            tflite.inspect,
+            "reference on phones and boards",
         ),
-        Format("tflite-int8", "tflite", "uint8", INT8, tflite.int8, tflite.embed, "Raspberry Pi, phone, NPU, microcontroller"),
+        Format(
+            "tflite-float16",
+            "tflite",
+            "float32",
+            FLOAT16,
+            tflite.float16,
+            tflite.embed,
+            tflite.inspect,
+            "phones with a GPU: half the size",
+        ),
+        Format(
+            "tflite-dynamic",
+            "tflite",
+            "float32",
+            INT8,
+            tflite.dynamic,
+            tflite.embed,
+            tflite.inspect,
+            "where there is nothing to calibrate on",
+        ),
+        Format(
+            "tflite-int8",
+            "tflite",
+            "uint8",
+            INT8,
+            tflite.int8,
+            tflite.embed,
+            tflite.inspect,
+            "Raspberry Pi, phone, NPU, microcontroller",
+        ),
         Format(
             "tflite-int16x8",
             "tflite",
@@ -54,12 +91,26 @@ FORMATS = {
             INT8,
             tflite.int16x8,
             tflite.embed,
+            tflite.inspect,
             "microcontrollers, where int8 costs too much",
         ),
-        Format("onnx-float32", "onnx", "float32", FLOAT, onnx.float32, onnx.embed, "servers and browsers"),
-        Format("onnx-float16", "onnx", "float32", FLOAT16, onnx.float16, onnx.embed, "browsers and GPUs: half the size"),
-        Format("onnx-int8", "onnx", "float32", INT8, onnx.int8, onnx.embed, "desktops and servers with ONNX Runtime"),
-        Format("onnx-dynamic", "onnx", "float32", INT8, onnx.dynamic, onnx.embed, "where there is nothing to calibrate on"),
+        Format("onnx-float32", "onnx", "float32", FLOAT, onnx.float32, onnx.embed, onnx.inspect, "servers and browsers"),
+        Format(
+            "onnx-float16", "onnx", "float32", FLOAT16, onnx.float16, onnx.embed, onnx.inspect, "browsers and GPUs: half the size"
+        ),
+        Format(
+            "onnx-int8", "onnx", "float32", INT8, onnx.int8, onnx.embed, onnx.inspect, "desktops and servers with ONNX Runtime"
+        ),
+        Format(
+            "onnx-dynamic",
+            "onnx",
+            "float32",
+            INT8,
+            onnx.dynamic,
+            onnx.embed,
+            onnx.inspect,
+            "where there is nothing to calibrate on",
+        ),
     )
 }
 

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..runtime.facts import FACTS_KEY, Facts
 from ..runtime.pixels import Pixels
+from .quantized import Quantized
 
 if TYPE_CHECKING:
     import keras
@@ -100,3 +101,26 @@ def embed(model: bytes, facts: Facts) -> bytes:
     entry = graph.metadata_props.add()
     entry.key, entry.value = FACTS_KEY, facts.to_json()
     return graph.SerializeToString()
+
+
+def inspect(model: bytes) -> Quantized:
+    """Read where the input ends, and whether a depthwise layer has one scale for all its filters."""
+    import onnx
+    from onnx.numpy_helper import to_array
+
+    graph = onnx.load_model_from_string(model).graph
+    values = {value.name: to_array(value) for value in graph.initializer}
+    ends = [
+        (255 - int(values[node.input[2]])) * float(values[node.input[1]])
+        for node in graph.node
+        if node.op_type == "QuantizeLinear" and node.input[0] == graph.input[0].name and node.input[1] in values
+    ]
+    # ConvInteger takes its weights' zero points as the fourth input: one a filter, or one for all.
+    coarse = [
+        node
+        for node in graph.node
+        if node.op_type == "ConvInteger"
+        and any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
+        and np.size(values.get(node.input[3], 0)) == 1
+    ]
+    return Quantized(ends[0] if ends else None, bool(coarse))

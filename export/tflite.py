@@ -7,12 +7,15 @@ from numpy.typing import NDArray
 
 from ..runtime.facts import FACTS_KEY, Facts
 from ..runtime.pixels import Pixels
+from .quantized import Quantized
 
 if TYPE_CHECKING:
     import keras
 
 # TFLite's readers expect the data of tensors at multiples of this.
 ALIGNMENT_BYTES = 16
+# Numbers of TFLite's schema: the operator DEPTHWISE_CONV_2D, and the largest value of each integer type of tensors.
+DEPTHWISE, LARGEST_VALUES = 4, {3: 255, 7: 32767, 9: 127}
 
 
 def float32(model: "keras.Model", calibration: Pixels) -> bytes:
@@ -84,6 +87,31 @@ def embed(model: bytes, facts: Facts) -> bytes:
     builder = _aligned(flatbuffers.Builder)(len(model) + 4096)
     builder.Finish(tree.Pack(builder), b"TFL3")
     return bytes(builder.Output())
+
+
+def inspect(model: bytes) -> Quantized:
+    """Read where the input ends, and whether a depthwise layer has one scale for all its filters."""
+    from tensorflow.lite.python import schema_py_generated as schema
+
+    graph = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+    codes = [code.builtinCode for code in graph.operatorCodes]
+    tensors = graph.subgraphs[0].tensors
+    scales = [tensors[op.inputs[1]].quantization for op in graph.subgraphs[0].operators if codes[op.opcodeIndex] == DEPTHWISE]
+    source = tensors[graph.subgraphs[0].inputs[0]]
+    # A float input may be quantized at once, as in 16x8.
+    taken = [tensors[op.outputs[0]] for op in graph.subgraphs[0].operators if op.inputs[0] == graph.subgraphs[0].inputs[0]]
+    ends = [end for end in map(_brightest, [source, *taken[:1]]) if end is not None]
+    return Quantized(
+        min(ends, default=None), any(scale is not None and scale.scale is not None and len(scale.scale) == 1 for scale in scales)
+    )
+
+
+def _brightest(tensor: Any) -> float | None:
+    """Return the largest value that a quantized tensor holds, None of a float one."""
+    quantization, largest = tensor.quantization, LARGEST_VALUES.get(tensor.type)
+    if quantization is None or quantization.scale is None or largest is None or len(quantization.scale) != 1:
+        return None
+    return float((largest - quantization.zeroPoint[0]) * quantization.scale[0])
 
 
 def _aligned(builder: type) -> type:

@@ -9,37 +9,14 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.export import tflite
-from lettercast.export.artifact import draw_calibration, export_model
+from lettercast.export.artifact import export_model
 from lettercast.export.formats import FORMATS
 from lettercast.runtime.engine import open_engine
 from lettercast.runtime.golden import GOLDEN_ENDING
 from lettercast.train.data import open_source
 from lettercast.train.source import ImageSource
 
-INT8, FLOAT32 = FORMATS["tflite-int8"], FORMATS["tflite-float32"]
-# The gate that a small model's honest int8 passes.
-SLACK = {"max_drop": 5.0, "min_agreement": 90.0}
-
-
-def wrong_scale(network, calibration):
-    """Calibrate on pictures scaled to 0..1."""
-    return tflite.int8(network, np.rint(calibration / 255).astype(np.uint8))
-
-
-def swapped_classes(network, calibration):
-    """Give the probabilities of A to Z in the order of Z to A."""
-    turned = keras.Sequential([keras.Input((28, 28, 1)), *network.layers, keras.layers.Lambda(lambda p: p[:, ::-1])])
-    return tflite.float32(turned, calibration)
-
-
-def without_rescaling(network, calibration):
-    """Leave out the layer that brings pixels to 0..1."""
-    bare = keras.Sequential([keras.Input((28, 28, 1)), *network.layers[1:]])
-    return tflite.float32(bare, calibration)
-
-
-# Without rescaling the order of the answers may stay, as a network of small biases hardly minds the scale.
-BREAKS = [(INT8, wrong_scale, "agreement"), (FLOAT32, swapped_classes, "agreement"), (FLOAT32, without_rescaling, "difference")]
+FLOAT32 = FORMATS["tflite-float32"]
 
 
 @pytest.fixture(scope="module")
@@ -47,16 +24,17 @@ def calibrate(strokes_file):
     return open_source(str(strokes_file), "train")
 
 
-@pytest.mark.parametrize(("row", "build", "measure"), BREAKS)
-def test_a_broken_export_misses_the_gate_and_leaves_the_earlier_file(
-    model_file, calibrate, check_source, tmp_path, row, build, measure
-):
-    earlier = tmp_path / row.file_name("letters-nano")
+def test_a_broken_export_misses_the_gate_and_leaves_the_earlier_file(model_file, calibrate, check_source, tmp_path):
+    def in_another_order(network, calibration):
+        turned = keras.Sequential([keras.Input((28, 28, 1)), *network.layers, keras.layers.Lambda(lambda p: p[:, ::-1])])
+        return tflite.float32(turned, calibration)
+
+    earlier = tmp_path / FLOAT32.file_name("letters-nano")
     earlier.write_bytes(b"earlier")
-    broken = replace(row, build=build)
-    (artifact,) = export_model(model_file, [broken], calibrate, check_source, tmp_path, overwrite=True, **SLACK)
-    assert any(miss.startswith(measure) for miss in artifact.misses)
-    assert artifact.parity.agreement < 80 if measure == "agreement" else artifact.parity.difference > 0.1
+    broken = replace(FLOAT32, build=in_another_order)
+    (artifact,) = export_model(model_file, [broken], calibrate, check_source, tmp_path, overwrite=True)
+    assert any(miss.startswith("agreement") for miss in artifact.misses)
+    assert artifact.parity.agreement < 80
     assert [path.name for path in tmp_path.iterdir()] == [earlier.name]
     assert earlier.read_bytes() == b"earlier"
 
@@ -90,7 +68,7 @@ def test_facts_in_the_file_name_the_original_the_calibration_and_the_gate(artifa
 
 
 def test_float_formats_pass_their_own_tolerances(artifacts):
-    for name in ("tflite-float32", "onnx-float32"):
+    for name in ("tflite-float32", "tflite-float16", "onnx-float32", "onnx-float16"):
         assert artifacts[name].parity.misses(FORMATS[name].tolerance) == []
 
 
@@ -108,26 +86,6 @@ def test_overwrite_replaces_it(lettercast, model_file, strokes_file, tmp_path):
     words = ("export", model_file, "--formats", "tflite-float32", "--check", strokes_file, "--out", tmp_path, "--overwrite")
     assert lettercast(*words)[0] == 0
     assert open_engine(taken).facts.format == "tflite-float32"
-
-
-def test_calibration_takes_every_class_alike_and_the_same_letters_each_time(calibrate):
-    whole = np.arange(520)
-    bars = ImageSource("bars", "train", [np.full((20, 20), 255, np.uint8)] * 520, whole % 26)
-    assert draw_calibration(bars).shape == (500, 28, 28, 1)
-    first = draw_calibration(calibrate)
-    assert first.dtype == np.uint8
-    np.testing.assert_array_equal(first, draw_calibration(calibrate))
-
-
-@pytest.mark.parametrize("split", ["val", "test", "all"])
-def test_calibration_takes_training_letters_only(strokes_file, split):
-    with pytest.raises(LettercastError, match=f"takes training letters, not split '{split}'"):
-        draw_calibration(open_source(str(strokes_file), split))
-
-
-def test_calibration_of_a_class_without_letters_takes_what_there_is():
-    bars = ImageSource("bars", "train", [np.full((20, 20), 255, np.uint8)] * 5, np.array([0, 0, 1, 1, 1]), ("A", "B", "C"))
-    assert len(draw_calibration(bars)) == 5
 
 
 def test_a_check_with_classes_that_the_model_does_not_know_is_refused(model_file, calibrate, tmp_path):
