@@ -10,7 +10,6 @@ from lettercast.export import tflite
 from lettercast.export.artifact import export_model
 from lettercast.export.diagnose import best_order, depthwise_spread
 from lettercast.export.formats import FORMATS
-from lettercast.export.quantized import Quantized
 from lettercast.train.data import open_source
 
 SLACK = {"max_drop": 5.0, "min_agreement": 90.0}
@@ -96,14 +95,6 @@ def test_onnx_dynamic_ruins_a_depthwise_model_and_the_gate_says_so(lettercast, d
 def test_the_ranges_of_depthwise_filters_are_compared(depthwise, model_file):
     assert depthwise_spread(keras.models.load_model(depthwise / "bars.keras")) > 50
     assert depthwise_spread(keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3)])) == 1
-
-
-def test_a_sound_files_quantization_is_read(depthwise, exported):
-    for name, expected in (("tflite-int8", 255), ("tflite-int16x8", 255), ("onnx-int8", 255), ("tflite-float32", None)):
-        found = FORMATS[name].inspect(exported[name].read_bytes())
-        assert not found.has_coarse_depthwise
-        assert found.brightest == (None if expected is None else pytest.approx(expected, abs=2))
-    assert Quantized() == Quantized(None, False)
 
 
 def test_the_order_of_classes_is_found_again():
