@@ -85,7 +85,8 @@ def export_model(
     for row, target in zip(formats, targets, strict=True):
         report(f"building {row.name}")
         model = _build(row, original, path)
-        facts = replace(original.facts, format=row.name, input_dtype=row.input_dtype)
+        found = row.inspect(model)
+        facts = replace(original.facts, format=row.name, input_dtype=row.input_dtype, lowest_runtime=found.lowest_runtime)
         report(f"checking {row.name} on {len(original.truth)} letters")
         answers = _run(row.embed(model, facts), row, original.pictures)
         parity = compare(original.truth, original.probabilities, answers, row.tolerance.tie)
@@ -95,7 +96,7 @@ def export_model(
         finished = row.embed(model, replace(facts, gate=gate))
         if not misses:
             write_with_golden(target, finished, original.pictures, answers)
-        cause = diagnose(original, answers, row.inspect(model)) if misses else ""
+        cause = diagnose(original, answers, found) if misses else ""
         artifacts.append(Artifact(row, target, len(finished), parity, tolerance, misses, cause, facts.takes == LETTERS))
     return artifacts
 

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .inspection import Inspection
 from .original import PIXEL_RANGES, Original, classify_scaled
-from .quantized import Quantized
 
 if TYPE_CHECKING:
     import keras
@@ -22,20 +22,20 @@ BRIGHTEST = 250
 RANGES_DIFFER = 8.0
 
 
-def diagnose(original: Original, answers: NDArray[np.float32], quantized: Quantized) -> str:
+def diagnose(original: Original, answers: NDArray[np.float32], found: Inspection) -> str:
     """Return the likeliest cause of an export's answers (N, classes) that differ from the original's, in one sentence."""
-    for cause in causes(original, answers, quantized):
+    for cause in causes(original, answers, found):
         return cause
     return "quantization costs this network too much; try tflite-int16x8 or a float format, or more varied --calibrate letters"
 
 
-def causes(original: Original, answers: NDArray[np.float32], quantized: Quantized) -> Iterator[str]:
+def causes(original: Original, answers: NDArray[np.float32], found: Inspection) -> Iterator[str]:
     """Yield what explains the answers, the surest first."""
     if not np.isfinite(answers).all():
         yield "answers that are no numbers: an overflow, as float16 ends at 65504; take a float32 or an int8 format"
         return
-    if quantized.brightest is not None and quantized.brightest < BRIGHTEST:
-        yield f"its input ends at pixel {quantized.brightest:.0f} of 255: it was calibrated on pictures of another scale"
+    if found.brightest is not None and found.brightest < BRIGHTEST:
+        yield f"its input ends at pixel {found.brightest:.0f} of 255: it was calibrated on pictures of another scale"
     plain = agreement(original.probabilities, answers)
     order = best_order(original.probabilities, answers)
     if (order != np.arange(len(order))).any():
@@ -50,7 +50,7 @@ def causes(original: Original, answers: NDArray[np.float32], quantized: Quantize
         closer = np.abs(wrong - answers).mean() < 0.1 * np.abs(original.probabilities - answers).mean()
         if closer:
             yield f"it takes pixels {name}: the scaling in front of the network was left out or done twice"
-    if quantized.has_coarse_depthwise and depthwise_spread(original.network) > RANGES_DIFFER:
+    if found.has_coarse_depthwise and depthwise_spread(original.network) > RANGES_DIFFER:
         yield "depthwise filters of very different ranges share one scale; take tflite-int8, which has one a channel"
 
 

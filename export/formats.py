@@ -9,7 +9,7 @@ from ..runtime.facts import Facts
 from ..runtime.pixels import Pixels
 from . import onnx, tflite
 from .gate import Tolerance
-from .quantized import Quantized
+from .inspection import Inspection
 
 if TYPE_CHECKING:
     import keras
@@ -33,7 +33,7 @@ class Format:
     tolerance: Tolerance
     build: "Callable[[keras.Model, Pixels], bytes]"
     embed: Callable[[bytes, Facts], bytes]
-    inspect: Callable[[bytes], Quantized]
+    inspect: Callable[[bytes], Inspection]
     device: str
 
     def file_name(self, model: str) -> str:

@@ -10,14 +10,14 @@ import numpy as np
 
 from ..runtime.facts import FACTS_KEY, Facts
 from ..runtime.pixels import Pixels
-from .quantized import Quantized
+from .inspection import Inspection
 
 if TYPE_CHECKING:
     import keras
 
 # Fixed, so that the same model opens on the same runtimes whichever converter is installed; 13 brought
 # per-channel quantization, 15 opens in ONNX Runtime 1.10 and later.
-OPSET = 15
+OPSET, LOWEST_RUNTIME = 15, "ONNX Runtime 1.10"
 
 
 def float32(model: "keras.Model", calibration: Pixels) -> bytes:
@@ -103,8 +103,8 @@ def embed(model: bytes, facts: Facts) -> bytes:
     return graph.SerializeToString()
 
 
-def inspect(model: bytes) -> Quantized:
-    """Read where the input ends, and whether a depthwise layer has one scale for all its filters."""
+def inspect(model: bytes) -> Inspection:
+    """Read where the input ends, and whether a depthwise layer has one scale for all its filters, and what opens the file."""
     import onnx
     from onnx.numpy_helper import to_array
 
@@ -123,4 +123,4 @@ def inspect(model: bytes) -> Quantized:
         and any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
         and np.size(values.get(node.input[3], 0)) == 1
     ]
-    return Quantized(ends[0] if ends else None, bool(coarse))
+    return Inspection(ends[0] if ends else None, bool(coarse), LOWEST_RUNTIME)

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from ..runtime.facts import FACTS_KEY, Facts
 from ..runtime.pixels import Pixels
-from .quantized import Quantized
+from .inspection import Inspection
 
 if TYPE_CHECKING:
     import keras
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 # TFLite's readers expect the data of tensors at multiples of this.
 ALIGNMENT_BYTES = 16
 # Numbers of TFLite's schema: the operator DEPTHWISE_CONV_2D, and the largest value of each integer type of tensors.
-DEPTHWISE, LARGEST_VALUES = 4, {3: 255, 7: 32767, 9: 127}
+DEPTHWISE, INT16, LARGEST_VALUES = 4, 7, {3: 255, 7: 32767, 9: 127}
+# Where the converter writes the oldest runtime with all operators; it forgets that 16-bit activations came with 2.4.
+OLDEST_KEY, OLDEST_16X8, FIRST = b"min_runtime_version", (2, 4, 0), (1, 0, 0)
 
 
 def float32(model: "keras.Model", calibration: Pixels) -> bytes:
@@ -89,21 +91,30 @@ def embed(model: bytes, facts: Facts) -> bytes:
     return bytes(builder.Output())
 
 
-def inspect(model: bytes) -> Quantized:
-    """Read where the input ends, and whether a depthwise layer has one scale for all its filters."""
+def inspect(model: bytes) -> Inspection:
+    """Read where the input ends, whether a depthwise layer has one scale for all its filters, and what opens the file."""
     from tensorflow.lite.python import schema_py_generated as schema
 
-    graph = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
-    codes = [code.builtinCode for code in graph.operatorCodes]
-    tensors = graph.subgraphs[0].tensors
-    scales = [tensors[op.inputs[1]].quantization for op in graph.subgraphs[0].operators if codes[op.opcodeIndex] == DEPTHWISE]
-    source = tensors[graph.subgraphs[0].inputs[0]]
+    tree = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+    graph = tree.subgraphs[0]
+    codes, tensors = [code.builtinCode for code in tree.operatorCodes], graph.tensors
+    scales = [tensors[op.inputs[1]].quantization.scale for op in graph.operators if codes[op.opcodeIndex] == DEPTHWISE]
     # A float input may be quantized at once, as in 16x8.
-    taken = [tensors[op.outputs[0]] for op in graph.subgraphs[0].operators if op.inputs[0] == graph.subgraphs[0].inputs[0]]
-    ends = [end for end in map(_brightest, [source, *taken[:1]]) if end is not None]
-    return Quantized(
-        min(ends, default=None), any(scale is not None and scale.scale is not None and len(scale.scale) == 1 for scale in scales)
-    )
+    taken = [op.outputs[0] for op in graph.operators if op.inputs[0] == graph.inputs[0]]
+    ends = [end for end in (_brightest(tensors[i]) for i in (graph.inputs[0], *taken[:1])) if end is not None]
+    is_coarse = any(scale is not None and len(scale) == 1 for scale in scales)
+    oldest: list[tuple[int, ...]] = [
+        _version(bytes(tree.buffers[entry.buffer].data)) for entry in tree.metadata or [] if entry.name == OLDEST_KEY
+    ]
+    if any(tensor.type == INT16 for tensor in tensors):
+        oldest.append(OLDEST_16X8)
+    lowest = max(oldest, default=FIRST)
+    return Inspection(min(ends, default=None), is_coarse, f"TFLite {'.'.join(map(str, lowest))}")
+
+
+def _version(text: bytes) -> tuple[int, ...]:
+    """Parse a version that the converter wrote, padded with zero bytes."""
+    return tuple(int(part) for part in text.rstrip(b"\0").split(b"."))
 
 
 def _brightest(tensor: Any) -> float | None:

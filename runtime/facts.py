@@ -13,6 +13,8 @@ from .. import LettercastError
 # The name of the facts in TFLite metadata, in ONNX metadata_props and, with .json, in a .keras archive.
 FACTS_KEY = "lettercast"
 SCHEMA = 1
+# What a file begins with that older versions of Keras wrote.
+HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Names become file names: nothing that leads out of a folder.
 MODEL_NAME = re.compile(r"\w[\w.-]{0,99}")
 INPUT_DTYPES = ("uint8", "int8", "float32")
@@ -31,7 +33,8 @@ class Facts:
     probability below reject_below is not taken for any of the labels. takes says what is shown to the model: `letters`
     as runtime/glyph.py makes them, or `pictures` as they are, scaled to the input, grey or RGB. temperature is what the
     logits were divided by, inside the network, so that probabilities mean what they say. made holds data, seed and settings
-    of the training, gate the figures measured after export, versions the packages that made the file.
+    of the training, gate the figures measured after export, versions the packages that made the file,
+    lowest_runtime the oldest that opens it.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Facts:
     gate: dict[str, Any] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     takes: str = LETTERS
+    lowest_runtime: str = ""
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -69,8 +73,9 @@ class Facts:
     def to_json(self) -> str:
         """Return the facts as one line of JSON; what is as ever is left out where earlier versions did not know of it."""
         facts = asdict(self)
-        if self.takes == LETTERS:
-            del facts["takes"]
+        for name, usual in (("takes", LETTERS), ("lowest_runtime", "")):
+            if facts[name] == usual:
+                del facts[name]
         return json.dumps(facts, sort_keys=True, separators=(",", ":"))
 
 
@@ -113,6 +118,9 @@ def keras_facts(path: Path) -> Facts | None:
     except LettercastError:
         raise
     except Exception as error:  # a damaged archive raises what its damage leads to
+        if path.is_file() and path.read_bytes()[: len(HDF5_SIGNATURE)] == HDF5_SIGNATURE:
+            said = "an HDF5 file of Keras 2; open it with keras.models.load_model and save it as .keras"
+            raise LettercastError(f"{path}: {said}") from error
         raise LettercastError(f"{path}: not a .keras model, or a truncated one ({error}); save it again") from error
 
 

@@ -99,13 +99,32 @@ def load_keras(path: Path) -> "keras.Model":
     try:
         network = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras raises whatever its layers raise
+        if "Lambda" in str(error):
+            said = "has a Lambda layer, which is code inside the file and is never run"
+            raise LettercastError(f"{path}: {said}; put a layer of Keras in its place, such as Rescaling") from error
         raise LettercastError(f"{path}: Keras cannot load it ({first_line(error)}); save it again with model.save()") from error
     shapes = [tuple(tensor.shape[1:]) for tensor in (*network.inputs, *network.outputs)]
-    if [len(shape) for shape in shapes] != [3, 1] or None in (*shapes[0], *shapes[1]) or shapes[1][0] < 2:
-        raise LettercastError(f"{path}: needs one input of images of a fixed size and one output of two or more probabilities")
+    check_shapes(path, shapes[: len(network.inputs)], shapes[len(network.inputs) :])
     if facts and (facts.input_shape, (len(facts.labels),)) != tuple(shapes):
         raise LettercastError(f"{path}: its facts do not fit its network ({shapes[0]} to {shapes[1]}); train it again")
     return network
+
+
+def check_shapes(path: Path, inputs: Sequence[tuple], outputs: Sequence[tuple]) -> None:
+    """Raise LettercastError where a network is no classifier of images of one size, given the shapes without the batch."""
+    if len(inputs) != 1 or len(outputs) != 1:
+        said = f"has {len(inputs)} inputs and {len(outputs)} outputs"
+    elif len(inputs[0]) != 3 or inputs[0][2] not in (1, 3):
+        said = f"takes {inputs[0]}, no grey or RGB images"
+    elif None in inputs[0]:
+        said = f"takes images of any size {inputs[0]}; give its Input a fixed shape"
+    elif len(outputs[0]) != 1 or (outputs[0][0] or 0) < 2:
+        said = f"gives {outputs[0]}, no probabilities of two or more classes"
+    else:
+        return
+    raise LettercastError(
+        f"{path}: needs one input of images of a fixed size and one output of two or more probabilities; it {said}"
+    )
 
 
 def model_facts(path: Path) -> Facts:
