@@ -35,7 +35,7 @@ $(OLD)/.ready: $(READY)
 	else echo 'tflite-runtime is for Linux and Python 3.11: its tests are skipped'; fi
 
 demo: $(READY)
-	@echo; echo "1. Export the shipped letters-base to four formats, each behind the parity gate."
+	@echo; echo "1. Export the shipped letters-base to every format, each behind the parity gate."
 	@rm -rf $(DEMO)
 	$(BIN)/lettercast export --out $(DEMO)/dist
 	@echo; echo "2. Benchmark them against the Keras original, in one run on this machine."

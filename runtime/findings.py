@@ -96,6 +96,8 @@ def facts_lines(facts: Facts, size_bytes: int) -> list[str]:
     ]
     if facts.gate:
         lines.append(row("gate", gate(facts)))
+    if facts.lowest_runtime:
+        lines.append(row("opens with", f"{facts.lowest_runtime} or later"))
     return [*lines, row("made with", versions or "unknown")]
 
 
