@@ -1,21 +1,30 @@
 """Keras to ONNX."""
 
+import keras
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 
-from lettercast.export.onnx import OPSET
+from lettercast.export.onnx import OPSET, float32, fold_scaling
 from lettercast.runtime.engine import open_engine
 from lettercast.train.network import SIZES
-from lettercast.train.predict import open_keras
+from lettercast.train.predict import load_keras, open_keras
 from lettercast.train.source import draw_some
 
-NAMES = ("onnx-float32", "onnx-int8")
+NAMES = ("onnx-float32", "onnx-float16", "onnx-int8", "onnx-dynamic")
 
 
 @pytest.fixture(scope="module")
 def graphs(exported) -> dict[str, onnx.ModelProto]:
     return {name: onnx.load(exported[name]) for name in NAMES}
+
+
+def to_onnx(network: keras.Model) -> onnx.ModelProto:
+    """A network that was asked once, as Keras wants it, in float32."""
+    blank = np.zeros((1, *network.input_shape[1:]), np.uint8)
+    network.predict(blank, verbose=0)
+    return onnx.load_model_from_string(float32(network, blank))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -48,3 +57,28 @@ def test_int8_holds_int8_weights_with_a_scale_for_every_channel(graphs):
 
 def test_int8_is_smaller_than_float32(exported):
     assert exported["onnx-int8"].stat().st_size < 0.7 * exported["onnx-float32"].stat().st_size
+
+
+def test_a_factor_in_front_of_the_first_convolution_goes_into_its_weights(model_file, check_source):
+    graph = to_onnx(load_keras(model_file))
+    before = graph.SerializeToString()
+    folded = fold_scaling(graph)
+    assert len(folded.graph.node) == len(onnx.load_model_from_string(before).graph.node) - 1
+    onnx.checker.check_model(folded, full_check=True)
+    pictures = draw_some(check_source, range(40), None).astype(np.float32)
+    rows = [
+        session.run(None, {session.get_inputs()[0].name: pictures})[0]
+        for session in (onnxruntime.InferenceSession(model) for model in (before, folded.SerializeToString()))
+    ]
+    np.testing.assert_allclose(*rows, atol=1e-5)
+    # Nothing is left to fold.
+    once = folded.SerializeToString()
+    assert fold_scaling(folded).SerializeToString() == once
+
+
+def test_an_offset_in_front_stays_where_it_is():
+    layers = keras.layers
+    scaled = [keras.Input((8, 8, 1)), layers.Rescaling(1 / 127.5, -1), layers.Conv2D(4, 3), layers.Flatten(), layers.Dense(3)]
+    graph = to_onnx(keras.Sequential(scaled))
+    before = graph.SerializeToString()
+    assert fold_scaling(graph).SerializeToString() == before
