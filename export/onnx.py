@@ -146,10 +146,15 @@ def inspect(model: bytes) -> Inspection:
 
     graph = onnx.load_model_from_string(model).graph
     values = {value.name: to_array(value) for value in graph.initializer}
+    # Reshaping does not change what the input holds.
+    taken = {graph.input[0].name}
+    for node in graph.node:
+        if node.op_type in ("Reshape", "Transpose") and node.input[0] in taken:
+            taken.add(node.output[0])
     ends = [
         (255 - int(values[node.input[2]])) * float(values[node.input[1]])
         for node in graph.node
-        if node.op_type == "QuantizeLinear" and node.input[0] == graph.input[0].name and node.input[1] in values
+        if node.op_type == "QuantizeLinear" and node.input[0] in taken and node.input[1] in values
     ]
     # ConvInteger takes its weights' zero points as the fourth input: one a filter, or one for all.
     coarse = [
