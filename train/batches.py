@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -102,7 +103,7 @@ class Kept:
         self.values = found if found is not None or not path else np.zeros(shape, dtype)
         self.made = np.zeros(shape[0], bool)
 
-    def get(self, places: NDArray[np.int64], make: Callable[[], NDArray]) -> NDArray:
+    def get(self, places: NDArray[np.int64], make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Return the values at some places, made now where they were never made."""
         if self.values is not None and self.is_saved:
             return self.values[places]
@@ -119,7 +120,7 @@ class Kept:
             write_bytes(self.path, data.getvalue())
 
 
-def load_kept(path: Path, shape: tuple[int, ...]) -> NDArray | None:
+def load_kept(path: Path, shape: tuple[int, ...]) -> NDArray[Any] | None:
     """Load an array of this shape; None where there is no such file, or a damaged one."""
     try:
         with np.load(path, allow_pickle=False) as archive:

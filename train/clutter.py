@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -108,7 +109,7 @@ def draw_run(rng: np.random.Generator) -> Pixels:
     return draw_random([stroke.astype(np.float32) for stroke in strokes], rng)
 
 
-def smooth(corners: NDArray) -> Stroke:
+def smooth(corners: NDArray[Any]) -> Stroke:
     """Round a path (n, 2) through its corners, by cutting them twice (Chaikin)."""
     for _ in range(2):
         near, far = 0.75 * corners[:-1] + 0.25 * corners[1:], 0.25 * corners[:-1] + 0.75 * corners[1:]

@@ -9,17 +9,22 @@ import numpy as np
 
 from .. import LettercastError
 from ..runtime.engine import first_line
+from ..runtime.npz import load_npz
 from .az_csv import read_az_csv
 from .emnist import emnist_splits, open_emnist, open_emnist_folder
 from .folder import open_folder, split_folders
+from .mixed import MixedSource
 from .pen import PenSource, load_pen
-from .source import LETTERS, ImageSource, MixedSource, Source, StrokeSource, image_source
+from .source import LETTERS, ImageSource, Source, StrokeSource, image_source
 from .splits import SPLITS, hashed_split, in_split
 from .strokes import load_strokes
 
 SPLIT_NAMES = (*SPLITS, "all")
 # Sources known by name rather than by a path; they have every split.
 NAMED = ("pen", "emnist")
+# A million letters of 64 x 64 pixels.
+MOST_BYTES = 4_000_000_000
+MOST_CLASSES = 65_535
 TAKEN = "pen, emnist, an .npz file, an A-Z .csv, a folder of class folders or of EMNIST files"
 Shape: TypeAlias = tuple[int, int, int]
 SHARE = re.compile(r"^(?P<path>.+)@(?P<share>\d+(\.\d+)?)$")
@@ -106,9 +111,9 @@ def read_source(spec: str, split: str, shape: Shape | None = None) -> Source:
         return open_emnist(split)
     if path.is_dir():
         return open_emnist_folder(path, split) if emnist_splits(path) else open_folder(path, split, shape)
-    if path.suffix.lower() == ".npz":
+    if path.suffix.lower() == ".npz" and (path.is_file() or not path.exists()):
         return open_npz(path, split, shape)
-    if path.suffix.lower() == ".csv" and path.exists():
+    if path.suffix.lower() == ".csv" and path.is_file():
         return open_az_csv(path, split)
     what = "not a source that can be read" if path.exists() else "no such data source or file"
     raise LettercastError(f"{spec}: {what}; --data takes {TAKEN}")
@@ -140,11 +145,10 @@ def own_splits(path: Path) -> list[str]:
 def open_npz(path: Path, split: str, shape: Shape | None = None) -> Source:
     """Open strokes (`points`, ...) or pictures (`image` (N, H, W) or RGB uint8, `label` (N,), optional `classes`, `split`)."""
     try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {key: archive[key] for key in archive.files}
+        arrays = load_npz(path, MOST_BYTES)
     except FileNotFoundError as error:
         raise LettercastError(f"{path}: no such file; give a .npz of strokes or images") from error
-    except Exception as error:  # a damaged archive raises what its damage leads to, a lying one MemoryError
+    except (OSError, ValueError) as error:
         raise LettercastError(f"{path}: not a readable .npz ({first_line(error)}); make it anew with numpy.savez") from error
     if "points" in arrays and not shape:
         strokes = load_strokes(path, arrays)
@@ -155,7 +159,13 @@ def open_npz(path: Path, split: str, shape: Shape | None = None) -> Source:
     is_picture = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3, 4))
     if images.dtype != np.uint8 or not is_picture or min(images.shape[1:]) < 1 or labels.shape != images.shape[:1]:
         raise LettercastError(f"{path}: 'image' must be (N, H, W) uint8 and 'label' (N,); got {images.shape} {images.dtype}")
-    classes = tuple(str(name) for name in np.atleast_1d(arrays["classes"])) if "classes" in arrays else LETTERS
+    # Of pictures for a network of anything labels without names are numbers; of letters they are A to Z.
+    unnamed = (
+        tuple(map(str, range(min(int(labels.max(initial=0)), MOST_CLASSES) + 1)))
+        if shape and labels.dtype.kind in "iu"
+        else LETTERS
+    )
+    classes = tuple(str(name) for name in np.atleast_1d(arrays["classes"])) if "classes" in arrays else unnamed
     if len(set(classes)) != len(classes):
         raise LettercastError(f"{path}: 'classes' names one twice; give every class a name of its own")
     if labels.dtype.kind not in "iu" or (len(labels) and not (labels.min() >= 0 and labels.max() < len(classes))):

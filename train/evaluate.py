@@ -11,6 +11,7 @@ from .. import LettercastError
 from ..runtime.engine import Engine
 from ..runtime.pixels import Pixels
 from .confidence import Reliability, reliability
+from .photo import shown
 from .source import Source, draw_all, relabel
 from .writers import Writers, WriterSummary, group_by_writer
 
@@ -199,7 +200,8 @@ def evaluate(engine: Engine, source: Source) -> Evaluation:
             f"{source.name}: the model knows no class {', '.join(unknown[:5])}; it knows {' '.join(facts.labels)}"
         )
     pictures = draw_all(source)
-    if pictures.shape[1:] != facts.input_shape:
+    asked = shown(facts, pictures)
+    if asked.shape[1:] != facts.input_shape:
         raise LettercastError(
             f"{facts.name}: takes {facts.input_shape} pictures, letters are {pictures.shape[1:]}; take another model"
         )
@@ -210,7 +212,7 @@ def evaluate(engine: Engine, source: Source) -> Evaluation:
         source.split,
         facts.labels,
         truth,
-        engine(pictures),
+        engine(asked),
         pictures,
         writers=source.writers,
         upper=source.upper,

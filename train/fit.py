@@ -14,13 +14,13 @@ from numpy.typing import NDArray
 
 from .. import LettercastError
 from ..runtime.facts import Facts
-from ..runtime.files import make_folder
 from ..runtime.pixels import Pixels
 from .batches import Batches, Teacher
 from .confidence import best_temperature, rejection_threshold
 from .drawing import drawing
 from .history import Epoch, read_history, write_history
 from .interrupt import HeldInterrupt
+from .lock import alone
 from .network import build_network, fold, soften, with_classes
 from .plan import BATCH, Plan
 from .predict import KERAS_BATCH, classify, save_keras
@@ -57,36 +57,40 @@ def fit(
         cache: folder that keeps drawings and targets, for epochs and other runs that draw the same.
 
     Raises:
-        LettercastError: `out` holds a run already and resume is False, or holds one that was planned otherwise;
-            or the loss is no number any more.
+        LettercastError: `out` holds a run already and resume is False, or one that was planned otherwise; another process
+            trains there; or the loss is no number any more.
     """
     if len(train.classes) < 2:
         raise LettercastError(f"{train.name}: has one class only; a network needs two or more to tell apart")
-    network, history = _resumed(out, plan) if resume else _begun(out, plan, train, init)
-    x_val, y_val = draw_all(val), relabel(val, train.classes)
-    if (y_val < 0).any():
-        raise LettercastError(f"{val.name}: has classes that {train.name} has not; train on both")
-    y_val = keras.utils.to_categorical(y_val, len(train.classes))
-    started, begun = time.monotonic(), len(history)
-    with drawing(train, (plan.epochs - begun) * plan.steps * BATCH) as draw:
-        for epoch in range(begun, plan.epochs):
-            left = time_left(time.monotonic() - started, epoch - begun, plan.epochs - epoch)
-            report(f"epoch {epoch + 1} of {plan.epochs}{left}")
-            seed_dropout(network, plan.seed, epoch)
-            batches = Batches(train, plan, epoch, teacher, cache, draw=draw)
-            with HeldInterrupt() as interrupt:
-                line = _fit_epoch(network, batches, (x_val, y_val), epoch, interrupt)
-                if not math.isfinite(line.loss + line.val_loss):
-                    reason = f"the loss is no number in epoch {epoch + 1}"
-                    raise LettercastError(f"{out}: {reason}; try a --rate below {plan.rate:g} in another --out")
-                if all(line.val_accuracy > earlier.val_accuracy for earlier in history):
-                    save_keras(network, out / BEST_FILE)
-                history.append(line)
-                # The network last: where a kill leaves it one epoch behind, that epoch is trained again to the same end.
-                write_history(history, out / HISTORY_FILE)
-                save_keras(network, out / LAST_FILE)
-                batches.keep()
-    return _best(out), history
+    _check(out, resume)
+    network, history = _resumed(out, plan) if resume else _begun(plan, train, init)
+    with alone(out):
+        if not resume:
+            plan.save(out / PLAN_FILE)
+        x_val, y_val = draw_all(val), relabel(val, train.classes)
+        if (y_val < 0).any():
+            raise LettercastError(f"{val.name}: has classes that {train.name} has not; train on both")
+        y_val = keras.utils.to_categorical(y_val, len(train.classes))
+        started, begun = time.monotonic(), len(history)
+        with drawing(train, (plan.epochs - begun) * plan.steps * BATCH) as draw:
+            for epoch in range(begun, plan.epochs):
+                left = time_left(time.monotonic() - started, epoch - begun, plan.epochs - epoch)
+                report(f"epoch {epoch + 1} of {plan.epochs}{left}")
+                seed_dropout(network, plan.seed, epoch)
+                batches = Batches(train, plan, epoch, teacher, cache, draw=draw)
+                with HeldInterrupt() as interrupt:
+                    line = _fit_epoch(network, batches, (x_val, y_val), epoch, interrupt)
+                    if not math.isfinite(line.loss + line.val_loss):
+                        reason = f"the loss is no number in epoch {epoch + 1}"
+                        raise LettercastError(f"{out}: {reason}; try a --rate below {plan.rate:g} in another --out")
+                    if all(line.val_accuracy > earlier.val_accuracy for earlier in history):
+                        save_keras(network, out / BEST_FILE)
+                    history.append(line)
+                    # The network last: where a kill leaves it one epoch behind, that epoch is trained again to the same end.
+                    write_history(history, out / HISTORY_FILE)
+                    save_keras(network, out / LAST_FILE)
+                    batches.keep()
+        return _best(out), history
 
 
 def seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
@@ -149,16 +153,17 @@ def _fit_epoch(
     return Epoch(epoch + 1, *(float(log[key][-1]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")))
 
 
-def _begun(
-    out: Path, plan: Plan, train: Source, init: tuple[keras.Model, tuple[str, ...]] | None
-) -> tuple[keras.Model, list[Epoch]]:
-    if (out / LAST_FILE).exists() or (out / MODEL_FILE).exists():
+def _check(out: Path, resume: bool) -> None:
+    if resume and not (out / LAST_FILE).exists():
+        raise LettercastError(f"{out}: nothing to resume there; start without --resume")
+    if not resume and ((out / LAST_FILE).exists() or (out / MODEL_FILE).exists()):
         raise LettercastError(f"{out}: holds a training run already; add --resume to go on, or choose another --out")
+
+
+def _begun(plan: Plan, train: Source, init: tuple[keras.Model, tuple[str, ...]] | None) -> tuple[keras.Model, list[Epoch]]:
     keras.utils.set_random_seed(plan.seed)
     network = with_classes(*init, train.classes) if init else build_network(plan.size, len(train.classes), plan.momentum)
     compile_network(network, plan)
-    make_folder(out)
-    plan.save(out / PLAN_FILE)
     return network, []
 
 
@@ -170,8 +175,6 @@ def _best(out: Path) -> keras.Sequential:
 
 
 def _resumed(out: Path, plan: Plan) -> tuple[keras.Model, list[Epoch]]:
-    if not (out / LAST_FILE).exists():
-        raise LettercastError(f"{out}: nothing to resume there; start without --resume")
     planned = Plan.load(out / PLAN_FILE)
     try:
         network = keras.saving.load_model(out / LAST_FILE)

@@ -8,6 +8,7 @@ import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,7 +46,7 @@ def fit_case(source: Source, seed: int = 1) -> CaseNet:
         ]
     )
 
-    def loss(truth, logits):
+    def loss(truth: Any, logits: Any) -> Any:
         own = keras.ops.take_along_axis(logits, keras.ops.cast(truth[:, :1], "int32"), axis=1)[:, 0]
         return keras.losses.binary_crossentropy(truth[:, 1:], own[:, None], from_logits=True)
 

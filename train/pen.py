@@ -5,6 +5,7 @@ import zlib
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -85,8 +86,12 @@ class PenSource(UnknownHands):
         label = index % len(self.classes)
         if rng is not None:
             return glyph(draw_random(self.pen.sample(label, rng), rng))
+        return glyph(self.ink(index))
+
+    def ink(self, index: int) -> Pixels:
+        """Return the plain ink (H, W) uint8 of one letter, larger than the network sees it."""
         fixed = np.random.default_rng([zlib.crc32(self.split.encode()), index])
-        return glyph(draw_plain(self.pen.sample(label, fixed)))
+        return draw_plain(self.pen.sample(index % len(self.classes), fixed))
 
 
 @lru_cache(maxsize=1)
@@ -99,7 +104,7 @@ def load_pen(path: Path = PEN_FILE) -> Pen:
         raise LettercastError(f"{path}: the built-in pen cannot be read ({error}); install lettercast again") from error
 
 
-def pack(pen: Pen) -> dict[str, NDArray]:
+def pack(pen: Pen) -> dict[str, NDArray[Any]]:
     """Return the pen as flat arrays; components are int8 with one scale a shape, which keeps the file small."""
     scales = [max(1e-6, float(np.abs(s.components).max())) / 127 for s in pen.shapes]
     components = [np.rint(s.components / scale).astype(np.int8) for s, scale in zip(pen.shapes, scales, strict=True)]
@@ -115,7 +120,7 @@ def pack(pen: Pen) -> dict[str, NDArray]:
     }
 
 
-def unpack(arrays: dict[str, NDArray]) -> Pen:
+def unpack(arrays: dict[str, NDArray[Any]]) -> Pen:
     """Build the pen from the arrays of `pack`."""
     sizes, ranks = arrays["size"].astype(int), arrays["rank"].astype(int)
     means = np.split(arrays["mean"].astype(np.float32), np.cumsum(sizes)[:-1])

@@ -59,7 +59,7 @@ class Plan:
         cls, train: Source, *, size: str = "base", epochs: int = 20, seed: int = 1, steps: int | None = None, **more: Any
     ) -> "Plan":
         """Plan a run; without steps an epoch draws as many letters as the source has, or 50 batches; the seed also draws."""
-        settings = {"data": train.name, "draw_seed": seed, "letters": train.digest}
+        settings: dict[str, Any] = {"data": train.name, "draw_seed": seed, "letters": train.digest}
         settings |= {name: value for name, value in more.items() if value is not None}
         return cls(size, epochs, seed, steps or max(FEWEST_STEPS, math.ceil(len(train.labels) / BATCH)), **settings)
 

@@ -5,7 +5,7 @@ import threading
 import zipfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,8 +38,11 @@ def open_model(path: Path, threads: int = 1) -> Engine:
 def open_keras(path: Path) -> Engine:
     """Open a `.keras` model, in Keras' safe mode."""
     network = load_keras(path)
-    facts = keras_facts(path) or assumed_facts(path, network)
+    return keras_engine(network, keras_facts(path) or assumed_facts(path, network))
 
+
+def keras_engine(network: "keras.Model", facts: Facts) -> Engine:
+    """Return a Keras model behind the call that every engine answers."""
     import keras
 
     return Engine(f"keras {keras.__version__} on {keras.backend.backend()}", facts, lambda images: classify(network, images))
@@ -110,7 +113,7 @@ def load_keras(path: Path) -> "keras.Model":
     return network
 
 
-def check_shapes(path: Path, inputs: Sequence[tuple], outputs: Sequence[tuple]) -> None:
+def check_shapes(path: Path, inputs: Sequence[tuple[Any, ...]], outputs: Sequence[tuple[Any, ...]]) -> None:
     """Raise LettercastError where a network is no classifier of images of one size, given the shapes without the batch."""
     if len(inputs) != 1 or len(outputs) != 1:
         said = f"has {len(inputs)} inputs and {len(outputs)} outputs"
@@ -132,7 +135,7 @@ def model_facts(path: Path) -> Facts:
     return keras_facts(path) or assumed_facts(path, load_keras(path))
 
 
-def assumed_facts(path: Path, network) -> Facts:
+def assumed_facts(path: Path, network: Any) -> Facts:
     """Return the facts of a user's own Keras model: letters for 26 outputs, else pictures of numbered classes."""
     _, height, width, channels = network.inputs[0].shape
     count = int(network.outputs[0].shape[-1])

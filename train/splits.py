@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,7 +12,7 @@ SPLITS = {"train": 0, "val": 1, "test": 2}
 HELD_OUT_PERCENT = 10
 
 
-def in_split(split: NDArray, name: str) -> NDArray[np.bool_]:
+def in_split(split: NDArray[Any], name: str) -> NDArray[np.bool_]:
     """Tell which entries (0 train, 1 val, 2 test) belong to the split of this name."""
     return np.ones(len(split), bool) if name == "all" else split == SPLITS[name]
 

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -89,7 +90,7 @@ class Strokes:
         )
 
 
-def load_strokes(path: Path, arrays: dict[str, NDArray]) -> Strokes:
+def load_strokes(path: Path, arrays: dict[str, NDArray[Any]]) -> Strokes:
     """Build Strokes from the arrays of a `.npz`; upper, writer and split may be absent.
 
     Raises LettercastError where the arrays do not fit together or a label is not one of A to Z.

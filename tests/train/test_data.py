@@ -10,7 +10,15 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.data import default_split, held_out_split, letters_of, open_source, open_sources, open_validation
+from lettercast.train.data import (
+    default_split,
+    held_out_split,
+    letters_of,
+    open_source,
+    open_sources,
+    open_validation,
+    read_source,
+)
 from lettercast.train.splits import hashed_split
 
 
@@ -74,6 +82,15 @@ def test_a_folder_with_splits_of_its_own_keeps_them(tmp_path):
     assert len(open_source(str(tmp_path / "own"), "all").labels) == 3
     with pytest.raises(LettercastError, match="has no split 'test'; it has train, val"):
         open_source(str(tmp_path / "own"), "test")
+
+
+def test_labels_without_names_are_letters_or_numbers_by_what_the_model_takes(tmp_path):
+    np.savez(tmp_path / "p.npz", image=np.zeros((3, 8, 8), np.uint8), label=[0, 11, 3])
+    assert read_source(str(tmp_path / "p.npz"), "all").classes == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    assert read_source(str(tmp_path / "p.npz"), "all", (8, 8, 1)).classes == tuple(map(str, range(12)))
+    np.savez(tmp_path / "huge.npz", image=np.zeros((1, 8, 8), np.uint8), label=[2**62])
+    with pytest.raises(LettercastError, match="'label' must be whole numbers from 0 to 65535"):
+        read_source(str(tmp_path / "huge.npz"), "all", (8, 8, 1))
 
 
 def test_a_split_that_lacks_a_class_still_numbers_classes_as_the_whole_folder_does(tmp_path):

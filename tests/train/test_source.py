@@ -10,11 +10,11 @@ import pytest
 from lettercast.runtime.crop import letter_ink
 from lettercast.runtime.glyph import glyph
 from lettercast.train.draw import draw_plain
+from lettercast.train.mixed import MixedSource
 from lettercast.train.pen import PenSource
 from lettercast.train.source import (
     FINEST_PX,
     ImageSource,
-    MixedSource,
     StrokeSource,
     draw_all,
     draw_some,
@@ -40,22 +40,6 @@ def test_case_is_ignored_where_the_classes_do_not_use_it():
     assert relabel(source, ("A", "B")).tolist() == [0, 1]
     assert relabel(source, ("A", "a", "B")).tolist() == [1, 2]
     assert relabel(source, ("A", "b", "B")).tolist() == [-1, 2]
-
-
-def test_mixed_sources_draw_each_letter_from_the_source_it_belongs_to():
-    first, second = images(("A", "B"), [0, 1]), images(("C",), [0, 0, 0])
-    mixed = MixedSource((first, second), (0.25, 0.75), "train", ("A", "B", "C"))
-    assert mixed.labels.tolist() == [0, 1, 2, 2, 2]
-    assert mixed.name == "bars + bars"
-    for index, (source, own) in enumerate([(first, 0), (first, 1), (second, 0), (second, 1), (second, 2)]):
-        np.testing.assert_array_equal(mixed.picture(index, None), source.picture(own, None))
-    with pytest.raises(IndexError):
-        mixed.picture(5, None)
-
-
-def test_shares_decide_how_often_each_source_is_drawn():
-    mixed = MixedSource((images(("A",), [0] * 10), images(("B",), [0])), (0.3, 0.7), "train", ("A", "B"))
-    np.testing.assert_allclose(mixed.weights, [0.03] * 10 + [0.7])
 
 
 def test_a_hand_that_wrote_four_times_as_much_counts_twice_as_much():
