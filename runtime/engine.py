@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from .. import LettercastError
 from .facts import FACTS_KEY, Facts, missing_facts, parse_facts, tflite_facts
-from .installed import ENGINES, NOT_INSTALLED, Found, look_for_engine
+from .installed import ENGINES, NOT_INSTALLED, Found, Package, look_for, look_for_engine
 from .pixels import Pixels
 from .quiet import first_line, quiet
 
@@ -41,14 +41,14 @@ class Engine:
         return self.classify(images)
 
 
-def open_engine(path: Path, threads: int = 1) -> Engine:
-    """Open a `.tflite` or `.onnx` model with the engine that is installed, and try it on two blank pictures.
+def open_engine(path: Path, threads: int = 1, package: Package | None = None) -> Engine:
+    """Open a `.tflite` or `.onnx` model with the engine that is installed, or with this one, and try it on two blank pictures.
 
     Raises:
         LettercastError: the file is missing or damaged, its facts are missing or do not fit it, or no engine for
             it is installed.
     """
-    engine = load_engine(path, threads)
+    engine = load_engine(path, threads, package)
     blank = np.zeros((2, *engine.facts.input_shape), np.uint8)
     with blaming(path):
         answers = engine(blank)
@@ -57,7 +57,7 @@ def open_engine(path: Path, threads: int = 1) -> Engine:
     return engine
 
 
-def load_engine(path: Path, threads: int = 1) -> Engine:
+def load_engine(path: Path, threads: int = 1, package: Package | None = None) -> Engine:
     """Open a model as open_engine does, without trying it."""
     if path.suffix.lower() not in OPENERS and path.exists():
         raise LettercastError(f"{path}: the runtime opens {' and '.join(OPENERS)} models; make one with `lettercast export`")
@@ -67,7 +67,7 @@ def load_engine(path: Path, threads: int = 1) -> Engine:
         reason = error.strerror or "cannot be read"
         raise LettercastError(f"{path}: {reason}; give a .tflite or .onnx model, such as `lettercast export` makes") from error
     with blaming(path):
-        return OPENERS[path.suffix.lower()](path, model, threads)
+        return OPENERS[path.suffix.lower()](path, model, threads, _engine_for(path, package))
 
 
 @contextmanager
@@ -98,10 +98,9 @@ def running(found: Found, facts: Facts, path: Path) -> Iterator[None]:
         raise LettercastError(f"{path}: {found.name} cannot run this {facts.format} model ({said}); take {instead}") from error
 
 
-def open_tflite(path: Path, model: bytes, threads: int) -> Engine:
+def open_tflite(path: Path, model: bytes, threads: int, found: Found) -> Engine:
     """Open a TFLite model with LiteRT, or with its predecessor tflite-runtime."""
     facts = tflite_facts(path, model)
-    found = _engine_for(path)
     with running(found, facts, path):
         interpreter = found.module.Interpreter(model_content=model, num_threads=threads)
         interpreter.allocate_tensors()
@@ -112,19 +111,18 @@ def open_tflite(path: Path, model: bytes, threads: int) -> Engine:
 
     def classify(images: Pixels) -> NDArray[np.float32]:
         pixels = quantize(images, source)
-        outputs = []
-        for picture in pixels:
-            interpreter.set_tensor(source["index"], picture[None])
+        outputs = np.empty((len(pixels), len(facts.labels)), target["dtype"])
+        for picture, output in zip(pixels[:, None], outputs, strict=True):
+            interpreter.set_tensor(source["index"], picture)
             interpreter.invoke()
-            outputs.append(interpreter.get_tensor(target["index"])[0])
-        return dequantize(np.stack(outputs), target)
+            output[:] = interpreter.get_tensor(target["index"])[0]
+        return dequantize(outputs, target)
 
     return Engine(found.name, facts, classify)
 
 
-def open_onnx(path: Path, model: bytes, threads: int) -> Engine:
+def open_onnx(path: Path, model: bytes, threads: int, found: Found) -> Engine:
     """Open an ONNX model with ONNX Runtime."""
-    found = _engine_for(path)
     module = found.module
     options = module.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 4
@@ -143,36 +141,40 @@ def open_onnx(path: Path, model: bytes, threads: int) -> Engine:
     return Engine(found.name, facts, classify)
 
 
-def quantize(images: Pixels, detail: dict[str, Any]) -> NDArray:
+def quantize(images: Pixels, detail: dict[str, Any]) -> NDArray[Any]:
     """Bring pixels 0..255 to the dtype, scale and zero point of a TFLite input."""
     dtype = np.dtype(detail["dtype"])
-    if dtype.kind == "f":
-        return images.astype(dtype)
     scale, zero_point = detail["quantization"]
+    # Without a scale integers are pixels, not steps of something else.
+    if dtype.kind == "f" or scale == 0:
+        return images.astype(dtype)
     if dtype == np.uint8 and zero_point == 0 and abs(scale - 1) < 1e-3:
         return images
     limits = np.iinfo(dtype)
     return np.clip(np.rint(images / scale) + zero_point, limits.min, limits.max).astype(dtype)
 
 
-def dequantize(outputs: NDArray, detail: dict[str, Any]) -> NDArray[np.float32]:
+def dequantize(outputs: NDArray[Any], detail: dict[str, Any]) -> NDArray[np.float32]:
     """Bring a TFLite output to real probabilities."""
     if outputs.dtype.kind == "f":
         return outputs.astype(np.float32)
     scale, zero_point = detail["quantization"]
-    # int64, as the difference of two uint8 would wrap around.
-    return (scale * (outputs.astype(np.int64) - zero_point)).astype(np.float32)
+    # float32 holds 8 and 16 bits, and their differences, to the last.
+    values = outputs.astype(np.float32)
+    values -= np.float32(zero_point)
+    values *= np.float32(scale)
+    return values
 
 
-def _check_shapes(path: Path, facts: Facts, shape: tuple, classes: Any) -> None:
+def _check_shapes(path: Path, facts: Facts, shape: tuple[Any, ...], classes: Any) -> None:
     if tuple(shape) != facts.input_shape or classes != len(facts.labels):
         raise LettercastError(f"{path}: its facts do not fit its graph ({shape} to {classes}); export it again")
 
 
-def _engine_for(path: Path) -> Found:
-    """Return the first engine for this kind of model that can be imported; raises LettercastError where there is none."""
+def _engine_for(path: Path, package: Package | None) -> Found:
+    """Return this engine, or the first for such models that can be imported; raises LettercastError where there is none."""
     ending = path.suffix.lower()
-    found = look_for_engine(ending)
+    found = look_for(package) if package else look_for_engine(ending)
     if found.module:
         return found
     if found.fault != NOT_INSTALLED:

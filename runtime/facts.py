@@ -9,17 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from .. import LettercastError
+from .files import unpacked_bytes
 
 # The name of the facts in TFLite metadata, in ONNX metadata_props and, with .json, in a .keras archive.
 FACTS_KEY = "lettercast"
 SCHEMA = 1
+# Networks for devices have megabytes.
+MOST_UNPACKED_BYTES = 2_000_000_000
 # What a file begins with that older versions of Keras wrote.
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # Names become file names: nothing that leads out of a folder.
 MODEL_NAME = re.compile(r"\w[\w.-]{0,99}")
 INPUT_DTYPES = ("uint8", "int8", "float32")
-# What a picture is before a model sees it: one letter brought to a glyph, or the picture as it is, scaled to the input.
-LETTERS, PICTURES = "letters", "pictures"
+# What a picture is before a model sees it: one letter brought to a glyph; the picture as it is, scaled to the input; or a
+# photograph of one letter in RGB, of any brightness, which the model brings to a glyph itself.
+LETTERS, PICTURES, PHOTOS = "letters", "pictures", "photos"
+TAKES = (LETTERS, PICTURES, PHOTOS)
 # Field numbers of TFLite's schema: tables Model, Metadata and Buffer.
 MODEL_BUFFERS, MODEL_METADATA, METADATA_NAME, METADATA_BUFFER, BUFFER_DATA = 4, 6, 0, 1, 0
 
@@ -31,7 +36,8 @@ class Facts:
     labels are in the order of the outputs. input_shape is (height, width, channels); pixels are 0..255 in
     every format, letters white ink on black, whatever input_dtype carries them. A picture whose likeliest label has a
     probability below reject_below is not taken for any of the labels. takes says what is shown to the model: `letters`
-    as runtime/glyph.py makes them, or `pictures` as they are, scaled to the input, grey or RGB. temperature is what the
+    as runtime/glyph.py makes them, `pictures` as they are, scaled to the input, grey or RGB, or `photos` of one letter
+    each, in which it finds the letter itself. temperature is what the
     logits were divided by, inside the network, so that probabilities mean what they say. made holds data, seed and settings
     of the training, gate the figures measured after export, versions the packages that made the file,
     lowest_runtime the oldest that opens it.
@@ -65,8 +71,8 @@ class Facts:
             raise ValueError("facts need two or more different labels")
         if self.input_dtype not in INPUT_DTYPES:
             raise ValueError(f"input of '{self.input_dtype}', this version feeds {' or '.join(INPUT_DTYPES)}")
-        if self.takes not in (LETTERS, PICTURES):
-            raise ValueError(f"takes '{self.takes}', this version feeds {LETTERS} or {PICTURES}")
+        if self.takes not in TAKES:
+            raise ValueError(f"takes '{self.takes}', this version feeds {' or '.join(TAKES)}")
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:
             raise ValueError("facts need an input shape of height, width and channels")
 
@@ -112,6 +118,11 @@ def keras_facts(path: Path) -> Facts | None:
     """Read the facts from a `.keras` archive; None where it has none."""
     try:
         with zipfile.ZipFile(path) as archive:
+            unpacked = unpacked_bytes(archive)
+            if unpacked > MOST_UNPACKED_BYTES:
+                raise LettercastError(
+                    f"{path}: unpacks to {unpacked / 1e9:.3g} GB, more than any network for devices; save it anew"
+                )
             if f"{FACTS_KEY}.json" not in archive.namelist():
                 return None
             return parse_facts(archive.read(f"{FACTS_KEY}.json"), path)

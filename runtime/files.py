@@ -1,13 +1,21 @@
 """Writing files whole or not at all, and reading those that come with the package."""
 
 import os
+import re
+import time
+import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import cast
 
 from .. import LettercastError
+
+# A file that nobody wrote to for so long, under a hidden name, was left by a process that was killed, wherever it ran.
+LEFT_BEHIND_S = 3600.0
+PARTIAL = re.compile(r"\..+\.\d+\.partial(\.\w+)?")
 
 
 def packaged(name: str) -> Path:
@@ -28,7 +36,18 @@ def make_folder(path: Path) -> None:
 
 def partial_name(path: Path) -> Path:
     """Return the hidden name that a file has while it is written; each process has its own, as two may write at once."""
+    clear_left_behind(path.parent)
     return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+
+
+@cache
+def clear_left_behind(folder: Path) -> None:
+    """Remove what killed processes left in a folder, once: a device that loses its power daily would fill its disk."""
+    for left in folder.glob(".*.partial*"):
+        # Somebody else may clear it away too, or it may be somebody else's.
+        with suppress(OSError):
+            if PARTIAL.fullmatch(left.name) and time.time() - left.stat().st_mtime > LEFT_BEHIND_S:
+                left.unlink()
 
 
 @contextmanager
@@ -53,3 +72,8 @@ def write_bytes(path: Path, data: bytes) -> None:
     make_folder(path.parent)
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+def unpacked_bytes(archive: zipfile.ZipFile) -> int:
+    """Return how much a zip archive says it unpacks to; no more is ever read of it."""
+    return sum(entry.file_size for entry in archive.infolist())

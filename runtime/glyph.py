@@ -39,7 +39,7 @@ def glyph(ink: Pixels) -> Pixels:
     width, height = max(1, round(w * scale)), max(1, round(h * scale))
     crop = ink[y : y + h, x : x + w]
     shrink = scale < 1
-    fitted = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR)
+    fitted = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR_EXACT)
     gain = min(MAX_GAIN * 255 / peak_of(crop), 255 / max(1, peak_of(fitted)))
     left, top = (GLYPH_PX - width) // 2, (GLYPH_PX - height) // 2
     picture[top : top + height, left : left + width] = cv2.convertScaleAbs(fitted, alpha=gain)

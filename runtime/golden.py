@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -13,11 +11,14 @@ from numpy.typing import NDArray
 
 from .. import LettercastError
 from .engine import Engine
+from .npz import load_npz
 from .pixels import Pixels
 
 GOLDEN_ENDING = ".golden.npz"
 # An engine that is farther off than this in any probability computes another function, whatever letter it names.
 FARTHEST = 0.1
+# Cases are 32 pictures at most.
+MOST_BYTES = 64_000_000
 
 Verdict = Literal["equal", "close", "wrong"]
 
@@ -86,12 +87,12 @@ def golden_path(model: Path) -> Path:
 def load_golden(path: Path) -> Golden:
     """Open golden cases; raises LettercastError where the file is none, or damaged."""
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
-            about = json.loads(str(archive["about"]))
-            return Golden(archive["pictures"], archive["probabilities"], **about)
+        arrays = load_npz(path, MOST_BYTES)
+        about = json.loads(str(arrays["about"]))
+        return Golden(arrays["pictures"], arrays["probabilities"], **about)
     except OSError as error:
         raise LettercastError(f"{path}: {error.strerror or error}; export the model again") from error
-    except (ValueError, KeyError, TypeError, EOFError, AttributeError, zipfile.BadZipFile, zlib.error) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise LettercastError(f"{path}: cannot be used as golden cases ({error}); export the model again") from error
 
 

@@ -59,7 +59,8 @@ def near_pieces(boxes: NDArray[np.int64]) -> list[tuple[int, int]]:
     low, high, size = boxes[:, :2], boxes[:, :2] + boxes[:, 2:], boxes[:, 2:].max(1, initial=0)
     for start in range(0, len(boxes), AT_ONCE):
         own = np.s_[start : start + AT_ONCE]
-        gap = np.maximum(low[None] - high[own, None], low[own, None] - high[None]).max(2)
+        across, down = (np.maximum(low[None, :, k] - high[own, None, k], low[own, None, k] - high[None, :, k]) for k in (0, 1))
+        gap = np.maximum(across, down)
         a, b = np.nonzero(gap <= DOT_GAP_SHARE * np.maximum(size[own, None], size[None]))
         found += [(i + start, j) for i, j in zip(a.tolist(), b.tolist(), strict=True) if i + start < j]
     return found

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from io import BytesIO
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 PREFIX_BYTES = 512
 # The boxes of AVIF and HEIC that tell the size come before the picture itself.
@@ -41,7 +41,7 @@ def read_header(file: BinaryIO) -> Header | None:
     return None
 
 
-def _take(file: BinaryIO, layout: str, at: int | None = None) -> tuple:
+def _take(file: BinaryIO, layout: str, at: int | None = None) -> tuple[Any, ...]:
     """Unpack the next bytes, or those at a place; a short read is a struct.error."""
     if at is not None:
         file.seek(at)

@@ -1,14 +1,19 @@
 """Strokes with a gap between them: joined where the model is surer of one letter than of two."""
 
 from collections.abc import Sequence
+from functools import reduce
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .engine import Engine
+from .groups import around
 from .page import Spot
 from .ranks import median
 
+# Indices of spots that may be one letter, and the gap between them in pixels.
+Near: TypeAlias = tuple[tuple[int, ...], int]
 # Shares of the typical size: a stroke is narrower or a piece smaller than this; gaps are no wider; a letter no larger.
 NARROW, SMALL, GAP, WIDEST, TALLEST = 0.35, 0.65, 0.2, 1.35, 1.5
 # Pieces that come this close were meant to touch and need gain no more log-probability than this by being one letter; the widest
@@ -16,8 +21,8 @@ NARROW, SMALL, GAP, WIDEST, TALLEST = 0.35, 0.65, 0.2, 1.35, 1.5
 TOUCHING, GAIN_TOUCHING, GAIN_APART = 0.07, -0.1, 0.4
 # The letter that they make must be this sure.
 LETTER_SURE = 0.75
-# In a picture of gravel everything is near everything; so many pairs are tried.
-MOST_PAIRS = 100
+# In a picture of gravel everything is near everything; so many pairs are tried, and so many threes.
+MOST_PAIRS, MOST_THREES = 100, 30
 # A bare stroke may be either letter, and is surely a stroke.
 BARE = ("I", "L")
 
@@ -28,30 +33,32 @@ def join_strokes(engine: Engine, spots: Sequence[Spot]) -> list[Spot]:
     if len(boxes) < 2:
         return list(spots)
     size = median(boxes[:, 2:].max(1))
-    pairs, gaps = near_pairs(boxes, size)
-    if not len(pairs):
+    near = near_pairs(boxes, size)
+    near += near_threes(boxes, size, near)
+    if not near:
         return list(spots)
-    unions = [union(spots[a], spots[b]) for a, b in pairs]
-    alone = sorted({int(i) for pair in pairs for i in pair})
+    unions = [reduce(union, (spots[i] for i in members)) for members, _ in near]
+    alone = sorted({i for members, _ in near for i in members})
     rows = engine(np.stack([spot.picture for spot in (*(spots[i] for i in alone), *unions)])[..., None])
     sure = dict(zip(alone, certainty(rows[: len(alone)], engine.facts.labels), strict=True))
     whole = rows[len(alone) :].max(1)
-    apart = np.array([np.log(sure[a]) + np.log(sure[b]) for a, b in pairs])
+    apart = np.array([sum(np.log(sure[i]) for i in members) for members, _ in near])
+    gaps = np.array([gap for _, gap in near])
     gain = np.log(whole) - apart - np.interp(gaps / size, (TOUCHING, GAP), (GAIN_TOUCHING, GAIN_APART))
     taken: set[int] = set()
     joined = []
     for k in np.argsort(-gain, kind="stable"):
-        a, b = int(pairs[k][0]), int(pairs[k][1])
-        if gain[k] > 0 and whole[k] >= LETTER_SURE and not taken & {a, b}:
-            taken |= {a, b}
+        members = near[k][0]
+        if gain[k] > 0 and whole[k] >= LETTER_SURE and taken.isdisjoint(members):
+            taken.update(members)
             joined.append(unions[k])
     return [spot for i, spot in enumerate(spots) if i not in taken] + joined
 
 
-def near_pairs(boxes: NDArray[np.int64], size: float) -> tuple[NDArray[np.intp], NDArray[np.int64]]:
-    """Return pairs (n, 2) of boxes that may be one letter, the nearest first, and the gaps (n,) between them in pixels."""
+def near_pairs(boxes: NDArray[np.int64], size: float) -> list[Near]:
+    """Return pairs of boxes (N, 4) that may be one letter, with the gaps between them in pixels, the nearest first."""
     low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    part = (boxes[:, 2:].min(1) <= NARROW * size) | (boxes[:, 2:].max(1) <= SMALL * size)
+    part = is_part(boxes, size)
     found = []
     for a in np.flatnonzero(part):
         gap = np.maximum(low - high[a], low[a] - high).max(1)
@@ -61,9 +68,27 @@ def near_pairs(boxes: NDArray[np.int64], size: float) -> tuple[NDArray[np.intp],
         # Of two parts the pair is looked at once.
         fits &= ~part | (np.arange(len(boxes)) > a)
         fits[a] = False
-        found += [(int(gap[b]), int(a), int(b)) for b in np.flatnonzero(fits)]
-    found = sorted(found)[:MOST_PAIRS]
-    return np.array([pair[1:] for pair in found], np.intp).reshape(-1, 2), np.array([pair[0] for pair in found], np.int64)
+        found += [((int(a), int(b)), int(gap[b])) for b in np.flatnonzero(fits)]
+    return sorted(found, key=lambda near: (near[1], near[0]))[:MOST_PAIRS]
+
+
+def near_threes(boxes: NDArray[np.int64], size: float, pairs: Sequence[Near]) -> list[Near]:
+    """Return threes of parts that pairs chain together, with the wider of their gaps: an F whose bars touch no stem."""
+    part = is_part(boxes, size)
+    chained = [(set(members), gap) for members, gap in pairs if part[list(members)].all()]
+    found: dict[tuple[int, ...], int] = {}
+    for k, (one, gap) in enumerate(chained):
+        for other, wider in chained[k + 1 :]:
+            members = tuple(sorted(one | other))
+            _, _, width, height = around([boxes[i] for i in members])
+            if len(members) == 3 and members not in found and max(width / WIDEST, height / TALLEST) <= size:
+                found[members] = max(gap, wider)
+    return sorted(found.items(), key=lambda near: (near[1], near[0]))[:MOST_THREES]
+
+
+def is_part(boxes: NDArray[np.int64], size: float) -> NDArray[np.bool_]:
+    """Tell which boxes (N, 4) are narrower or smaller than letters are."""
+    return (boxes[:, 2:].min(1) <= NARROW * size) | (boxes[:, 2:].max(1) <= SMALL * size)
 
 
 def union(a: Spot, b: Spot) -> Spot:

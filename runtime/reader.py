@@ -17,6 +17,7 @@ from .case import LABELS, Evidence, load_case, settle_case
 from .company import in_company
 from .context import settle_heights
 from .engine import Engine, open_engine
+from .facts import PHOTOS
 from .files import packaged
 from .glyph import GLYPH_SHAPE
 from .join import certainty, join_strokes
@@ -51,6 +52,9 @@ class Reader:
         # Not always through Path: a model within a zip is none, though it reads like one.
         path = Path(model) if model and isinstance(model, str) else model or DEFAULT_MODEL
         self.engine = path if isinstance(path, Engine) else open_engine(path, threads)
+        if self.engine.facts.takes == PHOTOS:
+            said = "is made for apps, which show it one letter at a time; to read pages take its tflite-int8"
+            raise LettercastError(f"{self.engine.facts.name}-{self.engine.facts.format.partition('-')[2]}: {said}")
         if self.engine.facts.input_shape != GLYPH_SHAPE:
             taken = self.engine.facts.input_shape
             raise LettercastError(

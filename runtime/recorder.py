@@ -1,6 +1,7 @@
 """Recording annotated frames as a film that plays, however the recording ends."""
 
 import math
+import shutil
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,7 @@ from .files import make_folder, partial_name
 from .frame import Frame
 from .pixels import Pixels
 from .quiet import quiet
+from .video import FRAMES_OF_ESTIMATE, SHARE_OF_ESTIMATE
 
 # Frames a second of every recording; those of a camera are repeated or left out to keep time.
 FPS = 30.0
@@ -23,6 +25,8 @@ LONGEST_GAP_S = 2.0
 STILL_S = 1.0
 # Codecs cut an odd row or column off, and OpenCV's Motion JPEG ends the process over pictures of a few pixels.
 SMALLEST_PX, MULTIPLE_PX = 16, 2
+# A film ends while there is room for its index; looked at this often.
+LEAST_FREE_BYTES, LOOK_FRAMES = 10_000_000, 30
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 
 
@@ -40,7 +44,7 @@ class Recorder:
         self._clock = clock
         self._writer: cv2.VideoWriter | None = None
         self._size = (0, 0)
-        self._began, self._written = 0.0, 0
+        self._began, self._written, self._looked = 0.0, 0, 0
 
     @property
     def seconds(self) -> float:
@@ -50,8 +54,15 @@ class Recorder:
     def write(self, picture: Pixels, frame: Frame) -> None:
         """Add the picture (H, W, 3) BGR uint8 of a frame: for as long as a live one stood, once for a film's. Sizes may differ.
 
-        Raises LettercastError where this OpenCV has no codec for the film, or the folder cannot be written.
+        Raises LettercastError where this OpenCV has no codec for the film, the folder cannot be written or the disk is nearly
+        full; what was written until then is a film once it is closed.
         """
+        if self._written >= self._looked + LOOK_FRAMES or self._writer is None:
+            self._looked = self._written
+            if shutil.disk_usage(self.path.parent).free < LEAST_FREE_BYTES:
+                raise LettercastError(
+                    f"{self.path}: the disk is full, so the recording ends; make room, or choose another folder"
+                )
         if self._writer is None:
             self._open(picture)
         if picture.shape[1::-1] != self._size:
@@ -66,7 +77,7 @@ class Recorder:
         self._writer = None
         try:
             # A full disk is no error to OpenCV.
-            if not plays(self._partial):
+            if not plays(self._partial, self._written):
                 raise LettercastError(f"{self.path}: could not be written to its end; make room, or choose another folder")
             self._partial.replace(self.path)
         except OSError as error:
@@ -115,10 +126,15 @@ def padded(picture: Pixels) -> Pixels:
     return cv2.copyMakeBorder(picture, 0, below, 0, beside, cv2.BORDER_REPLICATE) if below or beside else picture
 
 
-def plays(path: Path) -> bool:
-    """Tell whether a film can be opened and gives its first frame."""
+def plays(path: Path, frames: int = 1) -> bool:
+    """Tell whether a film can be opened, gives its first frame, and one near the end of so many."""
+    spare = math.ceil(max(FRAMES_OF_ESTIMATE, SHARE_OF_ESTIMATE * frames))
     with quiet():
         capture = cv2.VideoCapture(str(path))
         answered = capture.isOpened() and capture.read()[0]
+        if answered and frames > spare:
+            # A header may speak of frames for which there was no room.
+            capture.set(cv2.CAP_PROP_POS_FRAMES, frames - 1 - spare)
+            answered = capture.get(cv2.CAP_PROP_FRAME_COUNT) >= frames - spare and capture.read()[0]
         capture.release()
     return answered

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from .. import LettercastError
 from .camera import Camera
@@ -129,6 +129,8 @@ def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE) -> Stream:
         return folder_frames(path)
     if not path.exists():
         raise LettercastError(missing(source))
+    if not path.is_file():
+        raise LettercastError(f"{source}: a pipe or the like, which may never end; give {KINDS}")
     return still_frames([path]) if is_picture(path) else video_frames(path)
 
 
@@ -146,6 +148,8 @@ def keep_apart(sources: Sequence[str], save: Path | None, record: Path | None) -
 def missing(source: str) -> str:
     """Say that a file is not there, and what was perhaps meant."""
     path = Path(source)
+    if path.is_symlink():
+        return f"{source}: a link that leads nowhere; mend it, or give {KINDS}"
     beside = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, 1)
     hint = f"did you mean {path.parent / near[0]}?" if near else f"give {KINDS}"
@@ -166,7 +170,7 @@ def pictures(folder: Path) -> list[Path]:
     return [f for f in folder.iterdir() if f.suffix.lower() in suffixes and not f.name.startswith(".") and f.is_file()]
 
 
-def natural_order(path: Path) -> tuple:
+def natural_order(path: Path) -> tuple[Any, ...]:
     """Return what sorts names as people do, by the numbers in them."""
     parts = re.split(r"([0-9]+)", path.name.lower())
     return [(int(part), "") if part.isdecimal() and part.isascii() else (0, part) for part in parts], path.name

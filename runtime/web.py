@@ -112,8 +112,8 @@ class WebView:
     def stay(self) -> None:
         """Leave the last frame on the page until Ctrl-C or SIGTERM, which then interrupt nothing."""
         self.say(DONE)
-        say(f"done; the last picture stays at {self.url} until Ctrl-C")
         with suppress(KeyboardInterrupt, SystemExit):
+            say(f"done; the last picture stays at {self.url} until Ctrl-C")
             while True:
                 time.sleep(REPEAT_S)
 
@@ -214,7 +214,8 @@ class WebView:
                 return "multipart/x-mixed-replace; boundary=frame", {}, self._pictures(reader)
             case "/events":
                 return "text/event-stream", {}, self._texts(reader)
-        raise RefusedError(HTTPStatus.NOT_FOUND, "nothing is here; the page is at /")
+            case _:
+                raise RefusedError(HTTPStatus.NOT_FOUND, "nothing is here; the page is at /")
 
     @contextmanager
     def _place(self, kind: str | None) -> Iterator[None]:

@@ -113,3 +113,13 @@ def test_a_name_that_leads_out_of_the_folder_is_refused(name):
     raw = {"name": name, "format": "keras", "labels": ["A", "B"], "input_shape": [28, 28, 1], "input_dtype": "uint8"}
     with pytest.raises(LettercastError, match="facts cannot be used"):
         parse_facts(json.dumps(raw), HERE)
+
+
+def test_a_keras_archive_that_would_burst_is_refused(tmp_path, monkeypatch):
+    path = tmp_path / "bomb.keras"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("lettercast.json", bytes(20_000_000))
+    assert path.stat().st_size < 50_000
+    monkeypatch.setattr("lettercast.runtime.facts.MOST_UNPACKED_BYTES", 10_000_000)
+    with pytest.raises(LettercastError, match=r"unpacks to 0\.02 GB"):
+        keras_facts(path)

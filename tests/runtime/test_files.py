@@ -1,5 +1,6 @@
 """Files that are whole or not there."""
 
+import os
 import subprocess
 import sys
 
@@ -25,6 +26,20 @@ def test_two_processes_may_write_one_file_at_once(tmp_path):
     written = (tmp_path / "f.bin").read_bytes()
     assert written in (b"x" * 100_000, b"y" * 100_000)
     assert [path.name for path in tmp_path.iterdir()] == ["f.bin"]
+
+
+def test_what_killed_processes_left_is_cleared_away_and_nothing_else(tmp_path):
+    old = {
+        name: tmp_path / name
+        for name in (".f.4242.partial.bin", ".film.7.partial.mp4", ".mine.partial.bin", ".f.x.partial.bin", "f.1.bin")
+    }
+    for path in old.values():
+        path.write_bytes(b"old")
+        os.utime(path, (0, 0))
+    (tmp_path / ".g.4243.partial.bin").write_bytes(b"being written")
+    write_bytes(tmp_path / "f.bin", b"one")
+    left = {".mine.partial.bin", ".f.x.partial.bin", "f.1.bin", ".g.4243.partial.bin", "f.bin"}
+    assert {path.name for path in tmp_path.iterdir()} == left
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):

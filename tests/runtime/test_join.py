@@ -1,12 +1,13 @@
 """Strokes with a gap between them."""
 
+import cv2
 import numpy as np
 import pytest
 
 from lettercast.runtime import Reader
 from lettercast.runtime.engine import Engine
 from lettercast.runtime.facts import Facts
-from lettercast.runtime.join import certainty, join_strokes, near_pairs, union
+from lettercast.runtime.join import certainty, join_strokes, near_pairs, near_threes, union
 from lettercast.runtime.page import Spot
 
 
@@ -37,9 +38,16 @@ def test_a_union_holds_the_ink_of_both_where_it_was():
 
 def test_only_near_pairs_with_a_part_are_tried():
     boxes = np.array([(0, 0, 10, 60), (20, 0, 40, 60), (70, 0, 40, 60), (300, 0, 10, 60)], np.int64)
-    pairs, gaps = near_pairs(boxes, 60.0)
-    assert pairs.tolist() == [[0, 1]]
-    assert gaps.tolist() == [10]
+    assert near_pairs(boxes, 60.0) == [((0, 1), 10)]
+
+
+def test_parts_in_a_chain_are_tried_as_three_and_whole_letters_never():
+    # A stem with two bars, and a letter as near to the stem as they are.
+    boxes = np.array([(0, 10, 8, 50), (10, 0, 40, 10), (12, 30, 25, 10), (-48, 0, 40, 60)], np.int64)
+    pairs = near_pairs(boxes, 60.0)
+    assert near_threes(boxes, 60.0, pairs) == [((0, 1, 2), 4)]
+    # Too far across to be one letter.
+    assert near_threes(boxes * [2, 1, 1, 1], 30.0, near_pairs(boxes, 60.0)) == []
 
 
 @pytest.mark.parametrize(("whole", "alone", "joined"), [(0.95, 0.4, True), (0.95, 0.95, False), (0.5, 0.2, False)])
@@ -61,6 +69,17 @@ def test_the_gap_in_a_letter_is_closed_and_that_between_letters_is_not(draw_page
     x, y, w, h = placed[0][1]
     image[y : y + h, x + w // 3 : x + w // 3 + 5] = image[0, 0]
     assert Reader().read(image).text == "HCDE"
+
+
+def test_an_f_whose_bars_touch_nothing_is_one_letter():
+    image = np.full((220, 520, 3), 230, np.uint8)
+    for k, x in enumerate((60, 200, 340)):
+        cv2.line(image, (x, 80), (x, 150), (40, 40, 40), 7)
+        # The last is drawn with its pen lifted.
+        gap = 13 if k == 2 else 0
+        cv2.line(image, (x + gap // 2, 76 - gap), (x + 48, 72 - gap), (40, 40, 40), 7)
+        cv2.line(image, (x + gap, 112), (x + 36, 108), (40, 40, 40), 7)
+    assert Reader().read(image).text.replace(" ", "") == "FFF"
 
 
 def test_nothing_and_one_are_left_as_they_are():

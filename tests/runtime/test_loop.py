@@ -147,6 +147,42 @@ def test_a_signal_ends_it_with_130_and_a_film_that_plays(started, long_film, tmp
     assert [path.name for path in tmp_path.iterdir()] == ["out.mp4"]
 
 
+# Interrupts one page's reading and drawing at so many moments, each a little later than the last.
+STORM = """
+import signal, sys
+import cv2
+from pathlib import Path
+from lettercast.runtime.engine import open_engine
+from lettercast.runtime.overlay import Status, add_bar, annotate
+from lettercast.runtime.reader import Reader
+
+class Now(BaseException):
+    pass
+
+def stop(*_):
+    raise Now
+
+signal.signal(signal.SIGALRM, stop)
+reader, image = Reader(open_engine(Path(sys.argv[1]))), cv2.imread(sys.argv[2])
+read = reader.read(image)
+for moment in range(3000):
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 2e-4 + moment * 1e-6)
+        while True:
+            page = reader.read(image) if moment % 3 == 0 else read
+            add_bar(annotate(image, page, Status(30.0, ("REC",))), page, Status())
+    except Now:
+        pass
+print(reader.read(image).text == read.text)
+"""
+
+
+def test_a_signal_at_any_moment_of_reading_and_drawing_is_survived(exported, page_file):
+    words = [sys.executable, "-X", "faulthandler", "-c", STORM, exported["tflite-int8"], page_file]
+    ended = subprocess.run(list(map(str, words)), check=False, capture_output=True, text=True, timeout=WAIT_S)
+    assert (ended.returncode, ended.stdout.strip()) == (0, "True"), ended.stderr
+
+
 def test_who_takes_one_line_and_goes_is_no_error_and_the_film_plays(started, long_film, tmp_path):
     process = started(long_film, "--json", "--record", "out.mp4")
     assert json.loads(process.stdout.readline())["frame"] == 0

@@ -6,7 +6,7 @@ import pytest
 
 from lettercast.runtime.glyph import glyph
 from lettercast.runtime.lines import order_lines
-from lettercast.runtime.page import Spot, find_spots
+from lettercast.runtime.page import Spot, find_spots, reduce
 
 ROWS = ("ABCD", "OLMR", "SUVZ")
 
@@ -138,6 +138,24 @@ def test_boxes_on_a_large_photograph_are_in_its_own_pixels(draw_page):
     large = cv2.resize(image, None, fx=5, fy=5, interpolation=cv2.INTER_LINEAR)
     found = boxes(find_lines(large))
     assert all(covers(box, tuple(5 * v for v in true), slack=20) for box, (_, true) in zip(found, placed, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "size"), [(4000, 3000, (1024, 768)), (2309, 1733, (1024, 769)), (1500, 1001, (1024, 683))]
+)
+def test_a_photograph_made_small_keeps_everything_in_its_place(width, height, size):
+    y, x = np.mgrid[0:height, 0:width]
+    large = (127 + 100 * np.sin(x / width * 12) * np.cos(y / height * 9)).astype(np.uint8)
+    small = reduce(large, size)
+    assert small.shape == size[::-1]
+    exact = cv2.resize(large, size, interpolation=cv2.INTER_AREA)
+    assert cv2.absdiff(small, exact).max() <= 2
+
+
+def test_no_pixel_is_passed_over_where_a_photograph_is_made_small():
+    grain = np.random.default_rng(1).choice(np.array([0, 255], np.uint8), (3000, 4000))
+    # Of blocks of four by four pixels each the mean deviates by a quarter, and less where neighbours are mixed in.
+    assert np.std(reduce(grain, (1000, 750))) <= 0.26 * np.std(grain)
 
 
 def test_a_spot_elsewhere_is_the_same_letter(draw_page):

@@ -44,6 +44,32 @@ def test_every_frame_of_a_film_is_one_frame(tmp_path, suffix):
     assert [one.name for one in tmp_path.iterdir()] == [path.name]
 
 
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+def test_a_film_that_was_cut_off_does_not_play(tmp_path, suffix):
+    path = tmp_path / f"film{suffix}"
+    with Recorder(path) as recorder:
+        for level in range(0, 240, 2):
+            recorder.write(np.full_like(GREY, level), FILM)
+    assert plays(path, 120)
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    assert not plays(path, 120)
+
+
+def test_a_recording_ends_and_plays_where_the_disk_is_nearly_full(tmp_path, monkeypatch):
+    recorder = Recorder(tmp_path / "film.mkv")
+    for _ in range(40):
+        recorder.write(GREY, FILM)
+    monkeypatch.setattr("lettercast.runtime.recorder.LEAST_FREE_BYTES", 1 << 62)
+    with pytest.raises(LettercastError, match=r"film.mkv: the disk is full, so the recording ends"):
+        for _ in range(40):
+            recorder.write(GREY, FILM)
+    recorder.close()
+    assert len(frames_of(tmp_path / "film.mkv")) == 60
+    with pytest.raises(LettercastError, match="the disk is full"), Recorder(tmp_path / "other.mkv") as other:
+        other.write(GREY, FILM)
+    assert [one.name for one in tmp_path.iterdir()] == ["film.mkv"]
+
+
 @pytest.mark.parametrize("rate", [5, 30, 90])
 def test_a_cameras_film_lasts_as_long_as_it_was_taken(tmp_path, rate):
     clock = Clock()
