@@ -2,10 +2,11 @@
 
 import os
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,12 +17,16 @@ from ..runtime.facts import LETTERS
 from ..runtime.files import make_folder
 from ..runtime.pixels import Pixels
 from ..runtime.quiet import quiet
+from ..train.photo import shown
 from ..train.source import Source
 from .diagnose import diagnose
 from .formats import Format
 from .gate import Parity, Tolerance, compare
 from .golden import write_with_golden
 from .original import Original, open_original
+
+if TYPE_CHECKING:
+    import keras
 
 # What a device takes where nothing speaks for another.
 RECOMMENDED = "tflite-int8"
@@ -45,6 +50,17 @@ class Artifact:
     reads_letters: bool = True
 
 
+@dataclass(frozen=True)
+class Exports:
+    """What became of the formats: those that were built, and a line for each that cannot hold the network."""
+
+    artifacts: tuple[Artifact, ...]
+    faults: tuple[str, ...]
+
+    def __iter__(self) -> Iterator[Artifact]:
+        return iter(self.artifacts)
+
+
 def export_model(
     path: Path,
     formats: Sequence[Format],
@@ -58,7 +74,7 @@ def export_model(
     pixels: str | None = None,
     overwrite: bool = False,
     report: Callable[[str], None] = lambda said: None,
-) -> list[Artifact]:
+) -> Exports:
     """Export a Keras model to several formats, each behind the gate.
 
     Args:
@@ -69,8 +85,8 @@ def export_model(
         labels, pixels: what a model without facts does not say of itself, as `open_original` takes it.
 
     Returns:
-        One Artifact a format, in the order given; a format that misses its tolerances writes no file, and one
-        that it replaces stays.
+        Artifacts in the order given; a format that misses its tolerances or cannot hold the network writes no file, and
+        one that it replaces stays.
 
     Raises:
         LettercastError: the model, the letters or the folder cannot be used.
@@ -81,33 +97,48 @@ def export_model(
     if taken and not overwrite:
         raise LettercastError(f"{taken[0]}: exists already; add --overwrite, or choose another --out")
     make_folder(out)
-    artifacts = []
+    artifacts, faults = [], []
     for row, target in zip(formats, targets, strict=True):
-        report(f"building {row.name}")
-        model = _build(row, original, path)
-        found = row.inspect(model)
-        facts = replace(original.facts, format=row.name, input_dtype=row.input_dtype, lowest_runtime=found.lowest_runtime)
-        report(f"checking {row.name} on {len(original.truth)} letters")
-        answers = _run(row.embed(model, facts), row, original.pictures)
-        parity = compare(original.truth, original.probabilities, answers, row.tolerance.tie)
         tolerance = replace(row.tolerance, **_given(max_drop=max_drop, min_agreement=min_agreement))
-        misses = tuple(parity.misses(tolerance))
-        gate = {"data": check.name, "split": check.split, **parity.to_dict(), "tolerance": asdict(tolerance)}
-        finished = row.embed(model, replace(facts, gate=gate))
-        if not misses:
-            write_with_golden(target, finished, original.pictures, answers)
-        cause = diagnose(original, answers, found) if misses else ""
-        artifacts.append(Artifact(row, target, len(finished), parity, tolerance, misses, cause, facts.takes == LETTERS))
-    return artifacts
+        try:
+            report(f"building {row.name}, checking it on {len(original.truth)} letters")
+            artifacts.append(_export(row, target, original, tolerance, check))
+        except ImpossibleError as error:
+            faults.append(f"{path}: {row.name} cannot hold this network ({error}); leave it out with --formats")
+    return Exports(tuple(artifacts), tuple(faults))
 
 
-def _build(row: Format, original: Original, path: Path) -> bytes:
+class ImpossibleError(Exception):
+    """A converter or its engine refuses a network; others may take it."""
+
+
+def _export(row: Format, target: Path, original: Original, tolerance: Tolerance, check: Source) -> Artifact:
+    """Build one format, put it before the gate, and write it if it passes; raises ImpossibleError."""
+    stated = replace(original.facts, format=row.name, input_dtype=row.input_dtype)
+    network, facts = row.prepare(original.network, stated)
+    model = _build(row, network, original.calibration)
+    found = row.inspect(model)
+    facts = replace(facts, lowest_runtime=found.lowest_runtime)
+    pictures = shown(facts, original.pictures)
+    answers = _run(row.embed(model, facts), row, pictures)
+    parity = compare(original.truth, original.probabilities, answers, row.tolerance.tie)
+    misses = tuple(parity.misses(tolerance))
+    gate = {"data": check.name, "split": check.split, **parity.to_dict(), "tolerance": asdict(tolerance)}
+    finished = row.embed(model, replace(facts, gate=gate))
+    if not misses:
+        write_with_golden(target, finished, pictures, answers)
+    cause = diagnose(original, answers, found, is_float="float" in row.name) if misses else ""
+    return Artifact(row, target, len(finished), parity, tolerance, misses, cause, facts.takes == LETTERS)
+
+
+def _build(row: Format, network: "keras.Model", calibration: Pixels) -> bytes:
     try:
         with quiet():
-            return row.build(original.network, original.calibration)
+            return row.build(network, calibration)
     except Exception as error:  # converters raise whatever their layers raise
-        said = f"{row.name} cannot hold this network ({first_line(error)})"
-        raise LettercastError(f"{path}: {said}; leave it out with --formats") from error
+        # TensorFlow's converter begins with where in its own code it was; what is wrong comes last.
+        said = str(error).partition("\n")[0]
+        raise ImpossibleError(said.rpartition(": ")[2] if "error: loc(" in said else first_line(error)) from error
 
 
 def _run(model: bytes, row: Format, pictures: Pixels) -> NDArray[np.float32]:
@@ -116,8 +147,11 @@ def _run(model: bytes, row: Format, pictures: Pixels) -> NDArray[np.float32]:
         path = Path(folder) / f"candidate.{row.suffix}"
         path.write_bytes(model)
         shares = np.array_split(pictures, min(os.cpu_count() or 1, len(pictures)))
-        engines = [open_engine(path) for _ in shares]
-        return np.concatenate(list(pool.map(lambda engine, share: engine(share), engines, shares)))
+        try:
+            engines = [open_engine(path) for _ in shares]
+            return np.concatenate(list(pool.map(lambda engine, share: engine(share), engines, shares)))
+        except LettercastError as error:
+            raise ImpossibleError(str(error).removeprefix(f"{path}: ").partition("; ")[0]) from error
 
 
 def _given(**values: float | None) -> dict[str, float]:

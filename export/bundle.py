@@ -13,7 +13,8 @@ from ..runtime.reader import Reader
 
 PACKAGE = "lettercast"
 # Of the package itself; of the runtime all modules are taken.
-MODULES = ("__init__", "__main__", "arguments", "bundled", "cli", "interrupts", "terminal", "values")
+MODULES = ("__init__", "__main__", "bundled", "cli", "interrupts", "parser", "values")
+VERBS = ("verbs/__init__", "verbs/doctor", "verbs/read")
 RUNTIME_FILES = ("web.html", "models/letters-case.npz")
 SHEBANG = b"#!/usr/bin/env python3\n"
 # The first that zip can tell, so that the same input makes the same bytes.
@@ -59,7 +60,7 @@ def contents(model: Path) -> Iterator[tuple[str, bytes]]:
     runtime = packaged("")
     root = runtime.parent
     yield "LICENSE", (root / "LICENSE").read_bytes()
-    for name in MODULES:
+    for name in (*MODULES, *VERBS):
         yield f"{PACKAGE}/{name}.py", (root / f"{name}.py").read_bytes()
     for path in (*runtime.glob("*.py"), *(runtime / name for name in RUNTIME_FILES)):
         yield f"{PACKAGE}/runtime/{path.relative_to(runtime).as_posix()}", path.read_bytes()

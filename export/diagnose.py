@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .inference import flat_layers
 from .inspection import Inspection
 from .original import PIXEL_RANGES, Original, classify_scaled
 
@@ -22,10 +23,15 @@ BRIGHTEST = 250
 RANGES_DIFFER = 8.0
 
 
-def diagnose(original: Original, answers: NDArray[np.float32], found: Inspection) -> str:
-    """Return the likeliest cause of an export's answers (N, classes) that differ from the original's, in one sentence."""
+def diagnose(original: Original, answers: NDArray[np.float32], found: Inspection, *, is_float: bool = False) -> str:
+    """Return the likeliest cause of an export's answers (N, classes) that differ from the original's, in one sentence.
+
+    is_float tells of a format in which nothing is quantized.
+    """
     for cause in causes(original, answers, found):
         return cause
+    if is_float:
+        return "the converter computes one of its layers otherwise; take a format of the other converter (tflite-*, onnx-*)"
     return "quantization costs this network too much; try tflite-int16x8 or a float format, or more varied --calibrate letters"
 
 
@@ -80,12 +86,3 @@ def depthwise_spread(network: "keras.Model") -> float:
             kernel = np.abs(np.asarray(layer.get_weights()[0])).reshape(-1, *layer.get_weights()[0].shape[2:]).max(0).ravel()
             spreads.append(float(np.percentile(kernel, 95) / max(1e-9, np.percentile(kernel, 25))))
     return max(spreads)
-
-
-def flat_layers(network: "keras.Model") -> Iterator["keras.layers.Layer"]:
-    """Yield the layers of a model and of the models in it."""
-    for layer in network.layers:
-        if hasattr(layer, "layers"):
-            yield from flat_layers(layer)
-        else:
-            yield layer

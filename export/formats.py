@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .. import LettercastError
 from ..runtime.facts import Facts
 from ..runtime.pixels import Pixels
-from . import onnx, tflite
+from . import metadata, mobile, onnx, tflite
 from .gate import Tolerance
 from .inspection import Inspection
 
@@ -17,12 +17,15 @@ if TYPE_CHECKING:
 FLOAT = Tolerance(max_drop=0.0, min_agreement=100.0, max_difference=1e-5, tie=1e-5)
 FLOAT16 = Tolerance(max_drop=0.1, min_agreement=99.9, tie=1e-3)
 INT8 = Tolerance(max_drop=0.3, min_agreement=99.0)
+# The letter is found, cut out and scaled once more, inside the graph.
+MOBILE = Tolerance(max_drop=0.5, min_agreement=98.5)
 
 
 @dataclass(frozen=True)
 class Format:
     """One row: build turns a Keras model and calibration pictures into bytes, embed adds the facts,
-    inspect reads what it says of its quantization.
+    inspect reads what it says of its quantization; prepare puts in front of the network what others do in their own code,
+    and brings the facts of its input up to date.
 
     input_dtype carries the pixels 0..255; device says what it is for.
     """
@@ -35,6 +38,7 @@ class Format:
     embed: Callable[[bytes, Facts], bytes]
     inspect: Callable[[bytes], Inspection]
     device: str
+    prepare: "Callable[[keras.Model, Facts], tuple[keras.Model, Facts]]" = lambda model, facts: (model, facts)
 
     def file_name(self, model: str) -> str:
         """Return the file name for a model, without naming the suffix twice: letters-base-int8.tflite."""
@@ -93,6 +97,17 @@ FORMATS = {
             tflite.embed,
             tflite.inspect,
             "microcontrollers, where int8 costs too much",
+        ),
+        Format(
+            "tflite-mobile",
+            "tflite",
+            "uint8",
+            MOBILE,
+            tflite.dynamic,
+            metadata.embed_mobile,
+            tflite.inspect,
+            "apps, with MediaPipe Tasks: RGB pictures",
+            mobile.take_rgb,
         ),
         Format("onnx-float32", "onnx", "float32", FLOAT, onnx.float32, onnx.embed, onnx.inspect, "servers and browsers"),
         Format(

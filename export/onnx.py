@@ -23,18 +23,30 @@ OPSET, LOWEST_RUNTIME = 15, "ONNX Runtime 1.10"
 
 def float32(model: "keras.Model", calibration: Pixels) -> bytes:
     """Convert with float32 weights and activations, any number of pictures at once; calibration is not used."""
+    return fold_scaling(convert(model)).SerializeToString()
+
+
+def convert(model: "keras.Model") -> "onnx.ModelProto":
+    """Convert with float32 weights and activations, each layer as it stands, any number of pictures at once."""
+    import keras
     import onnx
     import onnxslim
 
+    shape = model.inputs[0].shape[1:]
+    inputs = keras.Input(shape, name=model.inputs[0].name)
+    # Keras leaves it to the layers' defaults whether this is training, by which statistics of the batch may come in.
+    fixed = keras.Model(inputs, model(inputs, training=False), name=model.name)
+    # It exports no network that was never called.
+    fixed(np.zeros((1, *shape), np.float32))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        model.export(path, format="onnx", verbose=False, opset_version=OPSET)
+        fixed.export(path, format="onnx", verbose=False, opset_version=OPSET)
         graph = onnx.load(path)
     slim = onnxslim.slim(graph)
     for value in (*slim.graph.input, *slim.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     onnx.checker.check_model(slim, full_check=True)
-    return slim.SerializeToString()
+    return slim
 
 
 def float16(model: "keras.Model", calibration: Pixels) -> bytes:
@@ -43,8 +55,8 @@ def float16(model: "keras.Model", calibration: Pixels) -> bytes:
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
-    graph = onnx.load_model_from_string(float32(model, calibration))
-    half = OnnxModel(convert_float_to_float16(graph, keep_io_types=True))
+    # Weights brought down by the scaling of pixels would lose digits in half precision.
+    half = OnnxModel(convert_float_to_float16(convert(model), keep_io_types=True))
     # The converter puts its casts at the end.
     half.topological_sort()
     onnx.checker.check_model(half.model, full_check=True)
@@ -74,9 +86,7 @@ def int8(model: "keras.Model", calibration: Pixels) -> bytes:
         def get_next(self):
             return next(self.batches, None)
 
-    import onnx
-
-    graph = fold_scaling(onnx.load_model_from_string(float32(model, calibration)))
+    graph = fold_scaling(convert(model))
     name = graph.graph.input[0].name
     # Beside the network's own cost a softmax of so few classes costs nothing, and its result need not be rounded.
     whole = [node.name for node in graph.graph.node if node.op_type == "Softmax"]

@@ -1,11 +1,11 @@
 """The Keras model that exports are made from: brought to lettercast's convention, with the letters it is measured on."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,7 @@ from ..runtime.say import say
 from ..train.data import held_out_split, open_source
 from ..train.predict import assumed_facts, classify, load_keras, model_facts, picture_shape
 from ..train.source import Source, draw_all, draw_some, relabel
+from .inference import for_inference, is_single
 
 if TYPE_CHECKING:
     import keras
@@ -25,6 +26,8 @@ CALIBRATION_LETTERS, CALIBRATION_SEED = 500, 7
 VERSIONS = ("keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy")
 # What a network may have been taught with, as the scale and offset that bring pixels 0..255 there.
 PIXEL_RANGES = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0)}
+# How the facts of exported files say what stands before and behind the network.
+SCALED_INSIDE, LOGITS = ", scaled inside the exported files", "logits, with a softmax inside the exported files"
 # A range other than 0..255 must divide the loss on the calibration pictures by this factor.
 CLEARLY_BETTER = 1.2
 # Probabilities stray from 0..1 by rounding only.
@@ -33,7 +36,7 @@ ROUNDING = 1e-3
 
 @dataclass(frozen=True)
 class Original:
-    """A Keras model and its own answers on the check letters.
+    """A Keras model, without what training alone needs, and its own answers on the check letters.
 
     calibration and pictures are (N, H, W, C) uint8, truth (N,) int64, probabilities (N, classes) float32.
     """
@@ -88,7 +91,8 @@ def open_original(
     facts = replace(facts, labels=name_outputs(facts, labels, None if own else check))
     truth = relabel(check, facts.labels)
     if (truth < 0).any():
-        raise LettercastError(f"--check {check.name}: has classes that the model does not know ({' '.join(facts.labels)})")
+        named = f"has {' '.join(check.classes[:3])} ..., and the model's outputs are {' '.join(facts.labels[:3])} ..."
+        raise LettercastError(f"--check {check.name}: {named}; name them alike with --labels, or `classes` in an .npz")
     pictures = draw_all(check)
     if pictures.shape[1:] != facts.input_shape:
         raise LettercastError(f"{path}: takes {facts.input_shape} pictures; letters are drawn as {pictures.shape[1:]}")
@@ -97,6 +101,9 @@ def open_original(
     said = {}
     if own is None:
         network, said = to_convention(network, calibration, classes, pixels)
+    if not is_single(network):
+        network = for_inference(network)
+        say("the model computes in half precision; the exported files, and what they are compared with, in float32")
     report(f"classifying {len(pictures)} letters with the original")
     probabilities = classify(network, pictures)
     if not np.isfinite(probabilities).all():
@@ -109,7 +116,7 @@ def open_original(
         versions={"lettercast": __version__, **{package: version(package) for package in VERSIONS}},
         made={**facts.made, **said},
     )
-    return Original(network, facts, calibration, pictures, truth, probabilities)
+    return Original(for_inference(network), facts, calibration, pictures, truth, probabilities)
 
 
 def name_outputs(facts: Facts, labels: Sequence[str] | None, check: Source | None) -> tuple[str, ...]:
@@ -158,8 +165,6 @@ def to_convention(
 
     Returns the network, and what was done, for the facts.
     """
-    import keras
-
     answers = {
         name: classify_scaled(network, calibration, *PIXEL_RANGES[name]) for name in ([pixels] if pixels else PIXEL_RANGES)
     }
@@ -167,22 +172,29 @@ def to_convention(
     best = min(losses, key=lambda name: losses[name])
     if pixels is None and CLEARLY_BETTER * losses[best] > losses["0..255"]:
         best = "0..255"
-    scale, offset = PIXEL_RANGES[best]
     is_logits = are_logits(answers[best])
     said = {}
     if best != "0..255":
         found = "as asked" if pixels else f"its loss is {losses[best]:.2g} so, {losses['0..255']:.2g} with 0..255"
-        said["pixels"] = f"{best}, scaled inside the exported files"
+        said["pixels"] = f"{best}{SCALED_INSIDE}"
         say(f"the model takes pixels {best} ({found}); the exported files scale pixels 0..255 themselves")
     if is_logits:
-        said["outputs"] = "logits, with a softmax inside the exported files"
+        said["outputs"] = LOGITS
         say("the model gives logits; the exported files have a softmax behind it")
-    if not said:
-        return network, said
+    return as_exported(network, said), said
+
+
+def as_exported(network: "keras.Model", made: Mapping[str, Any]) -> "keras.Model":
+    """Put before and behind a network what the facts of its exports (`made`) say that these have inside."""
+    import keras
+
+    pixels = str(made.get("pixels", "")).removesuffix(SCALED_INSIDE)
+    is_logits = made.get("outputs") == LOGITS
+    if not (is_logits or pixels in PIXEL_RANGES):
+        return network
     inputs = keras.Input(network.inputs[0].shape[1:], name="pixels")
-    scaled = inputs if best == "0..255" else keras.layers.Rescaling(scale, offset)(inputs)
-    outputs = network(scaled)
-    return keras.Model(inputs, keras.layers.Softmax()(outputs) if is_logits else outputs, name=network.name), said
+    outputs = network(keras.layers.Rescaling(*PIXEL_RANGES[pixels])(inputs) if pixels in PIXEL_RANGES else inputs)
+    return keras.Model(inputs, keras.layers.Softmax()(outputs) if is_logits else outputs, name=network.name)
 
 
 def classify_scaled(network: "keras.Model", pictures: Pixels, scale: float, offset: float) -> NDArray[np.float32]:

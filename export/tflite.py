@@ -70,7 +70,12 @@ def int16x8(model: "keras.Model", calibration: Pixels) -> bytes:
 
 
 def embed(model: bytes, facts: Facts) -> bytes:
-    """Return the TFLite model with the facts as one more metadata buffer; every interpreter still reads it.
+    """Return the TFLite model with the facts as one more metadata buffer; every interpreter still reads it."""
+    return embed_buffers(model, {FACTS_KEY: facts.to_json().encode()})
+
+
+def embed_buffers(model: bytes, buffers: dict[str, bytes]) -> bytes:
+    """Return the TFLite model with more metadata buffers, by their names.
 
     Tensors keep the first of the names that fusing gave them, or a nano's names would weigh as much as a layer.
     """
@@ -78,12 +83,13 @@ def embed(model: bytes, facts: Facts) -> bytes:
     from tensorflow.lite.python import schema_py_generated as schema
 
     tree = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
-    buffer = schema.BufferT()
-    buffer.data = np.frombuffer(facts.to_json().encode(), np.uint8)
-    entry = schema.MetadataT()
-    entry.name, entry.buffer = FACTS_KEY, len(tree.buffers)
-    tree.buffers.append(buffer)
-    tree.metadata = [*(tree.metadata or []), entry]
+    tree.metadata = list(tree.metadata or [])
+    for name, content in buffers.items():
+        buffer, entry = schema.BufferT(), schema.MetadataT()
+        buffer.data = np.frombuffer(content, np.uint8)
+        entry.name, entry.buffer = name, len(tree.buffers)
+        tree.buffers.append(buffer)
+        tree.metadata.append(entry)
     for tensor in (tensor for graph in tree.subgraphs for tensor in graph.tensors):
         tensor.name = tensor.name.partition(b";")[0]
     builder = _aligned(flatbuffers.Builder)(len(model) + 4096)

@@ -67,7 +67,10 @@ def test_a_bundle_holds_what_runs_and_nothing_else(bundle):
         "lettercast/runtime/models/letters-nano-int8.tflite",
         "lettercast/runtime/models/letters-nano-int8.tflite.golden.npz",
     ]
-    assert {name.split("/")[1] for name in names if name.count("/") > 1} == {"runtime"}
+    assert {name.split("/")[1] for name in names if name.count("/") > 1} == {"runtime", "verbs"}
+    assert {name for name in names if "/verbs/" in name} == {
+        f"lettercast/verbs/{name}.py" for name in ("__init__", "doctor", "read")
+    }
     assert bundle.stat().st_size < LARGEST_BYTES
 
 

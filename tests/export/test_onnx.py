@@ -6,7 +6,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from lettercast.export.onnx import OPSET, float32, fold_scaling
+from lettercast.export.onnx import OPSET, convert, fold_scaling
 from lettercast.runtime.engine import open_engine
 from lettercast.train.network import SIZES
 from lettercast.train.predict import load_keras, open_keras
@@ -22,9 +22,8 @@ def graphs(exported) -> dict[str, onnx.ModelProto]:
 
 def to_onnx(network: keras.Model) -> onnx.ModelProto:
     """A network that was asked once, as Keras wants it, in float32."""
-    blank = np.zeros((1, *network.input_shape[1:]), np.uint8)
-    network.predict(blank, verbose=0)
-    return onnx.load_model_from_string(float32(network, blank))
+    network.predict(np.zeros((1, *network.input_shape[1:]), np.uint8), verbose=0)
+    return convert(network)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -74,6 +73,11 @@ def test_a_factor_in_front_of_the_first_convolution_goes_into_its_weights(model_
     # Nothing is left to fold.
     once = folded.SerializeToString()
     assert fold_scaling(folded).SerializeToString() == once
+
+
+def test_the_scaling_of_pixels_costs_an_operation_only_where_weights_would_lose_digits(graphs):
+    scaled = {name for name, graph in graphs.items() if any(node.op_type == "Mul" for node in graph.graph.node[:3])}
+    assert scaled == {"onnx-float16"}
 
 
 def test_an_offset_in_front_stays_where_it_is():

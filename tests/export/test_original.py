@@ -14,6 +14,7 @@ from lettercast.export.original import cross_entropy, draw_calibration, name_out
 from lettercast.runtime.engine import open_engine
 from lettercast.runtime.facts import PICTURES, Facts
 from lettercast.train.data import open_source
+from lettercast.train.photo import shown
 from lettercast.train.source import ImageSource, PictureSource
 
 DIGITS = tuple("0123456789")
@@ -80,7 +81,7 @@ def test_logits_and_scaling_outside_are_brought_inside_every_format(digits, tmp_
         engine = open_engine(artifact.path)
         assert engine.facts.labels == DIGITS
         assert engine.facts.takes == PICTURES
-        rows = engine(pictures)
+        rows = engine(shown(engine.facts, pictures))
         assert rows.sum(1) == pytest.approx(1, abs=0.03)
         assert (rows.argmax(1) == truth).mean() > 0.88
 
@@ -118,7 +119,7 @@ def test_the_command_reads_a_users_export_back_with_its_own_labels(lettercast, d
         (("--check", "pen"), "pen: holds letters, the model takes pictures of 8 x 8 x 1"),
         (("--labels", "a,b,c"), "--labels: 3 different names, the model has 10 outputs"),
         (("--labels", "a"), "names fewer than two classes"),
-        (("--labels", "a,b,c,d,e,f,g,h,i,j"), "has classes that the model does not know"),
+        (("--labels", "a,b,c,d,e,f,g,h,i,j"), "and the model's outputs are a b c ...; name them alike"),
     ],
 )
 def test_what_does_not_fit_a_model_of_pictures_is_said(refused, digits, tmp_path, words, said):
