@@ -17,13 +17,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import LettercastError
-from ..arguments import UNUSABLE, device_model, natural, positive
+from .. import UNUSABLE, LettercastError
 from ..runtime.engine import open_engine
 from ..runtime.files import write_bytes
 from ..runtime.pixels import Pixels
 from ..runtime.reader import Reader
 from ..runtime.text import UNKNOWN
+from ..values import device_model, natural, positive
 from .exposure import Exposure, compress, expose, with_noise
 from .paper import PAPERS, Paper, draw_sheet
 from .synthetic_page import PHONE_PX, WEBCAM_PX
@@ -67,7 +67,7 @@ def any_colour(rng: np.random.Generator) -> NDArray[np.float32]:
 
 def any_exposure(rng: np.random.Generator, **values: Any) -> Exposure:
     """Return light and camera as they are met; values set some of them."""
-    drawn = {
+    drawn: dict[str, Any] = {
         "level": rng.uniform(0.5, 1.1),
         "falloff": rng.uniform(0, 0.3),
         "defocus": rng.uniform(0.4, 2.5),
@@ -184,7 +184,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; returns the exit code."""
     from rich.console import Console
 
-    from .tables import blank_table
+    from .page_tables import blank_table
 
     parser = argparse.ArgumentParser(prog="python -m lettercast.benchmarks.blank", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--frames", type=positive, default=FRAMES, metavar="N", help="how many (default: %(default)s)")

@@ -18,14 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from .. import LettercastError
-from ..arguments import UNUSABLE, device_model, natural, positive
+from .. import UNUSABLE, LettercastError
 from ..runtime.engine import open_engine
 from ..runtime.files import write_bytes
 from ..runtime.glyph import glyph
 from ..runtime.reader import Reader
 from ..runtime.text import UNKNOWN
 from ..train.draw import draw_plain
+from ..values import device_model, natural, positive
 from .hands import Hand, open_hands
 from .scenes import ALL_AT_ONCE, CONDITIONS, PLAIN, STRENGTHS, scene_of
 from .scoring import Score, difference_interval, error_interval, score
@@ -165,7 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; returns the exit code."""
     from rich.console import Console
 
-    from .tables import conditions_table
+    from .page_tables import conditions_table
 
     parser = argparse.ArgumentParser(
         prog="python -m lettercast.benchmarks.conditions", description=(__doc__ or "").splitlines()[0]

@@ -12,15 +12,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import LettercastError
-from ..arguments import UNUSABLE, finite, natural
+from .. import UNUSABLE, LettercastError
 from ..runtime.files import make_folder, replacing
 from ..runtime.pixels import Pixels
+from ..values import finite, natural
 from .exposure import illuminate, take
 from .hands import Hand, open_hands
 from .synthetic_page import WEBCAM_PX, Page, PlacedLetter, Scene, lay_out
@@ -157,7 +158,7 @@ def write_film(path: Path, frames: Iterable[FilmFrame], fps: float = FPS) -> int
     return count
 
 
-def _moved(box: tuple[float, float, float, float], matrix: NDArray) -> tuple[float, float, float, float]:
+def _moved(box: tuple[float, float, float, float], matrix: NDArray[Any]) -> tuple[float, float, float, float]:
     """Return the upright box around a box (x, y, width, height) that an affine matrix (2, 3) has moved."""
     x, y, w, h = box
     corners = np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]]) @ matrix[:, :2].T + matrix[:, 2]

@@ -1,73 +1,64 @@
-"""Latency of models on this machine: load, first inference, and the spread of many."""
+"""Latency of calls on this machine: the spread of many, the callers taking turns."""
 
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from ..runtime.pixels import Pixels
-
-Run = Callable[[Pixels], object]
-# Each round gives every model its turn, so that a drift of the machine's speed hits all alike.
-ROUNDS = 15
+# What is called with the number of its run.
+Run = Callable[[int], object]
+# Each round gives every caller its turn, so that a drift of the machine's speed hits all alike.
+ROUNDS = 12
+LEAST_RUNS, SECONDS = 50, 1.0
+# Runs before any counts, which warm caches and clocks up and tell how long one takes.
+WARM_RUNS = 3
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Milliseconds for one picture; p50, p90 and p99 over n runs after a warm-up."""
+    """Milliseconds of a call: p50, p90 and p99 over n runs after a warm-up."""
 
-    load_ms: float
-    first_ms: float
     p50_ms: float
     p90_ms: float
     p99_ms: float
     n: int
 
 
-@dataclass(frozen=True)
-class Started:
-    """A model that is loaded and has run once: its code, and milliseconds of both."""
-
-    run: Run
-    load_ms: float
-    first_ms: float
+def measure(runs: Sequence[Run], seconds: float = SECONDS, least: int = LEAST_RUNS) -> list[Latency]:
+    """Time calls as `take_turns` does, to the end."""
+    *_, latencies = take_turns(runs, seconds, least)
+    return latencies
 
 
-def start(load: Callable[[], Run], picture: Pixels) -> Started:
-    """Load a model and run it once on (1, H, W, C) uint8, timing both."""
-    begun = time.perf_counter()
-    run = load()
-    loaded = time.perf_counter()
-    run(picture)
-    return Started(run, 1000 * (loaded - begun), 1000 * (time.perf_counter() - loaded))
+def take_turns(runs: Sequence[Run], seconds: float = SECONDS, least: int = LEAST_RUNS) -> Iterator[list[Latency]]:
+    """Time calls, each for at least `seconds` in all and at least `least` times, in 12 rounds of turns.
 
-
-def measure(models: Sequence[Started], pictures: Pixels, runs: Sequence[int]) -> list[Latency]:
-    """Time single pictures, the models taking turns.
-
-    Args:
-        models: what to time.
-        pictures: (N, H, W, C) uint8; each run takes the next one.
-        runs: how often each model runs in each of the 15 rounds.
+    Yields after every round what is known so far.
     """
-    times: list[list[float]] = [[] for _ in models]
-    for round_number in range(-1, ROUNDS):
-        for model, taken, count in zip(models, times, runs, strict=True):
-            for i in range(count):
-                picture = pictures[(max(0, round_number) * count + i) % len(pictures)][None]
-                begun = time.perf_counter()
-                model.run(picture)
-                elapsed = time.perf_counter() - begun
-                # The round before the first warms caches and clocks up and does not count.
-                if round_number >= 0:
-                    taken.append(1000 * elapsed)
-    return [
-        Latency(model.load_ms, model.first_ms, *_percentiles(taken), n=len(taken))
-        for model, taken in zip(models, times, strict=True)
-    ]
+    counts = [runs_a_round(run, seconds, least) for run in runs]
+    times: list[list[float]] = [[] for _ in runs]
+    for turn in range(ROUNDS):
+        for run, taken, count in zip(runs, times, counts, strict=True):
+            taken += [timed(run, turn * count + i) for i in range(count)]
+        yield [summed_up(taken) for taken in times]
 
 
-def _percentiles(times: list[float]) -> tuple[float, float, float]:
-    p50, p90, p99 = np.percentile(times, (50, 90, 99))
-    return float(p50), float(p90), float(p99)
+def runs_a_round(run: Run, seconds: float, least: int) -> int:
+    """Return how often a call is timed in each round, by how long it took when tried."""
+    tried = float(np.median([timed(run, i) for i in range(WARM_RUNS)]))
+    return math.ceil(max(least, seconds / max(tried, 1e-9)) / ROUNDS)
+
+
+def timed(run: Run, number: int) -> float:
+    """Return the seconds that one call takes."""
+    begun = time.perf_counter()
+    run(number)
+    return time.perf_counter() - begun
+
+
+def summed_up(seconds: Sequence[float]) -> Latency:
+    """Return the percentiles of times, in milliseconds."""
+    p50, p90, p99 = 1000 * np.percentile(seconds, (50, 90, 99))
+    return Latency(float(p50), float(p90), float(p99), len(seconds))

@@ -29,11 +29,11 @@ from ..train.evaluate import Evaluation, evaluate
 from ..train.network import count_multiplications
 from ..train.predict import load_keras, open_keras
 from ..train.source import draw_all
-from .latency import measure, start
+from .contender import runs_of
+from .latency import measure
 from .pages import read_pages
 from .rejection import rejection
 
-RUNS = 100
 # What the letters are, and on which terms, by the name of their file or folder.
 LETTERS = {
     "unipen_letters.npz": (
@@ -89,8 +89,7 @@ def measure_models(paths: Sequence[Path], specs: Sequence[str], pages: Path | No
         exported = [_export(path, specs[0], Path(folder) / str(i)) for i, path in enumerate(paths)]
         engines = [open_engine(path) for path in exported]
         pictures = draw_all(open_source(specs[0], held_out_split(specs[0])))[:1000]
-        started = [start(lambda path=path: open_engine(path), pictures[:1]) for path in exported]
-        latencies = measure(started, pictures, [RUNS] * len(started))
+        latencies = measure([runs_of(engine, pictures)[0] for engine in engines])
         measured = []
         for path, file, engine, latency in zip(paths, exported, engines, latencies, strict=True):
             network, original = load_keras(path), open_keras(path)
@@ -116,7 +115,7 @@ def _export(path: Path, spec: str, out: Path) -> Path:
     """Export to int8, calibrated on training letters; whatever the gate says, the card shows what was measured."""
     letters, check = open_source(spec, "train"), open_source(spec, held_out_split(spec))
     int8 = find_formats(["tflite-int8"])
-    return export_model(path, int8, letters, check, out, max_drop=100.0, min_agreement=0.0)[0].path
+    return export_model(path, int8, letters, check, out, max_drop=100.0, min_agreement=0.0).artifacts[0].path
 
 
 def spread(values: Sequence[float | None], digits: int = 2) -> str:

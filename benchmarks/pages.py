@@ -65,10 +65,14 @@ def read_pages(reader: Reader, labels: Path, progress: Callable[[str], None] = l
     for file, expected in rows:
         progress(file)
         page = reader.read(read_image(labels.parent / file))
-        read = page.text.replace("\n", "|")
-        errors = Levenshtein.distance(plain(expected), plain(read))
-        pages.append(PageResult(file, expected, read, errors, page.segment_ms + page.classify_ms))
+        pages.append(compare_page(file, expected, page.text, page.segment_ms + page.classify_ms))
     return PagesResult(reader.engine.facts.name, tuple(pages))
+
+
+def compare_page(file: str, expected: str, text: str, ms: float) -> PageResult:
+    """Return one page's result: expected has its lines parted by `|`, the text that was read by line breaks."""
+    read = text.replace("\n", "|")
+    return PageResult(file, expected, read, Levenshtein.distance(plain(expected), plain(read)), ms)
 
 
 def read_labels(labels: Path) -> list[tuple[str, str]]:

@@ -1,6 +1,7 @@
 """A sheet of paper with ink on it: how much of the light each pixel of the picture gives back."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -175,14 +176,14 @@ def _on_desk(sheet: Field, seen: Projection, rng: np.random.Generator) -> Field:
     return inside * sheet + (1 - inside) * desk * (1 - 0.5 * cast[..., None])
 
 
-def _draw_lines(lines: list[NDArray], width_px: float, seen: Projection, shape: tuple[int, int]) -> Field:
+def _draw_lines(lines: list[NDArray[Any]], width_px: float, seen: Projection, shape: tuple[int, int]) -> Field:
     fine = np.zeros((FINER * shape[0], FINER * shape[1]), np.uint8)
     for line in lines:
         _draw_line(fine, seen(line), max(1, round(FINER * width_px)))
     return np.asarray(cv2.resize(fine, (shape[1], shape[0]), interpolation=cv2.INTER_AREA), np.float32) / 255
 
 
-def _draw_line(fine: Pixels, points: NDArray, thickness: int, value: int = 255) -> None:
+def _draw_line(fine: Pixels, points: NDArray[Any], thickness: int, value: int = 255) -> None:
     at = np.rint((points * FINER + (FINER - 1) / 2) * (1 << SUBPIXEL_BITS)).astype(np.int32).reshape(-1, 1, 2)
     if len(at) == 1:
         at = np.repeat(at, 2, 0)

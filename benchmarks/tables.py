@@ -1,26 +1,26 @@
-"""Results as tables for a person, each kind printed in this one place."""
+"""What was measured of models as tables for a person."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TypeAlias, TypeVar
+from collections.abc import Sequence
 
 from rich.table import Table
 from rich.text import Text
 
 from ..export.artifact import Artifact
+from ..export.gate import Parity
 from ..train.evaluate import Evaluation
+from .against import FIGURES, Against, Change
 from .benchmark import Benchmark, Row
-from .blank import Blank
-from .conditions import Conditions
-from .pages import PagesResult
-from .scenes import STRENGTHS
+from .columns import WIDE, Cell, fill, in_ms, known
+from .contender import BATCH
+from .layers import Layer
+from .limit import LEAST_SHARE, Limit, Peak, Reach
+from .recommend import Recommendation
 
-T = TypeVar("T")
-Cell: TypeAlias = Callable[[T], str | Text]
-# Columns of a terminal from which on every column has room, and what is shown below that.
-WIDE = 140
+# What is shown where a terminal has no room for every column.
 NARROW_EXPORT = ("file", "kB", "drop (95 %)", "agree %", "gate")
-NARROW_BENCHMARK = ("model", "accuracy %", "agree %", "p50 ms", "p99 ms", "faster")
-TEXT_COLUMNS = ("file", "model", "engine", "drop (95 %)", "gate", "for")
+NARROW_PARITY = ("model", "accuracy % (95 %)", "agree %")
+NARROW_SPEED = ("model", "p50 ms", "p99 ms", "peak MB", "faster")
+NARROW_LIMIT = ("model", "1: ms", "GMAC/s", "share %")
 
 
 def evaluation_table(result: Evaluation) -> Table:
@@ -39,122 +39,151 @@ def evaluation_table(result: Evaluation) -> Table:
     return table
 
 
-def pages_table(result: PagesResult) -> Table:
-    """Return the pages that were not read without error."""
-    figures = result.to_dict()
-    table = Table(
-        title=f"{result.model}: character error rate {100 * result.cer:.2f} % of {result.letters} letters "
-        f"on {len(result.pages)} pages, median {figures['ms_per_page']:.1f} ms a page"
-    )
-    for name in ("page", "stands there", "read", "errors"):
-        table.add_column(name)
-    for page in result.pages:
-        if page.errors:
-            table.add_row(page.file, page.expected, page.read, str(page.errors))
-    return table
-
-
-def conditions_table(result: Conditions) -> Table:
-    """Return one line a condition and strength, with what it costs against the plain page."""
-    plain = result.cells[0]
-    table = Table(
-        title=f"{result.model}: character error rate of pages by {result.data}, {result.split}, seed {result.seed}",
-        caption=f"""\
-the network alone errs on {100 * result.alone:.1f} % of the plain page's letters
-error: edits in % of letters, at most 100 of a page
-vs plain: points above the same letters on the plain page, red where that is no chance (95 %)
-missed: letters without a box of their own; misread: found, and taken for another; extra: boxes without a letter
-gaps: of those between words that stand there or were read, the share that both stands there and was read""",
-        caption_justify="left",
-    )
-    for name in ("condition", "strength", "error %", "(95 %)", "vs plain", "missed", "misread", "extra", "gaps %", "letters"):
-        table.add_column(name, justify="left" if name in ("condition", "strength") else "right", no_wrap=True)
-    for cell in result.cells:
-        letters = max(1, cell.total("letters"))
-        worse = cell.error - plain.error
-        low, high = cell.against(plain)
-        gaps = "-" if cell.gaps_right is None else f"{100 * cell.gaps_right:.0f}"
-        table.add_row(
-            cell.condition if cell.strength in ("", STRENGTHS[0]) else "",
-            cell.strength,
-            f"{100 * cell.error:.1f}",
-            f"({100 * cell.interval[0]:.1f}..{100 * cell.interval[1]:.1f})",
-            "" if cell is plain else Text(f"{100 * worse:+.1f} ±{50 * (high - low):.1f}", "red" if low > 0 else ""),
-            *(f"{100 * cell.total(count) / letters:.1f}" for count in ("missed", "misread", "extra")),
-            gaps,
-            str(cell.total("letters")),
-            end_section=cell.strength in ("", STRENGTHS[-1]),
-        )
-    return table
-
-
-def blank_table(result: Blank) -> Table:
-    """Return one line a kind of frame without letters."""
-    table = Table(
-        title=f"{result.model}: no letter reported on {100 * result.silent:.1f} % of frames without letters, seed {result.seed}"
-    )
-    for name in ("frames of", "silent %", "frames", "most letters", "letters in all"):
-        table.add_column(name, justify="left" if name == "frames of" else "right")
-    for kind, counts in result.letters.items():
-        silent = sum(count == 0 for count in counts) / len(counts)
-        shown = Text(f"{100 * silent:.0f}", "" if silent == 1 else "red")
-        table.add_row(kind, shown, str(len(counts)), str(max(counts)), str(sum(counts)))
-    return table
-
-
-def artifact_table(artifacts: list[Artifact], width: int = WIDE) -> Table:
+def artifact_table(artifacts: Sequence[Artifact], width: int = WIDE) -> Table:
     """Return what was exported, and how it stands against the original."""
     parity = artifacts[0].parity
-    table = Table(title=f"exported, checked on {parity.n} letters; the original reads {parity.original_accuracy:.2f} %")
+    is_narrow = width < WIDE
+    # What has no column of its own stands below.
+    devices = "\n".join(f"{artifact.path.name}: {artifact.format.device}" for artifact in artifacts)
+    table = Table(
+        title=f"exported, checked on {parity.n} pictures; the original is right on {parity.original_accuracy:.2f} %",
+        caption=devices if is_narrow else None,
+        caption_justify="left",
+    )
     columns: dict[str, Cell[Artifact]] = {
         "file": lambda artifact: artifact.path.name,
         "kB": lambda artifact: f"{artifact.size_bytes / 1000:.0f}",
         "accuracy %": lambda artifact: f"{artifact.parity.accuracy:.2f}",
-        "drop (95 %)": _drop,
+        "drop (95 %)": lambda artifact: _drop(artifact.parity),
         "agree %": lambda artifact: f"{artifact.parity.agreement:.2f}",
         "gate": lambda artifact: Text("missed", "red") if artifact.misses else Text("passed", "green"),
         "difference": lambda artifact: f"{artifact.parity.difference:.1e}",
         "for": lambda artifact: artifact.format.device,
     }
-    return _fill(table, columns, artifacts, NARROW_EXPORT if width < WIDE else columns)
+    return fill(table, columns, artifacts, NARROW_EXPORT if is_narrow else columns)
 
 
-def benchmark_table(result: Benchmark, width: int = WIDE) -> Table:
-    """Return one line a model, the original first."""
-    table = Table(
-        title=f"{result.rows[0].parity.n} letters of {result.data}, {result.split}; threads: {result.threads}, Keras as it comes",
-        caption=result.machine,
-    )
+def parity_table(result: Benchmark, width: int = WIDE) -> Table:
+    """Return one line a model, originals first: how well it reads, and how like its original."""
+    table = Table(title=f"{result.n} pictures of {result.data}, {result.split}")
     columns: dict[str, Cell[Row]] = {
         "model": lambda row: row.name,
         "engine": lambda row: row.engine,
         "kB": lambda row: f"{row.size_bytes / 1000:.0f}",
-        "accuracy %": lambda row: f"{row.parity.accuracy:.2f}",
-        "agree %": lambda row: f"{row.parity.agreement:.2f}",
-        "load ms": lambda row: _ms(row.latency.load_ms),
-        "first ms": lambda row: _ms(row.latency.first_ms),
-        "p50 ms": lambda row: _ms(row.latency.p50_ms),
-        "p90 ms": lambda row: _ms(row.latency.p90_ms),
-        "p99 ms": lambda row: _ms(row.latency.p99_ms),
-        "faster": lambda row: f"{row.speedup:.0f} x",
+        "accuracy % (95 %)": lambda row: known(row.accuracy, lambda a: f"{a.percent:.2f} ({a.low:.2f}..{a.high:.2f})"),
+        "drop (95 %)": lambda row: known(row.parity, _drop),
+        "agree %": lambda row: known(row.parity, lambda parity: f"{parity.agreement:.2f}"),
+        "difference": lambda row: known(row.parity, lambda parity: f"{parity.difference:.1e}"),
     }
-    return _fill(table, columns, result.rows, NARROW_BENCHMARK if width < WIDE else columns)
+    return fill(table, columns, result.rows, NARROW_PARITY if width < WIDE else columns)
 
 
-def _fill(table: Table, columns: Mapping[str, Cell[T]], items: Sequence[T], shown: Iterable[str]) -> Table:
-    """Add the columns that are shown, and one line an item; figures are never cut."""
-    names = list(shown)
-    for name in names:
-        table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=name != "for")
-    for item in items:
-        table.add_row(*(columns[name](item) for name in names))
+def speed_table(result: Benchmark, width: int = WIDE) -> Table:
+    """Return one line a model, originals first, and below it what was left out and what makes figures doubtful."""
+    table = Table(
+        title=f"one letter from its ink to probabilities, and {BATCH} at once; threads: {result.threads}, Keras as it comes",
+        caption="\n".join(benchmark_notes(result)),
+        caption_justify="left",
+    )
+    columns: dict[str, Cell[Row]] = {
+        "model": lambda row: row.name,
+        "import ms": lambda row: known(row.footprint, lambda cost: f"{cost.import_ms:.0f}"),
+        "load ms": lambda row: known(row.footprint, lambda cost: in_ms(cost.load_ms)),
+        "first ms": lambda row: known(row.footprint, lambda cost: in_ms(cost.first_ms)),
+        "p50 ms": lambda row: known(row.letter, lambda letter: in_ms(letter.p50_ms)),
+        "p90 ms": lambda row: known(row.letter, lambda letter: in_ms(letter.p90_ms)),
+        "p99 ms": lambda row: known(row.letter, lambda letter: in_ms(letter.p99_ms)),
+        f"{BATCH}: p50 ms": lambda row: known(row.batch, lambda batch: in_ms(batch.p50_ms)),
+        "letters/s": lambda row: known(row.letters_per_second, lambda count: f"{count:,.0f}"),
+        "peak MB": lambda row: known(row.footprint and row.footprint.peak_mb, lambda peak: f"{peak:.0f}"),
+        "faster": lambda row: known(row.speedup, lambda speedup: f"{speedup:.0f} x"),
+    }
+    return fill(table, columns, result.rows, NARROW_SPEED if width < WIDE else columns)
+
+
+def benchmark_notes(result: Benchmark) -> list[str]:
+    """Say what was measured where, what was left out and why, and what makes figures doubtful, a line each."""
+    said = [str(result.machine)]
+    said += [f"doubtful: {doubt}" for doubt in result.machine.doubts()]
+    for kind in ("failure", "skipped", "note"):
+        said += [f"{row.name}: {getattr(row, kind)}" for row in result.rows if getattr(row, kind)]
+    return [*said, "interrupted: not all was measured"] if result.interrupted else said
+
+
+def against_table(result: Against) -> Table:
+    """Return one line a model: its figures now, with what changed since an earlier run, red where that is past the tolerance."""
+    elsewhere = "" if result.same_machine else ", on another machine: of times only ratios are judged"
+    table = Table(
+        title=f"since {result.before}{elsewhere}",
+        caption="\n".join([*(f"gone: {name}" for name in result.gone), *(f"new: {name}" for name in result.new)]),
+        caption_justify="left",
+    )
+    table.add_column("model", no_wrap=True)
+    for figure in FIGURES:
+        table.add_column(figure, justify="right")
+    for model in dict.fromkeys(change.model for change in result.changes):
+        changes = {change.figure: change for change in result.changes if change.model == model}
+        table.add_row(model, *(known(changes.get(figure), _change) for figure in FIGURES))
     return table
 
 
-def _drop(artifact: Artifact) -> str:
-    parity = artifact.parity
+def recommendation_table(found: Sequence[Recommendation]) -> Table:
+    """Return which file to take for which kind of device, and why."""
+    table = Table(title="what to take, by these figures")
+    for name in ("for", "take", "why"):
+        table.add_column(name, no_wrap=name == "take")
+    for one in found:
+        table.add_row(one.device, one.name, one.reason)
+    return table
+
+
+def limit_tables(result: Limit, width: int = WIDE) -> list[Table]:
+    """Return what engines reach at most, what the models reach of it, and the layers of the slowest model."""
+    peaks = Table(title="Large products, one thread")
+    products: dict[str, Cell[Peak]] = {
+        "engine": lambda peak: peak.engine,
+        "arithmetic": lambda peak: peak.arithmetic,
+        "product": lambda peak: peak.product,
+        "ms": lambda peak: in_ms(peak.latency.p50_ms),
+        "GMAC/s": lambda peak: f"{peak.gmacs:.1f}",
+    }
+    reached = Table(title="Models, one thread", caption="share: of the most that the engine reaches with the same arithmetic")
+    models: dict[str, Cell[Reach]] = {
+        "model": lambda reach: reach.model,
+        "MMAC": lambda reach: f"{reach.multiplications / 1e6:.2f}",
+        "1: ms": lambda reach: in_ms(reach.one.p50_ms),
+        "GMAC/s": lambda reach: f"{reach.gmacs:.1f}",
+        "around layers": lambda reach: f"{reach.around_ms:.3f}",
+        f"{BATCH}: ms": lambda reach: in_ms(reach.batch.p50_ms),
+        " GMAC/s": lambda reach: f"{reach.batch_gmacs:.1f}",
+        "share %": lambda reach: Text(f"{100 * reach.share:.0f}", "red" if reach.share < LEAST_SHARE else "green"),
+    }
+    slowest = result.slowest
+    layers = Table(
+        title=f"Layers of {slowest.model}, the slowest", caption="lost: what it takes beyond the peak, of all layers' ms"
+    )
+    total = sum(layer.ms for layer in slowest.layers)
+    costs: dict[str, Cell[Layer]] = {
+        "layer": lambda layer: layer.name,
+        "gives": lambda layer: "x".join(map(str, layer.output)),
+        "MMAC": lambda layer: f"{layer.multiplications / 1e6:.3f}" if layer.multiplications else "",
+        "ms": lambda layer: f"{layer.ms:.4f}",
+        "% of all": lambda layer: f"{100 * layer.ms / total:.0f}",
+        "share %": lambda layer: f"{100 * layer.gmacs / slowest.peak.gmacs:.0f}" if layer.gmacs else "",
+        "lost %": lambda layer: f"{100 * (layer.ms - layer.multiplications / slowest.peak.gmacs / 1e6) / total:.0f}",
+    }
+    return [
+        fill(peaks, products, result.products, products),
+        fill(reached, models, result.models, NARROW_LIMIT if width < WIDE else models),
+        fill(layers, costs, slowest.layers, costs),
+    ]
+
+
+def _drop(parity: Parity) -> str:
     return f"{parity.drop:+.2f} ({parity.drop_low:+.2f}..{parity.drop_high:+.2f})"
 
 
-def _ms(value: float) -> str:
-    return f"{value:.3f}" if value < 10 else f"{value:.1f}"
+def _change(change: Change) -> Text:
+    """Return a figure as it is now, with its change."""
+    sign = " %" if change.unit == "%" else ""
+    return Text(f"{change.now:.4g} ({change.by:+.{0 if sign else 2}f}{sign})", "red" if change.is_worse else "")

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -33,7 +34,7 @@ class Projection:
     matrix: NDArray[np.float64]
     wave: tuple[float, float, float, float] = (0.0, 0.0, 0.0, 0.0)
 
-    def __call__(self, points: NDArray) -> NDArray[np.float64]:
+    def __call__(self, points: NDArray[Any]) -> NDArray[np.float64]:
         """Map points (n, 2)."""
         depth, rate, phase, lean = self.wave
         bent = points.astype(np.float64)
@@ -42,7 +43,7 @@ class Projection:
         return seen[:, :2] / seen[:, 2:]
 
 
-def look_at(view: View, size: tuple[int, int], writing: NDArray, rng: np.random.Generator) -> Projection:
+def look_at(view: View, size: tuple[int, int], writing: NDArray[Any], rng: np.random.Generator) -> Projection:
     """Choose directions by chance and move back until the writing is in the picture.
 
     Args:

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 from rapidfuzz.distance import LCSseq
 
-from .. import LettercastError
-from ..arguments import SPLIT_CHOICES, UNUSABLE, natural, positive
+from .. import UNUSABLE, LettercastError
 from ..runtime.reader import Reader
 from ..runtime.words import read_text
 from ..train.source import LETTERS
+from ..values import SPLIT_CHOICES, natural, positive
 from .hands import Hand, open_hands
 from .pages import plain
 from .synthetic_page import PHONE_PX, Scene, photograph

@@ -1,16 +1,30 @@
 """One table over models."""
 
 import json
+import signal
+from pathlib import Path
 
+import jsonschema
 import pytest
 
-from lettercast import LettercastError
+from lettercast import LettercastError, benchmarks
+from lettercast.benchmarks import latency
 from lettercast.benchmarks.benchmark import find_models, run_benchmark
+from lettercast.benchmarks.contender import open_contenders
+
+QUICK_S = 0.05
+REFERENCE = Path(benchmarks.__file__).with_name("reference")
 
 
 @pytest.fixture(scope="module")
 def result(exported, model_file, check_source):
-    return run_benchmark([exported["tflite-int8"], exported["onnx-int8"]], model_file, check_source)
+    contenders = open_contenders([exported["tflite-int8"], exported["onnx-int8"]], [model_file], 1)
+    return run_benchmark(contenders, check_source, seconds=QUICK_S)
+
+
+@pytest.fixture(scope="session")
+def schema(root):
+    return json.loads((root / "docs" / "benchmark.schema.json").read_text())
 
 
 def test_the_original_comes_first_and_agrees_with_itself(result):
@@ -26,22 +40,93 @@ def test_accuracy_and_agreement_are_those_of_the_gate(result, artifacts):
         assert row.size_bytes == artifacts[name].size_bytes
 
 
+def test_accuracy_has_its_interval(result):
+    for row in result.rows:
+        assert 0 < row.accuracy.low < row.accuracy.percent < row.accuracy.high <= 100
+        # Wilson's, of 520 letters at 90 % and more.
+        assert 1 < row.accuracy.high - row.accuracy.low < 8
+
+
 def test_speedup_is_the_ratio_of_the_medians(result):
     for row in result.rows:
-        assert row.speedup == pytest.approx(result.rows[0].latency.p50_ms / row.latency.p50_ms)
+        assert row.speedup == pytest.approx(result.rows[0].letter.p50_ms / row.letter.p50_ms)
+        assert row.letters_per_second == pytest.approx(15_000 / row.batch.p50_ms)
 
 
-def test_json_holds_every_row_and_says_what_was_measured(result):
+def test_what_moved_is_what_no_longer_agrees(result):
+    original, *exports = result.rows
+    assert original.moved == ()
+    for row in exports:
+        assert sum(more for _, _, more in row.moved) == 0
+        changed = sum(more for _, _, more in row.moved if more > 0)
+        # Two letters that change places cancel out.
+        assert changed <= round((100 - row.parity.agreement) / 100 * row.parity.n)
+
+
+def test_json_is_as_the_schema_says(result, schema):
     figures = json.loads(json.dumps(result.to_dict()))
+    jsonschema.validate(figures, schema)
     assert (figures["data"], figures["split"], figures["threads"], len(figures["rows"])) == ("strokes.npz", "test", 1, 3)
     assert figures["rows"][1]["parity"]["n"] == 520
 
 
-def test_a_model_of_another_original_is_refused(exported, model_file, check_source, tmp_path):
-    other = tmp_path / "other.keras"
-    other.write_bytes(model_file.read_bytes() + b"\0")
-    with pytest.raises(LettercastError, match="was not made from"):
-        run_benchmark([exported["onnx-int8"]], other, check_source)
+@pytest.mark.parametrize("path", sorted(REFERENCE.glob("*.json")), ids=lambda path: path.stem)
+def test_figures_that_are_kept_are_as_the_schema_says_and_of_a_quiet_machine(path, schema):
+    figures = json.loads(path.read_text())
+    if "rows" in figures:
+        jsonschema.validate(figures, schema)
+        assert figures["machine"]["doubts"] == [] and not figures["interrupted"]
+        assert {"limit", "reader"} <= set(figures)
+
+
+def test_what_breaks_or_lacks_its_original_is_a_row_and_the_rest_goes_on(exported, check_source, schema, tmp_path):
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(b"no model")
+    result = run_benchmark(open_contenders([broken, exported["onnx-int8"]], [], 1), check_source, seconds=QUICK_S)
+    bad, good = result.rows
+    assert bad.failure and bad.accuracy is bad.letter is None
+    assert good.accuracy and good.letter and good.footprint
+    assert good.parity is good.speedup is None
+    jsonschema.validate(json.loads(json.dumps(result.to_dict())), schema)
+
+
+def test_where_nothing_can_be_measured_every_reason_is_given(check_source, tmp_path):
+    for name in "ab":
+        (tmp_path / f"{name}.onnx").write_bytes(b"no model")
+    with pytest.raises(LettercastError, match=r"a.onnx: .*; .*b.onnx: "):
+        run_benchmark(open_contenders(find_models([tmp_path]), [], 1), check_source)
+
+
+def test_interrupted_it_keeps_what_was_measured(exported, check_source, schema):
+    def stop(said: str) -> None:
+        if said == "measuring latency, round 3":
+            raise KeyboardInterrupt
+
+    contenders = open_contenders([exported["onnx-int8"]], [], 1)
+    result = run_benchmark(contenders, check_source, seconds=QUICK_S, report=stop)
+    assert result.interrupted
+    (row,) = result.rows
+    assert row.accuracy and row.footprint and row.letter
+    jsonschema.validate(json.loads(json.dumps(result.to_dict())), schema)
+
+
+def test_interrupted_the_command_writes_what_was_measured(lettercast, exported, strokes_file, tmp_path, monkeypatch):
+    runs, timed = [], latency.timed
+
+    def timed_until(*words):
+        runs.append(words)
+        if len(runs) == 60:
+            signal.raise_signal(signal.SIGINT)
+        return timed(*words)
+
+    monkeypatch.setattr(latency, "timed", timed_until)
+    words = ("benchmark", exported["onnx-int8"], "--data", strokes_file, "--seconds", QUICK_S)
+    code, out, err = lettercast(*words, "--json", tmp_path / "figures.json", "--html", tmp_path / "page.html")
+    assert (code, err) == (130, "lettercast: interrupted\n")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    assert figures["interrupted"] and figures["rows"][0]["accuracy"]
+    assert "interrupted: not all was measured" in out
+    assert "Interrupted" in (tmp_path / "page.html").read_text()
 
 
 def test_models_are_found_in_folders_and_named_once(exported):
@@ -57,11 +142,45 @@ def test_a_folder_without_models_and_a_missing_one_are_named(tmp_path):
         find_models([tmp_path / "gone"])
 
 
+def test_a_model_that_fails_is_exit_1_and_the_others_are_shown(lettercast, exported, model_file, strokes_file, tmp_path):
+    broken = tmp_path / "broken.tflite"
+    broken.write_bytes(exported["tflite-int8"].read_bytes()[:1000])
+    words = ("benchmark", broken, exported["tflite-int8"], "--original", model_file, "--data", strokes_file)
+    code, out, err = lettercast(*words, "--seconds", QUICK_S)
+    assert (code, err) == (1, "")
+    assert "broken.tflite: " in out
+    assert "letters-nano-int8.tflite" in out
+
+
+def test_a_user_sees_how_a_run_differs_from_an_earlier_one(lettercast, exported, model_file, strokes_file, tmp_path):
+    words = ("benchmark", exported["tflite-int8"], "--original", model_file, "--data", strokes_file, "--seconds", QUICK_S)
+    before, page = tmp_path / "before.json", tmp_path / "page.html"
+    assert lettercast(*words, "--json", before, "--html", page)[0] == 0
+    figures = json.loads(before.read_text())
+    row = next(row for row in figures["rows"] if row["format"] == "tflite-int8")
+    row["size_bytes"] = row["size_bytes"] // 2
+    before.write_text(json.dumps(figures))
+    code, out, err = lettercast(*words, "--against", before, "--tolerance", 90, "--max-p99", 10_000, "--min-accuracy", 1)
+    assert code == 1
+    assert err.startswith("lettercast: letters-nano-int8.tflite with ai-edge-litert: bytes +")
+    assert len(err.splitlines()) == 1
+    assert f"since {before}" in " ".join(out.split())
+    assert "<svg" in page.read_text()
+
+
 def test_a_floor_that_is_missed_is_exit_1_and_named(lettercast, exported, model_file, strokes_file, tmp_path):
-    words = ("benchmark", exported["tflite-int8"], "--original", model_file, "--data", strokes_file)
+    words = ("benchmark", exported["tflite-int8"], "--original", model_file, "--data", strokes_file, "--seconds", QUICK_S)
     code, out, err = lettercast(*words, "--min-accuracy", 100, "--json", tmp_path / "figures.json")
     assert code == 1
     assert "letters-nano-int8.tflite: accuracy" in err
     assert "at least 100 % asked" in err
     assert "letters-nano-int8.tflite" in out
     assert len(json.loads((tmp_path / "figures.json").read_text())["rows"]) == 2
+
+
+@pytest.mark.parametrize("text", [None, "no json", "[]", '{"schema": 1, "rows": [], "machine": {}}'])
+def test_an_earlier_run_that_is_none_is_refused_before_anything_is_measured(refused, exported, strokes_file, tmp_path, text):
+    before = tmp_path / "before.json"
+    if text is not None:
+        before.write_text(text)
+    assert "before.json" in refused("benchmark", exported["onnx-int8"], "--data", strokes_file, "--against", before)

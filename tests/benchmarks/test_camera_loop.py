@@ -4,7 +4,9 @@ import json
 
 import pytest
 
-from lettercast.benchmarks.camera_loop import STAGES, main, make_film, resident_mb, soak, time_loop
+from lettercast.benchmarks.camera_loop import main, make_film, time_loop
+from lettercast.benchmarks.page_tables import loop_table
+from lettercast.benchmarks.stages import STAGES, WHOLE
 from lettercast.runtime import Reader
 
 
@@ -17,32 +19,25 @@ def test_every_stage_of_a_film_with_fifteen_letters_is_timed(film):
     result = time_loop(Reader(), film)
     assert result.size == (640, 480)
     assert result.letters == pytest.approx(15, abs=1.5)
-    assert set(result.median_ms) == {*STAGES, "whole"}
+    assert set(result.median_ms) == {*STAGES, WHOLE}
     assert all(0 < result.median_ms[name] <= result.p90_ms[name] for name in result.median_ms)
-    assert sum(result.median_ms[name] for name in STAGES) == pytest.approx(result.median_ms["whole"], rel=0.25)
-    assert result.fps == pytest.approx(1000 / result.median_ms["whole"], rel=1e-3)
+    assert sum(result.median_ms[name] for name in STAGES) == pytest.approx(result.median_ms[WHOLE], rel=0.25)
+    assert result.fps == pytest.approx(1000 / result.median_ms[WHOLE], rel=1e-3)
 
 
-def test_a_soak_loses_no_frame_and_knows_the_memory(film):
-    soaked = soak(Reader(), film, 0.02)
-    assert soaked.given == soaked.read >= 150
-    assert 20 < soaked.settled_mb <= soaked.most_mb + 1e-9
-    assert soaked.growth_mb == soaked.end_mb - soaked.settled_mb
-
-
-def test_memory_that_is_taken_shows():
-    before = resident_mb()
-    taken = bytearray(b"x" * 30_000_000)
-    assert resident_mb() - before > 25
-    del taken
+def test_the_table_has_a_line_for_each_stage_and_one_for_the_whole(film):
+    stage, *_, share = loop_table(time_loop(Reader(), film)).columns
+    assert list(stage.cells) == [*STAGES, WHOLE]
+    assert sum(int(str(cell)) for cell in share.cells if cell) == pytest.approx(100, abs=len(STAGES))
 
 
 def test_the_command_writes_its_figures(film, tmp_path, capsys):
     assert main([str(film), "--model", "letters-nano", "--json", str(tmp_path / "loop.json")]) == 0
     figures = json.loads((tmp_path / "loop.json").read_text())
-    assert figures["loop"]["frames"] == 120
-    assert figures["soak"] is None
-    assert "frames a second" in capsys.readouterr().out
+    assert figures["frames"] == 120
+    said = capsys.readouterr().out
+    assert "frames a second" in said
+    assert all(name in said for name in STAGES)
 
 
 def test_a_film_that_is_none_is_refused_in_one_line(tmp_path, capsys):

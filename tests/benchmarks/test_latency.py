@@ -3,36 +3,37 @@
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.latency import ROUNDS, measure, start
-
-PICTURES = np.arange(3, dtype=np.uint8).reshape(3, 1, 1, 1)
+from lettercast.benchmarks.latency import ROUNDS, WARM_RUNS, Latency, measure, summed_up, take_turns
 
 
-def test_starting_loads_once_and_runs_once():
-    calls = []
-    started = start(lambda: calls.append("load") or (lambda picture: calls.append(picture.shape)), PICTURES[:1])
-    assert calls == ["load", (1, 1, 1, 1)]
-    assert min(started.load_ms, started.first_ms) >= 0
-
-
-def test_models_take_turns_on_single_pictures_and_the_warm_up_does_not_count():
+def test_callers_take_turns_and_the_warm_up_does_not_count():
     turns = []
-    models = [start(lambda name=name: lambda picture: turns.append((name, picture.shape[0])), PICTURES[:1]) for name in "ab"]
-    turns.clear()
-    first, second = measure(models, PICTURES, [1, 2])
-    assert turns == [("a", 1), ("b", 1), ("b", 1)] * (ROUNDS + 1)
-    assert (first.n, second.n) == (ROUNDS, 2 * ROUNDS)
+    latencies = measure([lambda number, name=name: turns.append(name) for name in "ab"], seconds=0, least=2 * ROUNDS)
+    assert turns == ["a"] * WARM_RUNS + ["b"] * WARM_RUNS + list("aabb") * ROUNDS
+    assert [latency.n for latency in latencies] == [2 * ROUNDS] * 2
 
 
-def test_every_picture_has_its_turn():
-    seen = []
-    model = start(lambda: lambda picture: seen.append(int(picture.ravel()[0])), PICTURES[:1])
-    measure([model], PICTURES, [1])
-    assert set(seen) == {0, 1, 2}
+def test_each_is_run_as_often_as_asked_at_least():
+    (latency,) = measure([lambda number: None], seconds=0, least=50)
+    assert 50 <= latency.n < 50 + ROUNDS
 
 
-def test_percentiles_are_in_order_and_hold_load_and_first_run():
-    model = start(lambda: lambda picture: sum(range(1000)), PICTURES[:1])
-    (latency,) = measure([model], PICTURES, [4])
-    assert 0 < latency.p50_ms <= latency.p90_ms <= latency.p99_ms
-    assert (latency.load_ms, latency.first_ms) == pytest.approx((model.load_ms, model.first_ms))
+def test_a_short_call_is_run_until_the_seconds_are_full():
+    (short,) = measure([lambda number: None], seconds=0.02, least=1)
+    assert short.n > 1000
+
+
+def test_runs_are_numbered_on_through_all_rounds_so_that_every_letter_has_its_turn():
+    numbers = []
+    measure([numbers.append], seconds=0, least=2 * ROUNDS)
+    assert numbers[WARM_RUNS:] == list(range(2 * ROUNDS))
+
+
+def test_what_is_known_after_each_round_is_told():
+    known = [latency.n for (latency,) in take_turns([lambda number: None], seconds=0, least=ROUNDS)]
+    assert known == list(range(1, ROUNDS + 1))
+
+
+def test_percentiles_are_milliseconds():
+    seconds = np.arange(101) / 1000
+    assert summed_up(seconds) == Latency(*map(pytest.approx, (50.0, 90.0, 99.0)), 101)

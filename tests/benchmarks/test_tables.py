@@ -1,4 +1,4 @@
-"""Results as tables for a person."""
+"""What was measured of models as tables for a person."""
 
 import io
 
@@ -6,19 +6,15 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lettercast.benchmarks.benchmark import Benchmark, Row
-from lettercast.benchmarks.blank import Blank
-from lettercast.benchmarks.conditions import Cell, Conditions
-from lettercast.benchmarks.latency import Latency
-from lettercast.benchmarks.pages import PageResult, PagesResult
-from lettercast.benchmarks.scoring import Score
+from lettercast.benchmarks.against import Against, Change
+from lettercast.benchmarks.recommend import recommend
 from lettercast.benchmarks.tables import (
+    against_table,
     artifact_table,
-    benchmark_table,
-    blank_table,
-    conditions_table,
     evaluation_table,
-    pages_table,
+    parity_table,
+    recommendation_table,
+    speed_table,
 )
 from lettercast.export.artifact import Artifact
 from lettercast.export.formats import FORMATS
@@ -28,14 +24,7 @@ from lettercast.train.evaluate import Evaluation
 PARITY = Parity(1000, 95.0, 94.5, 0.5, 0.1, 0.9, 99.2, 0.02)
 
 
-def printed(table) -> str:
-    """What a wide terminal shows."""
-    text = io.StringIO()
-    Console(file=text, width=220).print(table)
-    return text.getvalue()
-
-
-def test_evaluation_shows_accuracy_the_pairs_and_every_class():
+def test_evaluation_shows_accuracy_the_pairs_and_every_class(printed):
     probabilities = np.array([[0.1, 0.7, 0.2], [0.1, 0.5, 0.4], [0.8, 0.1, 0.1]], np.float32)
     text = printed(
         evaluation_table(
@@ -57,16 +46,8 @@ def test_evaluation_shows_accuracy_the_pairs_and_every_class():
     assert [line.split()[1] for line in text.splitlines() if line.startswith("│")] == ["G", "I", "L"]
 
 
-def test_pages_show_only_what_was_misread():
-    pages = (PageResult("good.png", "AB", "AB", 0, 3.0), PageResult("bad.png", "CD", "CO", 1, 5.0))
-    text = printed(pages_table(PagesResult("m", pages)))
-    assert "25.00 %" in text
-    assert "bad.png" in text
-    assert "good.png" not in text
-
-
 @pytest.mark.parametrize(("misses", "verdict"), [((), "passed"), (("agreement",), "missed")])
-def test_artifacts_show_the_drop_with_its_interval_and_the_verdict(tmp_path, misses, verdict):
+def test_artifacts_show_the_drop_with_its_interval_and_the_verdict(tmp_path, misses, verdict, printed):
     row = FORMATS["tflite-int8"]
     text = printed(artifact_table([Artifact(row, tmp_path / "m-int8.tflite", 36_400, PARITY, row.tolerance, misses)]))
     assert "m-int8.tflite" in text
@@ -74,31 +55,48 @@ def test_artifacts_show_the_drop_with_its_interval_and_the_verdict(tmp_path, mis
     assert verdict in text
 
 
-def test_benchmark_shows_a_line_for_every_model():
-    latency = Latency(10.0, 2.0, 0.125, 0.2, 0.3, 600)
-    rows = (Row("m.keras", "keras 3", 900_000, PARITY, latency, 1.0), Row("m.tflite", "litert", 36_400, PARITY, latency, 80.4))
-    lines = printed(benchmark_table(Benchmark("pen", "test", 2, "a machine", rows))).splitlines()
-    assert "1000 letters of pen, test; threads: 2" in lines[0]
-    assert [word in lines[-3] for word in ("m.tflite", "litert", "36", "94.50", "99.20", "0.125", "80")] == [True] * 7
-    assert "a machine" in lines[-1]
+def test_parity_and_speed_show_a_line_for_every_model(make_row, make_benchmark, printed):
+    result = make_benchmark(make_row("keras", p50=50, speedup=1.0), make_row("tflite-int8", p50=0.125, drop=0.5))
+    lines = printed(parity_table(result)).splitlines()
+    assert "1000 pictures of pen, test" in lines[0]
+    (line,) = (line for line in lines if "m-int8.tflite" in line)
+    assert all(
+        word in line for word in ("ai-edge-litert 2", "300", "94.50 (93.50..96.20)", "+0.50 (+0.40..+0.60)", "99.90", "2.0e-02")
+    )
+    text = printed(speed_table(result))
+    (line,) = (line for line in text.splitlines() if "m-int8.tflite" in line)
+    assert all(word in line for word in ("0.125", "0.250", "0.375", "1.250", "12,000", "43", "400 x"))
+    assert "threads: 2" in text and result.machine.processor in text
 
 
-def test_conditions_show_what_each_costs_against_the_plain_page():
-    def cell(condition, strength, *errors):
-        return Cell(condition, strength, tuple(Score(20, wrong, 0, wrong, 0, 4, 3, 0) for wrong in errors))
-
-    cells = (cell("plain", "", 1, 3), cell("dim light", "mild", 1, 3), cell("dim light", "moderate", 5, 7))
-    text = printed(conditions_table(Conditions("m", "pen", "val", 0, 0.05, cells)))
-    mild, moderate = (line for line in text.splitlines() if "mild" in line or "moderate" in line)
-    assert "dim light" in mild and "dim light" not in moderate
-    assert "+0.0 ±0.0" in mild and "+20.0 ±0.0" in moderate
-    assert "30.0" in moderate and "75" in moderate
-    assert "errs on 5.0 %" in text
+@pytest.mark.parametrize("table", [parity_table, speed_table])
+def test_a_narrow_terminal_shows_whole_names_and_figures(make_row, make_benchmark, table):
+    text = io.StringIO()
+    Console(file=text, width=80).print(table(make_benchmark(make_row("tflite-int8", name="letters-base-int16x8.tflite")), 80))
+    assert "letters-base-int16x8.tflite" in text.getvalue()
+    assert "…" not in text.getvalue()
 
 
-def test_frames_without_letters_show_the_share_on_which_nothing_was_said():
-    text = printed(blank_table(Blank("m", 0, {"wood": (0, 0), "room": (0, 7)})))
-    assert "75.0 %" in text
-    wood, room = (line.split() for line in text.splitlines() if "wood" in line or "room" in line)
-    assert (wood[3], room[3]) == ("100", "50")
-    assert room[-2] == "7"
+def test_what_was_left_out_is_a_dash_and_said_below(make_row, make_benchmark, printed):
+    nothing = dict.fromkeys(("accuracy", "parity", "letter", "batch", "footprint", "speedup"))
+    result = make_benchmark(make_row("onnx-int8", failure="broken", **nothing), make_row("tflite-int8", note="no original"))
+    text = printed(speed_table(result))
+    assert "m-int8.onnx: broken" in text and "m-int8.tflite: no original" in text
+    (line,) = (line for line in text.splitlines() if "m-int8.onnx" in line and "broken" not in line)
+    assert line.split()[3::2] == ["-"] * 10
+
+
+def test_changes_show_then_and_now_and_what_only_one_run_has(printed):
+    changes = (
+        Change("m.tflite", "bytes", 100.0, 150.0, 50.0, "%", True),
+        Change("m.tflite", "accuracy %", 95.0, 94.9, -0.1, "points", False),
+    )
+    text = printed(against_table(Against("old.json", False, changes, ("gone.onnx",), ("new.onnx",))))
+    (line,) = (line for line in text.splitlines() if "m.tflite" in line)
+    assert "150 (+50 %)" in line and "94.9 (-0.10)" in line
+    assert "another machine" in text and "gone: gone.onnx" in text and "new: new.onnx" in text
+
+
+def test_recommendations_show_device_file_and_reason(make_row, printed):
+    text = printed(recommendation_table(recommend([make_row("tflite-int8")])))
+    assert "Raspberry Pi" in text and "m-int8.tflite" in text and "0.100 ms a letter" in text

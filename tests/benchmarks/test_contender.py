@@ -1,0 +1,82 @@
+"""Which models are measured against which, with which engines."""
+
+import sys
+
+import numpy as np
+import pytest
+
+from lettercast import LettercastError
+from lettercast.benchmarks.contender import BATCH, open_contenders, pictures_taken, runs_of, tie_of
+
+
+def test_an_export_finds_its_original_by_what_it_was_made_from(exported, model_file, tmp_path):
+    other = tmp_path / "other.keras"
+    other.write_bytes(model_file.read_bytes() + b"\0")
+    original, tflite, onnx = open_contenders([exported["tflite-int8"], exported["onnx-int8"]], [other, model_file], 1)
+    assert (original.path, original.format, original.original) == (model_file, "keras", None)
+    assert tflite.original is onnx.original is original
+    assert original.labels == tflite.labels
+    assert (tflite.note, onnx.note) == ("", "")
+
+
+def test_without_its_original_an_export_is_measured_and_that_is_said(exported, model_file, tmp_path):
+    other = tmp_path / "other.keras"
+    other.write_bytes(model_file.read_bytes() + b"\0")
+    (export,) = open_contenders([exported["onnx-int8"]], [other], 1)
+    assert export.runs and export.original is None
+    assert "letters-nano was made from none of the originals; name it with --original" in export.note
+
+
+def test_a_missing_engine_is_said_with_what_to_install_and_the_rest_goes_on(exported, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    onnx, tflite = open_contenders([exported["onnx-int8"], exported["tflite-int8"]], [], 1)
+    assert not onnx.runs
+    assert onnx.skipped == "no engine for .onnx models is installed: pip install 'lettercast[onnx]'"
+    assert tflite.runs
+    with pytest.raises(LettercastError, match=r"int8\.onnx: no engine"):
+        pictures_taken([onnx])
+
+
+def test_a_broken_file_is_a_failure_of_its_own(exported, tmp_path):
+    broken = tmp_path / "broken.tflite"
+    broken.write_bytes(exported["tflite-int8"].read_bytes()[:1000])
+    bad, good = open_contenders([broken, exported["tflite-int8"]], [], 1)
+    assert bad.failure and str(broken) not in bad.failure
+    assert good.runs
+
+
+def test_a_keras_model_among_the_exports_is_pointed_to_its_option(model_file):
+    (contender,) = open_contenders([model_file], [], 1)
+    assert "--original" in contender.failure
+
+
+def test_the_tie_is_that_of_the_format(exported):
+    (contender,) = open_contenders([exported["onnx-float32"]], [], 1)
+    assert tie_of(contender) == pytest.approx(1e-5)
+
+
+@pytest.mark.parametrize("ending", ["onnx", "tflite"])
+def test_what_is_timed_is_the_readers_way_from_ink_to_probabilities(exported, check_source, ending):
+    from lettercast.train.source import draw_all
+
+    pictures = draw_all(check_source)[:40]
+    (contender,) = open_contenders([exported[f"{ending}-float32"]], [], 1)
+    one, many = runs_of(contender.engine, pictures)
+    answers = np.concatenate([one(i) for i in range(40)])
+    assert answers.shape == (40, 26)
+    # Ink is enlarged and made a glyph again, by which a doubtful letter may change.
+    assert (answers.argmax(1) == contender.engine(pictures).argmax(1)).mean() > 0.9
+    assert np.allclose(many(1), answers[BATCH : 2 * BATCH], atol=1e-5)
+    # Past the last letter it begins anew.
+    assert np.allclose(many(2), answers[[*range(30, 40), *range(5)]], atol=1e-5)
+
+
+def test_the_original_is_given_finished_pictures(exported, model_file, check_source):
+    from lettercast.train.source import draw_all
+
+    pictures = draw_all(check_source)[:8]
+    original, _ = open_contenders([exported["onnx-int8"]], [model_file], 1)
+    one, many = runs_of(original.engine, pictures)
+    whole = original.engine(pictures)
+    assert np.allclose(one(3), whole[3:4], atol=1e-5)
+    assert np.allclose(many(0), whole[[i % 8 for i in range(BATCH)]], atol=1e-5)

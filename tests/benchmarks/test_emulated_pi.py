@@ -1,0 +1,116 @@
+"""What an emulated Pi answers and reads, against this machine."""
+
+import json
+import subprocess
+
+import cv2
+import pytest
+
+from lettercast import LettercastError
+from lettercast.benchmarks.emulated_pi import (
+    EmulatedPi,
+    answer_of,
+    ask,
+    compare_readings,
+    copy_model,
+    find_pictures,
+    main,
+    try_emulated_pi,
+)
+from lettercast.benchmarks.guest import READY, default_root, open_guest
+from lettercast.benchmarks.page_tables import emulated_tables
+from lettercast.runtime.doctor import examine
+
+
+def page(*letters):
+    """What `read --json` prints of a page of one line."""
+    return {
+        "text": "".join(name for name, *_ in letters),
+        "lines": [{"letters": [dict(zip(("letter", "confidence", "box"), one, strict=True)) for one in letters]}],
+    }
+
+
+HERE = page(("A", 0.9, [0, 0, 9, 9]), ("O", 0.5, [20, 0, 9, 9]))
+
+
+def test_letters_are_compared_in_reading_order():
+    there = page(("A", 0.8, [0, 0, 9, 9]), ("D", 0.6, [21, 0, 9, 9]))
+    reading = compare_readings("p.jpg", HERE, there)
+    assert (reading.letters, reading.differ, reading.moved_boxes) == (2, 1, 1)
+    assert reading.confidence == pytest.approx(0.1)
+    assert (reading.here, reading.there) == ("AO", "AD")
+
+
+def test_a_letter_that_only_one_read_differs():
+    assert compare_readings("p.jpg", HERE, page(("A", 0.9, [0, 0, 9, 9]))).differ == 1
+    assert compare_readings("p.jpg", page(), HERE).differ == 2
+    assert compare_readings("p.jpg", HERE, HERE).differ == 0
+
+
+def test_what_the_doctor_tells_of_a_model_is_taken_over(exported):
+    told = examine([exported["tflite-int8"]]).to_dict()["models"][0]
+    answer = answer_of("m.tflite", json.loads(json.dumps(told)))
+    assert (answer.format, answer.verdict, answer.n, answer.strays, answer.fault) == ("tflite-int8", "equal", 26, 0, "")
+
+
+def test_a_model_without_golden_cases_or_damaged_is_a_fault(exported, tmp_path):
+    alone, broken = tmp_path / "alone.onnx", tmp_path / "broken.onnx"
+    alone.write_bytes(exported["onnx-int8"].read_bytes())
+    broken.write_bytes(b"no model")
+    told = examine([alone, broken]).to_dict()["models"]
+    answers = tuple(answer_of(path.name, one) for path, one in zip((alone, broken), told, strict=True))
+    assert [answer.verdict for answer in answers] == ["not tried"] * 2
+    result = EmulatedPi("Linux aarch64", "3.11", {}, answers, "m", (compare_readings("p.jpg", HERE, page()),))
+    alone_said, broken_said, page_said = result.faults
+    assert "no golden cases" in alone_said and broken_said.startswith("broken.onnx: ")
+    assert page_said == "p.jpg: 2 of 2 letters differ"
+
+
+def test_a_process_that_failed_is_told_by_its_last_line():
+    done = subprocess.CompletedProcess(["x"], 2, "", "talk\nlettercast: no engine\n")
+    with pytest.raises(LettercastError, match=r"did not answer \(lettercast: no engine\)"):
+        ask(done)
+    with pytest.raises(LettercastError, match="no JSON"):
+        ask(subprocess.CompletedProcess(["x"], 0, "<html>", ""))
+    assert ask(subprocess.CompletedProcess(["x"], 0, '{"a": 1}\n{"a": 2}\n', "")) == [{"a": 1}, {"a": 2}]
+
+
+def test_a_model_goes_with_its_golden_cases(exported, tmp_path):
+    first, second = (copy_model(exported["onnx-int8"], tmp_path) for _ in range(2))
+    assert first != second and first.name == second.name
+    assert [path.name for path in sorted(first.parent.iterdir())] == [first.name, f"{first.name}.golden.npz"]
+
+
+def test_pictures_are_found_and_what_holds_none_is_named(tmp_path):
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    for name in ("a/2.jpg", "a/b/1.PNG", "a/labels.csv"):
+        (tmp_path / name).touch()
+    assert [path.name for path in find_pictures([tmp_path / "a", tmp_path / "a" / "2.jpg"])] == ["2.jpg", "1.PNG", "2.jpg"]
+    for lost in (tmp_path / "gone.jpg", tmp_path / "gone"):
+        with pytest.raises(LettercastError, match="no picture there"):
+            find_pictures([lost])
+
+
+def test_only_pages_that_differ_are_listed():
+    readings = compare_readings("same.jpg", HERE, HERE), compare_readings("other.jpg", HERE, page())
+    answered, read = emulated_tables(EmulatedPi("Linux aarch64", "3.11", {"numpy": "2"}, (), "m", readings))
+    assert answered.caption == "numpy 2"
+    assert list(read.columns[0].cells) == ["other.jpg"]
+    assert "2 of 4 letters alike" in str(read.title)
+
+
+def test_what_it_cannot_use_is_one_line_and_exit_2(capsys, tmp_path):
+    assert main(["--pictures", str(tmp_path / "gone.jpg")]) == 2
+    assert capsys.readouterr().err.startswith(f"lettercast: {tmp_path / 'gone.jpg'}: no picture there")
+
+
+def test_on_an_emulated_pi_the_letters_are_the_same(exported, draw_page, tmp_path):
+    if not (default_root() / READY).is_file():
+        pytest.skip("no emulated Pi here: python -m lettercast.benchmarks.emulated_pi makes it")
+    cv2.imwrite(str(tmp_path / "page.jpg"), draw_page("ABC", "XYZ")[0])
+    models = [exported["tflite-int8"], exported["onnx-float32"]]
+    result = try_emulated_pi(open_guest(default_root()), models, [tmp_path / "page.jpg"])
+    assert result.faults == []
+    assert "aarch64" in result.platform
+    (reading,) = result.readings
+    assert (reading.letters, reading.differ, reading.moved_boxes) == (6, 0, 0)

@@ -1,0 +1,87 @@
+"""Growth of the reader's time with letters and pixels."""
+
+import json
+
+import numpy as np
+import pytest
+
+from lettercast.benchmarks.growth import (
+    CARD,
+    COUNTS,
+    PAGE,
+    PAGE_PX,
+    growth_figure,
+    main,
+    measure_growth,
+    pages_of,
+    write_letters,
+)
+from lettercast.benchmarks.page_tables import growth_tables
+from lettercast.benchmarks.stages import STAGES
+from lettercast.runtime import Reader
+
+
+@pytest.fixture(scope="module")
+def growth(tmp_path_factory):
+    sizes = ((640, 480), (800, 600))
+    return measure_growth(Reader(), tmp_path_factory.mktemp("pages"), counts=(50, 500), sizes=sizes, rounds=2)
+
+
+@pytest.mark.parametrize("count", COUNTS)
+def test_every_count_has_room(count):
+    photo = write_letters(count, PAGE, PAGE_PX, seed=1)
+    assert len(photo.letters) == count
+    assert photo.image.shape == (PAGE_PX[1], PAGE_PX[0], 3)
+
+
+def test_letters_without_room_are_no_page():
+    with pytest.raises(ValueError, match="no room"):
+        write_letters(500, CARD, (640, 480), seed=1)
+
+
+def test_the_same_letters_stand_on_a_photograph_of_every_size():
+    small, large = (write_letters(15, CARD, size, seed=2) for size in ((640, 480), (1280, 960)))
+    assert small.text == large.text
+    for one, other in zip(small.letters, large.letters, strict=True):
+        assert np.allclose(2 * np.array(one.box), other.box, atol=2)
+
+
+def test_fewer_letters_stand_on_more_pages():
+    assert [pages_of(count) for count in (1, 100, 500, 700)] == [20, 5, 1, 1]
+
+
+def test_points_keep_every_round_of_every_page(growth):
+    assert [(point.x, np.shape(point.rounds["drawing"])) for point in growth.letters.points] == [(50, (2, 10)), (500, (2, 1))]
+    assert [point.x for point in growth.pixels.points] == pytest.approx([0.3072, 0.48])
+    assert all(abs(point.found - point.x) <= 0.05 * point.x for point in growth.letters.points)
+    assert all(point.found == pytest.approx(15, abs=1) for point in growth.pixels.points)
+
+
+def test_figures_are_json_and_say_how_they_fit(growth):
+    figures = json.loads(json.dumps(growth.to_dict()))
+    assert figures["model"] == "letters-base"
+    for curve in ("letters", "pixels"):
+        assert set(figures[curve]["fits"]) == {*STAGES, "whole"}
+        assert len(figures[curve]["points"]) == 2
+        assert figures[curve]["points"][0]["ms"]["whole"] > 0
+
+
+def test_the_figure_has_a_panel_for_each_curve_with_every_stage(growth):
+    letters, pixels = growth_figure(growth).axes
+    assert (letters.get_xlabel(), pixels.get_xlabel()) == ("letters", "megapixels")
+    assert {text.get_text() for text in letters.get_legend().get_texts()} >= set(STAGES)
+
+
+def test_the_tables_have_a_column_for_each_point(growth):
+    tables = growth_tables(growth)
+    assert [[column.header for column in table.columns] for table in tables] == [
+        ["letters", "50", "500", "each"],
+        ["megapixels", "0.31", "0.48", "each"],
+    ]
+    assert tables[0].row_count == len(STAGES) + 2
+
+
+def test_a_model_that_is_none_is_refused_in_one_line(tmp_path, capsys):
+    (tmp_path / "bad.tflite").write_bytes(b"TFL3")
+    assert main(["--model", str(tmp_path / "bad.tflite")]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1

@@ -1,0 +1,127 @@
+"""How far models are from what their engines reach."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from lettercast.benchmarks.contender import BATCH
+from lettercast.benchmarks.latency import Latency
+from lettercast.benchmarks.layers import Layer
+from lettercast.benchmarks.limit import FLOAT32, INT8, Limit, Peak, Reach, arithmetic_of, main, make_products, measure_limit
+from lettercast.benchmarks.tables import limit_tables
+from lettercast.runtime.engine import open_engine
+from lettercast.train.network import count_multiplications
+from lettercast.train.predict import load_keras
+
+MODELS = ("tflite-int8", "onnx-float32", "tflite-float32")
+
+
+@pytest.fixture(scope="module")
+def limit(exported):
+    products = make_products((4, 8), ((6, 3),), depth=2)
+    return measure_limit([exported[name] for name in MODELS], seconds=0, products=products)
+
+
+def lasting(ms: float) -> Latency:
+    return Latency(ms, ms, ms, 1)
+
+
+def reach(ms: float = 0.5) -> Reach:
+    """A model of 20 million multiply-accumulates in two layers, before a peak of 100 billion a second."""
+    peak = Peak("engine", INT8, "product", 100_000_000, lasting(1.0))
+    layers = (Layer("CONV_2D", (1, 2), 20_000_000, 0.3), Layer("SOFTMAX", (1, 2), 0, 0.1))
+    return Reach("model", "engine", peak, 20_000_000, lasting(ms), lasting(3.0), layers)
+
+
+def test_products_multiply_as_often_as_counted_by_hand():
+    made = make_products((4, 8), ((6, 3),), depth=2)
+    assert {name: count_multiplications(network) for name, network in made.items()} == {
+        "2 x 4x8 by 8x8": 2 * 4 * 8 * 8,
+        "2 x 3x3 over 6x6x3": 2 * 36 * 9 * 3 * 3,
+    }
+
+
+def test_share_is_of_the_peak_and_what_no_layer_takes_is_around_them():
+    model = reach()
+    assert (model.gmacs, model.peak.gmacs, model.share) == pytest.approx((40.0, 100.0, 0.4))
+    assert model.batch_gmacs == pytest.approx(BATCH * 20 / 3)
+    assert model.around_ms == pytest.approx(0.1)
+
+
+def test_the_slowest_is_that_of_one_picture():
+    models = (reach(0.5), reach(0.9), reach(0.7))
+    assert Limit((), models).slowest is models[1]
+
+
+def test_each_engine_and_arithmetic_has_products_of_its_own(limit):
+    kinds = [(peak.engine.split()[0], peak.arithmetic) for peak in limit.products]
+    assert kinds == [
+        kind for kind in (("ai-edge-litert", INT8), ("onnxruntime", FLOAT32), ("ai-edge-litert", FLOAT32)) for _ in "ab"
+    ]
+
+
+def test_a_model_is_held_against_the_best_product_of_its_kind(limit):
+    for model, arithmetic in zip(limit.models, (INT8, FLOAT32, FLOAT32), strict=True):
+        own = [peak for peak in limit.products if (peak.engine, peak.arithmetic) == (model.engine, arithmetic)]
+        assert model.peak == max(own, key=lambda peak: peak.gmacs)
+
+
+def test_models_multiply_as_often_as_their_original(limit, model_file):
+    expected = count_multiplications(load_keras(model_file))
+    assert [model.multiplications for model in limit.models] == [expected] * len(MODELS)
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("tflite-int8", INT8),
+        ("tflite-dynamic", INT8),
+        ("tflite-int16x8", INT8),
+        ("tflite-float16", FLOAT32),
+        ("onnx-float16", FLOAT32),
+        ("onnx-dynamic", INT8),
+    ],
+)
+def test_formats_are_held_against_the_arithmetic_that_they_are_made_of(exported, name, expected):
+    assert arithmetic_of(open_engine(exported[name])) == expected
+
+
+def test_figures_are_json(limit):
+    figures = json.loads(json.dumps(limit.to_dict()))
+    first = figures["models"][0]
+    assert first["share"] == pytest.approx(first["gmacs"] / first["peak_gmacs"])
+    assert sum(layer["multiplications"] for layer in first["layers"]) == first["multiplications"]
+    assert [product["latency"]["n"] > 0 for product in figures["products"]] == [True] * 6
+
+
+def test_tables_have_a_line_for_each_product_model_and_layer(limit):
+    tables = limit_tables(limit)
+    assert [table.row_count for table in tables] == [len(limit.products), len(limit.models), len(limit.slowest.layers)]
+
+
+def test_a_share_below_what_it_should_be_is_red():
+    styles = []
+    for ms in (0.4, 0.6):
+        share = limit_tables(Limit((), (reach(ms),)))[1].columns[-1]
+        styles += [cell.style for cell in share.cells]
+    assert styles == ["green", "red"]
+
+
+def test_lost_is_what_a_layer_takes_beyond_the_peak():
+    layers = limit_tables(Limit((), (replace(reach(), multiplications=1),)))[2]
+    # The first could be done in 0.2 of its 0.3 ms; all take 0.4.
+    assert list(layers.columns[-1].cells) == ["25", "25"]
+
+
+def test_the_command_measures_a_model_that_comes_with_it(tmp_path, capsys):
+    assert main(["letters-nano", "--seconds", "0", "--json", str(tmp_path / "limit.json")]) == 0
+    figures = json.loads((tmp_path / "limit.json").read_text())
+    assert [model["model"] for model in figures["models"]] == ["letters-nano-int8.tflite"]
+    assert "share %" in capsys.readouterr().out
+
+
+def test_a_model_that_is_none_is_refused_in_one_line(tmp_path, capsys):
+    (tmp_path / "bad.tflite").write_bytes(b"TFL3")
+    assert main([str(tmp_path / "bad.tflite")]) == 2
+    assert len(capsys.readouterr().err.strip().splitlines()) == 1

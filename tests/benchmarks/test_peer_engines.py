@@ -1,0 +1,81 @@
+"""The same network in other engines."""
+
+import sys
+
+import pytest
+
+from lettercast.benchmarks.peer_engines import NCNN, NO_NCNN_INT8, OPENVINO, PNNX, compare_engines
+from lettercast.runtime.installed import look_for
+from lettercast.train.data import open_source
+from lettercast.train.source import draw_some
+
+SHORT_S = 0.01
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return draw_some(open_source("pen", "test"), range(52), None)
+
+
+@pytest.fixture(scope="module")
+def rows(exported, pictures):
+    """Every row by model and engine."""
+    names = ("onnx-float32", "onnx-int8", "onnx-float16", "tflite-float32", "tflite-int8")
+    found = compare_engines([exported[name] for name in names], pictures, SHORT_S)
+    return {(row.model.partition("-")[2].removeprefix("nano-"), row.engine.split()[0].lower()): row for row in found}
+
+
+def test_our_own_engines_are_timed_and_agree_with_onnx_runtime(rows):
+    own = [row for (_, engine), row in rows.items() if engine in ("onnxruntime", "ai-edge-litert")]
+    assert len(own) == 4
+    for row in own:
+        assert row.missing == ""
+        assert row.letter and row.batch and 0 < row.letter.p50_ms < row.batch.p50_ms
+        assert row.agreement == pytest.approx(100, abs=8)
+    assert rows["float32.onnx", "onnxruntime"].difference == 0
+    assert rows["float32.tflite", "ai-edge-litert"].difference < 1e-4
+
+
+def test_models_of_other_formats_are_left_out(rows):
+    assert not any("float16" in model for model, _ in rows)
+
+
+@pytest.mark.parametrize("name", ["float32.onnx", "int8.onnx"])
+def test_openvino_answers_as_onnx_runtime_does(rows, name):
+    if look_for(OPENVINO).module is None:
+        pytest.skip(f"not installed: pip install '{OPENVINO.extra}'")
+    row = rows[name, "openvino"]
+    assert row.missing == ""
+    assert row.agreement == pytest.approx(100, abs=4)
+    assert row.difference < (1e-4 if "float32" in name else 0.2)
+    assert row.letter and row.batch
+
+
+def test_ncnn_answers_as_onnx_runtime_does_in_float32_and_says_why_not_in_int8(rows):
+    if look_for(NCNN).module is None or look_for(PNNX).module is None:
+        pytest.skip(f"not installed: pip install '{NCNN.extra}'")
+    row = rows["float32.onnx", "ncnn"]
+    assert row.missing == ""
+    assert (row.agreement, row.difference) == (100, pytest.approx(0, abs=1e-2))
+    assert row.letter and row.batch
+    assert rows["int8.onnx", "ncnn"].missing == NO_NCNN_INT8
+
+
+def test_an_engine_that_is_not_installed_has_a_row_that_says_so(exported, pictures, monkeypatch):
+    for module in ("openvino", "ncnn"):
+        monkeypatch.setitem(sys.modules, module, None)
+    own, *others = compare_engines([exported["onnx-float32"]], pictures, SHORT_S)
+    assert own.letter
+    assert [row.engine for row in others] == ["OpenVINO", "ncnn"]
+    assert all(row.missing == "not installed: pip install 'lettercast[peers]'" and row.letter is None for row in others)
+
+
+def test_a_model_that_cannot_be_opened_does_not_stop_the_others(exported, pictures, tmp_path):
+    broken = tmp_path / "broken.tflite"
+    broken.write_bytes(b"no model")
+    bad, good = compare_engines([broken, exported["tflite-int8"]], pictures, SHORT_S)
+    assert bad.missing
+    assert bad.letter is None
+    assert good.letter
+    # Without the ONNX model there is nothing to agree with.
+    assert good.agreement is None
