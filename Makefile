@@ -8,6 +8,9 @@ DEMO := demo
 OLD := .venv-tflite-runtime
 OLD_PACKAGES := 'tflite-runtime>=2.14' 'numpy<2' 'opencv-python-headless<4.12'
 
+# MediaPipe brings an OpenCV of its own.
+MEDIAPIPE := .venv-mediapipe
+
 .PHONY: help setup demo test pen clean
 
 help:
@@ -34,6 +37,12 @@ $(OLD)/.ready: $(READY)
 	  $(PYTHON) -m venv $(OLD) && $(OLD)/bin/python -m pip install --quiet --disable-pip-version-check $(OLD_PACKAGES) && touch $@; \
 	else echo 'tflite-runtime is for Linux and Python 3.11: its tests are skipped'; fi
 
+$(MEDIAPIPE)/.ready: $(READY)
+	@$(PYTHON) -m venv $(MEDIAPIPE)
+	@if $(MEDIAPIPE)/bin/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt 'mediapipe>=0.10.20' \
+	  && $(MEDIAPIPE)/bin/python -c 'import mediapipe.tasks.python.vision'; then touch $@; \
+	else rm -rf $(MEDIAPIPE); echo 'MediaPipe cannot be installed here: its tests are skipped'; fi
+
 demo: $(READY)
 	@echo; echo "1. Export the shipped letters-base to every format, each behind the parity gate."
 	@rm -rf $(DEMO)
@@ -49,7 +58,7 @@ demo: $(READY)
 	@echo "  $(BIN)/lettercast train --data my_letters   a model from your own folders of letters"
 	@echo "  docs/raspberry-pi.md                        the same on a Raspberry Pi"
 
-test: $(READY) $(OLD)/.ready
+test: $(READY) $(OLD)/.ready $(MEDIAPIPE)/.ready
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
@@ -61,4 +70,4 @@ pen: $(READY)
 	$(BIN)/python -m lettercast.train.contact_sheet docs/pen.png
 
 clean:
-	rm -rf $(VENV) $(OLD) $(DEMO) dist build *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(OLD) $(MEDIAPIPE) $(DEMO) dist build *.egg-info .pytest_cache .ruff_cache .import_linter_cache

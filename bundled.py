@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from . import UNUSABLE, __version__
-from .arguments import Parser, add_checkup, add_reading
-from .cli import answer, run_doctor, run_read
+from .cli import answer
 from .interrupts import importing
+from .parser import Parser
 from .runtime.files import packaged
 from .runtime.installed import ENGINES, what_is_missing
+from .values import device_model
+from .verbs import doctor, read
 
 DOCTOR = "doctor"
 
@@ -19,7 +21,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Read, or call the doctor where that is the first word; returns the exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] in ([DOCTOR], [f"--{DOCTOR}"]):
-        return answer(run_doctor, build_doctor().parse_args(words[1:]))
+        return answer(doctor.run, build_doctor().parse_args(words[1:]))
     parser = build_reader()
     return answer(run_equipped, parser.parse_args(words))
 
@@ -30,7 +32,7 @@ def run_equipped(options: argparse.Namespace) -> int:
         lacking = what_is_missing(options.model.suffix.lower())
     for said in lacking:
         print(f"lettercast: {said}", file=sys.stderr)
-    return UNUSABLE if lacking else run_read(options)
+    return UNUSABLE if lacking else read.run(options)
 
 
 def model_inside() -> Path:
@@ -47,15 +49,18 @@ def build_reader() -> Parser:
         epilog="%(prog)s doctor: what is installed here, and whether the model answers as where it was exported",
     )
     parser.add_argument("--version", action="version", version=f"lettercast {__version__} with {model.name}")
-    add_reading(parser, f"{model.name} (the default)")
+    read.add_reading(parser, f"{model.name} (the default)")
     parser.set_defaults(verb="read", model=model)
     return parser
 
 
 def build_doctor() -> Parser:
-    """Return the parser of the doctor, who looks at the model inside."""
-    parser = Parser(description="Say what is installed here, and whether the model answers as where it was exported.")
+    """Return the parser of the doctor, who looks at the model inside, or at others."""
+    parser = Parser(description="Say what is installed here, and whether models answer as where they were exported.")
     parser.prog += f" {DOCTOR}"
-    add_checkup(parser)
+    parser.add_argument(
+        "models", type=device_model, nargs="*", metavar="M", help="a .tflite or .onnx file (default: that inside)"
+    )
+    doctor.add_checkup(parser)
     parser.set_defaults(verb=DOCTOR, models=[model_inside()])
     return parser

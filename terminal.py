@@ -2,12 +2,12 @@
 
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 
 @contextmanager
-def working(what: str) -> Iterator:
+def working(what: str) -> Iterator[Callable[[str], None]]:
     """Show on stderr that work goes on; yields a function that says what is being done."""
     from rich.console import Console
     from rich.markup import escape
@@ -17,7 +17,7 @@ def working(what: str) -> Iterator:
         yield lambda said: status.update(escape(said))
 
 
-def show(table) -> None:
+def show(table: object) -> None:
     """Print a rich table on stdout."""
     from rich.console import Console
 

@@ -5,10 +5,14 @@ import math
 import os
 import re
 import shlex
+from collections.abc import Callable
 from pathlib import Path
 
 SERVE_HOST, SERVE_PORT, LAST_PORT = "127.0.0.1", 8080, 65535
+DEFAULT_NAME = "letters-base"
+SPLIT_CHOICES = ("train", "val", "test", "all")
 DEVICE_MODELS, DEVICE_ENDING = "runtime/models", "-int8.tflite"
+KERAS_MODELS, KERAS_ENDING = "export/models", ".keras"
 
 
 def positive(text: str) -> int:
@@ -24,16 +28,37 @@ def serve_address(text: str) -> tuple[str, int]:
     if text.isascii() and text.isdecimal():
         found = re.fullmatch(r"(?P<v6>)(?P<host>)(?P<port>\d{1,5})", text)
     # What follows --serve without a port may be meant as the source.
-    is_path = "/" in text or bool(text and not (found and found["port"]) and Path(text).exists())
+    is_path = "/" in text or bool(text and not (found and found["port"]) and is_there(Path(text).exists))
     if is_path or not found or not text or int(found["port"] or 0) > LAST_PORT:
         hint = f"; to read it, put it before --serve: lettercast read {shlex.quote(text)} --serve" if is_path else ""
         raise argparse.ArgumentTypeError(f"'{text}' is no HOST:PORT, such as 0.0.0.0:8080 or [::1]:8080{hint}")
     return found["v6"] or found["host"] or SERVE_HOST, int(found["port"] or SERVE_PORT)
 
 
+def file_to_read(text: str) -> Path:
+    """Parse the path of a file, there or not; a pipe may never end, and a device gives bytes for ever."""
+    path = Path(text)
+    if is_there(path.exists) and not is_there(path.is_file):
+        raise argparse.ArgumentTypeError(f"'{text}' is no file, but a folder, a pipe or a device")
+    return path
+
+
+def is_there(test: Callable[[], bool]) -> bool:
+    """Ask a path whether it is there; none is where its name is longer than names can be, or it may not be looked at."""
+    try:
+        return test()
+    except OSError:
+        return False
+
+
 def keras_model(text: str) -> Path:
     """Parse the name of a model that comes with lettercast, as Keras made it, or the path of another."""
-    return known_model(text, "export/models", ".keras", "a .keras file")
+    return known_model(text, KERAS_MODELS, KERAS_ENDING, "a .keras file")
+
+
+def shipped_keras() -> list[Path]:
+    """Return the models that come with lettercast, as Keras made them."""
+    return sorted((Path(__file__).parent / KERAS_MODELS).glob(f"*{KERAS_ENDING}"))
 
 
 def device_model(text: str) -> Path:
@@ -48,14 +73,14 @@ def measured_model(text: str) -> Path:
 
 def model_or_folder(text: str) -> Path:
     """Parse a model as device_model does, or a folder of them."""
-    return known_model(text, DEVICE_MODELS, DEVICE_ENDING, "a .tflite or .onnx file or a folder of them")
+    return known_model(text, DEVICE_MODELS, DEVICE_ENDING, "a .tflite or .onnx file or a folder of them", is_folder_taken=True)
 
 
-def known_model(text: str, folder: str, ending: str, kinds: str) -> Path:
+def known_model(text: str, folder: str, ending: str, kinds: str, *, is_folder_taken: bool = False) -> Path:
     """Return the path of a model by its name among those of a folder of ours, or by its path."""
     shipped = {path.name.removesuffix(ending): path for path in (Path(__file__).parent / folder).glob(f"*{ending}")}
     path = shipped.get(text, Path(text))
-    if not text or not path.exists():
+    if not text or not (is_there(path.is_file) or (is_folder_taken and is_there(path.is_dir))):
         choices = ", ".join([*sorted(shipped), f"or the path of {kinds}"] if shipped else [f"the path of {kinds}"])
         raise argparse.ArgumentTypeError(f"'{text}': no such model; give {choices}")
     return path
@@ -99,7 +124,7 @@ def label_names(text: str) -> list[str]:
     """Parse names parted by commas, or the path of a text file with a name a line."""
     path = Path(text)
     try:
-        names = path.read_text(encoding="utf-8").splitlines() if path.is_file() else text.split(",")
+        names = path.read_text(encoding="utf-8").splitlines() if is_there(path.is_file) else text.split(",")
     except (OSError, UnicodeDecodeError) as error:
         raise argparse.ArgumentTypeError(f"'{text}' is no readable list of names") from error
     names = [name.strip() for name in names if name.strip()]

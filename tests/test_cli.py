@@ -134,6 +134,8 @@ def test_a_keras_archive_without_a_network_is_refused(refused, tmp_path, strokes
     [
         (("raed",), "did you mean 'read'?"),
         (("evaluat", "m.keras"), "did you mean 'evaluate'?"),
+        (("read", "page.png", "--jsn"), "lettercast read: unknown '--jsn': did you mean '--json'?"),
+        (("doctor", "letters-nano", "--zzz"), "lettercast doctor: unknown '--zzz': choose from"),
         ((), "VERB"),
         (("export", "--formats", "coreml"), "unknown format 'coreml': choose from tflite-float32"),
         (("train", "--epochs", "0"), "'0' is not a whole number above 0"),
@@ -312,7 +314,7 @@ def test_interrupting_ends_with_130_and_one_line(lettercast, model_file, monkeyp
     def interrupt(*_):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("lettercast.cli.run_evaluate_pages", interrupt)
+    monkeypatch.setattr("lettercast.verbs.evaluate.run_pages", interrupt)
     code, _, err = lettercast("evaluate", model_file, "--pages", "labels.csv")
     assert (code, err) == (130, "lettercast: interrupted\n")
 
@@ -354,7 +356,7 @@ def test_a_missing_package_is_named_with_what_brings_it(lettercast, monkeypatch,
     def fail(*_):
         raise ModuleNotFoundError(f"No module named '{package}'", name=package)
 
-    monkeypatch.setattr("lettercast.cli.import_keras", fail)
+    monkeypatch.setattr("lettercast.verbs.train.import_keras", fail)
     code, _, err = lettercast("train")
     assert (code, err) == (2, f"lettercast: {said}\n")
 
@@ -369,3 +371,13 @@ def test_a_port_in_use_and_a_token_for_nothing_are_refused(refused, page_file):
         said = refused("read", page_file, "--serve", taken.getsockname()[1])
         assert "in use" in said
     assert "--serve" in refused("read", page_file, "--token", "correct-horse")
+
+
+def test_numpy_keeps_to_the_threads_asked_for(exported):
+    code = (
+        "import sys; from lettercast.cli import main; main(sys.argv[1:]); import threadpoolctl as t; "
+        "print({one['num_threads'] for one in t.threadpool_info() if one['internal_api'] == 'openblas'})"
+    )
+    line = [sys.executable, "-c", code, "doctor", str(exported["onnx-int8"]), "--threads", "1"]
+    done = subprocess.run(line, capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] in ("{1}", "set()")

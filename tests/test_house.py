@@ -4,15 +4,17 @@ import hashlib
 import subprocess
 import sys
 import tomllib
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from lettercast.cli import VERBS, build_parser
 from lettercast.runtime.engine import open_engine
 from lettercast.values import device_model, keras_model
 
 HEAVY = ("tensorflow", "keras", "sklearn", "matplotlib", "onnx", "lettercast.train", "lettercast.export", "lettercast.benchmarks")
-NOT_OURS = {".venv", ".venv-tflite-runtime", "build"}
+NOT_OURS = {".venv", ".venv-tflite-runtime", ".venv-mediapipe", "build"}
 READ_A_PAGE = """
 import cv2, sys
 from lettercast.runtime import Reader
@@ -49,6 +51,13 @@ def test_help_loads_neither_numpy_nor_opencv(words):
     assert not loaded(code, *words) & {"numpy", "cv2", "rich", "keras", "tensorflow"}
 
 
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_examples_below_its_help(verb, capsys):
+    with pytest.raises(SystemExit):
+        build_parser().parse_args([verb, "--help"])
+    assert capsys.readouterr().out.rstrip().endswith(import_module(f"lettercast.verbs.{verb}").EXAMPLES.rstrip())
+
+
 def test_imports_point_one_way(root, tmp_path):
     command = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run([command, "--cache-dir", tmp_path], cwd=root, capture_output=True, text=True, check=False)
@@ -56,11 +65,7 @@ def test_imports_point_one_way(root, tmp_path):
 
 
 def test_every_package_is_installed(root, setuptools):
-    folders = [
-        path.parent
-        for path in root.rglob("__init__.py")
-        if not {".venv", ".venv-tflite-runtime", "build"} & set(path.relative_to(root).parts)
-    ]
+    folders = [path.parent for path in root.rglob("__init__.py") if not NOT_OURS & set(path.relative_to(root).parts)]
     names = {".".join(("lettercast", *folder.relative_to(root).parts)) for folder in folders}
     assert set(setuptools["packages"]) == names
 
