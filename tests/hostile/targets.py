@@ -1,0 +1,128 @@
+"""Every reader of what comes from outside, as a function of bytes: it answers, or refuses in its own words."""
+
+import gzip
+import io
+import json
+import struct
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from lettercast import LettercastError
+from lettercast.benchmarks.against import load_run
+from lettercast.benchmarks.pages import read_labels
+from lettercast.runtime.facts import Facts, keras_facts, parse_facts, tflite_facts
+from lettercast.runtime.golden import load_golden
+from lettercast.runtime.header import read_header
+from lettercast.runtime.picture import read_image
+from lettercast.runtime.web_request import RefusedError, parse_request
+from lettercast.runtime.words import load_words
+from lettercast.train.az_csv import read_az_csv
+from lettercast.train.data import read_source
+from lettercast.train.idx import read_idx
+from lettercast.train.source import LETTERS
+from lettercast.values import device_model
+
+IDX = struct.pack(">II", 0x801, 3) + b"abc"
+FACTS = Facts("m", "tflite-int8", ("a", "b"), (8, 8, 1), "uint8").to_json().encode()
+
+
+@dataclass(frozen=True)
+class Target:
+    """A reader: how it is called with a file of some ending, what it is allowed to raise, and whole inputs to begin with."""
+
+    read: Callable[[Path], object]
+    ending: str
+    seeds: Callable[[], list[bytes]]
+    allowed: tuple[type[Exception], ...] = (LettercastError,)
+
+
+def try_bytes(target: Target, data: bytes) -> bool:
+    """Give bytes to a reader; returns whether it took them, and raises what it must not."""
+    with tempfile.NamedTemporaryFile(suffix=target.ending) as file:
+        file.write(data)
+        file.flush()
+        try:
+            target.read(Path(file.name))
+        except target.allowed:
+            return False
+        return True
+
+
+def pictures() -> list[bytes]:
+    """A small picture of every kind that OpenCV writes."""
+    image = np.add.outer(np.arange(13), np.arange(17)).astype(np.uint8) * 5
+    return [cv2.imencode(ending, image)[1].tobytes() for ending in (".png", ".jpg", ".bmp", ".webp", ".tif", ".pgm")]
+
+
+def arrays(**named: object) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **named)
+    return file.getvalue()
+
+
+def data_arrays() -> list[bytes]:
+    """Pictures, and strokes, as training takes them."""
+    images = arrays(image=np.zeros((3, 9, 9), np.uint8), label=np.arange(3), split=np.array([0, 1, 2]), classes=["a", "b", "c"])
+    strokes = arrays(
+        points=np.arange(16, dtype=np.int16).reshape(8, 2),
+        points_per_stroke=np.array([4, 4]),
+        strokes_per_sample=np.array([1, 1]),
+        label=np.array([0, 1], np.uint8),
+        split=np.array([0, 2]),
+        writer=np.array([1, 2]),
+    )
+    return [images, strokes]
+
+
+def golden() -> list[bytes]:
+    about = json.dumps({"engine": "e", "machine": "m", "model_sha256": "0"})
+    return [arrays(pictures=np.zeros((2, 8, 8, 1), np.uint8), probabilities=np.full((2, 2), 0.5, np.float32), about=about)]
+
+
+def keras_archive() -> list[bytes]:
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        archive.writestr("config.json", "{}")
+        archive.writestr("lettercast.json", FACTS)
+    return [file.getvalue()]
+
+
+def earlier_run() -> list[bytes]:
+    return [json.dumps({"schema": 2, "machine": {"processor": "x"}, "rows": [{"name": "m", "engine": "e 1"}]}).encode()]
+
+
+def request(path: Path) -> object:
+    return parse_request(path.read_bytes())
+
+
+def header(path: Path) -> object:
+    with path.open("rb") as file:
+        return read_header(file)
+
+
+TARGETS = {
+    "picture": Target(read_image, ".png", pictures),
+    "picture header": Target(header, ".png", pictures, (EOFError, ValueError)),
+    "TFLite facts": Target(
+        lambda path: tflite_facts(path, path.read_bytes()), ".tflite", lambda: [device_model("letters-nano").read_bytes()]
+    ),
+    "facts": Target(lambda path: parse_facts(path.read_bytes(), path), ".json", lambda: [FACTS]),
+    "Keras facts": Target(keras_facts, ".keras", keras_archive),
+    "golden cases": Target(load_golden, ".npz", golden),
+    "arrays": Target(lambda path: read_source(str(path), "all"), ".npz", data_arrays),
+    "A-Z CSV": Target(read_az_csv, ".csv", lambda: [b",".join([b"3", *[b"7"] * 784]) + b"\n", b"\xef\xbb\xbflabel,0\n"]),
+    "idx": Target(lambda path: read_idx(path, 1), ".idx", lambda: [IDX]),
+    "packed idx": Target(lambda path: read_idx(path, 1), ".gz", lambda: [gzip.compress(IDX)]),
+    "labels of pages": Target(read_labels, ".csv", lambda: [b'file,text\np.png,"AB|C D"\n']),
+    "words": Target(lambda path: load_words(path, LETTERS), ".txt", lambda: ["Apfel\nnaïve # oui\nO'Neill\n".encode()]),
+    "earlier run": Target(load_run, ".json", earlier_run),
+    "request": Target(
+        request, ".txt", lambda: [b"GET /?token=abc HTTP/1.1\r\nHost: localhost:8080\r\nCookie: a=b; c=d"], (RefusedError,)
+    ),
+}

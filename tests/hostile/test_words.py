@@ -1,0 +1,109 @@
+"""Words on the command line that nobody would type: one line and exit code 2, at once, and nothing written."""
+
+import io
+import os
+import socket
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from lettercast.cli import VERBS, build_parser
+
+# What programs trip over, and whole values beside them.
+NASTY = (
+    "",
+    " ",
+    "-",
+    "0",
+    "-1",
+    "1e999",
+    "nan",
+    "x" * 300,
+    "a\nb",
+    "\u202e",
+    "é",
+    "../..",
+    "/",
+    "*",
+    "%s",
+    "${HOME}",
+    "[bold]",
+    "1:2",
+)
+OPTIONS = (
+    "--json",
+    "--data",
+    "--model",
+    "--threads",
+    "--serve",
+    "--out",
+    "--formats",
+    "--epochs",
+    "--rate",
+    "--pages",
+    "--labels",
+)
+
+
+@pytest.fixture
+def odd(tmp_path) -> dict[str, Path]:
+    """What is neither a file nor a folder, or leads nowhere."""
+    found = {
+        name: tmp_path / name for name in ("pipe", "pipe.npz", "pipe.tflite", "pipe.keras", "socket", "loop", "gone", "empty")
+    }
+    for name in ("pipe", "pipe.npz", "pipe.tflite", "pipe.keras"):
+        os.mkfifo(found[name])
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(str(found["socket"]))
+    found["loop"].symlink_to("loop")
+    found["gone"].symlink_to(tmp_path / "nowhere")
+    found["empty"].mkdir()
+    return found | {"zero": Path("/dev/zero"), "null": Path("/dev/null")}
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="pipes and devices of Linux")
+@pytest.mark.parametrize(
+    "name", ["pipe", "pipe.npz", "pipe.tflite", "pipe.keras", "socket", "loop", "gone", "empty", "zero", "null"]
+)
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("read", "{}", "--json"),
+        ("read", "page.png", "--json", "--model", "{}"),
+        ("read", "page.png", "--words", "{}"),
+        ("evaluate", "letters-nano", "--data", "{}"),
+        ("evaluate", "letters-nano", "--pages", "{}"),
+        ("evaluate", "{}"),
+        ("export", "{}"),
+        ("export", "letters-nano", "--check", "{}"),
+        ("benchmark", "{}"),
+        ("benchmark", "--original", "{}"),
+        ("benchmark", "--against", "{}"),
+        ("doctor", "{}", "--json"),
+        ("bundle", "{}"),
+        ("train", "--data", "{}"),
+        ("train", "--init", "{}"),
+    ],
+    ids=" ".join,
+)
+def test_what_is_no_file_is_refused_and_waited_for_by_nobody(words, name, odd, lettercast):
+    code, out, err = lettercast(*(word.replace("{}", str(odd[name])) for word in words))
+    assert code == 2
+    assert (len(err.splitlines()) == 1 and out == "") or words[0] == "doctor", err
+    assert "Errno" not in err
+
+
+@settings(max_examples=400, deadline=None, derandomize=True)
+@given(st.sampled_from(VERBS), st.lists(st.sampled_from([*NASTY, *OPTIONS]), max_size=6))
+def test_any_words_are_taken_or_refused_in_one_line(verb, words):
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said), redirect_stdout(io.StringIO()):
+            build_parser().parse_args([verb, *words])
+    except SystemExit as left:
+        assert left.code == 2 or {"-h", "--help", "--version"} & set(words)
+        assert left.code == 0 or len(said.getvalue().splitlines()) == 1
