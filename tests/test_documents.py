@@ -44,6 +44,7 @@ LESS = {
     "lettercast read": "--max-frames 2",
     "python -m lettercast.benchmarks.conditions": "--pages 1 --only folds",
     "python -m lettercast.benchmarks.word_list": "--pages 1",
+    "python -m lettercast.benchmarks.soak": "--hours 0.003",
     "python -m lettercast.train.fit_case": "--out case.npz",
 }
 # Pages of 500 letters and photographs of 12 megapixels take minutes; the tests of that measurement read smaller ones.
