@@ -49,6 +49,9 @@ HANG_S = 3.0
 VISIT_S, AWAY_S, READ_BYTES = 3.0, 2.0, 1 << 14
 # Caches and pools have filled after a tenth of the time; then what is held may grow by no more than this.
 SETTLING, FLAT_MB = 0.1, 4.0
+# In less time they have not filled, and growth says nothing.
+LEAST_HOURS = 0.1
+VERDICTS = {True: "flat", False: "it grows", None: f"too short to tell whether it grows: --hours {LEAST_HOURS} or more"}
 SAMPLES, MEGABYTE = 240, 1 << 20
 
 
@@ -88,8 +91,10 @@ class Soak:
         return {name: last - settled for name, (settled, last) in grown.items()}
 
     @property
-    def is_flat(self) -> bool:
-        """Whether nothing grows; a browser that happens to look on has two descriptors."""
+    def is_flat(self) -> bool | None:
+        """Whether nothing grows, None where the run was too short to tell; a browser that looks on has two descriptors."""
+        if self.hours < LEAST_HOURS:
+            return None
         grown = self.growth
         return grown["memory_mb"] <= FLAT_MB and grown["descriptors"] <= 2 and grown["threads"] <= 1
 
@@ -236,7 +241,7 @@ def describe(result: Soak) -> str:
         settled, last = result.settled_and_last(name)
         most = max(getattr(held, name) for held in result.held)
         lines.append(f"{name.partition('_')[0]}: {settled:g}{unit} settled, {last:g}{unit} in the end, {most:g}{unit} at most")
-    return "\n".join([*lines, "flat" if result.is_flat else "it grows"])
+    return "\n".join([*lines, VERDICTS[result.is_flat]])
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -257,7 +262,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"lettercast: {error}", file=sys.stderr)
         return UNUSABLE
     print(describe(result))
-    return DONE if result.is_flat else MISSED
+    return MISSED if result.is_flat is False else DONE
 
 
 if __name__ == "__main__":

@@ -16,11 +16,11 @@ def film(tmp_path_factory):
     return make_film(tmp_path_factory.mktemp("film"))
 
 
-def run_of(*, memory=0.0, descriptors=0, threads=0) -> Soak:
+def run_of(*, hours=1.0, memory=0.0, descriptors=0, threads=0) -> Soak:
     """Return a run of an hour over which what is held grows by so much."""
     shares = np.linspace(0, 1, 60)
     held = (Held(3600 * s, 100 + memory * s, 20 + round(descriptors * s), 9 + round(threads * s)) for s in shares)
-    return Soak(this_machine(), "m", 1.0, 99, {"hung": 2}, 3, 4, tuple(held))
+    return Soak(this_machine(), "m", hours, 99, {"hung": 2}, 3, 4, tuple(held))
 
 
 def test_a_camera_lost_in_every_way_comes_back_and_frames_go_on(film, tmp_path, monkeypatch, capsys):
@@ -28,12 +28,13 @@ def test_a_camera_lost_in_every_way_comes_back_and_frames_go_on(film, tmp_path, 
     monkeypatch.setattr(soak_module, "MOST_S", 0.6)
     monkeypatch.setattr(soak_module, "AWAY_S", 0.1)
     monkeypatch.setattr(soak_module, "VISIT_S", 0.3)
-    main(["--hours", "0.005", "--film", str(film), "--model", "letters-nano", "--json", str(tmp_path / "soak.json")])
+    assert main(["--hours", "0.005", "--film", str(film), "--model", "letters-nano", "--json", str(tmp_path / "soak.json")]) == 0
     figures = json.loads((tmp_path / "soak.json").read_text())
     assert set(figures["losses"]) == {"unplugged", "driver failed", "hung"}
     assert figures["frames"] > 60
     assert figures["visits"] > 5 and figures["failed_openings"] > 0
-    assert "camera lost" in capsys.readouterr().out
+    out = capsys.readouterr().out
+    assert "camera lost" in out and "too short to tell" in out
 
 
 @pytest.mark.parametrize("grown", [{"memory": 20.0}, {"descriptors": 30}, {"threads": 10}])
@@ -41,6 +42,10 @@ def test_what_grows_is_not_flat(grown):
     assert run_of().is_flat
     assert not run_of(**grown).is_flat
     assert describe(run_of(**grown)).endswith("it grows") and describe(run_of()).endswith("flat")
+
+
+def test_seconds_say_nothing_of_growth():
+    assert run_of(hours=0.05, memory=20.0).is_flat is None and run_of(hours=0.2, memory=20.0).is_flat is False
 
 
 def test_what_is_taken_shows(tmp_path):
