@@ -105,6 +105,13 @@ def finite(text: str) -> float:
     return number
 
 
+def amount(text: str) -> float:
+    """Parse a number from zero."""
+    if finite(text) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return float(text)
+
+
 def natural(text: str) -> int:
     """Parse a whole number from zero."""
     if not (text.isascii() and text.isdecimal()) or int(text) >= 2**32:

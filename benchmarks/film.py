@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from .. import UNUSABLE, LettercastError
 from ..runtime.files import make_folder, replacing
 from ..runtime.pixels import Pixels
-from ..values import finite, natural
+from ..values import amount, natural
 from .exposure import illuminate, take
 from .hands import Hand, open_hands
 from .synthetic_page import WEBCAM_PX, Page, PlacedLetter, Scene, lay_out
@@ -173,7 +173,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("lines", nargs="*", metavar="LINE", help="what to write (default: 15 letters)")
     parser.add_argument("--data", default="pen", metavar="D", help="pen (the default), or an .npz of strokes")
     parser.add_argument("--split", choices=("val", "test"), default="val", help="writers of the strokes (default: val)")
-    parser.add_argument("--seconds", type=finite, default=SECONDS, metavar="S")
+    parser.add_argument("--seconds", type=amount, default=SECONDS, metavar="S")
     parser.add_argument("--seed", type=natural, default=0, metavar="N")
     options = parser.parse_args(arguments)
     try:

@@ -20,7 +20,7 @@ from ..runtime.engine import Engine, open_engine
 from ..runtime.files import write_bytes
 from ..runtime.installed import look_for_engine
 from ..runtime.quiet import quiet
-from ..values import device_model, finite
+from ..values import amount, device_model
 from .contender import BATCH
 from .latency import LEAST_RUNS, SECONDS, Latency, Run, measure
 from .layers import SEED, Layer, OnnxRun, layers_of, open_tflite
@@ -208,7 +208,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     parser = argparse.ArgumentParser(prog="python -m lettercast.benchmarks.limit", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("models", type=device_model, nargs="*", metavar="MODEL", help="default: letters-base")
-    parser.add_argument("--seconds", type=finite, default=SECONDS, metavar="S", help="of timing each (default: %(default)s)")
+    parser.add_argument("--seconds", type=amount, default=SECONDS, metavar="S", help="of timing each (default: %(default)s)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
     options = parser.parse_args(arguments)
     try:

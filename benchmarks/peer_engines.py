@@ -36,7 +36,7 @@ CONVERSION_LIMIT_S = 120
 RUN_PNNX = "from pnnx import pnnx; pnnx()"
 FLOAT, INT8 = "onnx-float32", "onnx-int8"
 COMPARED = (FLOAT, INT8, "tflite-float32", "tflite-int8")
-NO_NCNN_INT8 = "runs float32 only: the tools that make its int8 models are not on PyPI"
+NO_NCNN_INT8 = "runs float32 only: the tools that make its int8 models are not packaged"
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from ..runtime.frame import Frame
 from ..runtime.loop import Outputs, read_frames
 from ..runtime.reader import Reader
 from ..runtime.web import WebView
-from ..values import device_model, finite
+from ..values import amount, device_model
 from .camera_loop import make_film
 from .machine import Machine, this_machine
 from .stages import one_thread
@@ -247,7 +247,7 @@ def describe(result: Soak) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the figures; exit code 1 where what is held grows."""
     parser = argparse.ArgumentParser(prog="python -m lettercast.benchmarks.soak", description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--hours", type=finite, default=1.0, metavar="H")
+    parser.add_argument("--hours", type=amount, default=1.0, metavar="H")
     parser.add_argument("--film", type=Path, metavar="FILM", help="default: a card of 15 letters in a hand, 640x480")
     parser.add_argument("--model", type=device_model, default="letters-base", metavar="M")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")

@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from lettercast.values import device_model, keras_model, serve_address
+from lettercast.values import amount, device_model, keras_model, serve_address
 
 
 @pytest.mark.parametrize(
@@ -46,3 +46,10 @@ def test_a_model_is_a_name_or_a_path(tmp_path):
 def test_of_models_that_are_not_there_it_is_said_which_are_known(parse, text):
     with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}': no such model; give letters-base, letters-nano, or"):
         parse(text)
+
+
+def test_an_amount_is_a_number_from_zero():
+    assert amount("0") == 0 and amount("1.5") == 1.5
+    for text, why in (("-1", "-1 is below 0"), ("inf", "not a number"), ("nan", "not a number"), ("", "not a number")):
+        with pytest.raises(argparse.ArgumentTypeError, match=why):
+            amount(text)

@@ -10,7 +10,7 @@ from typing import Any
 from .. import DONE, MISSED, LettercastError
 from ..parser import add_verb
 from ..terminal import show, table_width, working
-from ..values import comma_list, file_to_read, finite, keras_model, model_or_folder, thread_count
+from ..values import amount, comma_list, file_to_read, keras_model, model_or_folder, thread_count
 from .importing import import_keras
 from .letters import add_letters
 
@@ -46,7 +46,7 @@ def add(verbs: Any) -> None:
         "--threads", type=thread_count, metavar="N", default=1, help="of the exported models (default: %(default)s)"
     )
     verb.add_argument(
-        "--seconds", type=finite, default=1.0, metavar="S", help="time every model for at least so long (default: %(default)g)"
+        "--seconds", type=amount, default=1.0, metavar="S", help="time every model for at least so long (default: %(default)g)"
     )
     verb.add_argument(
         "--also",
@@ -58,12 +58,12 @@ def add(verbs: Any) -> None:
     )
     verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     verb.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots, one file that needs no other")
-    verb.add_argument("--min-accuracy", type=finite, metavar="PERCENT", help="exit 1 where a model is less accurate")
-    verb.add_argument("--max-p99", type=finite, metavar="MS", help="exit 1 where a model's p99 of one letter is longer")
+    verb.add_argument("--min-accuracy", type=amount, metavar="PERCENT", help="exit 1 where a model is less accurate")
+    verb.add_argument("--max-p99", type=amount, metavar="MS", help="exit 1 where a model's p99 of one letter is longer")
     verb.add_argument("--against", type=file_to_read, metavar="OLD.json", help="what changed since; exit 1 where it became worse")
     verb.add_argument(
         "--tolerance",
-        type=finite,
+        type=amount,
         default=10.0,
         metavar="PERCENT",
         help="by which times, sizes and memory may grow since (default: %(default)g)",

@@ -9,7 +9,7 @@ from typing import Any
 from .. import DONE, MISSED, UNUSABLE
 from ..parser import add_verb
 from ..terminal import show, table_width, working
-from ..values import comma_list, finite, keras_model, label_names
+from ..values import amount, comma_list, finite, keras_model, label_names
 from .importing import import_keras
 
 EXAMPLES = """\
@@ -60,7 +60,7 @@ def add(verbs: Any) -> None:
     )
     verb.add_argument("--max-drop", type=finite, metavar="POINTS", help="accuracy that a format may cost (default: by format)")
     verb.add_argument(
-        "--min-agreement", type=finite, metavar="PERCENT", help="answers that must stay the same (default: by format)"
+        "--min-agreement", type=amount, metavar="PERCENT", help="answers that must stay the same (default: by format)"
     )
     verb.add_argument("--out", type=Path, default=Path("dist"), metavar="DIR", help="default: %(default)s")
     verb.add_argument("--overwrite", action="store_true", help="replace files of the same name")
