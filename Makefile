@@ -63,7 +63,7 @@ test: $(READY) $(OLD)/.ready $(MEDIAPIPE)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 pen: $(READY)
 	$(BIN)/python -m lettercast.train.fit_pen $(STROKES) --without ibm

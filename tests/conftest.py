@@ -1,10 +1,13 @@
 """What the tests share: one nano model trained on the built-in pen, its exports, and the command."""
 
+import fcntl
 import os
+import pickle
 import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -49,11 +52,32 @@ def pen() -> Pen:
 
 
 @pytest.fixture(scope="session")
-def run_folder(tmp_path_factory) -> Path:
+def made_once(tmp_path_factory, request) -> Callable[[str, Callable[[Path], object]], object]:
+    """Return a function that calls `make(folder)` for a name once for all processes of a test run, and returns what it gave."""
+    base = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        base = base.parent
+
+    def once(name: str, make: Callable[[Path], object]) -> object:
+        made = base / f"{name}.pickle"
+        with (base / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not made.exists():
+                made.write_bytes(pickle.dumps(make(base / name)))
+        return pickle.loads(made.read_bytes())
+
+    return once
+
+
+@pytest.fixture(scope="session")
+def run_folder(made_once) -> Path:
     """The folder of a finished training run, made by the command itself."""
-    out = tmp_path_factory.mktemp("training") / "run"
-    assert main(["train", "--size", "nano", "--epochs", "2", "--steps", "120", "--out", str(out)]) == 0
-    return out
+
+    def train(folder: Path) -> Path:
+        assert main(["train", "--size", "nano", "--epochs", "2", "--steps", "120", "--out", str(folder / "run")]) == 0
+        return folder / "run"
+
+    return made_once("training", train)
 
 
 @pytest.fixture(scope="session")
@@ -104,17 +128,24 @@ def check_source(strokes_file):
 
 
 @pytest.fixture(scope="session")
-def artifacts(model_file, check_source, tmp_path_factory) -> dict:
+def artifacts(model_file, check_source, made_once) -> dict:
     """Every format of the nano model, by the format's name; int8 gets the slack that so small a model needs."""
     from lettercast.export.artifact import export_model
     from lettercast.export.formats import find_formats
     from lettercast.train.data import open_source
 
-    out = tmp_path_factory.mktemp("exports")
     limits = {"max_drop": 5.0, "min_agreement": 90.0}
-    made = export_model(model_file, find_formats(None), open_source("pen", "train"), check_source, out, **limits)
-    assert not any(artifact.misses for artifact in made)
-    return {artifact.format.name: artifact for artifact in made}
+
+    formats = find_formats(None)
+
+    def export(out: Path) -> list:
+        made = export_model(model_file, formats, open_source("pen", "train"), check_source, out, **limits)
+        assert not any(artifact.misses for artifact in made)
+        # A format's converters cannot be kept.
+        return [replace(artifact, format=None) for artifact in made]
+
+    made = made_once("exports", export)
+    return {row.name: replace(artifact, format=row) for row, artifact in zip(formats, made, strict=True)}
 
 
 @pytest.fixture(scope="session")
