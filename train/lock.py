@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from .. import LettercastError
@@ -22,14 +22,17 @@ def alone(folder: Path) -> Iterator[None]:
     Raises LettercastError where another process holds it.
     """
     make_folder(folder)
-    if fcntl is None:
+    with ExitStack() as holding:
+        if fcntl:
+            held = os.open(folder, os.O_RDONLY)
+            holding.callback(os.close, held)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise LettercastError(
+                    f"{folder}: another training run writes there now; wait for it, or choose another --out"
+                ) from error
+            except OSError:
+                # Some network drives cannot; there, too, nobody is kept out.
+                pass
         yield
-        return
-    held = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        yield
-    except BlockingIOError as error:
-        raise LettercastError(f"{folder}: another training run writes there now; wait for it, or choose another --out") from error
-    finally:
-        os.close(held)

@@ -1,11 +1,14 @@
 """One training run a folder."""
 
+import errno
+import os
 import subprocess
 import sys
 
 import pytest
 
 from lettercast import LettercastError
+from lettercast.train import lock
 from lettercast.train.lock import alone
 
 HOLD = """
@@ -38,6 +41,21 @@ def test_a_folder_is_held_by_one_process_until_it_is_killed(holder, tmp_path):
     holder.wait()
     with alone(tmp_path / "run"):
         assert list((tmp_path / "run").iterdir()) == []
+
+
+@pytest.mark.parametrize("answer", [errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_where_a_drive_cannot_lock_the_run_goes_on(tmp_path, monkeypatch, answer):
+    def flock(held, how):
+        raise OSError(answer, os.strerror(answer))
+
+    monkeypatch.setattr(lock.fcntl, "flock", flock)
+    with alone(tmp_path / "run"):
+        assert (tmp_path / "run").is_dir()
+
+
+def test_what_fails_within_is_not_taken_for_the_lock(tmp_path):
+    with pytest.raises(BlockingIOError), alone(tmp_path / "run"):
+        raise BlockingIOError
 
 
 def test_a_second_run_is_refused_and_the_first_keeps_its_plan(holder, refused):
