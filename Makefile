@@ -56,7 +56,7 @@ demo: $(READY)
 	@echo "  $(BIN)/lettercast read                      letters before your camera (q quits)"
 	@echo "  $(BIN)/lettercast read photo.jpg --json     letters of your own picture"
 	@echo "  $(BIN)/lettercast train --data my_letters   a model from your own folders of letters"
-	@echo "  docs/raspberry-pi.md                        the same on a Raspberry Pi"
+	@echo "  docs/raspberry-pi.md                           the same on a Raspberry Pi"
 
 test: $(READY) $(OLD)/.ready $(MEDIAPIPE)/.ready
 	$(BIN)/ruff check .
