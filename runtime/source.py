@@ -12,6 +12,7 @@ from typing import Any, Self
 from .. import LettercastError
 from .camera import Camera
 from .capture import CAMERA_SIZE, open_webcam
+from .engine import OPENERS
 from .frame import Frame
 from .header import read_header
 from .picamera import PiCamera, import_picamera2, picamera_number
@@ -131,7 +132,10 @@ def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE) -> Stream:
         raise LettercastError(missing(source))
     if not path.is_file():
         raise LettercastError(f"{source}: a pipe or the like, which may never end; give {KINDS}")
-    return still_frames([path]) if is_picture(path) else video_frames(path)
+    is_still = is_picture(path)
+    if not is_still and path.suffix.lower() in OPENERS:
+        raise LettercastError(f"{source}: a model to read with; put --model before it, and give {KINDS} to read")
+    return still_frames([path]) if is_still else video_frames(path)
 
 
 def keep_apart(sources: Sequence[str], save: Path | None, record: Path | None) -> None:

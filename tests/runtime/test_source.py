@@ -68,6 +68,14 @@ def test_a_source_typed_wrongly_is_told_what_sources_there_are(source, tmp_path,
         open_source(source)
 
 
+def test_a_model_in_place_of_a_picture_is_told_where_to_stand(exported, refused, page_file, lettercast):
+    for name in ("tflite-int8", "onnx-int8"):
+        assert "put --model before it" in refused("read", exported[name])
+    # What it is decides, and not what it is called.
+    picture = page_file.rename(page_file.with_suffix(".onnx"))
+    assert lettercast("read", picture, "--json")[0] == 0
+
+
 def test_an_address_of_an_unknown_kind_is_refused():
     with pytest.raises(LettercastError, match="unknown kind of address; take one of http, https, rtsp"):
         open_source("ftp://example.org/page.jpg")
