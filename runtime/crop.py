@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .ink import at_least, find_ink, ink_levels
+from .glyph import at_least
+from .ink import find_ink, ink_levels
 from .pixels import Pixels
 
 # A dot of i is rarely smaller than this share of the letter's ink; dust is.

@@ -1,10 +1,11 @@
 """The one preprocessing: ink of a letter to the 28x28 picture that every network sees."""
 
+import math
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from .ink import at_least
 from .pixels import Pixels
 
 GLYPH_PX = 28
@@ -67,3 +68,8 @@ def ink_box(ink: Pixels) -> tuple[int, int, int, int] | None:
 def peak_of(ink: Pixels) -> int:
     """Return the strongest ink of (h, w) uint8; of a picture so small NumPy's own maximum takes twice as long."""
     return int(cv2.norm(ink, cv2.NORM_INF))
+
+
+def at_least(ink: Pixels, level: float) -> Pixels:
+    """Return a mask (H, W) uint8, 255 where the ink reaches the level and 0 elsewhere."""
+    return cv2.threshold(ink, math.ceil(level) - 1, 255, cv2.THRESH_BINARY)[1]

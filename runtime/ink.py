@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from .glyph import at_least
 from .pixels import Pixels
 
 # The paper is estimated on a small copy: fine enough to follow a shadow's edge, too coarse for noise.
@@ -86,11 +87,6 @@ def is_light_on_dark(small: Pixels) -> bool:
     residual = small.astype(np.float32) - cv2.blur(small, (window, window))
     # A product, as NumPy's power of three is ten times slower.
     return float((residual * residual * residual).mean()) > 0
-
-
-def at_least(ink: Pixels, level: float) -> Pixels:
-    """Return a mask (H, W) uint8, 255 where the ink reaches the level and 0 elsewhere."""
-    return cv2.threshold(ink, math.ceil(level) - 1, 255, cv2.THRESH_BINARY)[1]
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .curves import Curve, find_curves
-from .ink import at_least
+from .glyph import at_least
 from .pixels import Pixels
 
 # Along a rule so many pixels of the mask become one, a bit each of one byte; a rule fills nearly all of them.

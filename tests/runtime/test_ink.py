@@ -4,7 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime.ink import DARKNESS, FLOOR, at_least, find_ink, ink_levels, shrink, to_gray
+from lettercast.runtime.glyph import at_least
+from lettercast.runtime.ink import DARKNESS, FLOOR, find_ink, ink_levels, shrink, to_gray
 
 PAPER, STROKE = 200, 50
 STROKES = np.s_[95:105, 40:160]
