@@ -66,8 +66,7 @@ test: $(READY) $(OLD)/.ready $(MEDIAPIPE)/.ready
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
 pen: $(READY)
-	$(BIN)/python -m lettercast.train.fit_pen $(STROKES) --without ibm
-	$(BIN)/python -m lettercast.train.contact_sheet docs/pen.png
+	$(BIN)/python -m lettercast.train.fit_pen $(STROKES) --without ibm --sheet docs/pen.png
 
 clean:
 	rm -rf $(VENV) $(OLD) $(MEDIAPIPE) $(DEMO) dist build *.egg-info .pytest_cache .ruff_cache .import_linter_cache

@@ -34,11 +34,11 @@ def command(module: str) -> int:
     """Return the exit code of the command that the process was started with."""
     from importlib import import_module
 
-    from .interrupts import leave_at_once
+    from .commands.terminal import leave_at_once
 
     leave_at_once()
     try:
-        return import_module(f".{module}", __package__).main()
+        return import_module(f".commands.{module}", __package__).main()
     except SystemExit as left:
         return left.code if isinstance(left.code, int) else DONE
 

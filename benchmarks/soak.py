@@ -25,18 +25,16 @@ import cv2
 import numpy as np
 
 from .. import DONE, MISSED, UNUSABLE, LettercastError
-from ..runtime.camera import Camera
-from ..runtime.capture import Patience
-from ..runtime.engine import open_engine
+from ..runtime.arguments import amount, device_model
 from ..runtime.files import write_bytes
-from ..runtime.frame import Frame
-from ..runtime.loop import Outputs, read_frames
+from ..runtime.live.loop import Outputs, read_frames
+from ..runtime.model.engine import open_engine
+from ..runtime.pixels import Frame
 from ..runtime.reader import Reader
-from ..runtime.web import WebView
-from ..values import amount, device_model
-from .camera_loop import make_film
-from .machine import Machine, this_machine
-from .stages import one_thread
+from ..runtime.sources.camera import Camera, Patience
+from ..runtime.web.server import WebView
+from .parity.measure import Machine, this_machine
+from .speed.camera_loop import make_film, one_thread
 
 CAMERA_FPS = 30
 # A camera is lost after so many seconds, and opening it fails so often before it is back.

@@ -12,13 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError
-from ..runtime.engine import first_line, open_engine
-from ..runtime.facts import LETTERS
+from ..runtime.console import quiet
 from ..runtime.files import make_folder
+from ..runtime.model.engine import first_line, open_engine
+from ..runtime.model.facts import LETTERS
 from ..runtime.pixels import Pixels
-from ..runtime.quiet import quiet
-from ..train.photo import shown
-from ..train.source import Source
+from ..train.data.camera import shown
+from ..train.data.source import Source
 from .diagnose import diagnose
 from .formats import Format
 from .gate import Parity, Tolerance, compare

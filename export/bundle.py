@@ -8,14 +8,14 @@ from pathlib import Path
 
 from .. import LettercastError
 from ..runtime.files import make_folder, packaged, replacing
-from ..runtime.golden import golden_path, load_golden
+from ..runtime.model.golden import golden_path, load_golden
 from ..runtime.reader import Reader
 
 PACKAGE = "lettercast"
 # Of the package itself; of the runtime all modules are taken.
-MODULES = ("__init__", "__main__", "bundled", "cli", "interrupts", "parser", "values")
-VERBS = ("verbs/__init__", "verbs/doctor", "verbs/read")
-RUNTIME_FILES = ("web.html", "models/letters-case.npz")
+MODULES = ("__init__", "__main__")
+COMMANDS = tuple(f"commands/{name}" for name in ("__init__", "bundled", "cli", "doctor", "parser", "read", "terminal"))
+RUNTIME_FILES = ("web/page.html", "models/letters-case.npz")
 SHEBANG = b"#!/usr/bin/env python3\n"
 # The first that zip can tell, so that the same input makes the same bytes.
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
@@ -60,9 +60,9 @@ def contents(model: Path) -> Iterator[tuple[str, bytes]]:
     runtime = packaged("")
     root = runtime.parent
     yield "LICENSE", (root / "LICENSE").read_bytes()
-    for name in (*MODULES, *VERBS):
+    for name in (*MODULES, *COMMANDS):
         yield f"{PACKAGE}/{name}.py", (root / f"{name}.py").read_bytes()
-    for path in (*runtime.glob("*.py"), *(runtime / name for name in RUNTIME_FILES)):
+    for path in (*runtime.rglob("*.py"), *(runtime / name for name in RUNTIME_FILES)):
         yield f"{PACKAGE}/runtime/{path.relative_to(runtime).as_posix()}", path.read_bytes()
     content, cases = model.read_bytes(), golden_path(model)
     yield f"{PACKAGE}/runtime/models/{model.name}", content

@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .inference import flat_layers
-from .inspection import Inspection
-from .original import PIXEL_RANGES, Original, classify_scaled
+from .gate import Inspection
+from .original import PIXEL_RANGES, Original, classify_scaled, flat_layers
 
 if TYPE_CHECKING:
     import keras

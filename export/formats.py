@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .. import LettercastError
-from ..runtime.facts import Facts
+from ..runtime.model.facts import Facts
 from ..runtime.pixels import Pixels
-from . import metadata, mobile, onnx, tflite
-from .gate import Tolerance
-from .inspection import Inspection
+from . import mobile, onnx, tflite
+from . import mobile as metadata
+from .gate import Inspection, Tolerance
 
 if TYPE_CHECKING:
     import keras

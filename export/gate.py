@@ -6,6 +6,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was read from a file.
+
+    brightest is the pixel at which its quantized input ends, None where that is not quantized; has_coarse_depthwise tells
+    whether depthwise weights of one scale are in it; lowest_runtime is a runtime and its oldest version that opens it.
+    """
+
+    brightest: float | None = None
+    has_coarse_depthwise: bool = False
+    lowest_runtime: str = ""
+
+
 # Two-sided 95 % of the normal distribution.
 Z95 = 1.959964
 

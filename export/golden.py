@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.engine import Engine, open_engine
 from ..runtime.files import replacing, write_bytes
-from ..runtime.golden import Golden, golden_path
+from ..runtime.model.engine import Engine, open_engine
+from ..runtime.model.golden import Golden, golden_path
 from ..runtime.pixels import Pixels
 
 MOST_CASES = 32
@@ -57,8 +57,8 @@ def pack(golden: Golden) -> bytes:
 def main() -> None:
     """Make the golden cases of the models that come with lettercast, from the pen's test letters."""
     from ..runtime.reader import DEFAULT_MODEL
-    from ..train.data import open_source
-    from ..train.source import draw_all
+    from ..train.data.open import open_source
+    from ..train.data.source import draw_all
 
     pictures = draw_all(open_source("pen", "test"))
     for path in sorted(DEFAULT_MODEL.parent.glob("*.tflite")):

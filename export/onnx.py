@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..runtime.facts import FACTS_KEY, Facts
+from ..runtime.model.facts import FACTS_KEY, Facts
 from ..runtime.pixels import Pixels
-from .inspection import Inspection
+from .gate import Inspection
 
 if TYPE_CHECKING:
     import keras

@@ -9,9 +9,12 @@ from contextlib import contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from typing import cast
+from typing import TYPE_CHECKING, Any, cast
 
 from .. import LettercastError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 # A file that nobody wrote to for so long, under a hidden name, was left by a process that was killed, wherever it ran.
 LEFT_BEHIND_S = 3600.0
@@ -77,3 +80,28 @@ def write_bytes(path: Path, data: bytes) -> None:
 def unpacked_bytes(archive: zipfile.ZipFile) -> int:
     """Return how much a zip archive says it unpacks to; no more is ever read of it."""
     return sum(entry.file_size for entry in archive.infolist())
+
+
+def load_npz(path: Path, most_bytes: int) -> "dict[str, NDArray[Any]]":
+    """Return the arrays by their names.
+
+    Raises:
+        OSError: the file cannot be read.
+        ValueError: it is no such file, damaged, holds anything but plain arrays, or more than `most_bytes` when unpacked.
+    """
+    # What a device lacks is told without NumPy.
+    import numpy as np
+
+    try:
+        with path.open("rb") as file:
+            with zipfile.ZipFile(file) as archive:
+                size = unpacked_bytes(archive)
+            if size > most_bytes:
+                raise ValueError(f"unpacks to {size / 1e6:.0f} MB, {most_bytes / 1e6:.0f} MB are the limit")
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as archive:
+                return {name: np.asarray(archive[name]) for name in archive.files}
+    except (OSError, ValueError):
+        raise
+    except Exception as error:  # a damaged archive raises what its damage leads to, a lying one MemoryError
+        raise ValueError(str(error) or type(error).__name__) from error

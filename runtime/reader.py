@@ -5,31 +5,118 @@ page = Reader().read(cv2.imread("page.jpg"))
 print(page.text)
 """
 
+import math
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError
-from .case import LABELS, Evidence, load_case, settle_case
-from .company import in_company
-from .context import settle_heights
-from .engine import Engine, open_engine
-from .facts import PHOTOS
 from .files import packaged
-from .glyph import GLYPH_SHAPE
-from .join import certainty, join_strokes
-from .lines import order_lines
-from .page import Spot, find_spots
-from .pixels import Pixels
-from .second_look import look_again
-from .spacing import first_letters, part_words
-from .split import Reading, may_be_several, part
-from .stacked import part_stacked
+from .glyph import GLYPH_SHAPE, glyph
+from .model.engine import Engine, open_engine
+from .model.facts import PHOTOS
+from .page.find import Spot, find_spots
+from .page.lines import first_letters, order_lines, part_words
+from .page.split import Reading, certainty, join_strokes, may_be_several, part, part_stacked
+from .pixels import Pixels, percentile
 from .text import UNKNOWN, Box, Letter, Line, Page, Word
-from .words import find_word, load_words
+from .text.context import LABELS, Evidence, load_case, settle_case, settle_heights
+from .text.words import find_word, load_words
+
+# The likeliest class of a doubtful letter is less probable than this; what is less probable than that is no letter.
+SURE, LEAST = 0.85, 0.2
+# In a picture of gravel everything is doubtful; so many letters get a second look.
+MOST_LOOKS = 60
+TURN_RAD, WIDEN = 0.16, 1.4
+VIEWS = (
+    ((math.cos(TURN_RAD), -math.sin(TURN_RAD)), (math.sin(TURN_RAD), math.cos(TURN_RAD))),
+    ((math.cos(TURN_RAD), math.sin(TURN_RAD)), (-math.sin(TURN_RAD), math.cos(TURN_RAD))),
+    ((WIDEN, 0.0), (0.0, 1.0)),
+)
+
+
+def look_again(engine: Engine, inks: list[Pixels], probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return probabilities (n, classes) with those of doubtful letters averaged over several views of their ink.
+
+    Args:
+        inks: the (h, w) uint8 ink of each letter.
+        probabilities: (n, classes) of the letters as they stand.
+    """
+    best = probabilities.max(1, initial=0)
+    doubtful = np.flatnonzero((best < SURE) & (best >= LEAST))[:MOST_LOOKS]
+    if not len(doubtful):
+        return probabilities
+    views = np.stack([glyph(seen_from(inks[i], view)) for i in doubtful for view in VIEWS])[..., None]
+    seen = engine(views).reshape(len(doubtful), len(VIEWS), -1)
+    settled = probabilities.copy()
+    settled[doubtful] = (probabilities[doubtful] + seen.sum(1)) / (1 + len(VIEWS))
+    return settled
+
+
+def seen_from(ink: Pixels, view: tuple[tuple[float, float], tuple[float, float]]) -> Pixels:
+    """Return ink (h, w) uint8 moved by a 2x2 matrix about its middle, on a canvas that holds all of it."""
+    height, width = ink.shape
+    (a, b), (c, d) = view
+    wide, high = math.ceil(abs(a) * width + abs(b) * height), math.ceil(abs(c) * width + abs(d) * height)
+    x, y = (width - 1) / 2, (height - 1) / 2
+    matrix = np.array([[a, b, (wide - 1) / 2 - a * x - b * y], [c, d, (high - 1) / 2 - c * x - d * y]])
+    return cv2.warpAffine(ink, matrix, (wide, high))
+
+
+# Neighbours are this near, in sizes of the piece, and not more than so many times larger or smaller.
+NEAR, ALIKE = 4.0, 2.0
+# A letter far from all others must be this sure: dust is sometimes taken for an I. Among n scraps on the page the chance that
+# one looks like a letter grows; what is left to certainty is divided by the root of n.
+ALONE = 0.7
+# Letters that are fewer than this share of the page's scraps are alone in a sea of them, though they be neighbours.
+SEA_SHARE = 0.1
+# One page is written with one pen or with several, but never with ink this many times fainter.
+FAINT_SHARE = 0.3
+# Of a picture of gravel so many pieces are looked at with all others at once.
+AT_ONCE = 256
+
+
+def in_company(
+    boxes: Sequence[Box], strengths: NDArray[np.int64], sure: NDArray[np.float32], reject_below: float
+) -> NDArray[np.bool_]:
+    """Tell which pieces of a page are writing: letters that stand alone or among letters, and scraps among letters.
+
+    Args:
+        boxes: (x, y, width, height) of all that was found on a page, in pixels.
+        strengths: (n,) ink of each, 0..255.
+        sure: (n,) probability of the likeliest letter, 0..1.
+        reject_below: the probability below which the model claims no letter.
+
+    Returns:
+        (n,) True where no more neighbours of like size are unknown than known, each counted with itself. A letter without
+        neighbours must be surer, and the more so the more scraps there are. What is far fainter than the page's letters is
+        none: grain of wood, a smear.
+    """
+    known = sure >= reject_below
+    if not known.any():
+        return known
+    # A model without a threshold was never measured on what is no letter: all its answers count.
+    scrap_count = int((~known).sum())
+    alone = max(reject_below, 1 - (1 - ALONE) / (1 + scrap_count) ** 0.5) if reject_below else 0.0
+    all_alone = bool(known.sum() < SEA_SHARE * scrap_count)
+    faint = strengths < FAINT_SHARE * percentile(strengths[known], 80)
+    known &= ~faint
+    box = np.array(boxes, np.float32).reshape(-1, 4)
+    middle, size = box[:, :2] + box[:, 2:] / 2, box[:, 2:].max(1)
+    kept = np.zeros(len(known), bool)
+    for start in range(0, len(box), AT_ONCE):
+        own = np.s_[start : start + AT_ONCE]
+        apart = np.hypot(*(middle[own, None] - middle[None]).transpose(2, 0, 1))
+        ratio = size[None] / size[own, None]
+        near = (apart <= NEAR * size[own, None]) & (ratio <= ALIKE) & (ratio >= 1 / ALIKE)
+        letters, scraps = near[:, known].sum(1), near[:, ~known].sum(1)
+        kept[own] = (letters >= scraps) & ((letters > 1) & (not all_alone) | (sure[own] >= alone))
+    return kept & ~faint
+
 
 DEFAULT_MODEL = packaged("models/letters-base-int8.tflite")
 # Second guesses: so many at most, and none that is less likely than this.

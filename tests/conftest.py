@@ -14,8 +14,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.cli import main
-from lettercast.train.pen import Pen, load_pen
+from lettercast.commands.cli import main
+from lettercast.train.data.pen import Pen, load_pen
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
@@ -114,7 +114,7 @@ def strokes_file(strokes_arrays, tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def strokes_source(strokes_file):
     """Letters to train on."""
-    from lettercast.train.data import open_source
+    from lettercast.train.data.open import open_source
 
     return open_source(str(strokes_file), "train")
 
@@ -122,7 +122,7 @@ def strokes_source(strokes_file):
 @pytest.fixture(scope="session")
 def check_source(strokes_file):
     """Letters that neither training nor calibration saw."""
-    from lettercast.train.data import open_source
+    from lettercast.train.data.open import open_source
 
     return open_source(str(strokes_file), "test")
 
@@ -132,7 +132,7 @@ def artifacts(model_file, check_source, made_once) -> dict:
     """Every format of the nano model, by the format's name; int8 gets the slack that so small a model needs."""
     from lettercast.export.artifact import export_model
     from lettercast.export.formats import find_formats
-    from lettercast.train.data import open_source
+    from lettercast.train.data.open import open_source
 
     limits = {"max_drop": 5.0, "min_agreement": 90.0}
 
@@ -159,7 +159,7 @@ def draw_page(pen) -> Callable:
     """Return a function that writes rows of letters on paper: image (H, W, 3) uint8, and (letter, box) in reading order."""
 
     def draw(*rows: str, seed: int = 1, paper: int = 235, side: int = 70, cell: int = 110, upper: bool = True, pen_px: int = 7):
-        from lettercast.train.draw import draw_ink
+        from lettercast.train.data.draw import draw_ink
 
         rng = np.random.default_rng(seed)
         height, width = cell * (len(rows) + 1), cell * (max(map(len, rows), default=4) + 1)

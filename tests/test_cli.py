@@ -14,9 +14,9 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime.facts import keras_facts
+from lettercast.runtime.arguments import device_model, keras_model
+from lettercast.runtime.model.facts import keras_facts
 from lettercast.train.fit import fit
-from lettercast.values import device_model, keras_model
 
 TRUNCATED_AT = (0, 3, 8, 9, 200, 5_000, 0.25, 0.5, 0.75, 0.97, -1)
 
@@ -314,7 +314,7 @@ def test_interrupting_ends_with_130_and_one_line(lettercast, model_file, monkeyp
     def interrupt(*_):
         signal.raise_signal(signal.SIGINT)
 
-    monkeypatch.setattr("lettercast.verbs.evaluate.run_pages", interrupt)
+    monkeypatch.setattr("lettercast.commands.evaluate.run_pages", interrupt)
     code, _, err = lettercast("evaluate", model_file, "--pages", "labels.csv")
     assert (code, err) == (130, "lettercast: interrupted\n")
 
@@ -356,7 +356,7 @@ def test_a_missing_package_is_named_with_what_brings_it(lettercast, monkeypatch,
     def fail(*_):
         raise ModuleNotFoundError(f"No module named '{package}'", name=package)
 
-    monkeypatch.setattr("lettercast.verbs.train.import_keras", fail)
+    monkeypatch.setattr("lettercast.commands.train.import_keras", fail)
     code, _, err = lettercast("train")
     assert (code, err) == (2, f"lettercast: {said}\n")
 
@@ -375,7 +375,7 @@ def test_a_port_in_use_and_a_token_for_nothing_are_refused(refused, page_file):
 
 def test_numpy_keeps_to_the_threads_asked_for(exported):
     code = (
-        "import sys; from lettercast.cli import main; main(sys.argv[1:]); import threadpoolctl as t; "
+        "import sys; from lettercast.commands.cli import main; main(sys.argv[1:]); import threadpoolctl as t; "
         "print({one['num_threads'] for one in t.threadpool_info() if one['internal_api'] == 'openblas'})"
     )
     line = [sys.executable, "-c", code, "doctor", str(exported["onnx-int8"]), "--threads", "1"]

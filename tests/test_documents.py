@@ -17,8 +17,8 @@ import numpy as np
 import pytest
 
 from lettercast import INTERRUPTED
-from lettercast.cli import VERBS, build_parser
-from lettercast.train.draw import draw_ink
+from lettercast.commands.cli import VERBS, build_parser
+from lettercast.train.data.draw import draw_ink
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")), *sorted((ROOT / "docs").glob("*.md"))]
@@ -42,8 +42,8 @@ LESS = {
     "lettercast benchmark dist --also": "--seconds 0.02",
     "lettercast benchmark": "--seconds 0.05",
     "lettercast read": "--max-frames 2",
-    "python -m lettercast.benchmarks.conditions": "--pages 1 --only folds",
-    "python -m lettercast.benchmarks.word_list": "--pages 1",
+    "python -m lettercast.benchmarks.pages.conditions": "--pages 1 --only folds",
+    "python -m lettercast.benchmarks.pages.scoring": "--pages 1",
     "python -m lettercast.benchmarks.soak": "--hours 0.003",
     "python -m lettercast.train.fit_case": "--out case.npz",
 }
@@ -70,7 +70,7 @@ def commands() -> list[str]:
 
 def examples_of_the_help() -> list[str]:
     """Return the command lines that `--help` shows, of the command and of each verb."""
-    modules = ["lettercast.cli", *(f"lettercast.verbs.{verb}" for verb in VERBS)]
+    modules = ["lettercast.commands.cli", *(f"lettercast.commands.{verb}" for verb in VERBS)]
     lines = [line for name in modules for line in import_module(name).EXAMPLES.splitlines()[1:]]
     return [re.split(r"\s{2,}", line.strip())[0] for line in lines]
 
@@ -197,7 +197,7 @@ def test_every_address_is_one(line):
 
 
 @pytest.mark.parametrize(
-    "name", sorted({found for line in COMMANDS for found in re.findall(r"lettercast\.(?:benchmarks|train)\.\w+", line)})
+    "name", sorted({found for line in COMMANDS for found in re.findall(r"-m (lettercast\.(?:benchmarks|train)[.\w]+)", line)})
 )
 def test_every_maintainers_command_has_its_help(name, capsys):
     with pytest.raises(SystemExit) as left:

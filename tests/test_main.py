@@ -68,7 +68,7 @@ def test_a_full_disk_is_said_in_one_line(page_file, tmp_path, words):
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("name", ["lettercast.cli", "cv2", "ai_edge_litert.interpreter"])
+@pytest.mark.parametrize("name", ["lettercast.commands.cli", "cv2", "ai_edge_litert.interpreter"])
 def test_an_interrupted_import_is_no_traceback_and_blames_no_package(page_file, name):
     line = [sys.executable, "-c", INTERRUPTED_IMPORT, name, "read", str(page_file), "--json"]
     done = subprocess.run(line, capture_output=True, text=True, check=False)

@@ -29,9 +29,9 @@ def test_the_wheel_holds_the_packages_the_models_and_no_tests(built):
         names = wheel.namelist()
     for name in (
         "runtime/models/letters-base-int8.tflite",
-        "runtime/web.html",
+        "runtime/web/page.html",
         "export/models/letters-nano.keras",
-        "train/pen.npz",
+        "train/data/pen.npz",
     ):
         assert f"lettercast/{name}" in names
     assert not [name for name in names if "test" in name or "reference" in name]
@@ -40,7 +40,7 @@ def test_the_wheel_holds_the_packages_the_models_and_no_tests(built):
 def test_the_sdist_holds_the_licence_and_what_builds(built):
     with tarfile.open(built[".gz"]) as sdist:
         names = {name.partition("/")[2] for name in sdist.getnames()}
-    assert {"LICENSE", "README.md", "pyproject.toml", "cli.py", "verbs/read.py"} <= names
+    assert {"LICENSE", "README.md", "pyproject.toml", "py.typed", "commands/read.py"} <= names
 
 
 @pytest.mark.parametrize("words", [("read", "{page}", "--json"), ("doctor",), ("--version",)], ids=" ".join)

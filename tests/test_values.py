@@ -4,7 +4,7 @@ import argparse
 
 import pytest
 
-from lettercast.values import amount, device_model, keras_model, serve_address
+from lettercast.runtime.arguments import amount, device_model, keras_model, serve_address
 
 
 @pytest.mark.parametrize(

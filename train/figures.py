@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 from scipy.stats import binomtest
 
 from ..runtime.files import write_bytes
-from .evaluate import Evaluation
-from .history import Epoch
-from .writers import FEWEST_LETTERS
+from .evaluation import FEWEST_LETTERS, Evaluation
+from .plan import Epoch
 
 matplotlib.use("Agg")
 DPI = 130

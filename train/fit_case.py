@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError
-from ..runtime.case import CASE_FILE, LABELS, CaseNet, case_input
 from ..runtime.files import write_bytes
-from .data import open_source
-from .source import Source, draw_all
+from ..runtime.text.context import CASE_FILE, LABELS, CaseNet, case_input
+from .data.open import open_source
+from .data.source import Source, draw_all
 
 HIDDEN, DROPOUT = 96, 0.1
 EPOCHS, BATCH, RATE, DECAY = 12, 256, 3e-3, 1e-4

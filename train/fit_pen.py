@@ -10,16 +10,35 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from sklearn.cluster import KMeans
 from sklearn.decomposition import PCA
 
 from .. import LettercastError
-from .pen import PEN_FILE, POINTS_PER_STROKE, Pen, Shape, pack
-from .source import WRITER_POWER
-from .splits import SPLITS
-from .strokes import Strokes, load_strokes
+from ..runtime.files import write_bytes
+from ..runtime.pixels import Pixels
+from .data.draw import draw_ink
+from .data.pen import PEN_FILE, POINTS_PER_STROKE, Pen, Shape, pack, unpack
+from .data.source import LETTERS, SPLITS, WRITER_POWER
+from .data.strokes import Strokes, load_strokes
+
+CELL_PX, LETTER_PX, PEN_PX, COLUMNS = 48, 36, 2.6, 24
+
+
+def contact_sheet(pen: Pen, seed: int = 0) -> Pixels:
+    """Return (26 * 48, 24 * 48) uint8, dark on light: a letter a row, twelve small ones and twelve capitals."""
+    rng = np.random.default_rng(seed)
+    sheet = np.zeros((len(LETTERS) * CELL_PX, COLUMNS * CELL_PX), np.uint8)
+    for label in range(len(LETTERS)):
+        for column in range(COLUMNS):
+            ink = draw_ink(pen.sample(label, rng, upper=column >= COLUMNS // 2), LETTER_PX, PEN_PX)
+            height, width = ink.shape
+            top, left = label * CELL_PX + (CELL_PX - height) // 2, column * CELL_PX + (CELL_PX - width) // 2
+            sheet[top : top + height, left : left + width] = ink
+    return cv2.bitwise_not(sheet)
+
 
 # A way of writing that fewer letters show than this is one person's habit or a flaw.
 SMALLEST_CLUSTER = 15
@@ -91,6 +110,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("strokes", type=Path, help="a strokes .npz with a split by writer")
     parser.add_argument("--without", nargs="*", default=[], metavar="NAME", help="contributors to leave out")
     parser.add_argument("--out", type=Path, default=PEN_FILE)
+    parser.add_argument("--sheet", type=Path, metavar="PNG", help="also draw a sheet of what the pen writes")
     options = parser.parse_args(arguments)
     try:
         with np.load(options.strokes, allow_pickle=False) as archive:
@@ -107,6 +127,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     np.savez_compressed(buffer, allow_pickle=False, **pack(pen))
     options.out.write_bytes(buffer.getvalue())
     print(f"{options.out}: {len(pen.shapes)} shapes, {len(buffer.getvalue()) / 1000:.0f} kB")
+    if options.sheet:
+        # As it lies in the file, where components are rounded.
+        write_bytes(options.sheet, cv2.imencode(".png", contact_sheet(unpack(pack(pen))))[1].tobytes())
+        print(options.sheet)
     return 0
 
 

@@ -1,6 +1,8 @@
 """What decides a training run, besides the letters themselves."""
 
+import csv
 import hashlib
+import io
 import json
 import math
 from collections.abc import Sequence
@@ -10,7 +12,34 @@ from typing import Any
 
 from .. import LettercastError
 from ..runtime.files import write_bytes
-from .source import Source
+from .data.source import Source
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """One line of the history; accuracies are shares of 1."""
+
+    epoch: int
+    loss: float
+    accuracy: float
+    val_loss: float
+    val_accuracy: float
+
+
+def write_history(history: list[Epoch], path: Path) -> None:
+    """Write the history as CSV, one epoch a line, atomically."""
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, [f.name for f in fields(Epoch)])
+    writer.writeheader()
+    writer.writerows(asdict(line) for line in history)
+    write_bytes(path, text.getvalue().encode())
+
+
+def read_history(path: Path) -> list[Epoch]:
+    """Read a history that write_history wrote."""
+    with path.open(newline="") as file:
+        return [Epoch(int(row.pop("epoch")), **{k: float(v) for k, v in row.items()}) for row in csv.DictReader(file)]
+
 
 BATCH = 128
 # The peak of the learning rate, from scratch and from a trained network.

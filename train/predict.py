@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError
-from ..runtime.engine import OPENERS, Classify, Engine, first_line, open_engine
-from ..runtime.facts import FACTS_KEY, LETTERS, PICTURES, Facts, keras_facts
 from ..runtime.files import replacing
 from ..runtime.glyph import GLYPH_SHAPE
+from ..runtime.model.engine import OPENERS, Classify, Engine, first_line, open_engine
+from ..runtime.model.facts import FACTS_KEY, LETTERS, PICTURES, Facts, keras_facts
 from ..runtime.pixels import Pixels
+from .data.source import LETTERS as ALPHABET
 from .plan import BATCH
-from .source import LETTERS as ALPHABET
 
 if TYPE_CHECKING:
     import keras

@@ -7,10 +7,8 @@ import pytest
 from rich.console import Console
 from rich.table import Table
 
-from lettercast.benchmarks.benchmark import Accuracy, Benchmark, Row
-from lettercast.benchmarks.footprint import Footprint
-from lettercast.benchmarks.latency import Latency
-from lettercast.benchmarks.machine import this_machine
+from lettercast.benchmarks.parity.benchmark import Accuracy, Benchmark, Row
+from lettercast.benchmarks.parity.measure import Footprint, Latency, this_machine
 from lettercast.export.gate import Parity
 
 PARITY = Parity(1000, 95.0, 94.5, 0.5, 0.1, 0.9, 99.2, 0.02)

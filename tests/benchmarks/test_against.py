@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks.against import compare_runs, load_run
+from lettercast.benchmarks.parity.compare import compare_runs, load_run
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import jsonschema
 import pytest
 
 from lettercast import LettercastError, benchmarks
-from lettercast.benchmarks import latency
-from lettercast.benchmarks.benchmark import find_models, run_benchmark
-from lettercast.benchmarks.contender import open_contenders
+from lettercast.benchmarks.parity import measure as latency
+from lettercast.benchmarks.parity.benchmark import find_models, run_benchmark
+from lettercast.benchmarks.parity.contender import open_contenders
 
 QUICK_S = 0.05
 REFERENCE = Path(benchmarks.__file__).with_name("reference")

@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.blank import KINDS, Blank, blank_frames, main, run_blank
+from lettercast.benchmarks.pages.blank import KINDS, Blank, blank_frames, main, run_blank
 from lettercast.runtime import Reader
 
 

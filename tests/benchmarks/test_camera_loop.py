@@ -4,9 +4,7 @@ import json
 
 import pytest
 
-from lettercast.benchmarks.camera_loop import main, make_film, time_loop
-from lettercast.benchmarks.page_tables import loop_table
-from lettercast.benchmarks.stages import STAGES, WHOLE
+from lettercast.benchmarks.speed.camera_loop import STAGES, WHOLE, loop_table, main, make_film, time_loop
 from lettercast.runtime import Reader
 
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks.conditions import Cell, main, run_conditions, take_page
-from lettercast.benchmarks.hands import PenHand
-from lettercast.benchmarks.scenes import PLAIN, STRENGTHS
-from lettercast.benchmarks.scoring import Score
+from lettercast.benchmarks.pages.conditions import Cell, main, run_conditions, take_page
+from lettercast.benchmarks.pages.scenes import PLAIN, STRENGTHS
+from lettercast.benchmarks.pages.scoring import Score
+from lettercast.benchmarks.pages.writing import PenHand
 from lettercast.runtime import Reader
-from lettercast.train.pen import load_pen
+from lettercast.train.data.pen import load_pen
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks.contender import BATCH, open_contenders, pictures_taken, runs_of, tie_of
+from lettercast.benchmarks.parity.contender import BATCH, open_contenders, pictures_taken, runs_of, tie_of
 
 
 def test_an_export_finds_its_original_by_what_it_was_made_from(exported, model_file, tmp_path):
@@ -57,7 +57,7 @@ def test_the_tie_is_that_of_the_format(exported):
 
 @pytest.mark.parametrize("ending", ["onnx", "tflite"])
 def test_what_is_timed_is_the_readers_way_from_ink_to_probabilities(exported, check_source, ending):
-    from lettercast.train.source import draw_all
+    from lettercast.train.data.source import draw_all
 
     pictures = draw_all(check_source)[:40]
     (contender,) = open_contenders([exported[f"{ending}-float32"]], [], 1)
@@ -72,7 +72,7 @@ def test_what_is_timed_is_the_readers_way_from_ink_to_probabilities(exported, ch
 
 
 def test_the_original_is_given_finished_pictures(exported, model_file, check_source):
-    from lettercast.train.source import draw_all
+    from lettercast.train.data.source import draw_all
 
     pictures = draw_all(check_source)[:8]
     original, _ = open_contenders([exported["onnx-int8"]], [model_file], 1)

@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.curve import Curve, Point, describe, fit_line, point_of
-from lettercast.benchmarks.growth import COUNTS
-from lettercast.benchmarks.stages import STAGES
+from lettercast.benchmarks.speed.camera_loop import STAGES
+from lettercast.benchmarks.speed.growth import COUNTS, Curve, Point, describe, fit_line, point_of
 
 
 def rising(times) -> Curve:

@@ -8,18 +8,20 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.benchmarks.emulated_pi import (
+    READY,
     EmulatedPi,
     answer_of,
     ask,
     compare_readings,
     copy_model,
+    default_root,
+    emulated_tables,
     find_pictures,
     main,
+    open_guest,
     try_emulated_pi,
 )
-from lettercast.benchmarks.guest import READY, default_root, open_guest
-from lettercast.benchmarks.page_tables import emulated_tables
-from lettercast.runtime.doctor import examine
+from lettercast.runtime.model.doctor import examine
 
 
 def page(*letters):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.exposure import Exposure, disc, expose, light, streak, with_noise
+from lettercast.benchmarks.pages.camera import Exposure, disc, expose, light, streak, with_noise
 
 SHAPE = (240, 320)
 CLEAN = Exposure(falloff=0, noise=0, defocus=0, jpeg=100)

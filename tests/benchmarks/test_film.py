@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks.film import Shake, card, film, hunting, main, sway, write_film
-from lettercast.benchmarks.hands import PenHand
-from lettercast.runtime.source import open_source
+from lettercast.benchmarks.pages.film import Shake, card, film, hunting, main, sway, write_film
+from lettercast.benchmarks.pages.writing import PenHand
+from lettercast.runtime.sources.source import open_source
 
 STEADY = Shake(drift=0, tremor=0, turn=0, zoom=0, blur=0, glow=0)
 DRIFT_HZ = (0.2, 0.9)

@@ -1,6 +1,6 @@
 """Floors for a user's own checks."""
 
-from lettercast.benchmarks.floors import missed_floors
+from lettercast.benchmarks.parity.compare import missed_floors
 
 
 def test_a_model_on_the_floor_passes_and_one_below_is_named_with_both_figures(make_row, make_benchmark):

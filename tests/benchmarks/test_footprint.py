@@ -3,8 +3,8 @@
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks.footprint import footprint
-from lettercast.runtime.installed import LITERT, ONNX_RUNTIME
+from lettercast.benchmarks.parity.measure import footprint
+from lettercast.runtime.model.installed import LITERT, ONNX_RUNTIME
 
 
 @pytest.fixture(scope="module")

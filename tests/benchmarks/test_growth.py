@@ -5,19 +5,19 @@ import json
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.growth import (
+from lettercast.benchmarks.speed.camera_loop import STAGES
+from lettercast.benchmarks.speed.growth import (
     CARD,
     COUNTS,
     PAGE,
     PAGE_PX,
     growth_figure,
+    growth_tables,
     main,
     measure_growth,
     pages_of,
     write_letters,
 )
-from lettercast.benchmarks.page_tables import growth_tables
-from lettercast.benchmarks.stages import STAGES
 from lettercast.runtime import Reader
 
 

@@ -7,8 +7,8 @@ import sys
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks import guest
-from lettercast.benchmarks.guest import READY, check_host, clear, default_root, must, open_guest
+from lettercast.benchmarks import emulated_pi as guest
+from lettercast.benchmarks.emulated_pi import READY, check_host, clear, default_root, must, open_guest
 
 
 def test_a_half_made_system_is_cleared_and_another_folder_is_left_alone(tmp_path):

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks.hands import PenHand, RealHand, open_hands
-from lettercast.train.strokes import load_strokes
+from lettercast.benchmarks.pages.writing import PenHand, RealHand, open_hands
+from lettercast.train.data.strokes import load_strokes
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.latency import ROUNDS, WARM_RUNS, Latency, measure, summed_up, take_turns
+from lettercast.benchmarks.parity.measure import ROUNDS, WARM_RUNS, Latency, measure, summed_up, take_turns
 
 
 def test_callers_take_turns_and_the_warm_up_does_not_count():

@@ -6,18 +6,11 @@ import onnx
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks.layers import (
-    Layer,
-    cut_off,
-    layers_of,
-    middle_mean,
-    onnx_layers,
-    tflite_operations,
-)
-from lettercast.runtime.installed import look_for_engine
+from lettercast.benchmarks.speed.layers import Layer, cut_off, layers_of, middle_mean, onnx_layers, tflite_operations
+from lettercast.runtime.model.installed import look_for_engine
+from lettercast.train.data.source import draw_some
 from lettercast.train.network import count_multiplications
 from lettercast.train.predict import load_keras
-from lettercast.train.source import draw_some
 
 FORMATS = ("tflite-float32", "tflite-int8", "tflite-int16x8", "onnx-float32", "onnx-float16", "onnx-int8", "onnx-dynamic")
 # What of a TFLite file has a layer of its own in Keras.

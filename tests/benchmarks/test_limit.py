@@ -5,12 +5,22 @@ from dataclasses import replace
 
 import pytest
 
-from lettercast.benchmarks.contender import BATCH
-from lettercast.benchmarks.latency import Latency
-from lettercast.benchmarks.layers import Layer
-from lettercast.benchmarks.limit import FLOAT32, INT8, Limit, Peak, Reach, arithmetic_of, main, make_products, measure_limit
-from lettercast.benchmarks.tables import limit_tables
-from lettercast.runtime.engine import open_engine
+from lettercast.benchmarks.parity.contender import BATCH
+from lettercast.benchmarks.parity.measure import Latency
+from lettercast.benchmarks.speed.layers import Layer
+from lettercast.benchmarks.speed.limit import (
+    FLOAT32,
+    INT8,
+    Limit,
+    Peak,
+    Reach,
+    arithmetic_of,
+    limit_tables,
+    main,
+    make_products,
+    measure_limit,
+)
+from lettercast.runtime.model.engine import open_engine
 from lettercast.train.network import count_multiplications
 from lettercast.train.predict import load_keras
 

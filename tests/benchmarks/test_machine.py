@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from lettercast.benchmarks.machine import info_line, this_machine
+from lettercast.benchmarks.parity.measure import info_line, this_machine
 
 PI = "processor\t: 0\nFeatures\t: fp asimd asimddp\nModel\t\t: Raspberry Pi 5 Model B Rev 1.0\n"
 PC = "model name\t: Some CPU @ 2.00GHz\nflags\t\t: fpu avx2 avx512f\nmodel name\t: Some CPU @ 2.00GHz\n"

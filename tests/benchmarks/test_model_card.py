@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lettercast.benchmarks.model_card import FIGURES, card, main, spread
-from lettercast.runtime.facts import keras_facts
+from lettercast.runtime.model.facts import keras_facts
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,8 @@
 """What was measured of the reader as tables for a person."""
 
-from lettercast.benchmarks.blank import Blank
-from lettercast.benchmarks.conditions import Cell, Conditions
-from lettercast.benchmarks.page_tables import blank_table, conditions_table, pages_table
-from lettercast.benchmarks.pages import PageResult, PagesResult
-from lettercast.benchmarks.scoring import Score
+from lettercast.benchmarks.pages.blank import Blank, blank_table
+from lettercast.benchmarks.pages.conditions import Cell, Conditions, conditions_table
+from lettercast.benchmarks.pages.scoring import PageResult, PagesResult, Score, pages_table
 
 
 def test_pages_show_only_what_was_misread(printed):

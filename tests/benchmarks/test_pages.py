@@ -6,7 +6,7 @@ import cv2
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks.pages import PageResult, PagesResult, plain, read_labels, read_pages
+from lettercast.benchmarks.pages.scoring import PageResult, PagesResult, plain, read_labels, read_pages
 from lettercast.runtime import Reader
 
 

@@ -3,10 +3,8 @@
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.hands import PenHand
-from lettercast.benchmarks.paper import INKS, PAPERS, Paper, draw_ink, draw_rules, draw_sheet
-from lettercast.benchmarks.view import View, look_at
-from lettercast.benchmarks.writing import Layout, write_page
+from lettercast.benchmarks.pages.paper import INKS, PAPERS, Paper, View, draw_ink, draw_rules, draw_sheet, look_at
+from lettercast.benchmarks.pages.writing import Layout, PenHand, write_page
 
 SIZE = (640, 480)
 BARE = {"grain": 0.0}

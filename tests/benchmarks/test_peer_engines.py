@@ -4,10 +4,10 @@ import sys
 
 import pytest
 
-from lettercast.benchmarks.peer_engines import NCNN, NO_NCNN_INT8, OPENVINO, PNNX, compare_engines
-from lettercast.runtime.installed import look_for
-from lettercast.train.data import open_source
-from lettercast.train.source import draw_some
+from lettercast.benchmarks.peers.engines import NCNN, NO_NCNN_INT8, OPENVINO, PNNX, compare_engines
+from lettercast.runtime.model.installed import look_for
+from lettercast.train.data.open import open_source
+from lettercast.train.data.source import draw_some
 
 SHORT_S = 0.01
 

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.peer_ocr import AS_IT_COMES, AT_ITS_BEST, OFFERS, open_peers
+from lettercast.benchmarks.peers.ocr import AS_IT_COMES, AT_ITS_BEST, OFFERS, open_peers
 
 PRINTED = "READING"
 

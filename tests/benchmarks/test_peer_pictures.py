@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.peer_pictures import LETTER_PX, LOOK_ALIKES, even_light, in_rows, letter_picture, letters_only
+from lettercast.benchmarks.peers.ocr import LETTER_PX, LOOK_ALIKES, even_light, in_rows, letter_picture, letters_only
 
 
 def test_only_letters_count_and_digits_that_look_like_letters_where_that_is_asked_for():

@@ -3,13 +3,12 @@
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.pages import read_labels
-from lettercast.benchmarks.peer_ocr import AS_IT_COMES, Peer, open_peers
-from lettercast.benchmarks.peer_reading import compare_letters, compare_pages, own_peer
-from lettercast.benchmarks.peer_sets import NamedPage, some_letters
-from lettercast.runtime.picture import read_image
-from lettercast.train.data import open_source
-from lettercast.values import device_model
+from lettercast.benchmarks.pages.scoring import read_labels
+from lettercast.benchmarks.peers.ocr import AS_IT_COMES, Peer, open_peers
+from lettercast.benchmarks.peers.run import NamedPage, compare_letters, compare_pages, own_peer, some_letters
+from lettercast.runtime.arguments import device_model
+from lettercast.runtime.sources.images import read_image
+from lettercast.train.data.open import open_source
 
 BASE = device_model("letters-base")
 CARDS = ("2024_frame_3.jpg", "2024_frame_12.jpg", "2025_frame_7.jpg")

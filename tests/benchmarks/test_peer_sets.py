@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks.pages import plain
-from lettercast.benchmarks.peer_sets import GENERATED, page_sets, some_letters
+from lettercast.benchmarks.pages.scoring import plain
+from lettercast.benchmarks.peers.run import GENERATED, page_sets, some_letters
 from lettercast.runtime.glyph import GLYPH_SHAPE, glyph
-from lettercast.train.data import open_source, open_sources
+from lettercast.train.data.open import open_source, open_sources
 
 
 def test_without_pages_there_are_the_example_and_generated_ones_the_same_every_time():

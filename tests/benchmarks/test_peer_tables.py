@@ -5,12 +5,11 @@ import io
 import pytest
 from rich.console import Console
 
-from lettercast.benchmarks.latency import Latency
-from lettercast.benchmarks.pages import PageResult, PagesResult
-from lettercast.benchmarks.peer_engines import EngineRow
-from lettercast.benchmarks.peer_ocr import AS_IT_COMES
-from lettercast.benchmarks.peer_reading import LetterRow, PageRow
-from lettercast.benchmarks.peer_tables import peer_engines_table, peer_letters_table, peer_pages_table
+from lettercast.benchmarks.pages.scoring import PageResult, PagesResult
+from lettercast.benchmarks.parity.measure import Latency
+from lettercast.benchmarks.peers.engines import EngineRow
+from lettercast.benchmarks.peers.ocr import AS_IT_COMES
+from lettercast.benchmarks.peers.run import LetterRow, PageRow, peer_engines_table, peer_letters_table, peer_pages_table
 
 ABSENT = {"rapidocr": "not installed: pip install 'lettercast[peers]'"}
 

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from lettercast.benchmarks.peer_ocr import OFFERS
-from lettercast.benchmarks.peers import main
+from lettercast.benchmarks.peers.ocr import OFFERS
+from lettercast.benchmarks.peers.run import main
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def test_an_interrupt_leaves_what_was_measured(alone, models, monkeypatch, capsy
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("lettercast.benchmarks.peers.compare_letters", interrupt)
+    monkeypatch.setattr("lettercast.benchmarks.peers.run.compare_letters", interrupt)
     out = tmp_path / "peers.json"
     assert main(["--models", str(models), "--rounds", "1", "--json", str(out)]) == 130
     figures = json.loads(out.read_text())

@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from lettercast.benchmarks.plots import accuracy_against_latency, bars, common_start, confusion_difference, svg
+from lettercast.benchmarks.report import accuracy_against_latency, bars, common_start, confusion_difference, svg
 
 NAMESPACE = "{http://www.w3.org/2000/svg}"
 

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from lettercast.benchmarks.recommend import DEVICES, recommend
+from lettercast.benchmarks.parity.compare import DEVICES, recommend
 
 
 def taken(rows):

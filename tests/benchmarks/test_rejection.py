@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from lettercast.benchmarks.rejection import DIGIT_PX, digit_picture, non_letters, rejection
+from lettercast.benchmarks.model_card import DIGIT_PX, digit_picture, non_letters, rejection
 
 
 @pytest.fixture(scope="module")

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.scenes import ALL_AT_ONCE, CONDITIONS, MIXABLE, PLAIN, STRENGTHS, scene_of
-from lettercast.benchmarks.synthetic_page import Scene
+from lettercast.benchmarks.pages.scenes import ALL_AT_ONCE, CONDITIONS, MIXABLE, PLAIN, STRENGTHS, Scene, scene_of
 
 
 def test_the_plain_page_is_the_scene_as_it_comes():

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.scoring import Score, difference_interval, error_interval, gaps_after, match_boxes, score
-from lettercast.benchmarks.synthetic_page import PlacedLetter
+from lettercast.benchmarks.pages.scenes import PlacedLetter
+from lettercast.benchmarks.pages.scoring import Score, difference_interval, error_interval, gaps_after, match_boxes, score
 from lettercast.runtime.text import Letter, Line, Page, Word
 
 SIDE = 20

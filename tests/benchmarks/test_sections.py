@@ -6,9 +6,9 @@ import jsonschema
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks import sections
-from lettercast.benchmarks.contender import Contender, open_contenders
-from lettercast.benchmarks.sections import Section, limit_section, measure_section, peers_section, reader_section
+from lettercast.benchmarks import report as sections
+from lettercast.benchmarks.parity.contender import Contender, open_contenders
+from lettercast.benchmarks.report import Section, limit_section, measure_section, peers_section, reader_section
 
 
 def say_nothing(said: str) -> None:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lettercast.benchmarks import soak as soak_module
-from lettercast.benchmarks.camera_loop import make_film
-from lettercast.benchmarks.machine import this_machine
+from lettercast.benchmarks.parity.measure import this_machine
 from lettercast.benchmarks.soak import Held, Soak, describe, held_now, main, resident_mb
+from lettercast.benchmarks.speed.camera_loop import make_film
 
 
 @pytest.fixture(scope="module")

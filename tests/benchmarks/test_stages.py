@@ -4,9 +4,9 @@ import cv2
 import pytest
 from threadpoolctl import threadpool_info
 
-from lettercast.benchmarks.stages import STAGES, TimedReader, one_thread, time_stages
+from lettercast.benchmarks.speed.camera_loop import STAGES, TimedReader, one_thread, time_stages
 from lettercast.runtime import Reader
-from lettercast.runtime.track import Tracker
+from lettercast.runtime.live.track import Tracker
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.hands import PenHand
-from lettercast.benchmarks.synthetic_page import PHONE_PX, WEBCAM_PX, Scene, main, photograph
+from lettercast.benchmarks.pages.scenes import PHONE_PX, WEBCAM_PX, Scene, main, photograph
+from lettercast.benchmarks.pages.writing import PenHand
 from lettercast.runtime import Reader
 
 LINES = ["AB CD", "EF"]

@@ -6,9 +6,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from lettercast.benchmarks.against import Against, Change
-from lettercast.benchmarks.recommend import recommend
-from lettercast.benchmarks.tables import (
+from lettercast.benchmarks.parity.compare import Against, Change, recommend
+from lettercast.benchmarks.parity.tables import (
     against_table,
     artifact_table,
     evaluation_table,
@@ -19,7 +18,7 @@ from lettercast.benchmarks.tables import (
 from lettercast.export.artifact import Artifact
 from lettercast.export.formats import FORMATS
 from lettercast.export.gate import Parity
-from lettercast.train.evaluate import Evaluation
+from lettercast.train.evaluation import Evaluation
 
 PARITY = Parity(1000, 95.0, 94.5, 0.5, 0.1, 0.9, 99.2, 0.02)
 

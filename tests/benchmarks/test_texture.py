@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.texture import TEXTURES, clouds, streaks
+from lettercast.benchmarks.pages.paper import TEXTURES, clouds, streaks
 
 
 @pytest.mark.parametrize("name", TEXTURES)

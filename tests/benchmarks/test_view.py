@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.view import FRAMING, View, look_at
+from lettercast.benchmarks.pages.paper import FRAMING, View, look_at
 
 SIZE = (1280, 960)
 WRITING = np.array([[100.0, 100], [1180, 100], [1180, 860], [100, 860]])

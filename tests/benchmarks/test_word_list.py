@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from lettercast.benchmarks.hands import PenHand
-from lettercast.benchmarks.word_list import choose, kinds_of_words, main, score_kind
+from lettercast.benchmarks.pages.scoring import choose, kinds_of_words, main, score_kind
+from lettercast.benchmarks.pages.writing import PenHand
 from lettercast.runtime import Reader
 
 WORDS = ["harbour", "lantern", "garden", "Wessel", "letter", "Almqvist", "window", "don't", "it"]

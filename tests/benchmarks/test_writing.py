@@ -6,8 +6,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.hands import PenHand
-from lettercast.benchmarks.writing import Layout, invent_words, shape, write_page
+from lettercast.benchmarks.pages.writing import Layout, PenHand, invent_words, shape, write_page
 
 SIZE = (1280, 960)
 STILL = Layout(jitter=0, climb=0, size_spread=0)

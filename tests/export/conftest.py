@@ -8,10 +8,9 @@ import pytest
 
 from lettercast.export import tflite
 from lettercast.export.artifact import DEFAULT_MODEL
-from lettercast.export.metadata import embed_mobile
-from lettercast.export.mobile import take_rgb
-from lettercast.runtime.facts import keras_facts
-from lettercast.train.draw import draw_ink
+from lettercast.export.mobile import embed_mobile, take_rgb
+from lettercast.runtime.model.facts import keras_facts
+from lettercast.train.data.draw import draw_ink
 from lettercast.train.predict import load_keras
 
 

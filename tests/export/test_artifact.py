@@ -11,10 +11,10 @@ from lettercast import LettercastError
 from lettercast.export import tflite
 from lettercast.export.artifact import export_model
 from lettercast.export.formats import FORMATS
-from lettercast.runtime.engine import open_engine
-from lettercast.runtime.golden import GOLDEN_ENDING
-from lettercast.train.data import open_source
-from lettercast.train.source import ImageSource
+from lettercast.runtime.model.engine import open_engine
+from lettercast.runtime.model.golden import GOLDEN_ENDING
+from lettercast.train.data.open import open_source
+from lettercast.train.data.source import ImageSource
 
 FLOAT32 = FORMATS["tflite-float32"]
 

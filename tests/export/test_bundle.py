@@ -18,8 +18,8 @@ import pytest
 from lettercast import LettercastError, __version__
 from lettercast.export.bundle import START, write_bundle
 from lettercast.export.golden import pack
-from lettercast.runtime.golden import golden_path, load_golden
-from lettercast.values import device_model
+from lettercast.runtime.arguments import device_model
+from lettercast.runtime.model.golden import golden_path, load_golden
 
 # What reading takes of the packages that are installed for the tests, and what those take in turn.
 TAKEN = ("numpy", "cv2", "opencv_python", "ai_edge_litert", "backports", "flatbuffers", "ml_dtypes", "typing_extensions", "tqdm")
@@ -62,15 +62,14 @@ def start(packages, tmp_path) -> Callable[..., subprocess.CompletedProcess]:
 def test_a_bundle_holds_what_runs_and_nothing_else(bundle):
     with zipfile.ZipFile(bundle) as archive:
         names = archive.namelist()
-    assert {"__main__.py", "LICENSE", "lettercast/runtime/web.html", "lettercast/runtime/models/letters-case.npz"} < set(names)
+    assert {"__main__.py", "LICENSE", "lettercast/runtime/web/page.html", "lettercast/runtime/models/letters-case.npz"} < set(names)
     assert [name for name in names if "letters-nano" in name or "letters-base" in name] == [
         "lettercast/runtime/models/letters-nano-int8.tflite",
         "lettercast/runtime/models/letters-nano-int8.tflite.golden.npz",
     ]
-    assert {name.split("/")[1] for name in names if name.count("/") > 1} == {"runtime", "verbs"}
-    assert {name for name in names if "/verbs/" in name} == {
-        f"lettercast/verbs/{name}.py" for name in ("__init__", "doctor", "read")
-    }
+    assert {name.split("/")[1] for name in names if name.count("/") > 1} == {"runtime", "commands"}
+    taken = ("__init__", "bundled", "cli", "doctor", "parser", "read", "terminal")
+    assert {name for name in names if "/commands/" in name} == {f"lettercast/commands/{name}.py" for name in taken}
     assert bundle.stat().st_size < LARGEST_BYTES
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from lettercast.export.bundle import write_bundle
-from lettercast.values import device_model
+from lettercast.runtime.arguments import device_model
 
 LIMIT_S = 120
 

@@ -10,7 +10,7 @@ from lettercast.export import tflite
 from lettercast.export.artifact import export_model
 from lettercast.export.diagnose import best_order, depthwise_spread
 from lettercast.export.formats import FORMATS
-from lettercast.train.data import open_source
+from lettercast.train.data.open import open_source
 
 SLACK = {"max_drop": 5.0, "min_agreement": 90.0}
 

@@ -5,9 +5,9 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.export.golden import MOST_CASES, choose_cases, write_with_golden
-from lettercast.runtime.engine import open_engine
-from lettercast.runtime.golden import golden_path, load_golden, replay
-from lettercast.train.source import draw_all
+from lettercast.runtime.model.engine import open_engine
+from lettercast.runtime.model.golden import golden_path, load_golden, replay
+from lettercast.train.data.source import draw_all
 
 
 def answers_of(classes: int, n: int, seed: int = 0) -> np.ndarray:

@@ -5,8 +5,7 @@ import pytest
 
 from lettercast.export.artifact import export_model
 from lettercast.export.formats import FORMATS
-from lettercast.export.inference import TRAINING_ONLY, flat_layers, for_inference, is_single
-from lettercast.export.original import open_letters
+from lettercast.export.original import TRAINING_ONLY, flat_layers, for_inference, is_single, open_letters
 
 keras = pytest.importorskip("keras")
 layers = keras.layers

@@ -3,7 +3,7 @@
 import pytest
 
 from lettercast.export.formats import FORMATS
-from lettercast.runtime.engine import open_engine
+from lettercast.runtime.model.engine import open_engine
 
 
 @pytest.mark.parametrize("name", ["tflite-int8", "tflite-int16x8", "onnx-int8"])

@@ -2,8 +2,8 @@
 
 import zipfile
 
-from lettercast.export.metadata import METADATA_KEY, embed_mobile
-from lettercast.runtime.facts import FACTS_KEY, tflite_facts
+from lettercast.export.mobile import METADATA_KEY, embed_mobile
+from lettercast.runtime.model.facts import FACTS_KEY, tflite_facts
 
 
 def test_the_labels_are_appended_unpacked_a_line_each(mobile_base):

@@ -14,10 +14,10 @@ from lettercast import LettercastError
 from lettercast.export import tflite
 from lettercast.export.formats import FORMATS
 from lettercast.export.mobile import take_rgb
-from lettercast.runtime.engine import open_engine
-from lettercast.runtime.facts import PHOTOS, PICTURES, Facts, tflite_facts
+from lettercast.runtime.model.engine import open_engine
+from lettercast.runtime.model.facts import PHOTOS, PICTURES, Facts, tflite_facts
 from lettercast.runtime.reader import Reader
-from lettercast.train.photo import PHOTO_PX
+from lettercast.train.data.camera import PHOTO_PX
 
 CAPITALS = "ABCEFGHKMNRSTWXYZ"
 

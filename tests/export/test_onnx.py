@@ -7,10 +7,10 @@ import onnxruntime
 import pytest
 
 from lettercast.export.onnx import OPSET, convert, fold_scaling
-from lettercast.runtime.engine import open_engine
+from lettercast.runtime.model.engine import open_engine
+from lettercast.train.data.source import draw_some
 from lettercast.train.network import SIZES
 from lettercast.train.predict import load_keras, open_keras
-from lettercast.train.source import draw_some
 
 NAMES = ("onnx-float32", "onnx-float16", "onnx-int8", "onnx-dynamic")
 

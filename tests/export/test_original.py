@@ -11,11 +11,11 @@ from lettercast import LettercastError
 from lettercast.export.artifact import export_model
 from lettercast.export.formats import FORMATS
 from lettercast.export.original import cross_entropy, draw_calibration, name_outputs, open_letters, refuse_shared
-from lettercast.runtime.engine import open_engine
-from lettercast.runtime.facts import PICTURES, Facts
-from lettercast.train.data import open_source
-from lettercast.train.photo import shown
-from lettercast.train.source import ImageSource, PictureSource
+from lettercast.runtime.model.engine import open_engine
+from lettercast.runtime.model.facts import PICTURES, Facts
+from lettercast.train.data.camera import shown
+from lettercast.train.data.open import open_source
+from lettercast.train.data.source import ImageSource, PictureSource
 
 DIGITS = tuple("0123456789")
 SLACK = {"max_drop": 3.0, "min_agreement": 95.0}

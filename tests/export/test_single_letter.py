@@ -4,10 +4,10 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.export.single_letter import to_glyph, to_gray
-from lettercast.runtime.crop import letter_ink
+from lettercast.export.mobile import to_glyph, to_gray
 from lettercast.runtime.glyph import glyph
-from lettercast.train.photo import PHOTO_PX
+from lettercast.runtime.page.ink import letter_ink
+from lettercast.train.data.camera import PHOTO_PX
 
 
 def inside(picture: np.ndarray) -> np.ndarray:

@@ -6,11 +6,11 @@ from ai_edge_litert.interpreter import Interpreter
 from tensorflow.lite.python import schema_py_generated as schema
 
 from lettercast.export import tflite
-from lettercast.runtime.engine import open_engine
-from lettercast.runtime.facts import Facts, tflite_facts
+from lettercast.runtime.model.engine import open_engine
+from lettercast.runtime.model.facts import Facts, tflite_facts
+from lettercast.train.data.source import draw_some
 from lettercast.train.network import SIZES
 from lettercast.train.predict import load_keras, open_keras
-from lettercast.train.source import draw_some
 
 
 @pytest.fixture(scope="module")

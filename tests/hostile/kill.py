@@ -19,9 +19,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from lettercast.runtime.engine import open_engine
-from lettercast.runtime.golden import golden_path, load_golden, replay
-from lettercast.runtime.recorder import plays
+from lettercast.runtime.live.recorder import plays
+from lettercast.runtime.model.engine import open_engine
+from lettercast.runtime.model.golden import golden_path, load_golden, replay
 
 PAGE, FRAMES = (480, 360), 60
 SPARE_S = 600
@@ -64,7 +64,7 @@ def lost_epochs(folder: Path, said: str) -> list[str]:
     """Say what a killed training lost of what it had finished."""
     import keras
 
-    from lettercast.train.history import read_history
+    from lettercast.train.plan import read_history
 
     begun = [int(line.split()[1]) for line in said.splitlines() if line.startswith("epoch ")]
     if not (folder / "run" / "last.keras").exists():

@@ -14,19 +14,17 @@ import cv2
 import numpy as np
 
 from lettercast import LettercastError
-from lettercast.benchmarks.against import load_run
-from lettercast.benchmarks.pages import read_labels
-from lettercast.runtime.facts import Facts, keras_facts, parse_facts, tflite_facts
-from lettercast.runtime.golden import load_golden
-from lettercast.runtime.header import read_header
-from lettercast.runtime.picture import read_image
-from lettercast.runtime.web_request import RefusedError, parse_request
-from lettercast.runtime.words import load_words
-from lettercast.train.az_csv import read_az_csv
-from lettercast.train.data import read_source
-from lettercast.train.idx import read_idx
-from lettercast.train.source import LETTERS
-from lettercast.values import device_model
+from lettercast.benchmarks.pages.scoring import read_labels
+from lettercast.benchmarks.parity.compare import load_run
+from lettercast.runtime.arguments import device_model
+from lettercast.runtime.model.facts import Facts, keras_facts, parse_facts, tflite_facts
+from lettercast.runtime.model.golden import load_golden
+from lettercast.runtime.sources.images import read_header, read_image
+from lettercast.runtime.text.words import load_words
+from lettercast.runtime.web.request import RefusedError, parse_request
+from lettercast.train.data.emnist import read_idx
+from lettercast.train.data.open import read_az_csv, read_source
+from lettercast.train.data.source import LETTERS
 
 IDX = struct.pack(">II", 0x801, 3) + b"abc"
 FACTS = Facts("m", "tflite-int8", ("a", "b"), (8, 8, 1), "uint8").to_json().encode()

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lettercast.cli import VERBS, build_parser
+from lettercast.commands.cli import VERBS, build_parser
 
 # What programs trip over, and whole values beside them.
 NASTY = (

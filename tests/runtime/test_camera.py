@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.camera import SILENT, Camera
-from lettercast.runtime.capture import Patience
+from lettercast.runtime.sources.camera import SILENT, Camera, Patience
 
 QUICK = Patience(silence_s=0.2, retries_s=(0.001, 0.002, 0.003), release_s=0.2)
 # Where a test waits for what must happen: never reached unless it fails.
@@ -184,8 +183,8 @@ def test_a_process_ends_though_its_camera_hangs():
     code = """
 import sys, threading
 from lettercast import LettercastError
-from lettercast.runtime.camera import Camera
-from lettercast.runtime.capture import Patience
+from lettercast.runtime.sources.camera import Camera
+from lettercast.runtime.sources.camera import Patience
 class Hung:
     def read(self): threading.Event().wait()
     def release(self): pass

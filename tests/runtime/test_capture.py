@@ -6,7 +6,7 @@ import cv2
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.capture import WARM_UP_FRAMES, open_webcam, webcam_hint
+from lettercast.runtime.sources.camera import WARM_UP_FRAMES, open_webcam, webcam_hint
 
 
 def test_a_camera_that_is_not_there_is_said_so():

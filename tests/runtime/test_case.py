@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lettercast.runtime.case import LABELS, Evidence, case_input, load_case, settle_case
 from lettercast.runtime.glyph import glyph
-from lettercast.train.draw import draw_ink
+from lettercast.runtime.text.context import LABELS, Evidence, case_input, load_case, settle_case
+from lettercast.train.data.draw import draw_ink
 
 STROKE, TALL = LABELS.index("I"), LABELS.index("L")
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.runtime.company import in_company
+from lettercast.runtime.reader import in_company
 
 REJECT = 0.45
 

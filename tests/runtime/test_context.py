@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.runtime.case import LABELS
-from lettercast.runtime.context import settle_heights
+from lettercast.runtime.text.context import LABELS, settle_heights
 
 STROKE, TALL = LABELS.index("I"), LABELS.index("L")
 # Heights in pixels of copybook letters.

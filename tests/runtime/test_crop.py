@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.runtime.crop import letter_ink
+from lettercast.runtime.page.ink import letter_ink
 
 LETTER = np.s_[12:36, 16:22]
 

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime.curves import RULED, UNRULED, find_bars, find_curves, is_long
+from lettercast.runtime.page.rules import RULED, UNRULED, find_bars, find_curves, is_long
 
 THICKNESS = 6
 

@@ -15,9 +15,9 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.runtime import Reader
-from lettercast.runtime.display import FIRST_SILENT_KEY, KEYS, Window, free_path, has_display, mirrored
-from lettercast.runtime.frame import Frame
-from lettercast.runtime.overlay import Status
+from lettercast.runtime.live.display import FIRST_SILENT_KEY, KEYS, Window, free_path, has_display, mirrored
+from lettercast.runtime.live.overlay import Status
+from lettercast.runtime.pixels import Frame
 from lettercast.runtime.text import Letter, Line, Page, Word
 
 WAIT_S = 60
@@ -253,10 +253,10 @@ def test_the_real_window_is_heeded_while_a_camera_hangs(opened, page_file, tmp_p
     code = """
 import cv2, sys, threading
 from lettercast.runtime import Reader
-from lettercast.runtime.camera import Camera
-from lettercast.runtime.capture import Patience
-from lettercast.runtime.loop import Outputs, read_frames
-from lettercast.runtime.source import Frames
+from lettercast.runtime.sources.camera import Camera
+from lettercast.runtime.sources.camera import Patience
+from lettercast.runtime.live.loop import Outputs, read_frames
+from lettercast.runtime.sources.source import Frames
 
 class Hanging:
     pictures = [cv2.imread(sys.argv[1])] * 3

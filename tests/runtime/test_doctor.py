@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from lettercast.export.golden import pack
-from lettercast.runtime.doctor import find_cameras, look_at_opencv
-from lettercast.runtime.golden import golden_path, load_golden
-from lettercast.values import device_model
+from lettercast.runtime.arguments import device_model
+from lettercast.runtime.model.doctor import find_cameras, look_at_opencv
+from lettercast.runtime.model.golden import golden_path, load_golden
 
 PIP_BUILD = """
   GUI:                           QT5

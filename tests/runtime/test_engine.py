@@ -8,10 +8,10 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.export import onnx, tflite
-from lettercast.runtime.engine import dequantize, open_engine, quantize, running
-from lettercast.runtime.facts import Facts
-from lettercast.runtime.installed import TFLITE_RUNTIME, Found
-from lettercast.train.source import draw_some
+from lettercast.runtime.model.engine import dequantize, open_engine, quantize, running
+from lettercast.runtime.model.facts import Facts
+from lettercast.runtime.model.installed import TFLITE_RUNTIME, Found
+from lettercast.train.data.source import draw_some
 
 PIXELS = np.arange(256, dtype=np.uint8).reshape(1, 16, 16, 1)
 NAMES = ("tflite-float32", "tflite-int8", "onnx-float32", "onnx-int8")

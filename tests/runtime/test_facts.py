@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.facts import Facts, keras_facts, parse_facts, tflite_facts
+from lettercast.runtime.model.facts import Facts, keras_facts, parse_facts, tflite_facts
 
 FACTS = Facts("letters-x", "tflite-int8", ("A", "B", "Ä"), (28, 28, 1), "uint8", made={"seed": 3}, gate={"n": 7})
 HERE = Path("model.tflite")
@@ -120,6 +120,6 @@ def test_a_keras_archive_that_would_burst_is_refused(tmp_path, monkeypatch):
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("lettercast.json", bytes(20_000_000))
     assert path.stat().st_size < 50_000
-    monkeypatch.setattr("lettercast.runtime.facts.MOST_UNPACKED_BYTES", 10_000_000)
+    monkeypatch.setattr("lettercast.runtime.model.facts.MOST_UNPACKED_BYTES", 10_000_000)
     with pytest.raises(LettercastError, match=r"unpacks to 0\.02 GB"):
         keras_facts(path)

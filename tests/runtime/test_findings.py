@@ -5,11 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from lettercast.runtime.doctor import Checkup, Device, OpenCV, Report
-from lettercast.runtime.facts import Facts
-from lettercast.runtime.findings import COLUMNS, findings
-from lettercast.runtime.golden import Replay, Stray
-from lettercast.runtime.installed import LITERT, NUMPY, ONNX_RUNTIME, OPENCV, TFLITE_RUNTIME, Found
+from lettercast.runtime.model.doctor import COLUMNS, Checkup, Device, OpenCV, Report, findings
+from lettercast.runtime.model.facts import Facts
+from lettercast.runtime.model.golden import Replay, Stray
+from lettercast.runtime.model.installed import LITERT, NUMPY, ONNX_RUNTIME, OPENCV, TFLITE_RUNTIME, Found
 
 NOT_HERE = "not installed"
 FACTS = Facts("digits", "tflite-int8", tuple("0123456789"), (28, 28, 1), "uint8")

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lettercast.runtime.frame import Frame
+from lettercast.runtime.pixels import Frame
 
 
 def test_a_frame_belongs_to_a_moving_picture_unless_it_says_otherwise():

@@ -7,10 +7,10 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.export.golden import pack
-from lettercast.runtime.engine import Engine, open_engine
-from lettercast.runtime.golden import FARTHEST, golden_path, load_golden, replay
+from lettercast.runtime.arguments import device_model
+from lettercast.runtime.model.engine import Engine, open_engine
+from lettercast.runtime.model.golden import FARTHEST, golden_path, load_golden, replay
 from lettercast.runtime.reader import DEFAULT_MODEL
-from lettercast.values import device_model
 
 
 @pytest.fixture(scope="module")

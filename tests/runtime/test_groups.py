@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.runtime.groups import around, belong_together, is_one_letter, join_pieces, near_pieces
-from lettercast.runtime.pieces import find_pieces
+from lettercast.runtime.page.strokes import around, belong_together, find_pieces, is_one_letter, join_pieces, near_pieces
 
 SIZE = 60.0
 

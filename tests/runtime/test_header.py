@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from lettercast.runtime.header import read_header
+from lettercast.runtime.sources.images import read_header
 
 WIDTH, HEIGHT = 300, 200
 ORIENTATION = 274

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lettercast.runtime.glyph import at_least
-from lettercast.runtime.ink import DARKNESS, FLOOR, find_ink, ink_levels, shrink, to_gray
+from lettercast.runtime.page.ink import DARKNESS, FLOOR, find_ink, ink_levels, shrink, to_gray
 
 PAPER, STROKE = 200, 50
 STROKES = np.s_[95:105, 40:160]

@@ -5,7 +5,7 @@ import sys
 import numpy as np
 import pytest
 
-from lettercast.runtime.installed import (
+from lettercast.runtime.model.installed import (
     ENGINES,
     LITERT,
     NUMPY,

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from lettercast.runtime import Reader
-from lettercast.runtime.engine import Engine
-from lettercast.runtime.facts import Facts
-from lettercast.runtime.join import certainty, join_strokes, near_pairs, near_threes, union
-from lettercast.runtime.page import Spot
+from lettercast.runtime.model.engine import Engine
+from lettercast.runtime.model.facts import Facts
+from lettercast.runtime.page.find import Spot
+from lettercast.runtime.page.split import certainty, join_strokes, near_pairs, near_threes, union
 
 
 def engine(sure: dict[int, float]) -> Engine:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.runtime.lines import order_lines, tilt
+from lettercast.runtime.page.lines import order_lines, tilt
 
 
 def rows(*counts: int, fall: float = 0.0, pitch: int = 70, size: int = 40) -> list[tuple[int, int, int, int]]:

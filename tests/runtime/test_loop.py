@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from lettercast.runtime import Reader
-from lettercast.runtime.frame import Frame
-from lettercast.runtime.loop import Outputs, read_frames
+from lettercast.runtime.live.loop import Outputs, read_frames
+from lettercast.runtime.pixels import Frame
 
 # More frames than are read while a signal is on its way.
 LONG = 900
@@ -152,8 +152,8 @@ STORM = """
 import signal, sys
 import cv2
 from pathlib import Path
-from lettercast.runtime.engine import open_engine
-from lettercast.runtime.overlay import Status, add_bar, annotate
+from lettercast.runtime.model.engine import open_engine
+from lettercast.runtime.live.overlay import Status, add_bar, annotate
 from lettercast.runtime.reader import Reader
 
 class Now(BaseException):

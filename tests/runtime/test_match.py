@@ -4,8 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime.match import Looks, common_move, look_at, match, thumbnail, unit
-from lettercast.runtime.page import find_spots
+from lettercast.runtime.live.track import Looks, common_move, look_at, match, thumbnail, unit
+from lettercast.runtime.page.find import find_spots
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from lettercast.runtime.files import unpacked_bytes
-from lettercast.runtime.npz import load_npz
+from lettercast.runtime.files import load_npz, unpacked_bytes
 
 LIMIT = 1_000_000
 

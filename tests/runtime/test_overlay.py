@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.runtime.overlay import (
+from lettercast.runtime.live.overlay import (
     DARK,
     DOUBTFUL,
     LABEL_PX,

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from lettercast.runtime.glyph import glyph
-from lettercast.runtime.lines import order_lines
-from lettercast.runtime.page import Spot, find_spots, reduce
+from lettercast.runtime.page.find import Spot, find_spots, reduce
+from lettercast.runtime.page.lines import order_lines
 
 ROWS = ("ABCD", "OLMR", "SUVZ")
 

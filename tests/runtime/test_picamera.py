@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.picamera import PiCamera, import_picamera2, picamera_number
-from lettercast.runtime.source import open_frames, open_source
+from lettercast.runtime.sources.camera import PiCamera, import_picamera2, picamera_number
+from lettercast.runtime.sources.source import open_frames, open_source
 
 
 class Picamera2:
@@ -142,7 +142,7 @@ def test_a_number_that_is_none_is_refused(source):
 
 def test_picamera2_is_not_imported_unless_asked_for(tmp_path, page_file):
     (tmp_path / "picamera2.py").write_text("raise SystemExit('imported')")
-    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from lettercast.cli import main; main(sys.argv[1:])"
+    code = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); from lettercast.commands.cli import main; main(sys.argv[1:])"
     words = [sys.executable, "-c", code, "read", str(page_file), "--json"]
     done = subprocess.run(words, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")

@@ -11,8 +11,8 @@ import pytest
 from PIL import Image
 
 from lettercast import LettercastError
-from lettercast.runtime.ink import to_gray
-from lettercast.runtime.picture import MAX_PIXELS, TURNS, read_image
+from lettercast.runtime.page.ink import to_gray
+from lettercast.runtime.sources.images import MAX_PIXELS, TURNS, read_image
 
 SHAPES = [(6, 8), (6, 8, 3), (6, 8, 4)]
 ORIENTATION = 274
@@ -210,7 +210,7 @@ def test_a_picture_that_is_too_large_costs_no_memory(tmp_path):
     """Its process is allowed far less memory than its 400 million pixels would take."""
     (tmp_path / "vast.png").write_bytes(white_png(20_000))
     code = (
-        "import pathlib, resource, sys\nfrom lettercast.runtime.picture import read_image\n"
+        "import pathlib, resource, sys\nfrom lettercast.runtime.sources.images import read_image\n"
         "before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
         "try: read_image(pathlib.Path(sys.argv[1]))\nexcept Exception as error: print(error)\n"
         "print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)"

@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from lettercast.runtime.pieces import find_pieces, typical_size, without_dust, without_frames, without_scraps
+from lettercast.runtime.page.strokes import find_pieces, typical_size, without_dust, without_frames, without_scraps
 
 
 def mask(*boxes: tuple[int, int, int, int]) -> np.ndarray:

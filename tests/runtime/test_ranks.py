@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.runtime.ranks import median, percentile
+from lettercast.runtime.pixels import median, percentile
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 15, 16, 99])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from lettercast.runtime import Reader
-from lettercast.runtime.engine import Engine
-from lettercast.runtime.facts import Facts
-from lettercast.runtime.picture import read_image
+from lettercast.runtime.model.engine import Engine
+from lettercast.runtime.model.facts import Facts
+from lettercast.runtime.sources.images import read_image
 
 ROWS = ("ABCD", "OMRS")
 
@@ -115,8 +115,8 @@ def test_times_of_the_stages_add_up_to_the_total(reader, draw_page):
 
 
 def test_shipped_model_reads_phone_pictures_of_letters(shared, reader):
-    from lettercast.train.data import open_source
-    from lettercast.train.evaluate import evaluate
+    from lettercast.train.data.open import open_source
+    from lettercast.train.evaluation import evaluate
 
     assert evaluate(reader.engine, open_source(str(shared / "phone_crops"), "val")).accuracy >= 0.95
 

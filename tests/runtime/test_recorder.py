@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.frame import Frame
-from lettercast.runtime.recorder import FPS, LONGEST_GAP_S, STILL_S, Recorder, plays
+from lettercast.runtime.live.recorder import FPS, LONGEST_GAP_S, STILL_S, Recorder, plays
+from lettercast.runtime.pixels import Frame
 
 GREY = np.full((48, 64, 3), 128, np.uint8)
 FILM, LIVE, STILL = Frame("f.mp4", 0, GREY), Frame("0", 0, GREY, is_live=True), Frame("p.png", 0, GREY, is_still=True)
@@ -59,7 +59,7 @@ def test_a_recording_ends_and_plays_where_the_disk_is_nearly_full(tmp_path, monk
     recorder = Recorder(tmp_path / "film.mkv")
     for _ in range(40):
         recorder.write(GREY, FILM)
-    monkeypatch.setattr("lettercast.runtime.recorder.LEAST_FREE_BYTES", 1 << 62)
+    monkeypatch.setattr("lettercast.runtime.live.recorder.LEAST_FREE_BYTES", 1 << 62)
     with pytest.raises(LettercastError, match=r"film.mkv: the disk is full, so the recording ends"):
         for _ in range(40):
             recorder.write(GREY, FILM)
@@ -117,8 +117,8 @@ def test_nothing_is_too_small_to_be_recorded_or_cut_off(tmp_path, suffix, size):
     code = f"""
 import cv2, numpy as np, sys
 from pathlib import Path
-from lettercast.runtime.recorder import Recorder
-from lettercast.runtime.frame import Frame
+from lettercast.runtime.live.recorder import Recorder
+from lettercast.runtime.pixels import Frame
 picture = np.full((*{size}, 3), 90, np.uint8)
 with Recorder(Path(sys.argv[1])) as recorder:
     recorder.write(picture, Frame("p", 0, picture, is_still=True))

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime.rules import SQUEEZE, absorbed_along, squeeze, without_rules
+from lettercast.runtime.page.rules import SQUEEZE, absorbed_along, squeeze, without_rules
 
 # Ink of the letters, of a printed rule that is lighter and of one that is as dark, and where a stroke begins.
 LETTER, PALE, DARK, THRESHOLD = 200, 60, 200, 30

@@ -1,7 +1,7 @@
 """What a person is told."""
 
 from lettercast import LettercastError
-from lettercast.runtime.say import say
+from lettercast.runtime.console import say
 
 
 def test_what_is_said_is_one_line_on_stderr(capsys):

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from lettercast.runtime.engine import Engine
-from lettercast.runtime.facts import Facts
-from lettercast.runtime.second_look import SURE, TURN_RAD, VIEWS, look_again, seen_from
+from lettercast.runtime.model.engine import Engine
+from lettercast.runtime.model.facts import Facts
+from lettercast.runtime.reader import SURE, TURN_RAD, VIEWS, look_again, seen_from
 
 
 def engine(answers: list[list[float]], asked: list) -> Engine:

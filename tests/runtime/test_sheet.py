@@ -4,8 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime.page import find_spots
-from lettercast.runtime.sheet import find_sheet
+from lettercast.runtime.page.find import find_sheet, find_spots
 
 
 def lay_down(page: np.ndarray, desk: int, size: tuple[int, int], corner: tuple[int, int]) -> np.ndarray:

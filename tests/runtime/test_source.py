@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.source import open_frames, open_source
+from lettercast.runtime.sources.source import open_frames, open_source
 
 LEVELS = (20, 90, 160, 230, 120)
 

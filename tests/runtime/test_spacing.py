@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.hands import PenHand
-from lettercast.benchmarks.writing import Layout, write_page
-from lettercast.runtime.spacing import first_letters, part_words
+from lettercast.benchmarks.pages.writing import Layout, PenHand, write_page
+from lettercast.runtime.page.lines import first_letters, part_words
 
 HEIGHT = 60
 WIDTHS = {"I": 8, "L": 30, "J": 25, "M": 62, "W": 66, "?": 20}

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from lettercast.runtime import Reader
-from lettercast.runtime.page import Spot
-from lettercast.runtime.split import Cut, best_path, between, find_cuts, may_be_several, part_box
-from lettercast.train.draw import draw_ink
-from lettercast.train.source import LETTERS
+from lettercast.runtime.page.find import Spot
+from lettercast.runtime.page.split import Cut, best_path, between, find_cuts, may_be_several, part_box
+from lettercast.train.data.draw import draw_ink
+from lettercast.train.data.source import LETTERS
 
 
 def test_only_what_is_doubtful_and_wide_is_worth_cutting():

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from lettercast.runtime import Reader
-from lettercast.runtime.page import Spot, find_spots
-from lettercast.runtime.stacked import find_tall, part_across, part_stacked
+from lettercast.runtime.page.find import Spot, find_spots
+from lettercast.runtime.page.split import find_tall, part_across, part_stacked
 
 ROWS = ("KMDAV", "XRSEZ")
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lettercast.runtime import Reader
-from lettercast.runtime.track import DISPUTED_FRAMES, HELD_FRAMES, Tracker, carry, covers
+from lettercast.runtime.live.track import DISPUTED_FRAMES, HELD_FRAMES, Tracker, carry, covers
 
 
 @pytest.fixture

@@ -12,9 +12,8 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.camera import Camera
-from lettercast.runtime.capture import Patience
-from lettercast.runtime.video import url_frames, video_frames, within
+from lettercast.runtime.sources.camera import Camera, Patience
+from lettercast.runtime.sources.video import url_frames, video_frames, within
 
 LEVELS = (20, 90, 160, 230, 120)
 LONG = 60
@@ -262,8 +261,8 @@ def test_a_process_ends_though_a_stream_hangs_within_opencv():
     code = """
 import sys
 from lettercast import LettercastError
-from lettercast.runtime.capture import Patience, open_stream
-from lettercast.runtime.video import within
+from lettercast.runtime.sources.camera import Patience, open_stream
+from lettercast.runtime.sources.video import within
 try: within(0.3, lambda: open_stream(sys.argv[1], Patience(600)), LettercastError("late"))
 except LettercastError as error: sys.exit(str(error))
 """

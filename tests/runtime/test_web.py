@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime import web, web_request
-from lettercast.runtime.web import STOPPED, WAITING, WebView
+from lettercast.runtime.web import request as web_request
+from lettercast.runtime.web import server as web
+from lettercast.runtime.web.server import STOPPED, WAITING, WebView
 
 GUARD_S = 20
 PAGE = {"source": "0", "frame": 7, "size": [64, 48], "text": "AB", "lines": [{"text": "AB", "letters": []}], "ms": {"total": 1.5}}

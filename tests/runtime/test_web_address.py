@@ -6,7 +6,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.web_address import choose_token, listen, page_url
+from lettercast.runtime.web.request import choose_token, listen, page_url
 
 
 @pytest.fixture

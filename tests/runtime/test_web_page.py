@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime import web
-from lettercast.runtime.web import WebView
+from lettercast.runtime.web import server as web
+from lettercast.runtime.web.server import WebView
 
 GUARD_MS = 20_000
 WIDTH, HEIGHT = 64, 48

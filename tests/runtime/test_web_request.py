@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 import pytest
 
-from lettercast.runtime.web_request import Guard, RefusedError, page_policy, parse_request, refusal
+from lettercast.runtime.web.request import Guard, RefusedError, page_policy, parse_request, refusal
 
 OPEN = Guard(None, "lettercast-8080", "127.0.0.1")
 LOCKED = Guard("correct-horse", "lettercast-8080", "0.0.0.0")

@@ -8,8 +8,8 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.runtime import Reader
-from lettercast.runtime.case import LABELS
-from lettercast.runtime.words import Match, WordList, find_word, load_words
+from lettercast.runtime.text.context import LABELS
+from lettercast.runtime.text.words import Match, WordList, find_word, load_words
 
 WORDS = ["lantern", "letter", "later", "Zoë", "don't", "on", "A", "Harbour", "garden"]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.az_csv import read_az_csv
+from lettercast.train.data.open import read_az_csv
 
 GOOD = ["3", *["0"] * 783, "255"]
 HEADER = ",".join(["0", *[f"0.{number}" for number in range(1, 785)]])

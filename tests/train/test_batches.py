@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lettercast.train.batches import LABEL_SMOOTHING, TEACHER_SHARE, Batches
+from lettercast.train.data.source import ImageSource
+from lettercast.train.fit import LABEL_SMOOTHING, TEACHER_SHARE, Batches
 from lettercast.train.plan import Plan
-from lettercast.train.source import ImageSource
 
 PLAN = Plan("nano", 4, 1, 3, "letters", clutter=0.0)
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from lettercast.train.clutter import KINDS, SHAPELESS, SIGNS, Clutter, clutter_for, draw_rule, draw_run, smooth
-from lettercast.train.source import LETTERS
+from lettercast.train.data.clutter import KINDS, SHAPELESS, SIGNS, Clutter, clutter_for, draw_rule, draw_run, smooth
+from lettercast.train.data.source import LETTERS
 
 
 @pytest.mark.parametrize("kind", KINDS)

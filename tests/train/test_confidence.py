@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.train.confidence import best_temperature, rejected_share, rejection_threshold, reliability, tempered
+from lettercast.train.evaluation import best_temperature, rejected_share, rejection_threshold, reliability, tempered
 
 
 def answers(*confidences: float) -> np.ndarray:

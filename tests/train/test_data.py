@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.data import (
+from lettercast.train.data.open import (
     default_split,
     held_out_split,
     letters_of,
@@ -19,7 +19,7 @@ from lettercast.train.data import (
     open_validation,
     read_source,
 )
-from lettercast.train.splits import hashed_split
+from lettercast.train.data.source import hashed_split
 
 
 def picture(path, level: int = 30):

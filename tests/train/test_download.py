@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.download import CONNECTIONS, checksum, download
+from lettercast.train.data.emnist import CONNECTIONS, checksum, download
 
 DATA = np.random.default_rng(1).bytes(300_000)
 HALF = 150_000

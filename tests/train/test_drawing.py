@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.drawing import WORTH_PROCESSES, draw_order, drawing
+from lettercast.train.data.clutter import WORTH_PROCESSES, draw_order, drawing
 
 ENTROPY = [1, 4]
 ORDER = [(0, 3), (1, -1), (7, 3), (8, 40)]

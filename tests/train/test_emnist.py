@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.emnist import Archive, Member, emnist_splits, open_emnist, open_emnist_folder
+from lettercast.train.data.emnist import Archive, Member, emnist_splits, open_emnist, open_emnist_folder
 
 TRAIN, TEST = 60, 12
 

@@ -7,10 +7,10 @@ import pytest
 from sklearn.metrics import accuracy_score, precision_recall_fscore_support
 
 from lettercast import LettercastError
-from lettercast.train.data import open_source
-from lettercast.train.evaluate import Evaluation, evaluate
+from lettercast.train.data.open import open_source
+from lettercast.train.data.source import ImageSource
+from lettercast.train.evaluation import Evaluation, evaluate
 from lettercast.train.predict import open_model
-from lettercast.train.source import ImageSource
 
 # Four letters of three classes: right, I for L, L for I, and G right in second place only.
 PROBABILITIES = np.array([[0.1, 0.7, 0.2], [0.1, 0.5, 0.4], [0.2, 0.3, 0.5], [0.3, 0.1, 0.6]], np.float32)

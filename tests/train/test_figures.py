@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-from lettercast.train.evaluate import Evaluation
+from lettercast.train.evaluation import Evaluation
 from lettercast.train.figures import (
     confusion_figure,
     curves_figure,
@@ -18,7 +18,7 @@ from lettercast.train.figures import (
     save_figures,
     writers_figure,
 )
-from lettercast.train.history import Epoch
+from lettercast.train.plan import Epoch
 
 LABELS = ("G", "I", "L")
 PICTURE_NAMES = ["confusion.png", "mistakes.png", "reliability.png", "writers.png"]

@@ -8,15 +8,14 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.facts import Facts
-from lettercast.train.confidence import reliability
-from lettercast.train.data import open_source
+from lettercast.runtime.model.facts import Facts
+from lettercast.train.data.open import open_source
+from lettercast.train.data.source import ImageSource, draw_all
+from lettercast.train.evaluation import reliability
 from lettercast.train.fit import calibrate, fit, time_left
-from lettercast.train.history import read_history, write_history
 from lettercast.train.network import soften
-from lettercast.train.plan import Plan
+from lettercast.train.plan import Plan, read_history, write_history
 from lettercast.train.predict import classify
-from lettercast.train.source import ImageSource, draw_all
 
 SPOKEN: list[str] = []
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from lettercast.train.data.pen import load_pen
+from lettercast.train.data.strokes import load_strokes
 from lettercast.train.fit_pen import fit_pen, main, resample
-from lettercast.train.pen import load_pen
-from lettercast.train.strokes import load_strokes
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.folder import open_folder, split_folders
+from lettercast.train.data.open import open_folder, split_folders
 
 
 def write_pictures(folder, count: int) -> None:

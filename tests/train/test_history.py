@@ -1,4 +1,4 @@
-from lettercast.train.history import Epoch, read_history, write_history
+from lettercast.train.plan import Epoch, read_history, write_history
 
 
 def test_history_survives_the_way_through_csv(tmp_path):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.idx import read_idx
+from lettercast.train.data.emnist import read_idx
 
 CUBE = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 

@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from lettercast.train.interrupt import HeldInterrupt
+from lettercast.train.fit import HeldInterrupt
 
 
 class Presses(keras.callbacks.Callback):

@@ -8,12 +8,12 @@ import sys
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train import lock
-from lettercast.train.lock import alone
+from lettercast.train import fit as lock
+from lettercast.train.fit import alone
 
 HOLD = """
 import pathlib, sys
-from lettercast.train.lock import alone
+from lettercast.train.fit import alone
 with alone(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.train.mixed import MixedSource
-from lettercast.train.source import ImageSource
+from lettercast.train.data.source import ImageSource, MixedSource
 
 
 def images(classes: tuple[str, ...], labels: list[int]) -> ImageSource:

@@ -8,14 +8,7 @@ import pytest
 from keras import layers
 
 from lettercast import LettercastError
-from lettercast.train.network import (
-    SIZES,
-    build_network,
-    count_multiplications,
-    fold,
-    soften,
-    with_classes,
-)
+from lettercast.train.network import SIZES, build_network, count_multiplications, fold, soften, with_classes
 
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 PICTURES = np.random.default_rng(1).integers(0, 256, (4, 28, 28, 1)).astype(np.uint8)

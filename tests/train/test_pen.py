@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.pen import PenSource, load_pen, pack, unpack
-from lettercast.train.source import LETTERS, draw_some
+from lettercast.train.data.pen import PenSource, load_pen, pack, unpack
+from lettercast.train.data.source import LETTERS, draw_some
 
 
 def test_it_knows_every_letter_in_both_cases(pen):

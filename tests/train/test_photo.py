@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from lettercast.runtime.facts import LETTERS, PHOTOS, PICTURES, Facts
-from lettercast.train.photo import PHOTO_PX, as_photos, shown
+from lettercast.runtime.model.facts import LETTERS, PHOTOS, PICTURES, Facts
+from lettercast.train.data.camera import PHOTO_PX, as_photos, shown
 
 FACTS = Facts("m", "tflite-mobile", ("A", "B"), (28, 28, 1), "uint8")
 

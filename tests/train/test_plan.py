@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.pen import PenSource, load_pen
+from lettercast.train.data.pen import PenSource, load_pen
 from lettercast.train.plan import CLUTTER_SHARE, PEAK_RATE, Plan, fingerprint
 
 PLAN = Plan("nano", 2, 3, 4, "pen", "pen")

@@ -14,10 +14,10 @@ import pytest
 from keras import layers
 
 from lettercast import LettercastError
-from lettercast.runtime.facts import Facts, keras_facts
+from lettercast.runtime.model.facts import Facts, keras_facts
+from lettercast.train.data.source import LETTERS, draw_some
 from lettercast.train.network import build_network
 from lettercast.train.predict import model_facts, open_keras, open_model, open_teacher, save_keras
-from lettercast.train.source import LETTERS, draw_some
 
 FACTS = Facts("letters-x", "keras", ("G", "I", "L"), (28, 28, 1), "float32", made={"seed": 5}, versions={"keras": "3.8"})
 

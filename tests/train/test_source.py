@@ -7,14 +7,14 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime.crop import letter_ink
 from lettercast.runtime.glyph import glyph
-from lettercast.train.draw import draw_plain
-from lettercast.train.mixed import MixedSource
-from lettercast.train.pen import PenSource
-from lettercast.train.source import (
+from lettercast.runtime.page.ink import letter_ink
+from lettercast.train.data.draw import draw_plain
+from lettercast.train.data.pen import PenSource
+from lettercast.train.data.source import (
     FINEST_PX,
     ImageSource,
+    MixedSource,
     StrokeSource,
     draw_all,
     draw_some,
@@ -22,7 +22,7 @@ from lettercast.train.source import (
     relabel,
     warp,
 )
-from lettercast.train.strokes import Strokes, load_strokes
+from lettercast.train.data.strokes import Strokes, load_strokes
 
 
 def images(classes: tuple[str, ...], labels: list[int], level: int = 255) -> ImageSource:

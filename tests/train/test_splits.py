@@ -4,7 +4,7 @@ import zlib
 
 import numpy as np
 
-from lettercast.train.splits import hashed_split, in_split
+from lettercast.train.data.source import hashed_split, in_split
 
 
 def test_a_hashed_split_depends_on_the_key_alone_and_holds_out_a_tenth_twice():

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.data import open_source
-from lettercast.train.strokes import Strokes, load_strokes, save_strokes
+from lettercast.train.data.open import open_source
+from lettercast.train.data.strokes import Strokes, load_strokes, save_strokes
 
 HERE = Path("letters.npz")
 

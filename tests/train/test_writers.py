@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from lettercast.train.writers import FEWEST_LETTERS, group_by_writer
+from lettercast.train.evaluation import FEWEST_LETTERS, group_by_writer
 
 
 def test_writers_are_counted_and_the_worst_comes_first():

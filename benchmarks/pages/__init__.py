@@ -1,0 +1,1 @@
+"""Generated photographs of handwritten pages, and what is measured with them."""

@@ -1,0 +1,238 @@
+"""Character error rate of generated pages by condition and strength: what the page costs on top of the letters.
+
+Maintainer's command:
+
+    python -m lettercast.benchmarks.pages.conditions [--data strokes.npz] [--pages N] [--model M] [--json FILE]
+"""
+
+import argparse
+import json
+import sys
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+from rich.text import Text
+
+from ... import UNUSABLE, LettercastError
+from ...runtime.arguments import device_model, natural, positive
+from ...runtime.files import write_bytes
+from ...runtime.glyph import glyph
+from ...runtime.model.engine import open_engine
+from ...runtime.reader import Reader
+from ...runtime.text import UNKNOWN
+from ...train.data.draw import draw_plain
+from .scenes import ALL_AT_ONCE, CONDITIONS, PHONE_PX, PLAIN, STRENGTHS, WEBCAM_PX, Photo, photograph, scene_of
+from .scoring import Score, difference_interval, error_interval, score
+from .writing import Hand, open_hands
+
+# Three of four pages come from a phone; the fourth is small, as webcams and previews are.
+SIZES = (PHONE_PX, PHONE_PX, WEBCAM_PX, PHONE_PX)
+PAGES = 4
+# While one page is read, others are drawn.
+DRAWING_THREADS = 2
+TABLE_COLUMNS = 120
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One condition at one strength: the scores of its pages."""
+
+    condition: str
+    strength: str
+    scores: tuple[Score, ...]
+
+    def total(self, count: str) -> int:
+        """Return the sum of one count of Score over the pages."""
+        return sum(getattr(one, count) for one in self.scores)
+
+    @property
+    def error(self) -> float:
+        """Character error rate where no page counts for more than all of its letters."""
+        return self.total("lost") / max(1, self.total("letters"))
+
+    @property
+    def cer(self) -> float:
+        """Character error rate, as of `evaluate --pages`: above 1 where false letters outnumber the true ones."""
+        return self.total("errors") / max(1, self.total("letters"))
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """95 % interval of the error."""
+        return error_interval([one.lost for one in self.scores], [one.letters for one in self.scores])
+
+    @property
+    def gaps_right(self) -> float | None:
+        """Share of gaps between words that are there or were read, and are both; None where there are none."""
+        either = self.total("gaps") + self.total("gaps_invented")
+        return self.total("gaps_found") / either if either else None
+
+    def against(self, plain: "Cell") -> tuple[float, float]:
+        """Return the 95 % interval of what this condition adds to the error of the same letters on plain pages."""
+        return difference_interval([one.rate for one in self.scores], [one.rate for one in plain.scores])
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the cell as JSON object: rates, and the sums of all counts."""
+        sums = {name: self.total(name) for name in asdict(self.scores[0])}
+        return {
+            "condition": self.condition,
+            "strength": self.strength,
+            "error": self.error,
+            "cer": self.cer,
+            "interval": list(self.interval),
+            "gaps_right": self.gaps_right,
+            "pages": len(self.scores),
+            **sums,
+        }
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """All conditions for one model and one source of letters.
+
+    alone is the share of the letters of the plain pages that the network errs on when it sees them drawn plainly, each by
+    itself: no page can cost less.
+    """
+
+    model: str
+    data: str
+    split: str
+    seed: int
+    alone: float
+    cells: tuple[Cell, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return everything as JSON object."""
+        facts = {name: getattr(self, name) for name in ("model", "data", "split", "seed", "alone")}
+        plain = self.cells[0]
+        cells = [{**cell.to_dict(), "against_plain": list(cell.against(plain))} for cell in self.cells]
+        return {**facts, "cells": cells}
+
+
+def take_page(hands: Sequence[Hand], condition: str, strength: str, number: int, *, seed: int) -> Photo:
+    """Photograph page `number` of a condition: the same hand and letters in all, and the same chance at every strength."""
+    writer = np.random.default_rng([seed, number])
+    # Every hand has its turn before one comes again.
+    hand = hands[int(np.random.default_rng(seed).permutation(len(hands))[number % len(hands)])]
+    camera = np.random.default_rng([seed, number, zlib.crc32(condition.encode())])
+    return photograph(hand, scene_of(condition, strength, camera), SIZES[number % len(SIZES)], writer=writer, camera=camera)
+
+
+def cells_of(conditions: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Return every condition with its strengths; the plain page first."""
+    yield PLAIN, ""
+    yield from ((condition, strength) for condition in conditions for strength in STRENGTHS)
+
+
+def run_conditions(
+    reader: Reader,
+    data: str = "pen",
+    split: str = "val",
+    *,
+    pages: int = PAGES,
+    seed: int = 0,
+    conditions: Sequence[str] = (*CONDITIONS, ALL_AT_ONCE),
+    progress: Callable[[str], None] = lambda cell: None,
+) -> Conditions:
+    """Read `pages` pages of every condition and strength; raises LettercastError where the data is not of strokes."""
+    hands = open_hands(data, split)
+    cells = []
+    for condition, strength in cells_of(conditions):
+        progress(f"{condition} {strength}")
+        with ThreadPoolExecutor(DRAWING_THREADS) as pool:
+            photos = pool.map(partial(take_page, hands, condition, strength, seed=seed), range(pages))
+            scores = tuple(score(reader.read(photo.image), photo.text, photo.letters) for photo in photos)
+        cells.append(Cell(condition, strength, scores))
+    alone = error_alone(reader, [take_page(hands, PLAIN, "", number, seed=seed) for number in range(pages)])
+    return Conditions(reader.engine.facts.name, Path(data).name, split, seed, alone, tuple(cells))
+
+
+def error_alone(reader: Reader, photos: Sequence[Photo]) -> float:
+    """Return the share of the photographs' letters that the network errs on where each is drawn plainly, by itself."""
+    letters = [one for photo in photos for one in photo.writing.letters]
+    answers = reader.engine(np.stack([glyph(draw_plain(one.strokes)) for one in letters])[..., None])
+    facts = reader.engine.facts
+    said = [facts.labels[int(row.argmax())] if row.max() >= facts.reject_below else UNKNOWN for row in answers]
+    return float(np.mean([one.letter.upper() != name.upper() for one, name in zip(letters, said, strict=True)]))
+
+
+def conditions_table(result: Conditions) -> Table:
+    """Return one line a condition and strength, with what it costs against the plain page."""
+    plain = result.cells[0]
+    table = Table(
+        title=f"{result.model}: character error rate of pages by {result.data}, {result.split}, seed {result.seed}",
+        caption=f"""\
+the network alone errs on {100 * result.alone:.1f} % of the plain page's letters
+error: edits in % of letters, at most 100 of a page
+vs plain: points above the same letters on the plain page, red where that is no chance (95 %)
+missed: letters without a box of their own; misread: found, and taken for another; extra: boxes without a letter
+gaps: of those between words that stand there or were read, the share that both stands there and was read""",
+        caption_justify="left",
+    )
+    for name in ("condition", "strength", "error %", "(95 %)", "vs plain", "missed", "misread", "extra", "gaps %", "letters"):
+        table.add_column(name, justify="left" if name in ("condition", "strength") else "right", no_wrap=True)
+    for cell in result.cells:
+        letters = max(1, cell.total("letters"))
+        worse = cell.error - plain.error
+        low, high = cell.against(plain)
+        gaps = "-" if cell.gaps_right is None else f"{100 * cell.gaps_right:.0f}"
+        table.add_row(
+            cell.condition if cell.strength in ("", STRENGTHS[0]) else "",
+            cell.strength,
+            f"{100 * cell.error:.1f}",
+            f"({100 * cell.interval[0]:.1f}..{100 * cell.interval[1]:.1f})",
+            "" if cell is plain else Text(f"{100 * worse:+.1f} ±{50 * (high - low):.1f}", "red" if low > 0 else ""),
+            *(f"{100 * cell.total(count) / letters:.1f}" for count in ("missed", "misread", "extra")),
+            gaps,
+            str(cell.total("letters")),
+            end_section=cell.strength in ("", STRENGTHS[-1]),
+        )
+    return table
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table; returns the exit code."""
+    from rich.console import Console
+
+    parser = argparse.ArgumentParser(
+        prog="python -m lettercast.benchmarks.pages.conditions", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("--data", default="pen", metavar="D", help="pen (the default), or an .npz of strokes")
+    parser.add_argument("--split", choices=("val", "test"), default="val", help="writers of the strokes (default: val)")
+    parser.add_argument(
+        "--pages", type=positive, default=PAGES, metavar="N", help="pages of each strength (default: %(default)s)"
+    )
+    parser.add_argument("--only", action="append", choices=(*CONDITIONS, ALL_AT_ONCE), metavar="NAME", help="of these conditions")
+    parser.add_argument("--model", type=device_model, default="letters-base", metavar="M")
+    parser.add_argument("--seed", type=natural, default=0, metavar="N")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    options = parser.parse_args(arguments)
+    console = Console(stderr=True)
+    try:
+        with console.status("opening") as said:
+            result = run_conditions(
+                Reader(open_engine(options.model)),
+                options.data,
+                options.split,
+                pages=options.pages,
+                seed=options.seed,
+                conditions=options.only or (*CONDITIONS, ALL_AT_ONCE),
+                progress=said.update,
+            )
+        if options.json:
+            write_bytes(options.json, json.dumps(result.to_dict(), indent=1).encode())
+    except LettercastError as error:
+        print(f"lettercast: {error}", file=sys.stderr)
+        return UNUSABLE
+    Console(width=TABLE_COLUMNS).print(conditions_table(result))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

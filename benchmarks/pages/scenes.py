@@ -1,0 +1,235 @@
+"""What makes a page hard to read: conditions, each at three strengths, and the scenes that they are."""
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+
+from ...runtime.files import write_bytes
+from ...runtime.pixels import Pixels
+from ...train.data.pen import load_pen
+from .camera import Exposure, expose
+from .paper import Field, Paper, Projection, View, draw_sheet, look_at
+from .writing import Hand, Layout, PenHand, Writing, Written, write_page
+
+PHONE_PX, WEBCAM_PX = (1280, 960), (640, 480)
+EXAMPLE_PX, EXAMPLE_SEED = (1280, 500), 12
+
+
+@dataclass(frozen=True)
+class Scene:
+    """All that decides a photograph but chance; the defaults are a clean page in even light."""
+
+    layout: Layout = field(default_factory=Layout)
+    paper: Paper = field(default_factory=Paper)
+    view: View = field(default_factory=View)
+    exposure: Exposure = field(default_factory=Exposure)
+
+    def change(self, **values: Any) -> "Scene":
+        """Return another scene; values are named as the fields of layout, paper, view and exposure, whose names all differ."""
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        unknown = set(values) - {one.name for part in parts.values() for one in fields(part)}
+        if unknown:
+            raise TypeError(f"a scene has no {', '.join(sorted(unknown))}")
+        own = {name: {one.name for one in fields(part)} & set(values) for name, part in parts.items()}
+        return Scene(**{name: replace(part, **{one: values[one] for one in own[name]}) for name, part in parts.items()})
+
+
+@dataclass(frozen=True)
+class PlacedLetter:
+    """A letter that stands on a photograph: itself in its case, its box (x, y, width, height) in pixels, its line and word."""
+
+    letter: str
+    box: tuple[float, float, float, float]
+    line: int
+    word: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """A written page before the camera, not lit yet: sheet (H, W, 3) of reflected shares, and what a Photo knows."""
+
+    sheet: Field
+    text: str
+    letters: tuple[PlacedLetter, ...]
+    writing: Writing
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph (H, W, 3) BGR uint8 of a page with known text and letters, in reading order."""
+
+    image: Pixels
+    text: str
+    letters: tuple[PlacedLetter, ...]
+    writing: Writing
+
+
+def photograph(
+    hand: Hand,
+    scene: Scene,
+    size: tuple[int, int],
+    *,
+    writer: np.random.Generator,
+    camera: np.random.Generator,
+    text: Sequence[str] = (),
+) -> Photo:
+    """Write a page and photograph it.
+
+    Args:
+        hand: who writes.
+        scene: what the page and the camera are like.
+        size: (width, height) of the photograph in pixels.
+        writer: decides words and shapes of letters.
+        camera: decides all else, so that the same letters can be seen on many pages.
+        text: lines to write; without it, words by chance.
+    """
+    for_light, for_rest = camera.spawn(2)
+    page = lay_out(hand, scene, size, writer=writer, camera=for_rest, text=text)
+    return Photo(expose(page.sheet, scene.exposure, for_light), page.text, page.letters, page.writing)
+
+
+def lay_out(
+    hand: Hand,
+    scene: Scene,
+    size: tuple[int, int],
+    *,
+    writer: np.random.Generator,
+    camera: np.random.Generator,
+    text: Sequence[str] = (),
+) -> Page:
+    """Write a page and lay it before the camera, without taking the photograph; arguments as of `photograph`."""
+    writing = write_page(hand, scene.layout, size, writer, text)
+    for_view, for_sheet = camera.spawn(2)
+    points = np.concatenate([s for one in writing.letters for s in one.strokes] or [np.array([size], float) / 2])
+    seen = look_at(scene.view, size, points, for_view)
+    sheet = draw_sheet(writing, scene.paper, seen, scene.view.desk > 0, for_sheet)
+    placed = tuple(
+        PlacedLetter(one.letter, _box(one, scene.paper.pen, seen), line, word)
+        for line, words in enumerate(writing.lines)
+        for word, letters in enumerate(words)
+        for one in letters
+    )
+    return Page(sheet, writing.text, placed, writing)
+
+
+def _box(one: Written, pen: float, seen: Projection) -> tuple[float, float, float, float]:
+    """Return the box (x, y, width, height) of a letter's ink in the picture, half a pen beyond its strokes."""
+    ink = seen(np.concatenate(one.strokes))
+    half = pen * one.size / 2
+    (left, top), (right, bottom) = ink.min(0) - half, ink.max(0) + half
+    return float(left), float(top), float(right - left), float(bottom - top)
+
+
+def main(out: str, *lines: str) -> int:
+    """Write one page as a picture; returns the exit code."""
+    scene = Scene().change(
+        size=82, pitch=2.1, spacing=0.3, margin=0.05, rulings=("lines",), shadow=0.35, turn=1.5, noise=3.0, jpeg=88
+    )
+    writer, camera = np.random.default_rng(EXAMPLE_SEED).spawn(2)
+    photo = photograph(PenHand(load_pen()), scene, EXAMPLE_PX, writer=writer, camera=camera, text=lines)
+    write_bytes(Path(out), cv2.imencode(Path(out).suffix, photo.image)[1].tobytes())
+    print(out)
+    return 0
+
+
+Changes: TypeAlias = dict[str, Any]
+STRENGTHS = ("mild", "moderate", "strong")
+PLAIN = "plain"
+COLOURS = ("blue", "red", "green", "violet")
+CELLS = {"cells": True, "rulings": ("cells",), "rule": 0.9, "pitch": 2.3}
+BOARD = {"inks": ("chalk",), "papers": ("blackboard", "green board"), "grain": 0.03}
+SCREEN = {"inks": ("glow",), "papers": ("screen",), "grain": 0.0}
+# What differs from a clean page at each strength. Mild is met daily, moderate now and then, strong is as bad as anyone
+# would still expect to be read.
+CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
+    "soft shadow": ({"shadow": 0.3, "soft": 120.0}, {"shadow": 0.45, "soft": 90.0}, {"shadow": 0.65, "soft": 60.0}),
+    "hard shadow": ({"shadow": 0.25, "soft": 8.0}, {"shadow": 0.4, "soft": 5.0}, {"shadow": 0.6, "soft": 3.0}),
+    "folds": ({"folds": 1, "fold": 0.08}, {"folds": 2, "fold": 0.16}, {"folds": 4, "fold": 0.26}),
+    "rotation": ({"turn": 4.0}, {"turn": 8.0}, {"turn": 15.0}),
+    "perspective": ({"tilt": 12.0}, {"tilt": 24.0}, {"tilt": 38.0}),
+    "bent page": ({"bend": 0.008}, {"bend": 0.018}, {"bend": 0.035}),
+    "desk around": ({"desk": 0.02}, {"desk": 0.06}, {"desk": 0.12, "turn": 6.0, "tilt": 15.0}),
+    "far sheet": ({"desk": 0.1}, {"desk": 0.15, "turn": 3.0}, {"desk": 0.2, "turn": 6.0}),
+    "defocus": ({"defocus": 2.0}, {"defocus": 4.0}, {"defocus": 7.0}),
+    "motion blur": ({"motion": 4.0}, {"motion": 8.0}, {"motion": 13.0}),
+    "noise": ({"noise": 5.0}, {"noise": 9.0}, {"noise": 15.0}),
+    "JPEG": ({"jpeg": 60}, {"jpeg": 35}, {"jpeg": 15}),
+    "dim light": ({"level": 0.6, "noise": 2.5}, {"level": 0.35, "noise": 3.5}, {"level": 0.18, "noise": 4.5}),
+    "glaring light": ({"level": 1.2}, {"level": 1.5, "falloff": 0.3}, {"level": 2.0, "falloff": 0.5}),
+    "tinted paper": (
+        {"papers": ("cream", "blue")},
+        {"papers": ("yellow", "pink", "grey")},
+        {"papers": ("brown",), "grain": 0.025},
+    ),
+    "ruled": (
+        {"rulings": ("lines",), "rule": 0.35, "margin_rule": True},
+        {"rulings": ("lines",), "rule": 0.65, "margin_rule": True},
+        {"rulings": ("lines",), "rule": 1.0, "rule_px": 3.0, "margin_rule": True, "turn": 3.0},
+    ),
+    "squared": (
+        {"rulings": ("squares",), "rule": 0.3, "rule_px": 1.5},
+        {"rulings": ("squares",), "rule": 0.55},
+        {"rulings": ("squares",), "rule": 0.85, "turn": 3.0},
+    ),
+    "grid card": (
+        {**CELLS, "spacing": 0.5, "rule_px": 1.5},
+        {**CELLS, "spacing": 0.3, "pitch": 1.8, "turn": 2.0},
+        {**CELLS, "spacing": 0.1, "pitch": 1.45, "rule_px": 3.0, "turn": 4.0, "tilt": 10.0},
+    ),
+    "pencil": (
+        {"inks": ("graphite",), "cover": 0.8, "dry": 0.15},
+        {"inks": ("graphite",), "cover": 0.55, "dry": 0.25},
+        {"inks": ("graphite",), "cover": 0.35, "dry": 0.3},
+    ),
+    "coloured ink": ({"inks": ("blue",)}, {"inks": COLOURS}, {"inks": ("orange", "light blue", "pink")}),
+    "thin pen": ({"pen": 0.05}, {"pen": 0.035}, {"pen": 0.022}),
+    "marker": ({"pen": 0.13}, {"pen": 0.18}, {"pen": 0.24}),
+    "chalk": (
+        {**BOARD, "dry": 0.15, "pen": 0.1},
+        {**BOARD, "dry": 0.3, "cover": 0.85, "wiped": 0.12, "pen": 0.1},
+        {**BOARD, "dry": 0.4, "cover": 0.75, "wiped": 0.3, "pen": 0.1},
+    ),
+    "dark screen": (
+        SCREEN,
+        {**SCREEN, "noise": 6.0, "cover": 0.7},
+        {**SCREEN, "noise": 9.0, "cover": 0.5, "pen": 0.05, "smudge": 0.4},
+    ),
+    "small writing": ({"size": 44.0}, {"size": 32.0}, {"size": 22.0}),
+    "large writing": ({"size": 110.0}, {"size": 170.0}, {"size": 260.0, "pitch": 1.5, "margin": 0.04}),
+    "mixed sizes": (
+        {"size_spread": 0.12, "line_spread": 0.15},
+        {"size_spread": 0.2, "line_spread": 0.3},
+        {"size": 60.0, "size_spread": 0.3, "line_spread": 0.5},
+    ),
+    "uneven lines": ({"jitter": 0.08, "climb": 0.4}, {"jitter": 0.14, "climb": 0.7}, {"jitter": 0.2, "climb": 1.0}),
+    "crowded lines": ({"pitch": 1.7}, {"pitch": 1.4}, {"pitch": 1.2}),
+    "tight letters": ({"spacing": 0.22}, {"spacing": 0.2, "kerned": True}, {"spacing": 0.13, "kerned": True, "word_gap": 0.9}),
+    "touching letters": ({"touching": 0.06}, {"touching": 0.15, "spacing": 0.25}, {"touching": 0.35, "spacing": 0.2}),
+    "small letters": ({"case": "title"}, {"case": "lower"}, {"case": "any"}),
+    "dust and smudges": ({"dust": 12, "smudge": 0.05}, {"dust": 40, "smudge": 0.1}, {"dust": 120, "smudge": 0.2}),
+}
+# A real photograph has several of these at once; letters and layout stay as they are.
+ALL_AT_ONCE, AT_ONCE = "several at once", 4
+# These are pages of a kind of their own.
+UNMIXED = ("glaring light", "grid card", "marker", "chalk", "dark screen", "large writing", "mixed sizes", "small letters")
+MIXABLE = tuple(name for name in CONDITIONS if name not in UNMIXED)
+
+
+def scene_of(condition: str, strength: str, rng: np.random.Generator) -> Scene:
+    """Return the scene of a condition; rng draws which conditions come together where several do."""
+    scene = Scene()
+    if condition == PLAIN:
+        return scene
+    names = rng.choice(MIXABLE, AT_ONCE, replace=False) if condition == ALL_AT_ONCE else [condition]
+    for name in names:
+        scene = scene.change(**CONDITIONS[str(name)][STRENGTHS.index(strength)])
+    return scene
+
+
+if __name__ == "__main__":
+    sys.exit(main(*sys.argv[1:]))

@@ -1,0 +1,1 @@
+"""Exported models against their original: accuracy, latency, memory, size, and the report."""

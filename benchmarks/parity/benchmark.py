@@ -1,0 +1,214 @@
+"""One table over models: accuracy and agreement against the Keras original, size, latency and memory."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import binomtest
+from sklearn.metrics import confusion_matrix
+
+from ... import LettercastError
+from ...export.gate import Parity, compare
+from ...runtime.model.engine import OPENERS
+from ...runtime.pixels import Pixels
+from ...train.data.camera import shown
+from ...train.data.source import Source, draw_all, relabel
+from .contender import BATCH, KERAS, Contender, nothing_to_measure, runs_of, tie_of
+from .measure import SECONDS, Footprint, Latency, Machine, footprint, take_turns, this_machine
+
+SCHEMA = 2
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Percent of letters that were read right, with its 95 % confidence interval (Wilson's)."""
+
+    percent: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model with one engine; what was not measured is None, and note, skipped or failure say why.
+
+    letter and batch are the latencies of one letter and of 15; speedup is the original's p50 of one letter over this one's.
+    moved says, for a class that was written and a class that it was taken for, how many more letters than by the original.
+    """
+
+    name: str
+    format: str
+    engine: str
+    size_bytes: int
+    accuracy: Accuracy | None = None
+    parity: Parity | None = None
+    letter: Latency | None = None
+    batch: Latency | None = None
+    footprint: Footprint | None = None
+    speedup: float | None = None
+    moved: tuple[tuple[str, str, int], ...] = ()
+    note: str = ""
+    skipped: str = ""
+    failure: str = ""
+
+    @property
+    def letters_per_second(self) -> float | None:
+        """Letters a second where fifteen are classified at once."""
+        return 1000 * BATCH / self.batch.p50_ms if self.batch else None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the row as it stands in `lettercast benchmark --json`."""
+        parity = self.parity.to_dict() if self.parity else None
+        return {**asdict(self), "parity": parity, "letters_per_second": self.letters_per_second}
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """All rows of one run, originals first, on n letters of one source; threads are those of the exported models.
+
+    also holds the figures of other measurements of the run, by their names.
+    """
+
+    data: str
+    split: str
+    n: int
+    threads: int
+    machine: Machine
+    rows: tuple[Row, ...]
+    interrupted: bool = False
+    also: dict[str, Any] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object that `lettercast benchmark --json FILE` writes, as docs/benchmarks.md describes it."""
+        own = {name: getattr(self, name) for name in ("data", "split", "n", "threads", "interrupted")}
+        return {
+            "schema": SCHEMA,
+            **own,
+            "machine": self.machine.to_dict(),
+            "rows": [row.to_dict() for row in self.rows],
+            **self.also,
+        }
+
+
+def find_models(paths: Sequence[Path]) -> list[Path]:
+    """Return the models among files and folders; raises LettercastError where there is none."""
+    found: list[Path] = []
+    for path in paths:
+        if path.is_dir():
+            inside = sorted(f for f in path.iterdir() if f.suffix.lower() in OPENERS)
+            if not inside:
+                raise LettercastError(f"{path}: no {' or '.join(OPENERS)} model in this folder; run `lettercast export` first")
+            found += inside
+        elif path.exists():
+            found.append(path)
+        else:
+            raise LettercastError(f"{path}: no such model or folder; run `lettercast export` first")
+    return list(dict.fromkeys(found))
+
+
+def run_benchmark(
+    contenders: Sequence[Contender],
+    source: Source,
+    *,
+    threads: int = 1,
+    seconds: float = SECONDS,
+    report: Callable[[str], None] = lambda said: None,
+) -> Benchmark:
+    """Measure models on the same letters in the same run, as `open_contenders` opened them.
+
+    Interrupted, it returns what was measured until then. Raises LettercastError where none can be measured.
+    """
+    machine = this_machine()
+    pictures = draw_all(source)
+    interrupted = False
+    try:
+        classify(contenders, source, pictures, report)
+        for contender in contenders:
+            if contender.runs:
+                report(f"loading {contender.path.name} in a process of its own")
+                with contender.trying():
+                    contender.footprint = footprint(contender.path, threads, contender.package, BATCH)
+        time_all([contender for contender in contenders if contender.runs], pictures, seconds, report)
+    except KeyboardInterrupt:
+        interrupted = True
+    rows = tuple(row_of(contender) for contender in contenders)
+    return Benchmark(source.name, source.split, len(pictures), threads, machine, rows, interrupted)
+
+
+def classify(contenders: Sequence[Contender], source: Source, pictures: Pixels, report: Callable[[str], None]) -> None:
+    """Have every contender that takes such pictures classify all of them."""
+    for contender in contenders:
+        if contender.engine is None:
+            continue
+        facts = contender.engine.facts
+        contender.truth = relabel(source, facts.labels)
+        unknown = sorted({source.classes[label] for label in source.labels[contender.truth < 0]})
+        if unknown:
+            contender.failure = f"knows no class {', '.join(unknown[:5])} of --data {source.name}"
+            continue
+        own = shown(facts, pictures)
+        if own.shape[1:] != facts.input_shape:
+            contender.failure = f"takes {facts.input_shape} pictures, those of {source.name} are {own.shape[1:]}"
+            continue
+        report(f"classifying {len(pictures)} letters with {contender.path.name}")
+        with contender.trying():
+            contender.probabilities = contender.engine(own)
+    if not any(contender.runs for contender in contenders):
+        raise nothing_to_measure(contenders)
+
+
+def time_all(contenders: Sequence[Contender], pictures: Pixels, seconds: float, report: Callable[[str], None]) -> None:
+    """Time every contender on one letter and on fifteen, all taking turns."""
+    runs = [run for c in contenders if c.engine for run in runs_of(c.engine, pictures)]
+    for i, latencies in enumerate(take_turns(runs, seconds)):
+        report(f"measuring latency, round {i + 1}")
+        for contender, letter, batch in zip(contenders, latencies[::2], latencies[1::2], strict=True):
+            contender.letter, contender.batch = letter, batch
+
+
+def row_of(contender: Contender) -> Row:
+    """Return what was measured of a contender."""
+    original, truth, answers = contender.original, contender.truth, contender.probabilities
+    name, engine = contender.path.name, contender.engine
+    accuracy = parity = speedup = None
+    moved: tuple[tuple[str, str, int], ...] = ()
+    if truth is not None and answers is not None:
+        right = int((answers.argmax(1) == truth).sum())
+        low, high = binomtest(right, len(truth)).proportion_ci(method="wilson")
+        accuracy = Accuracy(100 * right / len(truth), 100 * low, 100 * high)
+        reference = contender if contender.format == KERAS else original
+        if reference and reference.probabilities is not None:
+            parity = compare(truth, reference.probabilities, answers, tie_of(contender))
+            moved = differences(contender.labels, truth, reference.probabilities, answers)
+    reference = original or contender
+    if reference.letter and contender.letter and reference.format == KERAS:
+        speedup = reference.letter.p50_ms / contender.letter.p50_ms
+    return Row(
+        name=name,
+        format=contender.format,
+        engine=engine.name if engine else "",
+        size_bytes=contender.path.stat().st_size,
+        accuracy=accuracy,
+        parity=parity,
+        letter=contender.letter,
+        batch=contender.batch,
+        footprint=contender.footprint,
+        speedup=speedup,
+        moved=moved,
+        note=contender.note,
+        skipped=contender.skipped,
+        failure=contender.failure,
+    )
+
+
+def differences(
+    labels: Sequence[str], truth: NDArray[np.int64], original: NDArray[np.float32], exported: NDArray[np.float32]
+) -> tuple[tuple[str, str, int], ...]:
+    """Return where two models' confusion matrices differ: written, taken for, and how many more by the exported one."""
+    known = range(len(labels))
+    before, after = (confusion_matrix(truth, answers.argmax(1), labels=known) for answers in (original, exported))
+    change = after - before
+    return tuple((labels[int(i)], labels[int(j)], int(change[i, j])) for i, j in np.argwhere(change))

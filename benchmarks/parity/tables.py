@@ -1,0 +1,143 @@
+"""What was measured of models as tables for a person."""
+
+from collections.abc import Sequence
+
+from rich.table import Table
+from rich.text import Text
+
+from ...export.artifact import Artifact
+from ...export.gate import Parity
+from ...train.evaluation import Evaluation
+from ..columns import WIDE, Cell, fill, in_ms, known
+from .benchmark import Benchmark, Row
+from .compare import FIGURES, Against, Change, Recommendation
+from .contender import BATCH
+
+# What is shown where a terminal has no room for every column.
+NARROW_EXPORT = ("file", "kB", "drop (95 %)", "agree %", "gate")
+NARROW_PARITY = ("model", "accuracy % (95 %)", "agree %")
+NARROW_SPEED = ("model", "p50 ms", "p99 ms", "peak MB", "faster")
+
+
+def evaluation_table(result: Evaluation) -> Table:
+    """Return the figures of one evaluation, with every class."""
+    table = Table(
+        title=f"{result.model} ({result.engine}) on {result.data}, {result.split}: accuracy {100 * result.accuracy:.2f} %, "
+        f"top-2 {100 * result.top2:.2f} %, {len(result.truth)} letters",
+        caption="\n".join(result.notes()),
+        caption_justify="left",
+    )
+    for name in ("class", "precision", "recall", "f1-score", "letters"):
+        table.add_column(name, justify="left" if name == "class" else "right")
+    for label, scores in result.per_class().items():
+        shares = (f"{100 * scores[name]:.1f}" for name in ("precision", "recall", "f1-score"))
+        table.add_row(label, *shares, f"{scores['support']:.0f}")
+    return table
+
+
+def artifact_table(artifacts: Sequence[Artifact], width: int = WIDE) -> Table:
+    """Return what was exported, and how it stands against the original."""
+    parity = artifacts[0].parity
+    is_narrow = width < WIDE
+    # What has no column of its own stands below.
+    devices = "\n".join(f"{artifact.path.name}: {artifact.format.device}" for artifact in artifacts)
+    table = Table(
+        title=f"exported, checked on {parity.n} pictures; the original is right on {parity.original_accuracy:.2f} %",
+        caption=devices if is_narrow else None,
+        caption_justify="left",
+    )
+    columns: dict[str, Cell[Artifact]] = {
+        "file": lambda artifact: artifact.path.name,
+        "kB": lambda artifact: f"{artifact.size_bytes / 1000:.0f}",
+        "accuracy %": lambda artifact: f"{artifact.parity.accuracy:.2f}",
+        "drop (95 %)": lambda artifact: _drop(artifact.parity),
+        "agree %": lambda artifact: f"{artifact.parity.agreement:.2f}",
+        "gate": lambda artifact: Text("missed", "red") if artifact.misses else Text("passed", "green"),
+        "difference": lambda artifact: f"{artifact.parity.difference:.1e}",
+        "for": lambda artifact: artifact.format.device,
+    }
+    return fill(table, columns, artifacts, NARROW_EXPORT if is_narrow else columns)
+
+
+def parity_table(result: Benchmark, width: int = WIDE) -> Table:
+    """Return one line a model, originals first: how well it reads, and how like its original."""
+    table = Table(title=f"{result.n} pictures of {result.data}, {result.split}")
+    columns: dict[str, Cell[Row]] = {
+        "model": lambda row: row.name,
+        "engine": lambda row: row.engine,
+        "kB": lambda row: f"{row.size_bytes / 1000:.0f}",
+        "accuracy % (95 %)": lambda row: known(row.accuracy, lambda a: f"{a.percent:.2f} ({a.low:.2f}..{a.high:.2f})"),
+        "drop (95 %)": lambda row: known(row.parity, _drop),
+        "agree %": lambda row: known(row.parity, lambda parity: f"{parity.agreement:.2f}"),
+        "difference": lambda row: known(row.parity, lambda parity: f"{parity.difference:.1e}"),
+    }
+    return fill(table, columns, result.rows, NARROW_PARITY if width < WIDE else columns)
+
+
+def speed_table(result: Benchmark, width: int = WIDE) -> Table:
+    """Return one line a model, originals first, and below it what was left out and what makes figures doubtful."""
+    table = Table(
+        title=f"one letter from its ink to probabilities, and {BATCH} at once; threads: {result.threads}, Keras as it comes",
+        caption="\n".join(benchmark_notes(result)),
+        caption_justify="left",
+    )
+    columns: dict[str, Cell[Row]] = {
+        "model": lambda row: row.name,
+        "import ms": lambda row: known(row.footprint, lambda cost: f"{cost.import_ms:.0f}"),
+        "load ms": lambda row: known(row.footprint, lambda cost: in_ms(cost.load_ms)),
+        "first ms": lambda row: known(row.footprint, lambda cost: in_ms(cost.first_ms)),
+        "p50 ms": lambda row: known(row.letter, lambda letter: in_ms(letter.p50_ms)),
+        "p90 ms": lambda row: known(row.letter, lambda letter: in_ms(letter.p90_ms)),
+        "p99 ms": lambda row: known(row.letter, lambda letter: in_ms(letter.p99_ms)),
+        f"{BATCH}: p50 ms": lambda row: known(row.batch, lambda batch: in_ms(batch.p50_ms)),
+        "letters/s": lambda row: known(row.letters_per_second, lambda count: f"{count:,.0f}"),
+        "peak MB": lambda row: known(row.footprint and row.footprint.peak_mb, lambda peak: f"{peak:.0f}"),
+        "faster": lambda row: known(row.speedup, lambda speedup: f"{speedup:.0f} x"),
+    }
+    return fill(table, columns, result.rows, NARROW_SPEED if width < WIDE else columns)
+
+
+def benchmark_notes(result: Benchmark) -> list[str]:
+    """Say what was measured where, what was left out and why, and what makes figures doubtful, a line each."""
+    said = [str(result.machine)]
+    said += [f"doubtful: {doubt}" for doubt in result.machine.doubts()]
+    for kind in ("failure", "skipped", "note"):
+        said += [f"{row.name}: {getattr(row, kind)}" for row in result.rows if getattr(row, kind)]
+    return [*said, "interrupted: not all was measured"] if result.interrupted else said
+
+
+def against_table(result: Against) -> Table:
+    """Return one line a model: its figures now, with what changed since an earlier run, red where that is past the tolerance."""
+    elsewhere = "" if result.same_machine else ", on another machine: of times only ratios are judged"
+    table = Table(
+        title=f"since {result.before}{elsewhere}",
+        caption="\n".join([*(f"gone: {name}" for name in result.gone), *(f"new: {name}" for name in result.new)]),
+        caption_justify="left",
+    )
+    table.add_column("model", no_wrap=True)
+    for figure in FIGURES:
+        table.add_column(figure, justify="right")
+    for model in dict.fromkeys(change.model for change in result.changes):
+        changes = {change.figure: change for change in result.changes if change.model == model}
+        table.add_row(model, *(known(changes.get(figure), _change) for figure in FIGURES))
+    return table
+
+
+def recommendation_table(found: Sequence[Recommendation]) -> Table:
+    """Return which file to take for which kind of device, and why."""
+    table = Table(title="what to take, by these figures")
+    for name in ("for", "take", "why"):
+        table.add_column(name, no_wrap=name == "take")
+    for one in found:
+        table.add_row(one.device, one.name, one.reason)
+    return table
+
+
+def _drop(parity: Parity) -> str:
+    return f"{parity.drop:+.2f} ({parity.drop_low:+.2f}..{parity.drop_high:+.2f})"
+
+
+def _change(change: Change) -> Text:
+    """Return a figure as it is now, with its change."""
+    sign = " %" if change.unit == "%" else ""
+    return Text(f"{change.now:.4g} ({change.by:+.{0 if sign else 2}f}{sign})", "red" if change.is_worse else "")

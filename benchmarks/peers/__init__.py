@@ -1,0 +1,1 @@
+"""Other readers and engines on the same images."""

@@ -1,0 +1,1 @@
+"""How fast the reader and the models are, and what limits them."""

@@ -1,0 +1,126 @@
+"""The verb `benchmark`: exports against their original."""
+
+import argparse
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from .. import DONE, MISSED, LettercastError
+from ..runtime.arguments import amount, comma_list, file_to_read, keras_model, model_or_folder, thread_count
+from .parser import add_letters, add_verb
+from .terminal import import_keras, show, table_width, working
+
+EXAMPLES = """\
+examples:
+  lettercast benchmark dist                                   every export against its original
+  lettercast benchmark dist --html report.html                the same as a page with plots
+  lettercast benchmark dist --against before.json             what became worse; exit code 1
+"""
+
+
+def add(verbs: Any) -> None:
+    """Add the verb `benchmark`."""
+    verb = add_verb(
+        verbs,
+        "benchmark",
+        help="compare exported models with their original",
+        description="Measure accuracy, agreement, size and latency of exported models against the Keras original, in one run.",
+        examples=EXAMPLES,
+    )
+    verb.add_argument(
+        "models",
+        type=model_or_folder,
+        nargs="*",
+        metavar="DIR|MODEL",
+        help="default: dist, or the shipped model where there is none",
+    )
+    verb.add_argument(
+        "--original", type=keras_model, metavar="M", help="the .keras file that they were made from (default: those that ship)"
+    )
+    add_letters(verb)
+    verb.add_argument(
+        "--threads", type=thread_count, metavar="N", default=1, help="of the exported models (default: %(default)s)"
+    )
+    verb.add_argument(
+        "--seconds", type=amount, default=1.0, metavar="S", help="time every model for at least so long (default: %(default)g)"
+    )
+    verb.add_argument(
+        "--also",
+        type=comma_list,
+        default=[],
+        metavar="WHAT,...",
+        help="limit: share of the most that this processor does, by layer; reader: a camera frame by stages, growth with letters "
+        "and pixels; peers: other readers and engines on the same pictures",
+    )
+    verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    verb.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots, one file that needs no other")
+    verb.add_argument("--min-accuracy", type=amount, metavar="PERCENT", help="exit 1 where a model is less accurate")
+    verb.add_argument("--max-p99", type=amount, metavar="MS", help="exit 1 where a model's p99 of one letter is longer")
+    verb.add_argument("--against", type=file_to_read, metavar="OLD.json", help="what changed since; exit 1 where it became worse")
+    verb.add_argument(
+        "--tolerance",
+        type=amount,
+        default=10.0,
+        metavar="PERCENT",
+        help="by which times, sizes and memory may grow since (default: %(default)g)",
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print the table; exit code 1 where a model failed, misses a floor, or became worse than --against allows."""
+    import_keras()
+    from ..benchmarks.parity.benchmark import find_models, run_benchmark
+    from ..benchmarks.parity.compare import compare_runs, load_run, missed_floors, recommend
+    from ..benchmarks.parity.contender import open_contenders, pictures_taken
+    from ..benchmarks.parity.tables import against_table, parity_table, recommendation_table, speed_table
+    from ..benchmarks.report import SECTIONS, Section, measure_section
+    from ..runtime.arguments import shipped_keras
+    from ..runtime.files import write_bytes
+    from ..runtime.reader import DEFAULT_MODEL as SHIPPED
+    from ..train.data.open import default_split, open_source
+
+    unknown = [name for name in options.also if name not in SECTIONS]
+    if unknown:
+        raise LettercastError(f"--also {unknown[0]}: there is no such measurement; choose from {', '.join(SECTIONS)}")
+    models = find_models(options.models or [Path("dist") if Path("dist").is_dir() else SHIPPED])
+    if options.against:
+        load_run(options.against)
+    with working("loading") as said:
+        contenders = open_contenders(models, [options.original] if options.original else shipped_keras(), options.threads)
+        trained_on = " + ".join(str(c.engine.facts.made.get("data", "")) for c in contenders if c.engine)
+        split = options.split or default_split(options.data, trained_on)
+        source = open_source(options.data, split, pictures_taken(contenders))
+        result = run_benchmark(contenders, source, threads=options.threads, seconds=options.seconds, report=said)
+        sections: dict[str, Section] = {}
+        try:
+            for name in () if result.interrupted else options.also:
+                sections[name] = measure_section(name, contenders, options.seconds, said)
+        except KeyboardInterrupt:
+            result = replace(result, interrupted=True)
+        result = replace(result, also={name: section.to_dict() for name, section in sections.items()})
+    if options.json:
+        write_bytes(options.json, json.dumps(result.to_dict(), indent=2).encode())
+    if options.html:
+        from ..benchmarks.report import html_page
+
+        write_bytes(options.html, html_page(result, list(sections.values())).encode())
+    show(parity_table(result, table_width()))
+    show(speed_table(result, table_width()))
+    for section in sections.values():
+        print(f"{section.title}{': ' if section.note else ''}{section.note}")
+        for table in section.tables:
+            show(table)
+    if result.interrupted:
+        raise KeyboardInterrupt
+    if found := recommend(result.rows):
+        show(recommendation_table(found))
+    missed = missed_floors(result, options.min_accuracy, options.max_p99)
+    if options.against:
+        against = compare_runs(options.against, result, options.tolerance)
+        show(against_table(against))
+        missed += [f"{change.model}: {change.figure} {change.by:+.2f} {change.unit}" for change in against.worse]
+    for line in missed:
+        print(f"lettercast: {line}", file=sys.stderr)
+    return MISSED if missed or any(row.failure for row in result.rows) else DONE

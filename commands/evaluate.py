@@ -1,0 +1,95 @@
+"""The verb `evaluate`: how well a model reads letters, or pages."""
+
+import argparse
+import json
+from pathlib import Path
+from typing import Any
+
+from .. import DONE
+from ..runtime.arguments import file_to_read, measured_model, thread_count
+from .parser import add_letters, add_verb
+from .terminal import import_keras, importing, show, working
+
+EXAMPLES = """\
+examples:
+  lettercast evaluate letters-base                            the shipped model on letters of the built-in pen
+  lettercast evaluate my.tflite --data my_letters/            on a folder of class folders
+  lettercast evaluate letters-base --pages pages/labels.csv   whole photographed pages: character error rate
+"""
+
+
+def add(verbs: Any) -> None:
+    """Add the verb `evaluate`."""
+    verb = add_verb(
+        verbs,
+        "evaluate",
+        help="measure a model",
+        description="Measure a .keras, .tflite or .onnx model on labelled letters, or on whole photographed pages.",
+        examples=EXAMPLES,
+    )
+    verb.add_argument(
+        "model", type=measured_model, metavar="M", help="letters-base, letters-nano, or a .keras, .tflite or .onnx file"
+    )
+    add_letters(verb)
+    verb.add_argument(
+        "--pages", type=file_to_read, metavar="CSV", help="read pages instead: a CSV of file,text with lines parted by |"
+    )
+    verb.add_argument("--threads", type=thread_count, metavar="N", default=1, help="of the model (default: %(default)s)")
+    verb.add_argument("--json", action="store_true", help="print one JSON object")
+    verb.add_argument(
+        "--report", type=Path, metavar="DIR", help="write figures as PNG and JSON: confusion, mistakes, reliability, writers"
+    )
+
+
+def run(options: argparse.Namespace) -> int:
+    """Print accuracy on letters, or the character error rate on pages."""
+    if options.pages:
+        return run_pages(options)
+    with importing():
+        from ..benchmarks.parity.tables import evaluation_table
+        from ..runtime.files import write_bytes
+        from ..train.data.open import default_split, open_source
+        from ..train.evaluation import evaluate
+        from ..train.predict import open_model, picture_shape
+
+        if options.model.suffix == ".keras":
+            import_keras()
+        model = open_model(options.model, options.threads)
+    trained_on = str(model.facts.made.get("data", ""))
+    # Before the spinner turns: opening may download, with a bar of its own.
+    split = options.split or default_split(options.data, trained_on)
+    source = open_source(options.data, split, picture_shape(model.facts))
+    with working(f"evaluating {options.model.name} on {options.data}"):
+        result = evaluate(model, source)
+    if options.report:
+        from ..train.figures import save_figures
+
+        save_figures(result, options.report)
+        write_bytes(options.report / "evaluation.json", json.dumps(result.to_dict(), indent=2).encode())
+    if options.json:
+        print(json.dumps(result.to_dict()))
+    else:
+        show(evaluation_table(result))
+    return DONE
+
+
+def run_pages(options: argparse.Namespace) -> int:
+    """Print the character error rate of photographed pages."""
+    with importing():
+        import cv2
+
+        from ..benchmarks.pages.scoring import pages_table, read_pages
+        from ..runtime.reader import Reader
+        from ..train.predict import open_model
+
+        if options.model.suffix == ".keras":
+            import_keras()
+        reader = Reader(open_model(options.model, options.threads))
+    with working(f"reading the pages of {options.pages}"):
+        cv2.setNumThreads(options.threads)
+        result = read_pages(reader, options.pages)
+    if options.json:
+        print(json.dumps(result.to_dict()))
+    else:
+        show(pages_table(result))
+    return DONE

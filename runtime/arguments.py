@@ -1,0 +1,149 @@
+"""What the words of the command line may be: numbers, sizes, addresses, models."""
+
+import argparse
+import math
+import os
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+
+SERVE_HOST, SERVE_PORT, LAST_PORT = "127.0.0.1", 8080, 65535
+PACKAGE = Path(__file__).parents[1]
+DEFAULT_NAME = "letters-base"
+SPLIT_CHOICES = ("train", "val", "test", "all")
+DEVICE_MODELS, DEVICE_ENDING = "runtime/models", "-int8.tflite"
+KERAS_MODELS, KERAS_ENDING = "export/models", ".keras"
+
+
+def positive(text: str) -> int:
+    """Parse a whole number above zero."""
+    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    return int(text)
+
+
+def serve_address(text: str) -> tuple[str, int]:
+    """Parse where to serve: HOST:PORT, :PORT, PORT or HOST, with an IPv6 host in brackets; what is left out is the default."""
+    found = re.fullmatch(r"(?:\[(?P<v6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^\s:\[\]/]*))(?::(?P<port>\d{1,5}))?", text, re.ASCII)
+    if text.isascii() and text.isdecimal():
+        found = re.fullmatch(r"(?P<v6>)(?P<host>)(?P<port>\d{1,5})", text)
+    # What follows --serve without a port may be meant as the source.
+    is_path = "/" in text or bool(text and not (found and found["port"]) and is_there(Path(text).exists))
+    if is_path or not found or not text or int(found["port"] or 0) > LAST_PORT:
+        hint = f"; to read it, put it before --serve: lettercast read {shlex.quote(text)} --serve" if is_path else ""
+        raise argparse.ArgumentTypeError(f"'{text}' is no HOST:PORT, such as 0.0.0.0:8080 or [::1]:8080{hint}")
+    return found["v6"] or found["host"] or SERVE_HOST, int(found["port"] or SERVE_PORT)
+
+
+def file_to_read(text: str) -> Path:
+    """Parse the path of a file, there or not; a pipe may never end, and a device gives bytes for ever."""
+    path = Path(text)
+    if is_there(path.exists) and not is_there(path.is_file):
+        raise argparse.ArgumentTypeError(f"'{text}' is no file, but a folder, a pipe or a device")
+    return path
+
+
+def is_there(test: Callable[[], bool]) -> bool:
+    """Ask a path whether it is there; none is where its name is longer than names can be, or it may not be looked at."""
+    try:
+        return test()
+    except OSError:
+        return False
+
+
+def keras_model(text: str) -> Path:
+    """Parse the name of a model that comes with lettercast, as Keras made it, or the path of another."""
+    return known_model(text, KERAS_MODELS, KERAS_ENDING, "a .keras file")
+
+
+def shipped_keras() -> list[Path]:
+    """Return the models that come with lettercast, as Keras made them."""
+    return sorted((PACKAGE / KERAS_MODELS).glob(f"*{KERAS_ENDING}"))
+
+
+def device_model(text: str) -> Path:
+    """Parse the name of a model that comes with lettercast, as devices run it, or the path of another."""
+    return known_model(text, DEVICE_MODELS, DEVICE_ENDING, "a .tflite or .onnx file")
+
+
+def measured_model(text: str) -> Path:
+    """Parse a model as device_model does; it may be one of Keras."""
+    return known_model(text, DEVICE_MODELS, DEVICE_ENDING, "a .keras, .tflite or .onnx file")
+
+
+def model_or_folder(text: str) -> Path:
+    """Parse a model as device_model does, or a folder of them."""
+    return known_model(text, DEVICE_MODELS, DEVICE_ENDING, "a .tflite or .onnx file or a folder of them", is_folder_taken=True)
+
+
+def known_model(text: str, folder: str, ending: str, kinds: str, *, is_folder_taken: bool = False) -> Path:
+    """Return the path of a model by its name among those of a folder of ours, or by its path."""
+    shipped = {path.name.removesuffix(ending): path for path in (PACKAGE / folder).glob(f"*{ending}")}
+    path = shipped.get(text, Path(text))
+    if not text or not (is_there(path.is_file) or (is_folder_taken and is_there(path.is_dir))):
+        choices = ", ".join([*sorted(shipped), f"or the path of {kinds}"] if shipped else [f"the path of {kinds}"])
+        raise argparse.ArgumentTypeError(f"'{text}': no such model; give {choices}")
+    return path
+
+
+def thread_count(text: str) -> int:
+    """Parse a number of threads, at most one a core."""
+    cores = os.cpu_count() or 1
+    if positive(text) > cores:
+        raise argparse.ArgumentTypeError(f"{text} is more than the {cores} cores of this machine")
+    return int(text)
+
+
+def finite(text: str) -> float:
+    """Parse a number that is neither infinite nor none at all."""
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise argparse.ArgumentTypeError(f"'{text}' is not a number")
+    return number
+
+
+def amount(text: str) -> float:
+    """Parse a number from zero."""
+    if finite(text) < 0:
+        raise argparse.ArgumentTypeError(f"{text} is below 0")
+    return float(text)
+
+
+def natural(text: str) -> int:
+    """Parse a whole number from zero."""
+    if not (text.isascii() and text.isdecimal()) or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 to 4294967295")
+    return int(text)
+
+
+def picture_size(text: str) -> tuple[int, int]:
+    """Parse a width and a height in pixels."""
+    found = re.fullmatch(r"([1-9][0-9]{1,3})[xX]([1-9][0-9]{1,3})", text)
+    if not found:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size in pixels such as 1280x720")
+    return int(found[1]), int(found[2])
+
+
+def label_names(text: str) -> list[str]:
+    """Parse names parted by commas, or the path of a text file with a name a line."""
+    path = Path(text)
+    try:
+        names = path.read_text(encoding="utf-8").splitlines() if is_there(path.is_file) else text.split(",")
+    except (OSError, UnicodeDecodeError) as error:
+        raise argparse.ArgumentTypeError(f"'{text}' is no readable list of names") from error
+    names = [name.strip() for name in names if name.strip()]
+    if len(names) < 2:
+        raise argparse.ArgumentTypeError(f"'{text}' names fewer than two classes; give a,b,c or a file with one a line")
+    return names
+
+
+def comma_list(text: str) -> list[str]:
+    """Parse names parted by commas."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    if not names:
+        raise argparse.ArgumentTypeError("no names in it")
+    return names

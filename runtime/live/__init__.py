@@ -1,0 +1,1 @@
+"""Frames over time on a screen: the loop, tracked letters, the window, recordings."""

@@ -1,0 +1,1 @@
+"""Model files on the device: engines, facts, golden cases and the doctor."""

@@ -1,0 +1,1 @@
+"""From a photographed page to letter crops in reading order."""

@@ -1,0 +1,301 @@
+"""What a picture's first bytes say: its kind, its size and how it was held, at no cost of decoding."""
+
+import os
+import re
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import cv2
+import numpy as np
+
+from ... import LettercastError
+from ..console import quiet
+from ..pixels import Pixels
+
+PREFIX_BYTES = 512
+# The boxes of AVIF and HEIC that tell the size come before the picture itself.
+BOXES_BYTES = 65536
+UPRIGHT, ORIENTATION_TAG, WIDTH_TAG, HEIGHT_TAG = 1, 274, 256, 257
+
+
+@dataclass(frozen=True)
+class Header:
+    """The kind of a picture, its size in pixels as stored, and the EXIF orientation (1 to 8) that is still to be heeded."""
+
+    kind: str
+    width: int
+    height: int
+    orientation: int = UPRIGHT
+    # Of a JPEG, the byte where its frame begins: an end before it is that of a thumbnail.
+    start: int = 0
+
+
+def read_header(file: BinaryIO) -> Header | None:
+    """Read what kind of picture a file is and how large; None where it is none that is known here.
+
+    Raises EOFError where the file breaks off within its header, ValueError where that makes no sense.
+    """
+    prefix = file.read(PREFIX_BYTES)
+    for pattern, read in READERS:
+        if pattern.match(prefix):
+            try:
+                return read(file)
+            except struct.error as error:
+                raise EOFError(str(error)) from error
+    return None
+
+
+def _take(file: BinaryIO, layout: str, at: int | None = None) -> tuple[Any, ...]:
+    """Unpack the next bytes, or those at a place; a short read is a struct.error."""
+    if at is not None:
+        file.seek(at)
+    return struct.unpack(layout, file.read(struct.calcsize(layout)))
+
+
+def _png(file: BinaryIO) -> Header:
+    width, height = _take(file, ">II", 16)
+    return Header("PNG", width, height, _png_orientation(file))
+
+
+def _png_orientation(file: BinaryIO) -> int:
+    """Walk the chunks: EXIF may stand before the pixels or after them.
+
+    Whatever length a chunk claims, OpenCV makes room for it, gigabytes where a byte is wrong; so it must fit the file.
+    """
+    size = file.seek(0, os.SEEK_END)
+    at, name, orientation = 8, b"", UPRIGHT
+    while name != b"IEND":
+        length, name = _take(file, ">I4s", at)
+        at += length + 12
+        if at > size:
+            raise EOFError("a chunk is longer than the file")
+        if name == b"eXIf":
+            orientation = _exif_orientation(file.read(length))
+    return orientation
+
+
+def _jpeg(file: BinaryIO) -> Header:
+    file.seek(2)
+    orientation = UPRIGHT
+    while True:
+        (marker,) = _take(file, ">H")
+        # Any number of FF may stand before a marker.
+        while marker == 0xFFFF:
+            marker = 0xFF00 | _take(file, "B")[0]
+        if marker < 0xFF01:
+            raise ValueError("no marker where one must be")
+        if marker == 0xFF01 or 0xFFD0 <= marker <= 0xFFD8:
+            continue
+        (length,) = _take(file, ">H")
+        body = file.tell()
+        if 0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC):
+            _, height, width = _take(file, ">BHH")
+            return Header("JPEG", width, height, orientation, body)
+        if marker == 0xFFE1 and file.read(6) == b"Exif\0\0":
+            orientation = _exif_orientation(file.read(max(0, length - 8)))
+        file.seek(body + length - 2)
+
+
+def _webp(file: BinaryIO) -> Header:
+    (name,) = _take(file, "4s", 12)
+    if name == b"VP8X":
+        low_w, high_w, low_h, high_h = _take(file, "<HBHB", 24)
+        return Header("WebP", (low_w | high_w << 16) + 1, (low_h | high_h << 16) + 1, _webp_orientation(file))
+    if name == b"VP8L":
+        (bits,) = _take(file, "<I", 21)
+        return Header("WebP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
+    width, height = _take(file, "<HH", 26)
+    return Header("WebP", width & 0x3FFF, height & 0x3FFF)
+
+
+def _webp_orientation(file: BinaryIO) -> int:
+    file.seek(12)
+    while len(start := file.read(8)) == 8:
+        name, length = struct.unpack("<4sI", start)
+        if name == b"EXIF":
+            return _exif_orientation(file.read(length))
+        file.seek(length + length % 2, 1)
+    return UPRIGHT
+
+
+def _tiff(file: BinaryIO) -> Header:
+    tags = _tiff_tags(file)
+    if not {WIDTH_TAG, HEIGHT_TAG} <= tags.keys():
+        raise ValueError("no size")
+    # OpenCV heeds the orientation of TIFF itself, whatever it is asked for.
+    return Header("TIFF", tags[WIDTH_TAG], tags[HEIGHT_TAG])
+
+
+def _tiff_tags(file: BinaryIO) -> dict[int, int]:
+    """Return the tags of a TIFF's first page whose values are single whole numbers."""
+    file.seek(0)
+    order = "<" if file.read(4)[:2] == b"II" else ">"
+    (count,) = _take(file, f"{order}H", *_take(file, f"{order}I"))
+    tags = {}
+    for _ in range(count):
+        tag, kind, number, value = _take(file, f"{order}HHI4s")
+        if number == 1 and kind in (3, 4):
+            tags[tag] = struct.unpack(f"{order}H", value[:2])[0] if kind == 3 else struct.unpack(f"{order}I", value)[0]
+    return tags
+
+
+def _exif_orientation(exif: bytes) -> int:
+    """Return the orientation that EXIF asks for; EXIF is a TIFF without a picture, and not worth refusing a photo for."""
+    try:
+        orientation = _tiff_tags(BytesIO(exif.removeprefix(b"Exif\0\0"))).get(ORIENTATION_TAG, UPRIGHT)
+    except struct.error:
+        return UPRIGHT
+    return orientation if 1 <= orientation <= 8 else UPRIGHT
+
+
+def _bmp(file: BinaryIO) -> Header:
+    (size,) = _take(file, "<I", 14)
+    width, height = _take(file, "<HH") if size == 12 else _take(file, "<ii")
+    return Header("BMP", abs(width), abs(height))
+
+
+def _gif(file: BinaryIO) -> Header:
+    return Header("GIF", *_take(file, "<HH", 6))
+
+
+def _pnm(file: BinaryIO) -> Header:
+    file.seek(0)
+    numbers = re.findall(rb"\d+(?=\s)", re.sub(rb"#[^\n]*", b"", file.read(PREFIX_BYTES)[2:]))
+    if len(numbers) < 2:
+        raise EOFError("no size")
+    return Header("PNM", int(numbers[0]), int(numbers[1]))
+
+
+def _boxes(file: BinaryIO) -> Header:
+    """AVIF and HEIC: pictures in boxes, each part with an `ispe` that tells its size; the whole is the largest."""
+    file.seek(0)
+    data = file.read(BOXES_BYTES)
+    kind = "AVIF" if re.search(rb"avif|avis", data[:64]) else "HEIC"
+    sizes = [struct.unpack(">II", found) for found in re.findall(rb"ispe\0{4}(.{8})", data, re.DOTALL)]
+    return Header(kind, *max(sizes, default=(0, 0), key=lambda size: size[0] * size[1]))
+
+
+READERS: tuple[tuple[re.Pattern[bytes], Callable[[BinaryIO], Header]], ...] = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), _png),
+    (re.compile(rb"\xff\xd8\xff"), _jpeg),
+    (re.compile(rb"RIFF.{4}WEBP", re.DOTALL), _webp),
+    (re.compile(rb"II\*\0|MM\0\*"), _tiff),
+    (re.compile(rb"BM.{12}[\x0c-\x7c]\0\0\0", re.DOTALL), _bmp),
+    (re.compile(rb"GIF8[79]a"), _gif),
+    (re.compile(rb"P[1-6]\s"), _pnm),
+    (re.compile(rb".{4}ftyp(avif|avis|heic|heix|heim|heis|hevc|hevm|mif1|msf1)", re.DOTALL), _boxes),
+)
+
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+# An A4 page at 600 dpi has 35 million; 100 million take 300 MB of memory.
+MAX_PIXELS = 100_000_000
+JPEG_END = b"\xff\xd9"
+# By EXIF orientation: transpose, then turn top to bottom, then left to right.
+TURNS = {
+    2: (False, False, True),
+    3: (False, True, True),
+    4: (False, True, False),
+    5: (True, False, False),
+    6: (True, False, True),
+    7: (True, True, True),
+    8: (True, True, False),
+}
+# What white may be in whole numbers wider than 16 bits and in floats.
+WHITES = (255, 2**16 - 1, 2**32 - 1)
+
+
+def read_image(path: Path) -> Pixels:
+    """Read a picture upright: (H, W) or (H, W, C) uint8, colours as BGR or BGRA; of several pages or frames the first.
+
+    Sixteen bits are brought to eight by one scale for all pictures, so that blank paper stays blank.
+    Raises LettercastError where the file is missing, empty, damaged, not a picture, or has more than MAX_PIXELS, which
+    its header tells.
+    """
+    try:
+        with path.open("rb") as file:
+            header = known_header(path, file)
+            file.seek(0)
+            data = file.read()
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "cannot be read"
+        raise LettercastError(f"{path}: {reason}; give a picture, e.g. page.jpg") from error
+    try:
+        with quiet():
+            # Any other mode drops transparency; this one leaves the orientation to us.
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error:
+        image = None
+    if image is None and header.kind in UNREAD:
+        raise LettercastError(f"{path}: {header.kind} is not read here; convert it: {UNREAD[header.kind]}")
+    if image is None:
+        raise LettercastError(f"{path}: damaged, or no {header.kind} that this OpenCV reads; copy it again, or save it as PNG")
+    # Older OpenCV fills up with grey what a JPEG lacks: half a page would be read in silence.
+    if header.kind == "JPEG" and data.rfind(JPEG_END) < header.start:
+        raise LettercastError(f"{path}: the picture breaks off; copy it again")
+    if header.kind == "TIFF":
+        image = divide_alpha(image)
+    return upright(to_uint8(image), header.orientation)
+
+
+def known_header(path: Path, file: BinaryIO) -> Header:
+    """Return the header of a picture that may be decoded; raises LettercastError for all else."""
+    try:
+        header = read_header(file)
+    except (EOFError, ValueError) as error:
+        raise LettercastError(f"{path}: the picture breaks off or is damaged; copy it again") from error
+    if header is None:
+        file.seek(0, os.SEEK_END)
+        if file.tell() == 0:
+            raise LettercastError(f"{path}: the file is empty; take or copy the picture again")
+        raise LettercastError(f"{path}: not a picture that can be read; give one of {', '.join(IMAGE_SUFFIXES)}")
+    if header.width * header.height > MAX_PIXELS:
+        raise LettercastError(
+            f"{path}: {header.width} x {header.height} pixels, {MAX_PIXELS // 10**6} million at most; make it smaller"
+        )
+    return header
+
+
+def to_uint8(image: Pixels) -> Pixels:
+    """Bring pixels of any depth to uint8 by a scale that hangs on the depth, not on the picture.
+
+    Floats are 0 to 1; where the largest is above, they and whole numbers beyond 16 bits are taken for 0 to 255,
+    65535 or 4294967295. What is not a number is black.
+    """
+    if image.dtype == np.uint8:
+        return image
+    if image.dtype == np.uint16:
+        return (image // 257).astype(np.uint8)
+    values = np.nan_to_num(image.astype(np.float32), posinf=0, neginf=0)
+    whites = (1, *WHITES) if image.dtype.kind == "f" else WHITES
+    white = next((white for white in whites if values.max() <= white), values.max())
+    return np.clip(np.rint(values * (255 / white)), 0, 255).astype(np.uint8)
+
+
+def divide_alpha(image: Pixels) -> Pixels:
+    """Undo what the TIFF reader does to the colours of transparent pixels: it multiplies them by alpha."""
+    if image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8:
+        return image
+    alpha = np.maximum(image[:, :, 3:], 1).astype(np.uint16)
+    colours = np.minimum(image[:, :, :3].astype(np.uint16) * 255 // alpha, 255)
+    return np.dstack([colours.astype(np.uint8), image[:, :, 3]])
+
+
+def upright(image: Pixels, orientation: int) -> Pixels:
+    """Turn and mirror pixels as an EXIF orientation from 1 to 8 asks."""
+    transposed, top_down, mirrored = TURNS.get(orientation, (False, False, False))
+    if transposed:
+        image = image.swapaxes(0, 1)
+    return np.ascontiguousarray(image[:: -1 if top_down else 1, :: -1 if mirrored else 1])
+
+
+# Phones' own kinds, and how to convert them on Debian or Raspberry Pi OS.
+UNREAD = {
+    "HEIC": "heif-convert photo.heic photo.jpg (apt install libheif-examples), or let the phone save JPEG",
+    "AVIF": "heif-convert photo.avif photo.jpg (apt install libheif-examples)",
+    "GIF": "save it as PNG",
+}

@@ -1,0 +1,320 @@
+"""Data sources behind one small interface: pictures, labels, class names and a split."""
+
+import hashlib
+import zlib
+from bisect import bisect_right
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import accumulate
+from typing import Any, Protocol
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ...runtime.glyph import glyph
+from ...runtime.page.ink import letter_ink, to_gray
+from ...runtime.pixels import Pixels
+from .draw import draw_plain, draw_random
+from .strokes import Strokes
+
+SPLITS = {"train": 0, "val": 1, "test": 2}
+# Of a source without a split of its own, this many of every hundred go to validation and to test.
+HELD_OUT_PERCENT = 10
+
+
+def in_split(split: NDArray[Any], name: str) -> NDArray[np.bool_]:
+    """Tell which entries (0 train, 1 val, 2 test) belong to the split of this name."""
+    return np.ones(len(split), bool) if name == "all" else split == SPLITS[name]
+
+
+def hashed_split(keys: Iterable[object]) -> NDArray[np.int64]:
+    """Give each key 0 train, 1 val or 2 test by its checksum, so that the split never changes."""
+    rank = np.array([zlib.crc32(str(key).encode()) % 100 for key in keys], np.int64)
+    return (rank < 2 * HELD_OUT_PERCENT).astype(np.int64) + (rank < HELD_OUT_PERCENT)
+
+
+LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+# Hands that wrote much count for more than hands that wrote little, but not in proportion.
+WRITER_POWER = -0.5
+# Letters of photographs are kept no larger, many times what the network sees.
+FINEST_PX = 256
+
+
+class Source(Protocol):
+    """N labelled letters that can be drawn as the network sees them."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def split(self) -> str:
+        """train, val, test or all."""
+        ...
+
+    @property
+    def classes(self) -> tuple[str, ...]: ...
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(N,) index into classes."""
+        ...
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        """(N,) how often training draws each letter; the sum is 1."""
+        ...
+
+    @property
+    def writers(self) -> NDArray[np.int64] | None:
+        """(N,) a number for each hand; None where the hands are not known."""
+        ...
+
+    @property
+    def upper(self) -> NDArray[np.bool_] | None:
+        """(N,) True for capitals; None where that is not known."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that decides what is drawn, so that letters under the same name are told apart."""
+        ...
+
+    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
+        """Return (28, 28) uint8 of one letter: plain where rng is None, else distorted as rng decides; pictures of a
+        PictureSource are (H, W, C).
+        """
+        ...
+
+
+def digest_of(*parts: object) -> str:
+    """Return the SHA-256 of arrays, with their shapes and types, and of what else is told by its repr."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, np.ndarray):
+            digest.update(repr((part.shape, part.dtype.str)).encode())
+            digest.update(np.ascontiguousarray(part).data)
+        else:
+            digest.update(repr(part).encode())
+    return digest.hexdigest()
+
+
+class UnknownHands:
+    """Letters of which nobody knows who wrote them, and which are capitals."""
+
+    @property
+    def writers(self) -> None:
+        return None
+
+    @property
+    def upper(self) -> None:
+        return None
+
+
+@dataclass(frozen=True)
+class StrokeSource:
+    """Letters kept as pen strokes and drawn anew each time."""
+
+    name: str
+    split: str
+    strokes: Strokes
+    classes: tuple[str, ...] = LETTERS
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return self.strokes.label
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        _, hand, count = np.unique(self.strokes.writer, return_inverse=True, return_counts=True)
+        weights = count[hand].astype(np.float64) ** WRITER_POWER
+        return weights / weights.sum()
+
+    @property
+    def writers(self) -> NDArray[np.int64]:
+        return self.strokes.writer
+
+    @property
+    def upper(self) -> NDArray[np.bool_]:
+        return self.strokes.upper
+
+    @property
+    def digest(self) -> str:
+        own = self.strokes
+        return digest_of(own.points, own.points_per_stroke, own.strokes_per_sample, own.label, own.writer, self.classes)
+
+    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
+        strokes = self.strokes.letter(index)
+        return glyph(draw_plain(strokes) if rng is None else draw_random(strokes, rng))
+
+
+@dataclass(frozen=True)
+class ImageSource(UnknownHands):
+    """Letters kept as the ink of pictures, each (H, W) uint8."""
+
+    name: str
+    split: str
+    inks: Sequence[Pixels]
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...] = LETTERS
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        return np.full(len(self.labels), 1 / max(1, len(self.labels)))
+
+    @property
+    def digest(self) -> str:
+        return digest_of(*self.inks, self.labels, self.classes)
+
+    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
+        ink = self.inks[index]
+        return glyph(ink if rng is None else warp(ink, rng))
+
+
+@dataclass(frozen=True)
+class PictureSource(UnknownHands):
+    """Pictures of anything, (N, H, W, C) uint8 grey or RGB, shown to a model as they are."""
+
+    name: str
+    split: str
+    pictures: Pixels
+    labels: NDArray[np.int64]
+    classes: tuple[str, ...]
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        return np.full(len(self.labels), 1 / max(1, len(self.labels)))
+
+    @property
+    def digest(self) -> str:
+        return digest_of(self.pictures, self.labels, self.classes)
+
+    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
+        return self.pictures[index]
+
+
+def relabel(source: Source, classes: Sequence[str]) -> NDArray[np.int64]:
+    """Return the source's labels as indices into another list of classes, matched by name; -1 where it has none.
+
+    Case is ignored where the classes themselves do not use it to tell two apart.
+    """
+    exact = {name: i for i, name in enumerate(classes)}
+    folded = {name.upper(): i for i, name in enumerate(classes)}
+    if len(folded) < len(exact):
+        folded = {}
+    table = [exact.get(name, folded.get(name.upper(), -1)) for name in source.classes]
+    return np.array(table, np.int64)[source.labels]
+
+
+def draw_all(source: Source, seed: int | None = None) -> Pixels:
+    """Draw every letter of a source: plain, or distorted by a seed. Returns (N, 28, 28, 1) uint8."""
+    return draw_some(source, range(len(source.labels)), seed)
+
+
+def draw_some(source: Source, indices: Sequence[int] | NDArray[np.int64], seed: int | Sequence[int] | None) -> Pixels:
+    """Draw the letters at `indices`: plain, or distorted by a seed. Returns (len(indices), 28, 28, 1) uint8.
+
+    Pictures of a PictureSource come as they are, (len(indices), H, W, C).
+    """
+    rng = None if seed is None else np.random.default_rng(seed)
+    drawn = np.stack([source.picture(int(i), rng) for i in indices])
+    return drawn[..., None] if drawn.ndim == 3 else drawn
+
+
+def letter_only(image: Pixels) -> Pixels:
+    """Return the ink (H, W) uint8 of the letter in a picture of any size, no finer than training needs."""
+    ink = letter_ink(image)
+    if max(ink.shape) <= FINEST_PX:
+        return ink
+    x, y, w, h = cv2.boundingRect(ink)
+    ink = ink[y : y + h, x : x + w] if w and h else ink
+    scale = min(1.0, FINEST_PX / max(ink.shape))
+    return cv2.resize(ink, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else ink
+
+
+def image_source(
+    name: str,
+    split: str,
+    images: Iterable[Pixels],
+    labels: NDArray[np.int64],
+    classes: tuple[str, ...],
+    *,
+    shape: tuple[int, int, int] | None,
+) -> Source:
+    """Return images, each (H, W) grey or (H, W, C) BGR or BGRA uint8, as letters or, given a shape (H, W, C), as pictures."""
+    if shape is None:
+        return ImageSource(name, split, [letter_only(image) for image in images], labels, classes)
+    fitted = [fit_picture(image, shape) for image in images]
+    return PictureSource(name, split, np.array(fitted, np.uint8).reshape(-1, *shape), labels, classes)
+
+
+def fit_picture(image: Pixels, shape: tuple[int, int, int]) -> Pixels:
+    """Scale an image (H, W) grey or (H, W, C) BGR or BGRA uint8 to a shape (H, W, 1) grey or (H, W, 3) RGB."""
+    height, width, channels = shape
+    gray = to_gray(image)
+    # Grey where one channel is wanted, or there is no colour; transparent pixels are white paper in either case.
+    if channels == 1 or image.ndim == 2 or image.shape[2] == 1:
+        picture = gray
+    elif image.shape[2] == 4:
+        picture = cv2.cvtColor(np.where(image[..., 3:] > 0, image[..., :3], 255).astype(np.uint8), cv2.COLOR_BGR2RGB)
+    else:
+        picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if picture.shape[:2] != (height, width):
+        shrinks = picture.shape[0] > height or picture.shape[1] > width
+        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.broadcast_to(picture.reshape(height, width, -1), shape)
+
+
+def warp(ink: Pixels, rng: np.random.Generator) -> Pixels:
+    """Turn, slant, stretch and thicken, thin or blur the ink (H, W) uint8 of a pictured letter."""
+    height, width = ink.shape
+    scale = max(1.0, 48 / max(height, width))
+    side = int(1.5 * scale * max(height, width))
+    angle, slant, stretch = rng.normal(0, 0.1), rng.normal(0, 0.12), np.exp(rng.normal(0, 0.1))
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = scale * turn @ np.array([[stretch, slant], [0, 1]])
+    shift = np.array([side / 2, side / 2]) - matrix @ np.array([width / 2, height / 2])
+    warped = cv2.warpAffine(ink, np.column_stack([matrix, shift]), (side, side), flags=cv2.INTER_LINEAR)
+    kind = rng.random()
+    if kind < 0.2:
+        return cv2.dilate(warped, np.ones((3, 3), np.uint8))
+    if kind < 0.4:
+        return cv2.erode(warped, np.ones((2, 2), np.uint8))
+    # The picture went through a camera already: only a little more blur, and no grain on top of its own.
+    return cv2.GaussianBlur(warped, (0, 0), rng.uniform(0.3, 1.5))
+
+
+@dataclass(frozen=True)
+class MixedSource(UnknownHands):
+    """Several sources as one; shares (one a source, summing to 1) say how often training draws from each."""
+
+    sources: Sequence[Source]
+    shares: Sequence[float]
+    split: str
+    classes: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return " + ".join(source.name for source in self.sources)
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        return np.concatenate([relabel(source, self.classes) for source in self.sources])
+
+    @property
+    def weights(self) -> NDArray[np.float64]:
+        return np.concatenate([source.weights * share for source, share in zip(self.sources, self.shares, strict=True)])
+
+    @property
+    def digest(self) -> str:
+        return digest_of([source.digest for source in self.sources], list(self.shares), self.classes)
+
+    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
+        part = bisect_right(self._ends, index)
+        return self.sources[part].picture(index - (self._ends[part - 1] if part else 0), rng)
+
+    @cached_property
+    def _ends(self) -> list[int]:
+        """Where each source's letters end among all."""
+        return list(accumulate(len(source.labels) for source in self.sources))

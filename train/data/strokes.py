@@ -1,0 +1,162 @@
+"""Pen strokes of many letters in flat arrays, as they lie in a strokes `.npz`."""
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from ... import LettercastError
+from ...runtime.files import write_bytes
+
+# No tablet counts so far; beyond it differences of float32 points overflow.
+FARTHEST = 1e9
+
+
+@dataclass(frozen=True)
+class Strokes:
+    """N letters as pen strokes.
+
+    points (P, 2): x, y of every pen point, y grows downwards; points_per_stroke (S,) and
+    strokes_per_sample (N,) cut them into strokes and strokes into letters. label (N,) counts from 0 for A;
+    upper (N,) is True for capitals; writer (N,) tells hands apart; split (N,) is 0 train, 1 val, 2 test.
+    """
+
+    points: NDArray[np.float32]
+    points_per_stroke: NDArray[np.int64]
+    strokes_per_sample: NDArray[np.int64]
+    label: NDArray[np.int64]
+    upper: NDArray[np.bool_]
+    writer: NDArray[np.int64]
+    split: NDArray[np.int64]
+
+    def __post_init__(self) -> None:
+        for name in ("points_per_stroke", "strokes_per_sample", "label", "upper", "writer", "split"):
+            if getattr(self, name).ndim != 1:
+                raise LettercastError(f"{name} must be a plain list of numbers")
+        if self.points.ndim != 2 or self.points.shape[1] != 2 or not (np.abs(self.points) <= FARTHEST).all():
+            raise LettercastError(f"strokes need finite points of shape (P, 2), none beyond {FARTHEST:g}")
+        if len(self.points_per_stroke) and self.points_per_stroke.min() < 1:
+            raise LettercastError("strokes hold an empty stroke")
+        if len(self.strokes_per_sample) and self.strokes_per_sample.min() < 1:
+            raise LettercastError("strokes hold a letter without a stroke")
+        # Before they are added up: absurd counts would wrap around to a sum that fits.
+        for counts in (self.points_per_stroke, self.strokes_per_sample):
+            if len(counts) and counts.max() > len(self.points):
+                raise LettercastError("a count is larger than the number of points")
+        if self.points_per_stroke.sum() != len(self.points):
+            raise LettercastError("points_per_stroke does not add up to the number of points")
+        if self.strokes_per_sample.sum() != len(self.points_per_stroke):
+            raise LettercastError("strokes_per_sample does not add up to the number of strokes")
+        for name in ("label", "upper", "writer", "split"):
+            if len(getattr(self, name)) != len(self.strokes_per_sample):
+                raise LettercastError(f"{name} needs one entry for each letter")
+
+    def __len__(self) -> int:
+        return len(self.strokes_per_sample)
+
+    @cached_property
+    def stroke_start(self) -> NDArray[np.int64]:
+        """(S + 1,) index of each stroke's first point."""
+        return np.concatenate([[0], np.cumsum(self.points_per_stroke)])
+
+    @cached_property
+    def letter_start(self) -> NDArray[np.int64]:
+        """(N + 1,) index of each letter's first stroke."""
+        return np.concatenate([[0], np.cumsum(self.strokes_per_sample)])
+
+    def letter(self, index: int) -> list[NDArray[np.float32]]:
+        """Return the strokes of one letter, each (n, 2)."""
+        first, last = self.letter_start[index], self.letter_start[index + 1]
+        start = self.stroke_start
+        return [self.points[start[s] : start[s + 1]] for s in range(first, last)]
+
+    def only(self, keep: NDArray[np.bool_]) -> "Strokes":
+        """Return the letters where keep (N,) is True."""
+        stroke_keep = np.repeat(keep, self.strokes_per_sample)
+        point_keep = np.repeat(stroke_keep, self.points_per_stroke)
+        return Strokes(
+            self.points[point_keep],
+            self.points_per_stroke[stroke_keep],
+            self.strokes_per_sample[keep],
+            self.label[keep],
+            self.upper[keep],
+            self.writer[keep],
+            self.split[keep],
+        )
+
+
+def load_strokes(path: Path, arrays: dict[str, NDArray[Any]]) -> Strokes:
+    """Build Strokes from the arrays of a `.npz`; upper, writer and split may be absent.
+
+    Raises LettercastError where the arrays do not fit together or a label is not one of A to Z.
+    """
+    try:
+        count = len(arrays["strokes_per_sample"])
+        if arrays["label"].dtype.kind not in "iu":
+            raise LettercastError("label must be whole numbers")
+        label = arrays["label"].astype(np.int64)
+        strokes = Strokes(
+            arrays["points"].astype(np.float32),
+            arrays["points_per_stroke"].astype(np.int64),
+            arrays["strokes_per_sample"].astype(np.int64),
+            label,
+            arrays.get("upper", np.ones(count)).astype(bool),
+            arrays.get("writer", np.zeros(count)).astype(np.int64),
+            arrays.get("split", np.zeros(count)).astype(np.int64),
+        )
+        if count and not (label.min() >= 0 and label.max() < 26):
+            raise LettercastError("label must count from 0 (A) to 25 (Z)")
+    except (KeyError, ValueError, TypeError) as error:
+        raise LettercastError(f"{path}: not strokes that can be read ({error}); see docs/data.md") from error
+    except LettercastError as error:
+        raise LettercastError(f"{path}: {error}; see docs/data.md") from error
+    return strokes
+
+
+def save_strokes(
+    path: Path,
+    letters: Sequence[Sequence[ArrayLike]],
+    labels: ArrayLike,
+    *,
+    upper: ArrayLike | None = None,
+    writer: ArrayLike | None = None,
+    split: ArrayLike | None = None,
+) -> None:
+    """Write letters as a strokes `.npz` that `--data` takes, whole or not at all.
+
+    Args:
+        path: ends in `.npz`.
+        letters: each a list of strokes, each (n, 2): x and y of its points, y grows downwards, in any unit.
+        labels: (N,) 0 for A to 25 for Z.
+        upper: (N,) True for capitals; by default all are.
+        writer: (N,) a whole number for each hand; by default all letters are of one.
+        split: (N,) 0 train, 1 val, 2 test; by default all are for training.
+
+    Raises:
+        LettercastError: these are no letters, or the file cannot be written.
+    """
+    if path.suffix.lower() != ".npz":
+        raise LettercastError(f"{path}: a strokes file is known by its name; let it end in .npz")
+    try:
+        strokes = [np.asarray(stroke, np.float32) for letter in letters for stroke in letter]
+        points = np.concatenate(strokes) if strokes else np.empty((0, 2), np.float32)
+        given = {"upper": upper, "writer": writer, "split": split}
+        arrays = {
+            "points": points,
+            "points_per_stroke": np.array([len(stroke) for stroke in strokes], np.int64),
+            "strokes_per_sample": np.array([len(letter) for letter in letters], np.int64),
+            "label": np.asarray(labels),
+        } | {name: np.asarray(values) for name, values in given.items() if values is not None}
+    except (ValueError, TypeError) as error:
+        raise LettercastError(f"{path}: a stroke must be numbers of shape (n, 2) ({error}); see docs/data.md") from error
+    if not strokes:
+        raise LettercastError(f"{path}: no letters to save; give each as a list of strokes")
+    load_strokes(path, arrays)
+    file = io.BytesIO()
+    np.savez_compressed(file, allow_pickle=False, **arrays)
+    write_bytes(path, file.getvalue())

@@ -1,0 +1,342 @@
+"""Evaluation of a model of any format on labelled letters."""
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
+from sklearn.metrics import classification_report, confusion_matrix
+
+from .. import LettercastError
+from ..runtime.model.engine import Engine
+from ..runtime.pixels import Pixels
+from .data.camera import shown
+from .data.source import Source, draw_all, relabel
+
+BINS = 15
+# Of real letters this share keeps its name; what is surer than none of the rest is unknown.
+KEPT_SHARE = 0.98
+TEMPERATURES = (0.2, 5.0)
+# Probabilities as small as this are noise of the arithmetic.
+SMALLEST = 1e-12
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often answers of each confidence are right: bins of equal width over 0..1.
+
+    count, confidence and accuracy (bins,): letters, their mean confidence and the share of right ones; NaN where empty.
+    """
+
+    count: NDArray[np.int64]
+    confidence: NDArray[np.float64]
+    accuracy: NDArray[np.float64]
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error 0..1: the mean gap of confidence and accuracy, weighted by count (Guo et al. 2017)."""
+        filled = self.count > 0
+        gaps = np.abs(self.confidence - self.accuracy)[filled]
+        return float((self.count[filled] * gaps).sum() / max(1, self.count.sum()))
+
+
+def reliability(probabilities: NDArray[np.float32], truth: NDArray[np.int64], bins: int = BINS) -> Reliability:
+    """Sort answers, probabilities (N, classes) and truth (N,), into bins of confidence."""
+    sure, right = probabilities.max(1).astype(np.float64), probabilities.argmax(1) == truth
+    place = np.minimum((sure * bins).astype(int), bins - 1)
+    count = np.bincount(place, minlength=bins)
+    with np.errstate(invalid="ignore"):
+        return Reliability(
+            count.astype(np.int64),
+            np.bincount(place, sure, bins) / count,
+            np.bincount(place, right, bins) / count,
+        )
+
+
+def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
+    """Divide the logits behind probabilities (N, classes) by a temperature: above 1 softens, below 1 sharpens."""
+    logits = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST)) / temperature
+    odds = np.exp(logits - logits.max(1, keepdims=True))
+    return (odds / odds.sum(1, keepdims=True)).astype(np.float32)
+
+
+def best_temperature(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
+    """Return the temperature with the smallest cross-entropy on letters of known truth (N,)."""
+    rows = np.arange(len(truth))
+
+    def cross_entropy(log_temperature: float) -> float:
+        right = tempered(probabilities, float(np.exp(log_temperature)))[rows, truth]
+        return float(-np.log(np.maximum(right, SMALLEST)).mean())
+
+    low, high = np.log(TEMPERATURES)
+    return float(np.exp(minimize_scalar(cross_entropy, bounds=(low, high), method="bounded").x))
+
+
+def rejection_threshold(probabilities: NDArray[np.float32], kept: float = KEPT_SHARE) -> float:
+    """Return the confidence that this share of real letters, probabilities (N, classes), reaches."""
+    return float(np.quantile(probabilities.max(1), 1 - kept))
+
+
+def rejected_share(probabilities: NDArray[np.float32], threshold: float) -> float:
+    """Return the share of pictures, probabilities (N, classes), whose likeliest class stays below the threshold."""
+    return float((probabilities.max(1) < threshold).mean())
+
+
+# Of fewer letters a hand's accuracy says little: one mistake more is five points.
+FEWEST_LETTERS = 20
+
+
+@dataclass(frozen=True)
+class WriterSummary:
+    """Figures of the writers with at least FEWEST_LETTERS letters, each writer counted once.
+
+    median is of their accuracies and worst_tenth the mean accuracy of the worst read tenth of them, at least one; 0..1.
+    """
+
+    count: int
+    median: float
+    worst_tenth: float
+
+
+@dataclass(frozen=True)
+class Writers:
+    """Every writer once, the worst read first: number, count of letters and accuracy 0..1, each (W,)."""
+
+    number: NDArray[np.int64]
+    count: NDArray[np.int64]
+    accuracy: NDArray[np.float64]
+
+    @property
+    def counted(self) -> NDArray[np.bool_]:
+        """(W,) True for writers with at least FEWEST_LETTERS letters."""
+        return self.count >= FEWEST_LETTERS
+
+    @property
+    def worst(self) -> NDArray[np.bool_]:
+        """(W,) True for the worst read tenth of the counted writers, at least one where there is any."""
+        return self.counted & (np.cumsum(self.counted) <= max(1, self.counted.sum() // 10))
+
+    def summary(self) -> WriterSummary | None:
+        """Return the figures of the counted writers; None where there are none."""
+        counted = self.accuracy[self.counted]
+        if len(counted) == 0:
+            return None
+        return WriterSummary(len(counted), float(np.median(counted)), float(self.accuracy[self.worst].mean()))
+
+
+def group_by_writer(writers: NDArray[np.int64], right: NDArray[np.bool_]) -> Writers:
+    """Count letters, writers (N,) and right (N,) whether each was read rightly, by writer; ties go by number."""
+    number, hand, count = np.unique(writers, return_inverse=True, return_counts=True)
+    accuracy = np.bincount(hand, right, len(number)) / count
+    worst_first = np.argsort(accuracy, kind="stable")
+    return Writers(number[worst_first], count[worst_first], accuracy[worst_first])
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Answers of one model to the letters of one split; every figure is computed from them.
+
+    truth (N,) int64 index into labels; probabilities (N, classes) float32; pictures (N, H, W, C) uint8, white ink on
+    black; writers (N,) a number for each hand and upper (N,) True for capitals, None where they are not known.
+    reject_below is the confidence 0..1 below which the model's reader claims no letter.
+    """
+
+    model: str
+    engine: str
+    data: str
+    split: str
+    labels: tuple[str, ...]
+    truth: NDArray[np.int64]
+    probabilities: NDArray[np.float32]
+    pictures: Pixels
+    writers: NDArray[np.int64] | None = None
+    upper: NDArray[np.bool_] | None = None
+    reject_below: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("probabilities", "pictures", "writers", "upper"):
+            values = getattr(self, name)
+            if values is not None and len(values) != len(self.truth):
+                raise ValueError(f"{name} needs one entry for each of {len(self.truth)} letters, not {len(values)}")
+
+    @property
+    def predicted(self) -> NDArray[np.int64]:
+        """(N,) the likeliest class."""
+        return self.probabilities.argmax(1)
+
+    @property
+    def confidence(self) -> NDArray[np.float32]:
+        """(N,) the probability of the likeliest class."""
+        return self.probabilities.max(1)
+
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """(N,) True where the likeliest class is the written one."""
+        return self.predicted == self.truth
+
+    @property
+    def accuracy(self) -> float:
+        """Share of letters whose likeliest class is right, 0..1."""
+        return float(self.right.mean())
+
+    @property
+    def top2(self) -> float:
+        """Share of letters whose two likeliest classes hold the right one, 0..1."""
+        two = np.argsort(-self.probabilities, 1, kind="stable")[:, :2]
+        return float((two == self.truth[:, None]).any(1).mean())
+
+    @property
+    def capitals(self) -> float | None:
+        """Accuracy 0..1 on capitals; None where there are none, or none known."""
+        return None if self.upper is None else _share(self.right[self.upper])
+
+    @property
+    def small(self) -> float | None:
+        """Accuracy 0..1 on small letters; None where there are none, or none known."""
+        return None if self.upper is None else _share(self.right[~self.upper])
+
+    @property
+    def confusion(self) -> NDArray[np.int64]:
+        """(classes, classes) counts; rows are the truth."""
+        return confusion_matrix(self.truth, self.predicted, labels=range(len(self.labels)))
+
+    @property
+    def reliability(self) -> Reliability:
+        """How often answers of each confidence are right."""
+        return reliability(self.probabilities, self.truth)
+
+    @property
+    def ece(self) -> float:
+        """Expected calibration error, 0..1."""
+        return self.reliability.error
+
+    @property
+    def kept(self) -> float:
+        """Share of letters that the reader claims: those whose confidence reaches reject_below, 0..1."""
+        return float((self.confidence >= self.reject_below).mean())
+
+    @property
+    def accuracy_kept(self) -> float | None:
+        """Accuracy 0..1 on the letters that the reader claims; None where it claims none."""
+        return _share(self.right[self.confidence >= self.reject_below])
+
+    def merged_accuracy(self, first: str, second: str) -> float:
+        """Return the accuracy 0..1 where two labels count as one: a bare stroke is I and small l alike."""
+        if first not in self.labels or second not in self.labels:
+            return self.accuracy
+        pair = [self.labels.index(first), self.labels.index(second)]
+        return float((self.right | (np.isin(self.truth, pair) & np.isin(self.predicted, pair))).mean())
+
+    def pair_share(self, first: str, second: str) -> float:
+        """Share of all errors that take one of two labels for the other, 0..1; I and L look alike, G and Q nearly."""
+        if first not in self.labels or second not in self.labels:
+            return 0.0
+        a, b = self.labels.index(first), self.labels.index(second)
+        errors = int((~self.right).sum())
+        return float(self.confusion[a, b] + self.confusion[b, a]) / max(1, errors)
+
+    def mistakes(self) -> NDArray[np.int64]:
+        """Return the indices of the letters that were read wrongly, the surest first, equals in the order of the letters."""
+        surest_first = np.argsort(-self.confidence, kind="stable")
+        return surest_first[~self.right[surest_first]]
+
+    def by_writer(self) -> Writers | None:
+        """Return count and accuracy of every writer, the worst read first; None where they are not known."""
+        return None if self.writers is None else group_by_writer(self.writers, self.right)
+
+    def writer_summary(self) -> WriterSummary | None:
+        """Return number, median and worst tenth of the writers; None where none is known with enough letters."""
+        writers = self.by_writer()
+        return writers.summary() if writers else None
+
+    def notes(self) -> list[str]:
+        """Return what is known beside the accuracy, each in a few words."""
+        notes = []
+        if "I" in self.labels and "L" in self.labels:
+            notes.append(f"I and L merged {100 * self.merged_accuracy('I', 'L'):.2f} %")
+            pairs = (100 * self.pair_share(*pair) for pair in ("IL", "GQ"))
+            notes.append("of the errors {:.0f} % are I/L, {:.0f} % G/Q".format(*pairs))
+        if self.capitals is not None and self.small is not None:
+            notes.append(f"capitals {100 * self.capitals:.2f} %, small letters {100 * self.small:.2f} %")
+        if writers := self.writer_summary():
+            median, worst = 100 * writers.median, 100 * writers.worst_tenth
+            notes.append(f"median of {writers.count} writers {median:.2f} %, worst tenth {worst:.2f} %")
+        notes.append(f"expected calibration error {100 * self.ece:.2f} %")
+        if self.reject_below:
+            notes.append(f"{100 * self.kept:.2f} % kept by the threshold of {self.reject_below:.2f}")
+        return notes
+
+    def per_class(self) -> dict[str, dict[str, float]]:
+        """Return scikit-learn's report: precision, recall, f1-score and support by label."""
+        report: Any = classification_report(
+            self.truth,
+            self.predicted,
+            labels=range(len(self.labels)),
+            target_names=self.labels,
+            output_dict=True,
+            zero_division=0,
+        )
+        return {label: report[label] for label in self.labels}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object that `lettercast evaluate --json` prints; what is not known is null."""
+        writers = self.writer_summary()
+        return {
+            "model": self.model,
+            "engine": self.engine,
+            "data": self.data,
+            "split": self.split,
+            "n": len(self.truth),
+            "accuracy": self.accuracy,
+            "top2": self.top2,
+            "accuracy_i_l_merged": self.merged_accuracy("I", "L"),
+            "capitals": self.capitals,
+            "small": self.small,
+            "errors_i_l": self.pair_share("I", "L"),
+            "errors_g_q": self.pair_share("G", "Q"),
+            "ece": self.ece,
+            "reject_below": self.reject_below,
+            "kept": self.kept,
+            "accuracy_kept": self.accuracy_kept,
+            "writers": asdict(writers) if writers else None,
+            "per_class": self.per_class(),
+        }
+
+
+def evaluate(engine: Engine, source: Source) -> Evaluation:
+    """Classify every letter of a source, drawn plainly.
+
+    Raises LettercastError where the source has a class that the model does not know.
+    """
+    facts = engine.facts
+    truth = relabel(source, facts.labels)
+    if (truth < 0).any():
+        unknown = sorted({source.classes[i] for i in source.labels[truth < 0]})
+        raise LettercastError(
+            f"{source.name}: the model knows no class {', '.join(unknown[:5])}; it knows {' '.join(facts.labels)}"
+        )
+    pictures = draw_all(source)
+    asked = shown(facts, pictures)
+    if asked.shape[1:] != facts.input_shape:
+        raise LettercastError(
+            f"{facts.name}: takes {facts.input_shape} pictures, letters are {pictures.shape[1:]}; take another model"
+        )
+    return Evaluation(
+        facts.name,
+        engine.name,
+        source.name,
+        source.split,
+        facts.labels,
+        truth,
+        engine(asked),
+        pictures,
+        writers=source.writers,
+        upper=source.upper,
+        reject_below=facts.reject_below,
+    )
+
+
+def _share(right: NDArray[np.bool_]) -> float | None:
+    """Return the share of True; None of nothing."""
+    return float(right.mean()) if len(right) else None
