@@ -1,10 +1,14 @@
 """Exporting: each format built, checked against the original, given its facts and written atomically."""
 
+import hashlib
+import json
 import os
+import platform
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,17 +17,72 @@ from numpy.typing import NDArray
 
 from .. import LettercastError
 from ..runtime.console import quiet
-from ..runtime.files import make_folder
-from ..runtime.model.engine import first_line, open_engine
+from ..runtime.files import make_folder, replacing, write_bytes
+from ..runtime.model.engine import Engine, first_line, open_engine
 from ..runtime.model.facts import LETTERS
+from ..runtime.model.golden import Golden, golden_path
 from ..runtime.pixels import Pixels
-from ..train.data.camera import shown
+from ..train.data.drawing import shown
 from ..train.data.source import Source
 from .diagnose import diagnose
 from .formats import Format
 from .gate import Parity, Tolerance, compare
-from .golden import write_with_golden
 from .original import Original, open_original
+
+MOST_CASES = 32
+# Where a model is about so sure, other arithmetic moves its probabilities most, and yet leaves its answer.
+TELLING_PROBABILITY = 0.75
+
+
+def write_with_golden(path: Path, model: bytes, pictures: Pixels, answers: NDArray[np.float32]) -> None:
+    """Write an exported model and its golden cases, both or neither; raises LettercastError where they cannot be written.
+
+    The cases are taken from pictures (n, H, W, C) uint8 by the model's answers (n, classes), and asked of the very file.
+    Should the process be killed between the two, the cases name the model that they are of by its hash.
+    """
+    with replacing(path) as model_file, replacing(golden_path(path)) as cases_file:
+        model_file.write_bytes(model)
+        chosen = choose_cases(answers)
+        cases_file.write_bytes(pack(make_golden(open_engine(model_file), model, pictures[chosen])))
+
+
+def make_golden(engine: Engine, model: bytes, pictures: Pixels) -> Golden:
+    """Ask a model its golden answers to pictures (n, H, W, C) uint8; model is the content of its file."""
+    machine = f"{platform.system()} {platform.machine()}"
+    return Golden(pictures, engine(pictures), engine.name, machine, hashlib.sha256(model).hexdigest())
+
+
+def choose_cases(answers: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Choose at most 32 pictures by a model's answers (n, classes) to them: all classes alike, the telling ones first."""
+    best, sure = answers.argmax(1), answers.max(1)
+    named = np.unique(best)
+    named = named[np.linspace(0, len(named) - 1, min(len(named), MOST_CASES)).round().astype(int)]
+    telling = np.argsort(np.abs(sure - TELLING_PROBABILITY), kind="stable")
+    return np.concatenate([telling[best[telling] == label][: MOST_CASES // len(named)] for label in named])
+
+
+def pack(golden: Golden) -> bytes:
+    """Return golden cases as the bytes of an .npz without pickles, the same for the same cases."""
+    about = {"engine": golden.engine, "machine": golden.machine, "model_sha256": golden.model_sha256}
+    file = BytesIO()
+    np.savez_compressed(file, pictures=golden.pictures, probabilities=golden.probabilities, about=np.array(json.dumps(about)))
+    return file.getvalue()
+
+
+def main() -> None:
+    """Make the golden cases of the models that come with lettercast, from the pen's test letters."""
+    from ..runtime.reader import DEFAULT_MODEL
+    from ..train.data.open import open_source
+    from ..train.data.source import draw_all
+
+    pictures = draw_all(open_source("pen", "test"))
+    for path in sorted(DEFAULT_MODEL.parent.glob("*.tflite")):
+        engine = open_engine(path)
+        chosen = choose_cases(engine(pictures))
+        packed = pack(make_golden(engine, path.read_bytes(), pictures[chosen]))
+        write_bytes(golden_path(path), packed)
+        print(f"{golden_path(path)}: {len(chosen)} cases, {len(packed)} bytes")
+
 
 if TYPE_CHECKING:
     import keras
@@ -156,3 +215,7 @@ def _run(model: bytes, row: Format, pictures: Pixels) -> NDArray[np.float32]:
 
 def _given(**values: float | None) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+if __name__ == "__main__":
+    main()

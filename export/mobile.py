@@ -14,7 +14,7 @@ from .. import LettercastError
 from ..runtime.glyph import BORDER_PX, EDGE_SHARE, GLYPH_PX, MAX_GAIN
 from ..runtime.model.facts import FACTS_KEY, LETTERS, PHOTOS, Facts
 from ..runtime.page.ink import DARKNESS, FLOOR, GRAIN_SIGMAS, SPECK_SHARE, THRESHOLD_SHARE
-from ..train.data.camera import PHOTO_PX
+from ..train.data.drawing import PHOTO_PX
 from . import tflite
 
 if TYPE_CHECKING:

@@ -159,7 +159,7 @@ def draw_page(pen) -> Callable:
     """Return a function that writes rows of letters on paper: image (H, W, 3) uint8, and (letter, box) in reading order."""
 
     def draw(*rows: str, seed: int = 1, paper: int = 235, side: int = 70, cell: int = 110, upper: bool = True, pen_px: int = 7):
-        from lettercast.train.data.draw import draw_ink
+        from lettercast.train.data.drawing import draw_ink
 
         rng = np.random.default_rng(seed)
         height, width = cell * (len(rows) + 1), cell * (max(map(len, rows), default=4) + 1)

@@ -18,7 +18,7 @@ import pytest
 
 from lettercast import INTERRUPTED
 from lettercast.commands.cli import VERBS, build_parser
-from lettercast.train.data.draw import draw_ink
+from lettercast.train.data.drawing import draw_ink
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [*(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md")), *sorted((ROOT / "docs").glob("*.md"))]

@@ -11,7 +11,7 @@ from sklearn.metrics import classification_report, confusion_matrix
 from .. import LettercastError
 from ..runtime.model.engine import Engine
 from ..runtime.pixels import Pixels
-from .data.camera import shown
+from .data.drawing import shown
 from .data.source import Source, draw_all, relabel
 
 BINS = 15

@@ -19,7 +19,7 @@ from sklearn.decomposition import PCA
 from .. import LettercastError
 from ..runtime.files import write_bytes
 from ..runtime.pixels import Pixels
-from .data.draw import draw_ink
+from .data.drawing import draw_ink
 from .data.pen import PEN_FILE, POINTS_PER_STROKE, Pen, Shape, pack, unpack
 from .data.source import LETTERS, SPLITS, WRITER_POWER
 from .data.strokes import Strokes, load_strokes

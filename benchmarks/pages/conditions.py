@@ -27,7 +27,7 @@ from ...runtime.glyph import glyph
 from ...runtime.model.engine import open_engine
 from ...runtime.reader import Reader
 from ...runtime.text import UNKNOWN
-from ...train.data.draw import draw_plain
+from ...train.data.drawing import draw_plain
 from .scenes import ALL_AT_ONCE, CONDITIONS, PHONE_PX, PLAIN, STRENGTHS, WEBCAM_PX, Photo, photograph, scene_of
 from .scoring import Score, difference_interval, error_interval, score
 from .writing import Hand, open_hands

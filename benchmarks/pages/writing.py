@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ... import LettercastError
 from ...train.data.clutter import smooth
-from ...train.data.draw import Stroke
+from ...train.data.drawing import Stroke
 from ...train.data.open import open_source
 from ...train.data.pen import Pen, PenSource
 from ...train.data.source import LETTERS, StrokeSource

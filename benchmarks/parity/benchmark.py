@@ -14,7 +14,7 @@ from ... import LettercastError
 from ...export.gate import Parity, compare
 from ...runtime.model.engine import OPENERS
 from ...runtime.pixels import Pixels
-from ...train.data.camera import shown
+from ...train.data.drawing import shown
 from ...train.data.source import Source, draw_all, relabel
 from .contender import BATCH, KERAS, Contender, nothing_to_measure, runs_of, tie_of
 from .measure import SECONDS, Footprint, Latency, Machine, footprint, take_turns, this_machine

@@ -18,7 +18,7 @@ from ...runtime.model.engine import OPENERS, Engine, blaming, open_engine
 from ...runtime.model.facts import LETTERS, Facts, keras_facts
 from ...runtime.model.installed import ENGINES, Package, look_for
 from ...runtime.pixels import Pixels
-from ...train.data.camera import shown
+from ...train.data.drawing import shown
 from ...train.predict import assumed_facts, keras_engine, load_keras, picture_shape
 from .measure import Footprint, Latency, Run
 

@@ -30,7 +30,7 @@ from ...runtime.model.engine import open_engine
 from ...runtime.pixels import Pixels
 from ...runtime.reader import Reader
 from ...runtime.sources.images import read_image
-from ...train.data.draw import draw_plain
+from ...train.data.drawing import draw_plain
 from ...train.data.open import held_out_split, open_source
 from ...train.data.pen import PenSource
 from ...train.data.source import ImageSource, Source, StrokeSource, draw_some

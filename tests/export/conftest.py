@@ -10,7 +10,7 @@ from lettercast.export import tflite
 from lettercast.export.artifact import DEFAULT_MODEL
 from lettercast.export.mobile import embed_mobile, take_rgb
 from lettercast.runtime.model.facts import keras_facts
-from lettercast.train.data.draw import draw_ink
+from lettercast.train.data.drawing import draw_ink
 from lettercast.train.predict import load_keras
 
 

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError, __version__
+from lettercast.export.artifact import pack
 from lettercast.export.bundle import START, write_bundle
-from lettercast.export.golden import pack
 from lettercast.runtime.arguments import device_model
 from lettercast.runtime.model.golden import golden_path, load_golden
 
@@ -62,7 +62,9 @@ def start(packages, tmp_path) -> Callable[..., subprocess.CompletedProcess]:
 def test_a_bundle_holds_what_runs_and_nothing_else(bundle):
     with zipfile.ZipFile(bundle) as archive:
         names = archive.namelist()
-    assert {"__main__.py", "LICENSE", "lettercast/runtime/web/page.html", "lettercast/runtime/models/letters-case.npz"} < set(names)
+    assert {"__main__.py", "LICENSE", "lettercast/runtime/web/page.html", "lettercast/runtime/models/letters-case.npz"} < set(
+        names
+    )
     assert [name for name in names if "letters-nano" in name or "letters-base" in name] == [
         "lettercast/runtime/models/letters-nano-int8.tflite",
         "lettercast/runtime/models/letters-nano-int8.tflite.golden.npz",

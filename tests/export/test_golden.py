@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.export.golden import MOST_CASES, choose_cases, write_with_golden
+from lettercast.export.artifact import MOST_CASES, choose_cases, write_with_golden
 from lettercast.runtime.model.engine import open_engine
 from lettercast.runtime.model.golden import golden_path, load_golden, replay
 from lettercast.train.data.source import draw_all

@@ -17,7 +17,7 @@ from lettercast.export.mobile import take_rgb
 from lettercast.runtime.model.engine import open_engine
 from lettercast.runtime.model.facts import PHOTOS, PICTURES, Facts, tflite_facts
 from lettercast.runtime.reader import Reader
-from lettercast.train.data.camera import PHOTO_PX
+from lettercast.train.data.drawing import PHOTO_PX
 
 CAPITALS = "ABCEFGHKMNRSTWXYZ"
 

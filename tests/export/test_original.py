@@ -13,7 +13,7 @@ from lettercast.export.formats import FORMATS
 from lettercast.export.original import cross_entropy, draw_calibration, name_outputs, open_letters, refuse_shared
 from lettercast.runtime.model.engine import open_engine
 from lettercast.runtime.model.facts import PICTURES, Facts
-from lettercast.train.data.camera import shown
+from lettercast.train.data.drawing import shown
 from lettercast.train.data.open import open_source
 from lettercast.train.data.source import ImageSource, PictureSource
 

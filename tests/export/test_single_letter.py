@@ -7,7 +7,7 @@ import pytest
 from lettercast.export.mobile import to_glyph, to_gray
 from lettercast.runtime.glyph import glyph
 from lettercast.runtime.page.ink import letter_ink
-from lettercast.train.data.camera import PHOTO_PX
+from lettercast.train.data.drawing import PHOTO_PX
 
 
 def inside(picture: np.ndarray) -> np.ndarray:

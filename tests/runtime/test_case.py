@@ -5,7 +5,7 @@ import pytest
 
 from lettercast.runtime.glyph import glyph
 from lettercast.runtime.text.context import LABELS, Evidence, case_input, load_case, settle_case
-from lettercast.train.data.draw import draw_ink
+from lettercast.train.data.drawing import draw_ink
 
 STROKE, TALL = LABELS.index("I"), LABELS.index("L")
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from lettercast.export.golden import pack
+from lettercast.export.artifact import pack
 from lettercast.runtime.arguments import device_model
 from lettercast.runtime.model.doctor import find_cameras, look_at_opencv
 from lettercast.runtime.model.golden import golden_path, load_golden

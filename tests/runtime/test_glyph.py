@@ -16,7 +16,7 @@ def block(height: int, width: int, level: int = 255, at: tuple[int, int] = (20, 
 @pytest.fixture(scope="module")
 def letter(pen) -> np.ndarray:
     """The ink of one drawn letter."""
-    from lettercast.train.data.draw import draw_plain
+    from lettercast.train.data.drawing import draw_plain
 
     return draw_plain(pen.sample(17, np.random.default_rng(3), upper=True))
 

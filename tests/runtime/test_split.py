@@ -7,7 +7,7 @@ import pytest
 from lettercast.runtime import Reader
 from lettercast.runtime.page.find import Spot
 from lettercast.runtime.page.split import Cut, best_path, between, find_cuts, may_be_several, part_box
-from lettercast.train.data.draw import draw_ink
+from lettercast.train.data.drawing import draw_ink
 from lettercast.train.data.source import LETTERS
 
 

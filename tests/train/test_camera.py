@@ -5,8 +5,16 @@ import numpy as np
 import pytest
 
 from lettercast.runtime.glyph import glyph
-from lettercast.train.data.camera import grain, neighbour_scrap, photograph, rule_scrap, smooth_field, through_camera, weather
-from lettercast.train.data.draw import draw_ink
+from lettercast.train.data.drawing import (
+    draw_ink,
+    grain,
+    neighbour_scrap,
+    photograph,
+    rule_scrap,
+    smooth_field,
+    through_camera,
+    weather,
+)
 
 STEM = draw_ink([np.array([[0, 0], [0, 1000]], np.float32)], 60, 6)
 RING = draw_ink([np.array([[np.cos(a), np.sin(a)] for a in np.linspace(0, 2 * np.pi, 60)], np.float32)], 60, 6)

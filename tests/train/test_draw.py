@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.train.data.draw import draw_ink, draw_plain, draw_random
+from lettercast.train.data.drawing import draw_ink, draw_plain, draw_random
 
 STEM = [np.array([[0, 0], [0, 500], [0, 1000]], np.float32)]
 CROSS = [np.array([[0, 0], [1000, 1000]], np.float32), np.array([[0, 1000], [1000, 0]], np.float32)]

@@ -36,7 +36,7 @@ def test_both_cases_of_a_letter_count_alike():
 
 def test_the_command_writes_a_network_that_tells_the_cases(cases_file, pen, tmp_path, capsys):
     from lettercast.runtime.glyph import glyph
-    from lettercast.train.data.draw import draw_ink
+    from lettercast.train.data.drawing import draw_ink
 
     assert main([str(cases_file), "--out", str(tmp_path / "case.npz")]) == 0
     rng = np.random.default_rng(9)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.train.data.draw import coarsen, distort, hurry, lose_dot
+from lettercast.train.data.drawing import coarsen, distort, hurry, lose_dot
 
 STEM = [np.array([[0, 0], [0, 500], [0, 1000]], np.float32)]
 CROSS = [np.array([[0, 0], [1000, 1000]], np.float32), np.array([[0, 1000], [1000, 0]], np.float32)]

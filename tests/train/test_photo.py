@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from lettercast.runtime.model.facts import LETTERS, PHOTOS, PICTURES, Facts
-from lettercast.train.data.camera import PHOTO_PX, as_photos, shown
+from lettercast.train.data.drawing import PHOTO_PX, as_photos, shown
 
 FACTS = Facts("m", "tflite-mobile", ("A", "B"), (28, 28, 1), "uint8")
 

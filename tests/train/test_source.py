@@ -9,7 +9,7 @@ import pytest
 
 from lettercast.runtime.glyph import glyph
 from lettercast.runtime.page.ink import letter_ink
-from lettercast.train.data.draw import draw_plain
+from lettercast.train.data.drawing import draw_plain
 from lettercast.train.data.pen import PenSource
 from lettercast.train.data.source import (
     FINEST_PX,

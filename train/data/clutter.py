@@ -21,8 +21,7 @@ from numpy.typing import NDArray
 from ... import LettercastError
 from ...runtime.glyph import glyph
 from ...runtime.pixels import Pixels
-from .camera import grain, weather
-from .draw import Stroke, draw_ink, draw_random
+from .drawing import Stroke, draw_ink, draw_random, grain, weather
 from .pen import load_pen
 from .source import Source
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ... import LettercastError
 from ...runtime.glyph import glyph
 from ...runtime.pixels import Pixels
-from .draw import draw_plain, draw_random
+from .drawing import draw_plain, draw_random
 from .source import LETTERS, UnknownHands, digest_of
 
 PEN_FILE = Path(__file__).with_name("pen.npz")

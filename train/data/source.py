@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ...runtime.glyph import glyph
 from ...runtime.page.ink import letter_ink, to_gray
 from ...runtime.pixels import Pixels
-from .draw import draw_plain, draw_random
+from .drawing import draw_plain, draw_random
 from .strokes import Strokes
 
 SPLITS = {"train": 0, "val": 1, "test": 2}
