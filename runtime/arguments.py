@@ -6,14 +6,15 @@ import os
 import re
 import shlex
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
+
+from .. import LettercastError
 
 SERVE_HOST, SERVE_PORT, LAST_PORT = "127.0.0.1", 8080, 65535
 PACKAGE = Path(__file__).parents[1]
 DEFAULT_NAME = "letters-base"
 SPLIT_CHOICES = ("train", "val", "test", "all")
-DEVICE_MODELS, DEVICE_ENDING = "runtime/models", "-int8.tflite"
-KERAS_MODELS, KERAS_ENDING = "export/models", ".keras"
 
 
 def positive(text: str) -> int:
@@ -52,39 +53,66 @@ def is_there(test: Callable[[], bool]) -> bool:
         return False
 
 
+@dataclass(frozen=True)
+class Kind:
+    """Which models a name may mean: those in a folder of the package that end so, or the path of one of these files."""
+
+    folder: str
+    ending: str
+    files: str
+
+
+KERAS = Kind("export/models", ".keras", "a .keras file")
+DEVICE = Kind("runtime/models", "-int8.tflite", "a .tflite or .onnx file")
+MEASURED = replace(DEVICE, files="a .keras, .tflite or .onnx file")
+FOLDER = replace(DEVICE, files="a .tflite or .onnx file or a folder of them")
+
+
+def find_model(name: str | Path, kind: Kind = DEVICE) -> Path:
+    """Return the path of a model, given the name of one that comes with lettercast or its own path.
+
+    Raises LettercastError if there is no such model.
+    """
+    shipped = {path.name.removesuffix(kind.ending): path for path in shipped_models(kind)}
+    path = shipped.get(str(name), Path(name))
+    is_found = is_there(path.is_file) or (kind == FOLDER and is_there(path.is_dir))
+    if not str(name) or not is_found:
+        choices = ", ".join([*sorted(shipped), f"or the path of {kind.files}"] if shipped else [f"the path of {kind.files}"])
+        raise LettercastError(f"'{name}': no such model; give {choices}")
+    return path
+
+
+def shipped_models(kind: Kind) -> list[Path]:
+    """Return the models of one kind that come with lettercast."""
+    return sorted((PACKAGE / kind.folder).glob(f"*{kind.ending}"))
+
+
+def known_model(text: str, kind: Kind) -> Path:
+    """Parse the name or the path of a model."""
+    try:
+        return find_model(text, kind)
+    except LettercastError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+
+
 def keras_model(text: str) -> Path:
-    """Parse the name of a model that comes with lettercast, as Keras made it, or the path of another."""
-    return known_model(text, KERAS_MODELS, KERAS_ENDING, "a .keras file")
-
-
-def shipped_keras() -> list[Path]:
-    """Return the models that come with lettercast, as Keras made them."""
-    return sorted((PACKAGE / KERAS_MODELS).glob(f"*{KERAS_ENDING}"))
+    """Parse the name of a Keras model that comes with lettercast, or the path of another."""
+    return known_model(text, KERAS)
 
 
 def device_model(text: str) -> Path:
-    """Parse the name of a model that comes with lettercast, as devices run it, or the path of another."""
-    return known_model(text, DEVICE_MODELS, DEVICE_ENDING, "a .tflite or .onnx file")
+    """Parse the name of a model for devices that comes with lettercast, or the path of another."""
+    return known_model(text, DEVICE)
 
 
 def measured_model(text: str) -> Path:
-    """Parse a model as device_model does; it may be one of Keras."""
-    return known_model(text, DEVICE_MODELS, DEVICE_ENDING, "a .keras, .tflite or .onnx file")
+    """Parse a model as device_model does; it may also be a Keras model."""
+    return known_model(text, MEASURED)
 
 
 def model_or_folder(text: str) -> Path:
-    """Parse a model as device_model does, or a folder of them."""
-    return known_model(text, DEVICE_MODELS, DEVICE_ENDING, "a .tflite or .onnx file or a folder of them", is_folder_taken=True)
-
-
-def known_model(text: str, folder: str, ending: str, kinds: str, *, is_folder_taken: bool = False) -> Path:
-    """Return the path of a model by its name among those of a folder of ours, or by its path."""
-    shipped = {path.name.removesuffix(ending): path for path in (PACKAGE / folder).glob(f"*{ending}")}
-    path = shipped.get(text, Path(text))
-    if not text or not (is_there(path.is_file) or (is_folder_taken and is_there(path.is_dir))):
-        choices = ", ".join([*sorted(shipped), f"or the path of {kinds}"] if shipped else [f"the path of {kinds}"])
-        raise argparse.ArgumentTypeError(f"'{text}': no such model; give {choices}")
-    return path
+    """Parse a model as device_model does, or a folder of models."""
+    return known_model(text, FOLDER)
 
 
 def thread_count(text: str) -> int:

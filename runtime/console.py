@@ -5,8 +5,9 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 
 def say(message: object) -> None:
@@ -44,3 +45,28 @@ def quiet() -> Iterator[None]:
 def first_line(error: Exception) -> str:
     """Return the first line of what an error says, at most 200 characters, or its type where it says nothing."""
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+
+
+@contextmanager
+def progress(task: str, shown: bool = True) -> Iterator[Callable[[str], None]]:
+    """Show what is being done, on stderr in a terminal or below the cell in Jupyter; yields a function that changes the text.
+
+    Nothing is shown if `shown` is False, or if stderr is a file or a pipe.
+    """
+    if not shown:
+        yield lambda text: None
+        return
+    from rich.console import Console
+    from rich.markup import escape
+
+    console = Console(stderr=True)
+    if console.is_jupyter:
+        # A spinner of rich would need ipywidgets here.
+        from IPython.display import display
+
+        handle: Any = display({"text/plain": task}, raw=True, display_id=True)
+        yield lambda text: handle.update({"text/plain": text}, raw=True)
+        return
+    # A user's file names may hold what rich takes for markup.
+    with console.status(escape(task)) as status:
+        yield lambda text: status.update(escape(text))

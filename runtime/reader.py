@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError
+from .arguments import find_model
 from .files import packaged
 from .glyph import GLYPH_SHAPE, glyph
 from .model.engine import Engine, open_engine
@@ -128,16 +129,28 @@ CHANNELS = (1, 3, 4)
 
 
 class Reader:
-    """Reads letters with one model: a file, an engine that is open already, or the model that comes with lettercast.
+    """Read letters with one model.
 
-    words, a text file with a word a line or the words themselves, are looked for in what was read: see `Word.listed`.
+    Args:
+        model: the name of a model that comes with lettercast (`letters-base`, the default, or `letters-nano`), the path of
+            a `.tflite` or `.onnx` file, or an engine that is open already.
+        threads: threads of the engine.
+        words: a UTF-8 text file with one word per line, or the words themselves. The reader looks for them in what it
+            reads, see `Word.listed`.
+
+    Raises:
+        LettercastError: there is no such model, no engine for it is installed, or it does not read letters.
+
+    Example:
+        page = Reader("letters-nano").read("page.jpg")
+        print(page.text)
     """
 
     def __init__(
         self, model: str | Path | Engine | None = None, threads: int = 1, words: str | Path | Iterable[str] | None = None
     ) -> None:
         # Not always through Path: a model within a zip is none, though it reads like one.
-        path = Path(model) if model and isinstance(model, str) else model or DEFAULT_MODEL
+        path = find_model(model) if isinstance(model, str) or type(model) is type(Path()) else model or DEFAULT_MODEL
         self.engine = path if isinstance(path, Engine) else open_engine(path, threads)
         if self.engine.facts.takes == PHOTOS:
             said = "is made for apps, which show it one letter at a time; to read pages take its tflite-int8"
@@ -149,8 +162,20 @@ class Reader:
             )
         self.words = None if words is None else load_words(words, self.engine.facts.labels)
 
-    def read(self, image: Pixels) -> Page:
-        """Read an image: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA, uint8."""
+    def read(self, image: Pixels | str | Path) -> Page:
+        """Read one image.
+
+        Args:
+            image: the path of an image file, or pixels as OpenCV has them: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
+
+        Raises:
+            LettercastError: the file cannot be read as an image.
+            TypeError, ValueError: the pixels are not an image.
+        """
+        if isinstance(image, str | Path):
+            from .sources.images import read_image
+
+            image = read_image(Path(image))
         start = time.perf_counter()
         spots = self.find(image)
         found = time.perf_counter()
