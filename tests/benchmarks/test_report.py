@@ -1,10 +1,30 @@
-"""A benchmark as one page."""
+"""The HTML report, its plots and its sections."""
 
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from xml.etree import ElementTree
 
-from lettercast.benchmarks.report import html_page
+import jsonschema
+import pytest
+
+from lettercast import LettercastError
+from lettercast.benchmarks import report as sections
+from lettercast.benchmarks.parity.contender import Contender, open_contenders
+from lettercast.benchmarks.report import (
+    Section,
+    accuracy_against_latency,
+    bars,
+    common_start,
+    confusion_difference,
+    html_page,
+    limit_section,
+    measure_section,
+    peers_section,
+    reader_section,
+    svg,
+)
 
 VOID = {"meta", "br", "hr", "img", "link"}
 
@@ -80,3 +100,100 @@ def test_doubts_of_the_machine_are_told(make_row, make_benchmark):
     result = make_benchmark(make_row("onnx-int8"))
     doubtful = replace(result, machine=replace(result.machine, load=3.0))
     assert "a load of 3.0 a core" in read(html_page(doubtful))
+
+
+NAMESPACE = "{http://www.w3.org/2000/svg}"
+
+
+def texts(figure) -> list[str]:
+    """The texts of a plot that is well-formed."""
+    return ["".join(text.itertext()) for text in ElementTree.fromstring(svg(figure)).iter(f"{NAMESPACE}text")]
+
+
+def test_every_model_stands_by_its_name_without_what_all_begin_with(make_row):
+    shown = texts(
+        accuracy_against_latency([make_row("tflite-int8"), make_row("onnx-int8"), make_row("onnx-float16", letter=None)])
+    )
+    assert {"m-int8.tflite", "m-int8.onnx"} - {f"m-{name}" for name in shown} == set()
+    assert not any("float16" in name for name in shown)
+
+
+def test_bars_carry_their_numbers_and_leave_out_what_is_unknown(make_row):
+    rows = [make_row("tflite-int8", size=1_234_000), make_row("onnx-int8", footprint=None)]
+    shown = texts(bars(rows, lambda row: row.size_bytes / 1000, "size / kB"))
+    assert {"1,234", "300", "m-int8.tflite", "m-int8.onnx", "size / kB"} <= set(shown)
+    shown = texts(bars(rows, lambda row: row.footprint and row.footprint.peak_mb, "peak / MB"))
+    assert "43" in shown and "m-int8.onnx" not in shown
+
+
+def test_only_classes_that_changed_are_drawn(make_row):
+    figure = confusion_difference(make_row("tflite-int8", moved=(("I", "I", -2), ("I", "L", 2))))
+    counts = figure.axes[0].images[0].get_array()
+    assert counts.tolist() == [[-2, 2], [0, 0]]
+    assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["I", "L"]
+
+
+def test_the_same_figures_give_the_same_bytes_as_wide_as_there_is_room(make_row):
+    one, two = (svg(accuracy_against_latency([make_row("tflite-int8")])) for _ in range(2))
+    assert one == two
+    assert not re.search(r"<svg[^>]* width=", one)
+
+
+@pytest.mark.parametrize(
+    ("names", "start"),
+    [
+        (["letters-base.keras", "letters-base-int8.onnx"], "letters-"),
+        (["letters-base-int8.tflite", "letters-base-int8.onnx"], "letters-base-"),
+        (["a.onnx", "b.onnx"], ""),
+        (["one-int8.onnx"], ""),
+        ([], ""),
+    ],
+)
+def test_what_all_names_begin_with_ends_at_a_dash(names, start):
+    assert common_start(names) == start
+
+
+def say_nothing(said: str) -> None:
+    pass
+
+
+def test_the_reader_is_timed_with_the_first_int8_model(exported):
+    contenders = open_contenders([exported["onnx-float32"], exported["tflite-int8"]], [], 1)
+    section = reader_section(contenders, 0.0, say_nothing, counts=(1, 3), sizes=((320, 240), (480, 360)))
+    figures = json.loads(json.dumps(section.to_dict()))
+    assert figures["growth"]["engine"].startswith("ai-edge-litert")
+    assert [point["x"] for point in figures["growth"]["letters"]["points"]] == [1, 3]
+    assert figures["loop"]["fps"] > 0
+    assert len(section.tables) == 3 and len(section.plots) == 1
+
+
+def test_where_no_model_reads_pages_or_has_a_peak_that_is_said(tmp_path):
+    broken = [Contender(tmp_path / "m.onnx", failure="broken")]
+    assert "reads letters" in reader_section(broken, 0.0, say_nothing).note
+    assert "int8" in limit_section(broken, 0.0, say_nothing).note
+    assert "reads letters" in peers_section(broken, 0.0, say_nothing).note
+
+
+def test_what_goes_wrong_with_one_is_its_note(monkeypatch):
+    def fails(contenders, seconds, report):
+        raise LettercastError("m.onnx: no")
+
+    monkeypatch.setitem(sections.SECTIONS, "limit", fails)
+    assert measure_section("limit", [], 0.0, say_nothing) == Section("limit", note="m.onnx: no")
+
+
+def test_the_command_writes_them_to_json_page_and_terminal(lettercast, exported, strokes_file, root, tmp_path):
+    words = ("benchmark", exported["tflite-int8"], "--data", strokes_file, "--seconds", 0.02, "--also", "limit")
+    code, out, err = lettercast(*words, "--json", tmp_path / "figures.json", "--html", tmp_path / "page.html")
+    assert (code, err) == (0, "")
+    figures = json.loads((tmp_path / "figures.json").read_text())
+    jsonschema.validate(figures, json.loads((root / "docs" / "benchmark.schema.json").read_text()))
+    (model,) = figures["limit"]["models"]
+    assert 0 < model["share"] < 1.5
+    assert "How far from the limit" in out
+    assert "How far from the limit" in (tmp_path / "page.html").read_text()
+
+
+@pytest.mark.parametrize("what", ["limits", "limit,reeder"])
+def test_what_cannot_be_measured_is_named_before_anything_is(refused, exported, what):
+    assert "there is no such measurement; choose from limit" in refused("benchmark", exported["onnx-int8"], "--also", what)

@@ -1,4 +1,4 @@
-"""Photographed pages with known text and places."""
+"""Conditions, their scenes, and the photographs of them."""
 
 from dataclasses import fields
 
@@ -6,9 +6,39 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.pages.scenes import PHONE_PX, WEBCAM_PX, Scene, main, photograph
+from lettercast.benchmarks.pages.scenes import (
+    ALL_AT_ONCE,
+    CONDITIONS,
+    MIXABLE,
+    PHONE_PX,
+    PLAIN,
+    STRENGTHS,
+    WEBCAM_PX,
+    Scene,
+    main,
+    photograph,
+    scene_of,
+)
 from lettercast.benchmarks.pages.writing import PenHand
 from lettercast.runtime import Reader
+
+
+def test_the_plain_page_is_the_scene_as_it_comes():
+    assert scene_of(PLAIN, "", np.random.default_rng(0)) == Scene()
+
+
+@pytest.mark.parametrize("name", CONDITIONS)
+def test_every_strength_is_another_scene_than_the_plain_page(name):
+    scenes = [scene_of(name, strength, np.random.default_rng(0)) for strength in STRENGTHS]
+    assert all(scene != Scene() for scene in scenes)
+    assert scenes[0] != scenes[1] != scenes[2]
+
+
+def test_several_at_once_differ_from_page_to_page():
+    scenes = [scene_of(ALL_AT_ONCE, "moderate", np.random.default_rng(seed)) for seed in range(4)]
+    assert len({repr(scene) for scene in scenes}) == 4
+    assert set(MIXABLE) < set(CONDITIONS)
+
 
 LINES = ["AB CD", "EF"]
 HARD = {"turn": 12.0, "tilt": 25.0, "bend": 0.02, "shadow": 0.4, "size": 50.0}

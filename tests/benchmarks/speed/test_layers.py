@@ -7,7 +7,7 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.benchmarks.speed.layers import Layer, cut_off, layers_of, middle_mean, onnx_layers, tflite_operations
-from lettercast.runtime.model.installed import look_for_engine
+from lettercast.runtime.model.installed import find_engine
 from lettercast.train.data.source import draw_some
 from lettercast.train.network import count_multiplications
 from lettercast.train.predict import load_keras
@@ -35,7 +35,7 @@ def counts_of(network: keras.Model) -> list[int]:
 
 def answer(model: bytes, picture: np.ndarray) -> np.ndarray:
     """What a TFLite file gives for a picture (1, H, W, C)."""
-    interpreter = look_for_engine(".tflite").module.Interpreter(model_content=model)
+    interpreter = find_engine(".tflite").module.Interpreter(model_content=model)
     interpreter.allocate_tensors()
     interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture.astype(np.float32))
     interpreter.invoke()

@@ -1,11 +1,13 @@
-"""What was measured of models as tables for a person."""
+"""Tables of models and their columns."""
 
 import io
 
 import numpy as np
 import pytest
 from rich.console import Console
+from rich.table import Table
 
+from lettercast.benchmarks.columns import fill, in_ms, known
 from lettercast.benchmarks.parity.compare import Against, Change, recommend
 from lettercast.benchmarks.parity.tables import (
     against_table,
@@ -99,3 +101,23 @@ def test_changes_show_then_and_now_and_what_only_one_run_has(printed):
 def test_recommendations_show_device_file_and_reason(make_row, printed):
     text = printed(recommendation_table(recommend([make_row("tflite-int8")])))
     assert "Raspberry Pi" in text and "m-int8.tflite" in text and "0.100 ms a letter" in text
+
+
+@pytest.mark.parametrize(("value", "said"), [(0.01234, "0.012"), (9.9994, "9.999"), (12.34, "12.3"), (1234.5, "1234.5")])
+def test_milliseconds_have_as_many_digits_as_they_are_worth(value, said):
+    assert in_ms(value) == said
+
+
+def test_what_is_not_known_is_a_dash_and_zero_is_known():
+    assert known(None, str) == "-"
+    assert known(0, str) == "0"
+
+
+def test_only_the_columns_asked_for_are_shown_text_to_the_left():
+    table = fill(
+        Table(), {"model": lambda one: one[0], "ms": lambda one: str(one[1]), "kB": lambda one: "?"}, [("m", 3)], ("model", "ms")
+    )
+    assert [(column.header, column.justify, list(column.cells)) for column in table.columns] == [
+        ("model", "left", ["m"]),
+        ("ms", "right", ["3"]),
+    ]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks.pages.conditions import Cell, main, run_conditions, take_page
+from lettercast.benchmarks.pages.conditions import Cell, Conditions, conditions_table, main, run_conditions, take_page
 from lettercast.benchmarks.pages.scenes import PLAIN, STRENGTHS
 from lettercast.benchmarks.pages.scoring import Score
 from lettercast.benchmarks.pages.writing import PenHand
@@ -88,3 +88,16 @@ def test_pictures_cannot_be_written_anew(tmp_path):
     np.savez(tmp_path / "p.npz", image=np.zeros((2, 28, 28), np.uint8), label=[0, 1], split=[1, 1])
     with pytest.raises(LettercastError):
         run_conditions(Reader(), str(tmp_path / "p.npz"))
+
+
+def test_conditions_show_what_each_costs_against_the_plain_page(printed):
+    def cell(condition, strength, *errors):
+        return Cell(condition, strength, tuple(Score(20, wrong, 0, wrong, 0, 4, 3, 0) for wrong in errors))
+
+    cells = (cell("plain", "", 1, 3), cell("dim light", "mild", 1, 3), cell("dim light", "moderate", 5, 7))
+    text = printed(conditions_table(Conditions("m", "pen", "val", 0, 0.05, cells)))
+    mild, moderate = (line for line in text.splitlines() if "mild" in line or "moderate" in line)
+    assert "dim light" in mild and "dim light" not in moderate
+    assert "+0.0 ±0.0" in mild and "+20.0 ±0.0" in moderate
+    assert "30.0" in moderate and "75" in moderate
+    assert "errs on 5.0 %" in text

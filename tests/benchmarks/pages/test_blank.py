@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.pages.blank import KINDS, Blank, blank_frames, main, run_blank
+from lettercast.benchmarks.pages.blank import KINDS, Blank, blank_frames, blank_table, main, run_blank
 from lettercast.runtime import Reader
 
 
@@ -58,3 +58,11 @@ def test_the_command_prints_writes_and_saves(tmp_path, capsys):
     assert len(saved) == 3
     assert (cv2.imread(str(saved[0])) == next(blank_frames(1))[1]).all()
     assert "blank paper" in capsys.readouterr().out
+
+
+def test_frames_without_letters_show_the_share_on_which_nothing_was_said(printed):
+    text = printed(blank_table(Blank("m", 0, {"wood": (0, 0), "room": (0, 7)})))
+    assert "75.0 %" in text
+    wood, room = (line.split() for line in text.splitlines() if "wood" in line or "room" in line)
+    assert (wood[3], room[3]) == ("100", "50")
+    assert room[-2] == "7"

@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from lettercast.benchmarks.peers.engines import NCNN, NO_NCNN_INT8, OPENVINO, PNNX, compare_engines
-from lettercast.runtime.model.installed import look_for
+from lettercast.runtime.model.installed import find_package
 from lettercast.train.data.open import open_source
 from lettercast.train.data.source import draw_some
 
@@ -42,7 +42,7 @@ def test_models_of_other_formats_are_left_out(rows):
 
 @pytest.mark.parametrize("name", ["float32.onnx", "int8.onnx"])
 def test_openvino_answers_as_onnx_runtime_does(rows, name):
-    if look_for(OPENVINO).module is None:
+    if find_package(OPENVINO).module is None:
         pytest.skip(f"not installed: pip install '{OPENVINO.extra}'")
     row = rows[name, "openvino"]
     assert row.missing == ""
@@ -52,7 +52,7 @@ def test_openvino_answers_as_onnx_runtime_does(rows, name):
 
 
 def test_ncnn_answers_as_onnx_runtime_does_in_float32_and_says_why_not_in_int8(rows):
-    if look_for(NCNN).module is None or look_for(PNNX).module is None:
+    if find_package(NCNN).module is None or find_package(PNNX).module is None:
         pytest.skip(f"not installed: pip install '{NCNN.extra}'")
     row = rows["float32.onnx", "ncnn"]
     assert row.missing == ""
