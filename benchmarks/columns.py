@@ -1,4 +1,4 @@
-"""What tables share: columns by their names, and how figures are written."""
+"""Parts that all tables share: columns by name, and how figures are written."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeAlias, TypeVar
@@ -8,8 +8,9 @@ from rich.text import Text
 
 T = TypeVar("T")
 Cell: TypeAlias = Callable[[T], str | Text]
-# Columns of a terminal from which on every column has room.
+# From this width on, a terminal has room for every column.
 WIDE = 140
+# Columns of text are aligned to the left, columns of figures to the right.
 TEXT_COLUMNS = (
     "file",
     "model",
@@ -20,16 +21,16 @@ TEXT_COLUMNS = (
     "arithmetic",
     "product",
     "layer",
-    "gives",
-    "answer",
-    "picture",
+    "output",
+    "result",
+    "image",
     "reader",
     "setting",
 )
 
 
 def fill(table: Table, columns: Mapping[str, Cell[T]], items: Sequence[T], shown: Iterable[str]) -> Table:
-    """Add the columns that are shown, and one line an item; figures are never cut."""
+    """Add the shown columns to a table, and one line per item; figures are never cut off."""
     names = list(shown)
     for name in names:
         table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=name != "for")
@@ -39,10 +40,10 @@ def fill(table: Table, columns: Mapping[str, Cell[T]], items: Sequence[T], shown
 
 
 def in_ms(value: float) -> str:
-    """Return milliseconds to three digits behind the point, one from ten on."""
+    """Return milliseconds with three decimals, from 10 ms on with one."""
     return f"{value:.3f}" if value < 10 else f"{value:.1f}"
 
 
 def known(value: T | None, cell: Cell[T]) -> str | Text:
-    """Return the cell of a figure, a dash where it was not measured."""
+    """Return the cell of a figure, a dash if the figure was not measured."""
     return "-" if value is None else cell(value)

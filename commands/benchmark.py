@@ -3,14 +3,13 @@
 import argparse
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import DONE, MISSED, LettercastError
+from .. import DONE, MISSED
 from ..runtime.arguments import amount, comma_list, file_to_read, keras_model, model_or_folder, thread_count
 from .parser import add_letters, add_verb
-from .terminal import import_keras, show, table_width, working
+from .terminal import import_keras, show, table_width
 
 EXAMPLES = """\
 examples:
@@ -69,46 +68,32 @@ def add(verbs: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the table; exit code 1 where a model failed, misses a floor, or became worse than --against allows."""
+    """Print the tables; returns exit code 1 if a model failed, misses a threshold, or became worse than --against allows."""
     import_keras()
-    from ..benchmarks.parity.benchmark import find_models, run_benchmark
-    from ..benchmarks.parity.compare import compare_runs, load_run, missed_floors, recommend
-    from ..benchmarks.parity.contender import open_contenders, pictures_taken
-    from ..benchmarks.parity.tables import against_table, parity_table, recommendation_table, speed_table
-    from ..benchmarks.report import SECTIONS, Section, measure_section
-    from ..runtime.arguments import shipped_keras
+    from ..benchmarks.parity.compare import compare_runs, load_run, missed_thresholds, recommend
+    from ..benchmarks.parity.tables import comparison_table, parity_table, recommendation_table, speed_table
+    from ..benchmarks.report import benchmark, html_page
     from ..runtime.files import write_bytes
-    from ..runtime.reader import DEFAULT_MODEL as SHIPPED
-    from ..train.data.open import default_split, open_source
 
-    unknown = [name for name in options.also if name not in SECTIONS]
-    if unknown:
-        raise LettercastError(f"--also {unknown[0]}: there is no such measurement; choose from {', '.join(SECTIONS)}")
-    models = find_models(options.models or [Path("dist") if Path("dist").is_dir() else SHIPPED])
     if options.against:
+        # A file that cannot be compared with is known before anything is measured.
         load_run(options.against)
-    with working("loading") as said:
-        contenders = open_contenders(models, [options.original] if options.original else shipped_keras(), options.threads)
-        trained_on = " + ".join(str(c.engine.facts.made.get("data", "")) for c in contenders if c.engine)
-        split = options.split or default_split(options.data, trained_on)
-        source = open_source(options.data, split, pictures_taken(contenders))
-        result = run_benchmark(contenders, source, threads=options.threads, seconds=options.seconds, report=said)
-        sections: dict[str, Section] = {}
-        try:
-            for name in () if result.interrupted else options.also:
-                sections[name] = measure_section(name, contenders, options.seconds, said)
-        except KeyboardInterrupt:
-            result = replace(result, interrupted=True)
-        result = replace(result, also={name: section.to_dict() for name, section in sections.items()})
+    result = benchmark(
+        options.models or None,
+        original=options.original,
+        data=options.data,
+        split=options.split,
+        threads=options.threads,
+        seconds=options.seconds,
+        also=options.also,
+    )
     if options.json:
         write_bytes(options.json, json.dumps(result.to_dict(), indent=2).encode())
     if options.html:
-        from ..benchmarks.report import html_page
-
-        write_bytes(options.html, html_page(result, list(sections.values())).encode())
+        write_bytes(options.html, html_page(result).encode())
     show(parity_table(result, table_width()))
     show(speed_table(result, table_width()))
-    for section in sections.values():
+    for section in result.also.values():
         print(f"{section.title}{': ' if section.note else ''}{section.note}")
         for table in section.tables:
             show(table)
@@ -116,10 +101,10 @@ def run(options: argparse.Namespace) -> int:
         raise KeyboardInterrupt
     if found := recommend(result.rows):
         show(recommendation_table(found))
-    missed = missed_floors(result, options.min_accuracy, options.max_p99)
+    missed = missed_thresholds(result, options.min_accuracy, options.max_p99)
     if options.against:
         against = compare_runs(options.against, result, options.tolerance)
-        show(against_table(against))
+        show(comparison_table(against))
         missed += [f"{change.model}: {change.figure} {change.by:+.2f} {change.unit}" for change in against.worse]
     for line in missed:
         print(f"lettercast: {line}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""One table over models: accuracy and agreement against the Keras original, size, latency and memory."""
+"""Benchmark exported models against their Keras original: accuracy, agreement, size, latency and memory."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -24,7 +24,7 @@ SCHEMA = 2
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Percent of letters that were read right, with its 95 % confidence interval (Wilson's)."""
+    """Accuracy in percent, with its 95 % confidence interval (Wilson's)."""
 
     percent: float
     low: float
@@ -33,10 +33,10 @@ class Accuracy:
 
 @dataclass(frozen=True)
 class Row:
-    """One model with one engine; what was not measured is None, and note, skipped or failure say why.
+    """One model with one engine. A figure is None if it was not measured; note, skipped or failure say why.
 
     letter and batch are the latencies of one letter and of 15; speedup is the original's p50 of one letter over this one's.
-    moved says, for a class that was written and a class that it was taken for, how many more letters than by the original.
+    moved lists the changes of the confusion matrix: true class, predicted class, and how many more letters than the original.
     """
 
     name: str
@@ -56,20 +56,20 @@ class Row:
 
     @property
     def letters_per_second(self) -> float | None:
-        """Letters a second where fifteen are classified at once."""
+        """Letters per second in batches of 15."""
         return 1000 * BATCH / self.batch.p50_ms if self.batch else None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row as it stands in `lettercast benchmark --json`."""
+        """Return the row as in `lettercast benchmark --json`."""
         parity = self.parity.to_dict() if self.parity else None
         return {**asdict(self), "parity": parity, "letters_per_second": self.letters_per_second}
 
 
 @dataclass(frozen=True)
 class Benchmark:
-    """All rows of one run, originals first, on n letters of one source; threads are those of the exported models.
+    """All rows of one run, originals first, on n letters of one source; threads apply to the exported models.
 
-    also holds the figures of other measurements of the run, by their names.
+    also holds the figures of the run's other measurements (`--also`) by name.
     """
 
     data: str
@@ -82,19 +82,19 @@ class Benchmark:
     also: dict[str, Any] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object that `lettercast benchmark --json FILE` writes, as docs/benchmarks.md describes it."""
+        """Return the JSON object of `lettercast benchmark --json FILE`; docs/benchmark.schema.json describes its fields."""
         own = {name: getattr(self, name) for name in ("data", "split", "n", "threads", "interrupted")}
         return {
             "schema": SCHEMA,
             **own,
             "machine": self.machine.to_dict(),
             "rows": [row.to_dict() for row in self.rows],
-            **self.also,
+            **{name: section.to_dict() for name, section in self.also.items()},
         }
 
 
 def find_models(paths: Sequence[Path]) -> list[Path]:
-    """Return the models among files and folders; raises LettercastError where there is none."""
+    """Return the models among files and folders; raises LettercastError if one of the paths has none."""
     found: list[Path] = []
     for path in paths:
         if path.is_dir():
@@ -115,31 +115,31 @@ def run_benchmark(
     *,
     threads: int = 1,
     seconds: float = SECONDS,
-    report: Callable[[str], None] = lambda said: None,
+    report: Callable[[str], None] = lambda message: None,
 ) -> Benchmark:
-    """Measure models on the same letters in the same run, as `open_contenders` opened them.
+    """Measure models from `open_contenders` on the same letters in the same run.
 
-    Interrupted, it returns what was measured until then. Raises LettercastError where none can be measured.
+    After Ctrl-C it returns the figures so far. Raises LettercastError if no model can be measured.
     """
     machine = this_machine()
-    pictures = draw_all(source)
+    images = draw_all(source)
     interrupted = False
     try:
-        classify(contenders, source, pictures, report)
+        classify(contenders, source, images, report)
         for contender in contenders:
             if contender.runs:
-                report(f"loading {contender.path.name} in a process of its own")
+                report(f"loading {contender.path.name} in a separate process")
                 with contender.trying():
                     contender.footprint = footprint(contender.path, threads, contender.package, BATCH)
-        time_all([contender for contender in contenders if contender.runs], pictures, seconds, report)
+        time_all([contender for contender in contenders if contender.runs], images, seconds, report)
     except KeyboardInterrupt:
         interrupted = True
     rows = tuple(row_of(contender) for contender in contenders)
-    return Benchmark(source.name, source.split, len(pictures), threads, machine, rows, interrupted)
+    return Benchmark(source.name, source.split, len(images), threads, machine, rows, interrupted)
 
 
-def classify(contenders: Sequence[Contender], source: Source, pictures: Pixels, report: Callable[[str], None]) -> None:
-    """Have every contender that takes such pictures classify all of them."""
+def classify(contenders: Sequence[Contender], source: Source, images: Pixels, report: Callable[[str], None]) -> None:
+    """Let every contender classify all images; one that does not fit the images or their classes fails."""
     for contender in contenders:
         if contender.engine is None:
             continue
@@ -147,22 +147,22 @@ def classify(contenders: Sequence[Contender], source: Source, pictures: Pixels, 
         contender.truth = relabel(source, facts.labels)
         unknown = sorted({source.classes[label] for label in source.labels[contender.truth < 0]})
         if unknown:
-            contender.failure = f"knows no class {', '.join(unknown[:5])} of --data {source.name}"
+            contender.failure = f"does not know class {', '.join(unknown[:5])} of --data {source.name}"
             continue
-        own = shown(facts, pictures)
+        own = shown(facts, images)
         if own.shape[1:] != facts.input_shape:
-            contender.failure = f"takes {facts.input_shape} pictures, those of {source.name} are {own.shape[1:]}"
+            contender.failure = f"takes images of shape {facts.input_shape}, but those of {source.name} are {own.shape[1:]}"
             continue
-        report(f"classifying {len(pictures)} letters with {contender.path.name}")
+        report(f"classifying {len(images)} letters with {contender.path.name}")
         with contender.trying():
             contender.probabilities = contender.engine(own)
     if not any(contender.runs for contender in contenders):
         raise nothing_to_measure(contenders)
 
 
-def time_all(contenders: Sequence[Contender], pictures: Pixels, seconds: float, report: Callable[[str], None]) -> None:
-    """Time every contender on one letter and on fifteen, all taking turns."""
-    runs = [run for c in contenders if c.engine for run in runs_of(c.engine, pictures)]
+def time_all(contenders: Sequence[Contender], images: Pixels, seconds: float, report: Callable[[str], None]) -> None:
+    """Time every contender on one letter and on 15; all contenders take turns."""
+    runs = [run for c in contenders if c.engine for run in runs_of(c.engine, images)]
     for i, latencies in enumerate(take_turns(runs, seconds)):
         report(f"measuring latency, round {i + 1}")
         for contender, letter, batch in zip(contenders, latencies[::2], latencies[1::2], strict=True):
@@ -170,19 +170,19 @@ def time_all(contenders: Sequence[Contender], pictures: Pixels, seconds: float, 
 
 
 def row_of(contender: Contender) -> Row:
-    """Return what was measured of a contender."""
-    original, truth, answers = contender.original, contender.truth, contender.probabilities
+    """Return a contender's measurements as a row."""
+    original, truth, probabilities = contender.original, contender.truth, contender.probabilities
     name, engine = contender.path.name, contender.engine
     accuracy = parity = speedup = None
     moved: tuple[tuple[str, str, int], ...] = ()
-    if truth is not None and answers is not None:
-        right = int((answers.argmax(1) == truth).sum())
+    if truth is not None and probabilities is not None:
+        right = int((probabilities.argmax(1) == truth).sum())
         low, high = binomtest(right, len(truth)).proportion_ci(method="wilson")
         accuracy = Accuracy(100 * right / len(truth), 100 * low, 100 * high)
         reference = contender if contender.format == KERAS else original
         if reference and reference.probabilities is not None:
-            parity = compare(truth, reference.probabilities, answers, tie_of(contender))
-            moved = differences(contender.labels, truth, reference.probabilities, answers)
+            parity = compare(truth, reference.probabilities, probabilities, tie_of(contender))
+            moved = confusion_changes(contender.labels, truth, reference.probabilities, probabilities)
     reference = original or contender
     if reference.letter and contender.letter and reference.format == KERAS:
         speedup = reference.letter.p50_ms / contender.letter.p50_ms
@@ -204,11 +204,11 @@ def row_of(contender: Contender) -> Row:
     )
 
 
-def differences(
+def confusion_changes(
     labels: Sequence[str], truth: NDArray[np.int64], original: NDArray[np.float32], exported: NDArray[np.float32]
 ) -> tuple[tuple[str, str, int], ...]:
-    """Return where two models' confusion matrices differ: written, taken for, and how many more by the exported one."""
+    """Return where the confusion matrices differ: true class, predicted class, and how many more the exported model has."""
     known = range(len(labels))
-    before, after = (confusion_matrix(truth, answers.argmax(1), labels=known) for answers in (original, exported))
+    before, after = (confusion_matrix(truth, rows.argmax(1), labels=known) for rows in (original, exported))
     change = after - before
     return tuple((labels[int(i)], labels[int(j)], int(change[i, j])) for i, j in np.argwhere(change))

@@ -1,4 +1,4 @@
-"""What was measured of models as tables for a person."""
+"""Tables for the terminal and the report: exports, evaluations, benchmarks, comparisons and recommendations."""
 
 from collections.abc import Sequence
 
@@ -10,17 +10,17 @@ from ...export.gate import Parity
 from ...train.evaluation import Evaluation
 from ..columns import WIDE, Cell, fill, in_ms, known
 from .benchmark import Benchmark, Row
-from .compare import FIGURES, Against, Change, Recommendation
+from .compare import FIGURES, Change, Comparison, Recommendation
 from .contender import BATCH
 
-# What is shown where a terminal has no room for every column.
+# The columns for a terminal without room for all of them.
 NARROW_EXPORT = ("file", "kB", "drop (95 %)", "agree %", "gate")
 NARROW_PARITY = ("model", "accuracy % (95 %)", "agree %")
 NARROW_SPEED = ("model", "p50 ms", "p99 ms", "peak MB", "faster")
 
 
 def evaluation_table(result: Evaluation) -> Table:
-    """Return the figures of one evaluation, with every class."""
+    """Return the figures of one evaluation, one line per class."""
     table = Table(
         title=f"{result.model} ({result.engine}) on {result.data}, {result.split}: accuracy {100 * result.accuracy:.2f} %, "
         f"top-2 {100 * result.top2:.2f} %, {len(result.truth)} letters",
@@ -36,13 +36,13 @@ def evaluation_table(result: Evaluation) -> Table:
 
 
 def artifact_table(artifacts: Sequence[Artifact], width: int = WIDE) -> Table:
-    """Return what was exported, and how it stands against the original."""
+    """Return one line per exported file, with its size and its parity with the original."""
     parity = artifacts[0].parity
     is_narrow = width < WIDE
-    # What has no column of its own stands below.
+    # A narrow table has no column for the devices, so the caption names them.
     devices = "\n".join(f"{artifact.path.name}: {artifact.format.device}" for artifact in artifacts)
     table = Table(
-        title=f"exported, checked on {parity.n} pictures; the original is right on {parity.original_accuracy:.2f} %",
+        title=f"exported and checked on {parity.n} images; accuracy of the original {parity.original_accuracy:.2f} %",
         caption=devices if is_narrow else None,
         caption_justify="left",
     )
@@ -60,8 +60,8 @@ def artifact_table(artifacts: Sequence[Artifact], width: int = WIDE) -> Table:
 
 
 def parity_table(result: Benchmark, width: int = WIDE) -> Table:
-    """Return one line a model, originals first: how well it reads, and how like its original."""
-    table = Table(title=f"{result.n} pictures of {result.data}, {result.split}")
+    """Return one line per model, originals first: its accuracy and its parity with the original."""
+    table = Table(title=f"accuracy and parity on {result.n} images of {result.data}, {result.split}")
     columns: dict[str, Cell[Row]] = {
         "model": lambda row: row.name,
         "engine": lambda row: row.engine,
@@ -75,9 +75,9 @@ def parity_table(result: Benchmark, width: int = WIDE) -> Table:
 
 
 def speed_table(result: Benchmark, width: int = WIDE) -> Table:
-    """Return one line a model, originals first, and below it what was left out and what makes figures doubtful."""
+    """Return one line per model, originals first: its speed and memory; the caption holds failures, notes and doubts."""
     table = Table(
-        title=f"one letter from its ink to probabilities, and {BATCH} at once; threads: {result.threads}, Keras as it comes",
+        title=f"speed: 1 letter from ink to probabilities, and {BATCH} at once; threads: {result.threads}, Keras chooses its own",
         caption="\n".join(benchmark_notes(result)),
         caption_justify="left",
     )
@@ -98,19 +98,19 @@ def speed_table(result: Benchmark, width: int = WIDE) -> Table:
 
 
 def benchmark_notes(result: Benchmark) -> list[str]:
-    """Say what was measured where, what was left out and why, and what makes figures doubtful, a line each."""
-    said = [str(result.machine)]
-    said += [f"doubtful: {doubt}" for doubt in result.machine.doubts()]
+    """Return the caption's lines: the machine, its doubts, and each model's failure, skipped engine or note."""
+    lines = [str(result.machine)]
+    lines += [f"doubtful: {doubt}" for doubt in result.machine.doubts()]
     for kind in ("failure", "skipped", "note"):
-        said += [f"{row.name}: {getattr(row, kind)}" for row in result.rows if getattr(row, kind)]
-    return [*said, "interrupted: not all was measured"] if result.interrupted else said
+        lines += [f"{row.name}: {getattr(row, kind)}" for row in result.rows if getattr(row, kind)]
+    return [*lines, "interrupted: some figures are missing"] if result.interrupted else lines
 
 
-def against_table(result: Against) -> Table:
-    """Return one line a model: its figures now, with what changed since an earlier run, red where that is past the tolerance."""
-    elsewhere = "" if result.same_machine else ", on another machine: of times only ratios are judged"
+def comparison_table(result: Comparison) -> Table:
+    """Return one line per model: its figures now and their changes since an earlier run, red beyond the tolerance."""
+    elsewhere = "" if result.same_machine else ", on another machine: of the times, only the ratio to Keras is judged"
     table = Table(
-        title=f"since {result.before}{elsewhere}",
+        title=f"changes since {result.before}{elsewhere}",
         caption="\n".join([*(f"gone: {name}" for name in result.gone), *(f"new: {name}" for name in result.new)]),
         caption_justify="left",
     )
@@ -124,8 +124,8 @@ def against_table(result: Against) -> Table:
 
 
 def recommendation_table(found: Sequence[Recommendation]) -> Table:
-    """Return which file to take for which kind of device, and why."""
-    table = Table(title="what to take, by these figures")
+    """Return the file to take for each kind of device, and the reason."""
+    table = Table(title="which file to take, by these figures")
     for name in ("for", "take", "why"):
         table.add_column(name, no_wrap=name == "take")
     for one in found:
@@ -138,6 +138,6 @@ def _drop(parity: Parity) -> str:
 
 
 def _change(change: Change) -> Text:
-    """Return a figure as it is now, with its change."""
+    """Return the current figure with its change, red if it became worse."""
     sign = " %" if change.unit == "%" else ""
     return Text(f"{change.now:.4g} ({change.by:+.{0 if sign else 2}f}{sign})", "red" if change.is_worse else "")

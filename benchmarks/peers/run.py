@@ -41,7 +41,7 @@ from ..pages.scoring import PagesResult, compare_page, read_labels
 from ..pages.writing import open_hands
 from ..parity.benchmark import find_models
 from ..parity.contender import BATCH
-from ..parity.measure import Latency, Machine, summed_up, this_machine
+from ..parity.measure import Latency, Machine, latency_of, this_machine
 from ..speed.camera_loop import one_thread
 from .engines import COMPARED, EngineRow, compare_engines
 from .ocr import AS_IT_COMES, Peer, open_peers
@@ -207,7 +207,7 @@ def compare_letters(peers: Sequence[Peer], inks: Sequence[Pixels], truth: Sequen
                 seconds[number].append(took)
                 wrong[number] += said[:1] != letter
     return tuple(
-        LetterRow(peer.name, peer.setting, len(inks), wrong[number], summed_up(seconds[number]))
+        LetterRow(peer.name, peer.setting, len(inks), wrong[number], latency_of(seconds[number]))
         for number, (peer, _) in enumerate(able)
     )
 

@@ -22,10 +22,10 @@ from ...runtime.arguments import amount, device_model
 from ...runtime.console import quiet
 from ...runtime.files import write_bytes
 from ...runtime.model.engine import Engine, open_engine
-from ...runtime.model.installed import look_for_engine
+from ...runtime.model.installed import find_engine
 from ..columns import WIDE, Cell, fill, in_ms
 from ..parity.contender import BATCH
-from ..parity.measure import LEAST_RUNS, SECONDS, Latency, Run, measure
+from ..parity.measure import MIN_RUNS, SECONDS, Latency, Run, measure
 from .layers import SEED, Layer, OnnxRun, layers_of, open_tflite
 
 if TYPE_CHECKING:
@@ -176,13 +176,13 @@ def measure_limit(
     tried = [(*kind, name) for kind in dict.fromkeys(kinds) for name in networks]
     runs: list[Run] = []
     for ending, arithmetic, name in tried:
-        report(f"exporting {name}, {arithmetic}, for {look_for_engine(ending).name}")
+        report(f"exporting {name}, {arithmetic}, for {find_engine(ending).name}")
         runs.append(open_product(networks[name], ending, arithmetic))
     runs += [run for engine in engines for run in runs_of(engine)]
     report(f"timing {len(runs)} products and models, {seconds:g} s each")
-    taken = measure(runs, seconds, LEAST_RUNS if seconds else 1)
+    taken = measure(runs, seconds, MIN_RUNS if seconds else 1)
     peaks = tuple(
-        Peak(look_for_engine(ending).name, arithmetic, name, count_multiplications(networks[name]), latency)
+        Peak(find_engine(ending).name, arithmetic, name, count_multiplications(networks[name]), latency)
         for (ending, arithmetic, name), latency in zip(tried, taken, strict=False)
     )
     best: dict[tuple[str, str], Peak] = {}

@@ -173,7 +173,7 @@ def test_a_floor_that_is_missed_is_exit_1_and_named(lettercast, exported, model_
     code, out, err = lettercast(*words, "--min-accuracy", 100, "--json", tmp_path / "figures.json")
     assert code == 1
     assert "letters-nano-int8.tflite: accuracy" in err
-    assert "at least 100 % asked" in err
+    assert "at least 100 % required" in err
     assert "letters-nano-int8.tflite" in out
     assert len(json.loads((tmp_path / "figures.json").read_text())["rows"]) == 2
 

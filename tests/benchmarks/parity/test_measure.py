@@ -15,7 +15,7 @@ from lettercast.benchmarks.parity.measure import (
     footprint,
     info_line,
     measure,
-    summed_up,
+    latency_of,
     take_turns,
     this_machine,
 )
@@ -24,35 +24,35 @@ from lettercast.runtime.model.installed import LITERT, ONNX_RUNTIME
 
 def test_callers_take_turns_and_the_warm_up_does_not_count():
     turns = []
-    latencies = measure([lambda number, name=name: turns.append(name) for name in "ab"], seconds=0, least=2 * ROUNDS)
+    latencies = measure([lambda number, name=name: turns.append(name) for name in "ab"], seconds=0, min_runs=2 * ROUNDS)
     assert turns == ["a"] * WARM_RUNS + ["b"] * WARM_RUNS + list("aabb") * ROUNDS
     assert [latency.n for latency in latencies] == [2 * ROUNDS] * 2
 
 
 def test_each_is_run_as_often_as_asked_at_least():
-    (latency,) = measure([lambda number: None], seconds=0, least=50)
+    (latency,) = measure([lambda number: None], seconds=0, min_runs=50)
     assert 50 <= latency.n < 50 + ROUNDS
 
 
 def test_a_short_call_is_run_until_the_seconds_are_full():
-    (short,) = measure([lambda number: None], seconds=0.02, least=1)
+    (short,) = measure([lambda number: None], seconds=0.02, min_runs=1)
     assert short.n > 1000
 
 
 def test_runs_are_numbered_on_through_all_rounds_so_that_every_letter_has_its_turn():
     numbers = []
-    measure([numbers.append], seconds=0, least=2 * ROUNDS)
+    measure([numbers.append], seconds=0, min_runs=2 * ROUNDS)
     assert numbers[WARM_RUNS:] == list(range(2 * ROUNDS))
 
 
 def test_what_is_known_after_each_round_is_told():
-    known = [latency.n for (latency,) in take_turns([lambda number: None], seconds=0, least=ROUNDS)]
+    known = [latency.n for (latency,) in take_turns([lambda number: None], seconds=0, min_runs=ROUNDS)]
     assert known == list(range(1, ROUNDS + 1))
 
 
 def test_percentiles_are_milliseconds():
     seconds = np.arange(101) / 1000
-    assert summed_up(seconds) == Latency(*map(pytest.approx, (50.0, 90.0, 99.0)), 101)
+    assert latency_of(seconds) == Latency(*map(pytest.approx, (50.0, 90.0, 99.0)), 101)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +86,7 @@ def test_what_lies_in_the_folder_is_not_taken_for_the_package(exported, tmp_path
 def test_a_process_that_fails_is_told_with_its_last_line(tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"no model")
-    with pytest.raises(LettercastError, match=r"broken.onnx: a process of its own failed \(.*broken.onnx"):
+    with pytest.raises(LettercastError, match=r"broken.onnx: a separate process could not run it \(.*broken.onnx"):
         footprint(path, 1, ONNX_RUNTIME, 15)
 
 

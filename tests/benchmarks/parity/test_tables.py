@@ -8,9 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from lettercast.benchmarks.columns import fill, in_ms, known
-from lettercast.benchmarks.parity.compare import Against, Change, recommend
+from lettercast.benchmarks.parity.compare import Comparison, Change, recommend
 from lettercast.benchmarks.parity.tables import (
-    against_table,
+    comparison_table,
     artifact_table,
     evaluation_table,
     parity_table,
@@ -92,7 +92,7 @@ def test_changes_show_then_and_now_and_what_only_one_run_has(printed):
         Change("m.tflite", "bytes", 100.0, 150.0, 50.0, "%", True),
         Change("m.tflite", "accuracy %", 95.0, 94.9, -0.1, "points", False),
     )
-    text = printed(against_table(Against("old.json", False, changes, ("gone.onnx",), ("new.onnx",))))
+    text = printed(comparison_table(Comparison("old.json", False, changes, ("gone.onnx",), ("new.onnx",))))
     (line,) = (line for line in text.splitlines() if "m.tflite" in line)
     assert "150 (+50 %)" in line and "94.9 (-0.10)" in line
     assert "another machine" in text and "gone: gone.onnx" in text and "new: new.onnx" in text
