@@ -1,10 +1,50 @@
-"""Handwritten letters on small devices: train, export with proof, read from a camera."""
+"""Handwritten letters on small devices: train a Keras CNN, export it with proof, read letters from a camera.
+
+Each package is imported when you ask for it, and its face is a few functions:
+
+    from lettercast.train import train, evaluate          # needs lettercast[train]
+    from lettercast.export import export                  # needs lettercast[export]
+    from lettercast.benchmarks import benchmark           # needs lettercast[export]
+    from lettercast.runtime import Reader                 # needs lettercast[reader]
+
+    page = Reader("letters-nano").read("page.jpg")
+    print(page.text)
+
+`help(lettercast.runtime)`, `help(lettercast.train.train)` and so on say what each takes and returns. The same functions are
+behind the `lettercast` command: `lettercast --help`.
+"""
+
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
 
 __version__ = "0.1.0"
 
-# How the command ends: MISSED is a gate or floor that was missed, UNUSABLE what the user gave.
+# Exit codes of the command: MISSED if a gate or threshold was missed, UNUSABLE if the input cannot be used.
 DONE, MISSED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+
+PACKAGES = ("benchmarks", "export", "runtime", "train")
 
 
 class LettercastError(Exception):
-    """The user's input cannot be used; the message is one line: what, where and how to mend it."""
+    """The input cannot be used; the message is one line: what, where and how to mend it."""
+
+
+def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
+    """Return the `__getattr__` of a package that imports each name from its module when it is asked for.
+
+    Args:
+        package: the package's name.
+        homes: for each name the module that defines it, relative to the package; the name itself for a package.
+    """
+
+    def get(name: str) -> Any:
+        if name not in homes:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        module = import_module(f"{package}.{homes[name]}" if homes[name] else package)
+        return module if homes[name] == name else getattr(module, name)
+
+    return get
+
+
+__getattr__ = lazily(__name__, {name: name for name in PACKAGES})

@@ -1,10 +1,10 @@
-"""A benchmark as one page of HTML that needs no other file."""
+"""The report of a benchmark as one self-contained HTML page, its plots, and the sections of `benchmark --also`."""
 
 import io
 import re
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -16,125 +16,58 @@ from rich.table import Table
 from rich.text import Text
 
 from .. import LettercastError, __version__
+from ..runtime.arguments import FOLDER, amount, checked, find_model, shipped_models, thread_count
+from ..runtime.arguments import KERAS as KERAS_MODEL
+from ..runtime.console import progress as show_progress
 from ..runtime.model.engine import open_engine
 from ..runtime.model.facts import LETTERS
-from ..runtime.reader import Reader
-from .parity.benchmark import Benchmark, Row
+from ..runtime.reader import DEFAULT_MODEL, Reader
+from ..train.data.open import Data, default_split, open_source
+from .parity.benchmark import Benchmark, Row, find_models, run_benchmark
 from .parity.compare import recommend
-from .parity.contender import BATCH, KERAS, Contender
+from .parity.contender import BATCH, KERAS, Contender, open_contenders, pictures_taken
 from .parity.tables import parity_table, recommendation_table, speed_table
 from .peers.engines import COMPARED
 from .peers.run import peer_engines_table, peer_letters_table, peer_pages_table, run_peers
-from .speed.camera_loop import loop_table, make_film, one_thread, time_loop
-from .speed.growth import COUNTS, SIZES, growth_figure, growth_tables, measure_growth
+from .speed.camera_loop import loop_table, make_card_video, one_thread, time_loop
+from .speed.growth import GROWTH_PLAN, GrowthPlan, growth_figure, growth_tables, measure_growth
 from .speed.limit import limit_tables, measure_limit
 
 matplotlib.use("Agg")
 BLUE, ORANGE, GREEN, GREY = "#2f6f9f", "#d9822b", "#3a8f5c", "#8a8a8a"
+COLOURS = "grey: Keras; blue: TFLite; orange: ONNX"
 WIDTH_IN = 8.2
-# Where names stand above and below points that are near each other.
+# Labels of neighbouring points alternate between these heights above and below the points, so that they do not overlap.
 LABEL_STEPS_PT = (14, -18, 30, -34, 46, -50, 62, -66)
-# Ids are made from this and not by chance, so that the same figures make the same page.
+# Matplotlib derives ids from this salt instead of chance, so that the same figures make the same page.
 SALT = "lettercast"
-
-
-def svg(figure: Figure) -> str:
-    """Return a figure as an SVG element, without what belongs to a file of its own."""
-    text = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": SALT, "svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
-    element = text.getvalue()[text.getvalue().index("<svg") :]
-    # As wide as there is room, and no larger than it was drawn.
-    return re.sub(r'(<svg[^>]*?) width="([^"]*pt)" height="[^"]*pt"', r'\1 style="max-width: \2"', element, count=1)
-
-
-def colour(row: Row) -> str:
-    """Return the colour of a row's kind of file."""
-    return GREY if row.format == KERAS else BLUE if row.name.endswith(".tflite") else ORANGE
-
-
-def common_start(names: Sequence[str]) -> str:
-    """Return what all names begin with, up to its last dash."""
-    same = next((i for i, letters in enumerate(zip(*names, strict=False)) if len(set(letters)) > 1), 0)
-    return names[0][: names[0].rfind("-", 0, same) + 1] if names else ""
-
-
-def accuracy_against_latency(rows: Sequence[Row]) -> Figure:
-    """Draw each model where its accuracy, with its interval, and the time of one letter are; fast and right is up and left."""
-    shown = [row for row in rows if row.accuracy and row.letter]
-    figure = Figure((WIDTH_IN, 4.2), layout="constrained")
-    axes = figure.subplots()
-    for row in shown:
-        assert row.accuracy
-        assert row.letter
-        percent, p50 = row.accuracy.percent, row.letter.p50_ms
-        span = [[percent - row.accuracy.low], [row.accuracy.high - percent]]
-        axes.errorbar(p50, percent, yerr=span, fmt="o", color=colour(row), elinewidth=1, capsize=2, markersize=5)
-    # One model's own name says nothing where all rows are its.
-    name = common_start([row.name for row in shown])
-    # Names stand in the order of the times, each a step higher or lower, so that near ones do not hide each other.
-    for i, row in enumerate(sorted(shown, key=lambda row: row.letter.p50_ms if row.letter else 0)):
-        assert row.accuracy
-        assert row.letter
-        step = LABEL_STEPS_PT[i % len(LABEL_STEPS_PT)]
-        at = (row.letter.p50_ms, row.accuracy.percent)
-        line = {"arrowstyle": "-", "color": colour(row), "linewidth": 0.4, "shrinkA": 0, "shrinkB": 2}
-        said = row.name.removeprefix(name)
-        axes.annotate(said, at, (7, step), textcoords="offset points", fontsize=7, color=colour(row), arrowprops=line)
-    axes.set_xscale("log")
-    axes.set(xlabel="one letter, p50 / ms (logarithmic)", ylabel="accuracy / %, 95 % interval")
-    axes.margins(x=0.2, y=0.3)
-    axes.grid(visible=True, alpha=0.25)
-    return figure
-
-
-def bars(rows: Sequence[Row], value: Callable[[Row], float | None], label: str, *, logarithmic: bool = False) -> Figure:
-    """Draw one bar a model of a figure, with its number; models without the figure are left out."""
-    known = [(row, number) for row in rows if (number := value(row)) is not None]
-    figure = Figure((WIDTH_IN, 0.6 + 0.27 * max(1, len(known))), layout="constrained")
-    axes = figure.subplots()
-    places = np.arange(len(known))[::-1]
-    drawn = axes.barh(places, [number for _, number in known], color=[colour(row) for row, _ in known], height=0.7)
-    axes.bar_label(drawn, [f"{number:,.0f}" if number >= 1000 else f"{number:.3g}" for _, number in known], padding=3, fontsize=8)
-    axes.set_yticks(places, [row.name for row, _ in known], fontsize=8)
-    if logarithmic:
-        axes.set_xscale("log")
-    axes.set_xlabel(label)
-    axes.margins(x=0.12)
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure
-
-
-def confusion_difference(row: Row) -> Figure:
-    """Draw how many more letters of each class (row) an export takes for each class (column) than its original does."""
-    labels = sorted({label for written, taken, _ in row.moved for label in (written, taken)})
-    counts = np.zeros((len(labels), len(labels)), int)
-    for written, taken, more in row.moved:
-        counts[labels.index(written), labels.index(taken)] = more
-    side = max(3.5, min(WIDTH_IN, 0.26 * len(labels) + 1.2))
-    figure = Figure((side, side), layout="constrained")
-    axes = figure.subplots()
-    most = max(1, int(np.abs(counts).max()))
-    image = axes.imshow(counts, cmap="RdBu_r", vmin=-most, vmax=most)
-    axes.set_xticks(range(len(labels)), labels, fontsize=7)
-    axes.set_yticks(range(len(labels)), labels, fontsize=7)
-    axes.set(xlabel="taken for", ylabel="written", title=f"{row.name}: more (red) and fewer (blue) than the original")
-    axes.title.set_fontsize(9)
-    figure.colorbar(image, ax=axes, shrink=0.7)
-    return figure
-
-
-Report = Callable[[str], None]
-# Arithmetic of which the most that an engine reaches is measured.
+# The peak of an engine is measured for these kinds of arithmetic.
 LIMITED = ("int8", "float32")
-# Reads the pages, where there are several.
-READS = "tflite-int8"
-NONE_READS = "none of these models reads letters of pages"
+# If there are several models, this format reads the pages.
+PAGE_FORMAT = "tflite-int8"
+NO_PAGE_MODEL = "none of these models reads letters on pages"
+HOW = f"""\
+Times of one letter run from its ink to probabilities; {BATCH} letters are classified at once, and engines take turns. Import,
+load, first inference and peak memory come from a separate process, with Python, NumPy and the engine. Faster: than the original's
+predict on one image."""
+STYLE = """
+:root { color-scheme: light; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
+h1 { font-size: 1.6rem; } h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
+h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid #ddd; }
+table { border-collapse: collapse; font-size: 13px; } .wide { overflow-x: auto; }
+th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap; }
+th { background: #f5f7f9; } td.text, th.text, td.name, th.name { text-align: left; }
+td.text { white-space: normal; min-width: 9rem; } .bad { color: #b03020; }
+figure { margin: 0; max-width: 52rem; } figure svg { width: 100%; height: auto; }
+p.note { color: #666; font-size: 13px; } p.doubt { color: #b03020; font-size: 13px; }
+"""
+Report = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Section:
-    """Figures as they stand in the JSON, and how they are shown; note says why there are none."""
+    """One measurement of `--also`: its figures for the JSON, its tables and plots; note says why there are no figures."""
 
     title: str
     figures: dict[str, Any] = field(default_factory=dict)
@@ -143,19 +76,27 @@ class Section:
     note: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the section as JSON object."""
+        """Return the section as a JSON object."""
         return {**self.figures, "note": self.note}
 
 
+def measure_section(name: str, contenders: Sequence[Contender], seconds: float, report: Report) -> Section:
+    """Measure one section; an error becomes its note, so that the other sections are still measured."""
+    try:
+        return SECTIONS[name](contenders, seconds, report)
+    except LettercastError as error:
+        return Section(name, note=str(error))
+
+
 def reading_model(contenders: Sequence[Contender]) -> Path | None:
-    """Return the model that reads pages: the first of int8 TFLite, or else the first that is shown letters."""
+    """Return the model that reads pages: int8 TFLite if there is one, else the first model of letters, else None."""
     able = [c for c in contenders if c.runs and c.format != KERAS and c.engine and c.engine.facts.takes == LETTERS]
-    return next((c.path for c in able if c.format == READS), able[0].path if able else None)
+    return next((c.path for c in able if c.format == PAGE_FORMAT), able[0].path if able else None)
 
 
 def limit_section(contenders: Sequence[Contender], seconds: float, report: Report) -> Section:
-    """Measure what int8 and float32 models reach of the most that their engines do, each for so many seconds."""
-    title = "How far from the limit"
+    """Measure the share of the engine's peak throughput that int8 and float32 models reach, `seconds` for each."""
+    title = "Share of the peak throughput of one core"
     paths = {c.path: None for c in contenders if c.runs and c.format.partition("-")[2] in LIMITED}
     if not paths:
         return Section(title, note=f"there is no {' or '.join(LIMITED)} model among these")
@@ -167,32 +108,32 @@ def reader_section(
     contenders: Sequence[Contender],
     seconds: float,
     report: Report,
-    counts: Sequence[int] = COUNTS,
-    sizes: Sequence[tuple[int, int]] = SIZES,
+    video: Path | None = None,
+    plan: GrowthPlan = GROWTH_PLAN,
 ) -> Section:
-    """Time the reader's stages on frames of a camera, and how they grow with letters (counts) and pixels (sizes).
+    """Time the reader's stages on the frames of a video, and how they grow with letters and pixels.
 
-    Its time is that of a film and of pages, and not `seconds`.
+    It reads a video (by default a generated card) and the pages of a plan, however long that takes; `seconds` is not used.
     """
-    title = "The whole way, from a camera's frame to letters drawn on it"
+    title = "From the camera's frame to letters drawn on it"
     path = reading_model(contenders)
     if not path:
-        return Section(title, note=NONE_READS)
+        return Section(title, note=NO_PAGE_MODEL)
     with one_thread(), tempfile.TemporaryDirectory() as folder:
         reader = Reader(open_engine(path))
-        report("timing frames of a film")
-        loop = time_loop(reader, make_film(Path(folder)))
-        growth = measure_growth(reader, Path(folder), counts=counts, sizes=sizes, report=report)
+        report("timing frames of a video")
+        loop = time_loop(reader, video or make_card_video(Path(folder)))
+        growth = measure_growth(reader, Path(folder), plan, report=report)
     figures = {"loop": asdict(loop), "growth": growth.to_dict()}
     return Section(title, figures, (loop_table(loop), *growth_tables(growth)), (growth_figure(growth),))
 
 
 def peers_section(contenders: Sequence[Contender], seconds: float, report: Report) -> Section:
-    """Compare the reader with others on generated pages and the pen's letters, and engines on the same network."""
-    title = "Peers on the same pictures"
+    """Compare other readers on generated pages and the pen's letters, and other engines on the same network."""
+    title = "Other readers and engines on the same images"
     path = reading_model(contenders)
     if not path:
-        return Section(title, note=NONE_READS)
+        return Section(title, note=NO_PAGE_MODEL)
     exported = [c.path for c in contenders if c.runs and c.format in COMPARED]
     with one_thread():
         peers = run_peers([path], exported, None, ["pen"], report=report)
@@ -209,50 +150,110 @@ SECTIONS: dict[str, Callable[[Sequence[Contender], float, Report], Section]] = {
 }
 
 
-def measure_section(name: str, contenders: Sequence[Contender], seconds: float, report: Report) -> Section:
-    """Measure one section; what goes wrong with it is its note, so that the rest goes on."""
-    try:
-        return SECTIONS[name](contenders, seconds, report)
-    except LettercastError as error:
-        return Section(name, note=str(error))
+def svg(figure: Figure) -> str:
+    """Return a figure as an SVG element for an HTML page, without the header of an SVG file."""
+    text = io.StringIO()
+    with matplotlib.rc_context({"svg.hashsalt": SALT, "svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
+    element = text.getvalue()[text.getvalue().index("<svg") :]
+    # The element fills the width of the page, but does not grow beyond its own size.
+    return re.sub(r'(<svg[^>]*?) width="([^"]*pt)" height="[^"]*pt"', r'\1 style="max-width: \2"', element, count=1)
 
 
-STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
-h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid #ddd; }
-table { border-collapse: collapse; font-size: 13px; } .wide { overflow-x: auto; }
-th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap; }
-th { background: #f5f7f9; } td.text, th.text, td.name, th.name { text-align: left; }
-td.text { white-space: normal; min-width: 9rem; } .bad { color: #b03020; }
-figure { margin: 0; max-width: 52rem; } figure svg { width: 100%; height: auto; }
-p.note { color: #666; font-size: 13px; } p.doubt { color: #b03020; font-size: 13px; }
-"""
-HOW = f"""\
-One letter from its ink to probabilities, {BATCH} at once, engines taking turns; load, first inference and peak memory in a
-process of its own, with Python, NumPy and the engine. Faster: than the original's predict on one picture."""
-COLOURS = "grey: Keras; blue: TFLite; orange: ONNX"
+def colour(row: Row) -> str:
+    """Return the colour of a row's kind of file: Keras, TFLite or ONNX."""
+    return GREY if row.format == KERAS else BLUE if row.name.endswith(".tflite") else ORANGE
 
 
-def html_page(result: Benchmark, sections: Sequence[Section] = ()) -> str:
-    """Return the page: figures as tables and plots, what they were measured on, and what to take by them."""
+def common_start(names: Sequence[str]) -> str:
+    """Return the common start of all names, up to its last dash."""
+    same = next((i for i, letters in enumerate(zip(*names, strict=False)) if len(set(letters)) > 1), 0)
+    return names[0][: names[0].rfind("-", 0, same) + 1] if names else ""
+
+
+def accuracy_against_latency(rows: Sequence[Row]) -> Figure:
+    """Draw each model's accuracy with its interval over the time of one letter; the best models are at the upper left."""
+    shown = [row for row in rows if row.accuracy and row.letter]
+    figure = Figure((WIDTH_IN, 4.2), layout="constrained")
+    axes = figure.subplots()
+    for row in shown:
+        assert row.accuracy
+        assert row.letter
+        percent, p50 = row.accuracy.percent, row.letter.p50_ms
+        span = [[percent - row.accuracy.low], [row.accuracy.high - percent]]
+        axes.errorbar(p50, percent, yerr=span, fmt="o", color=colour(row), elinewidth=1, capsize=2, markersize=5)
+    # If all rows are exports of one model, its name is left out of the labels.
+    name = common_start([row.name for row in shown])
+    # Labels in the order of the times, each at the next step, so that neighbours do not overlap.
+    for i, row in enumerate(sorted(shown, key=lambda row: row.letter.p50_ms if row.letter else 0)):
+        assert row.accuracy
+        assert row.letter
+        step = LABEL_STEPS_PT[i % len(LABEL_STEPS_PT)]
+        at = (row.letter.p50_ms, row.accuracy.percent)
+        line = {"arrowstyle": "-", "color": colour(row), "linewidth": 0.4, "shrinkA": 0, "shrinkB": 2}
+        label = row.name.removeprefix(name)
+        axes.annotate(label, at, (7, step), textcoords="offset points", fontsize=7, color=colour(row), arrowprops=line)
+    axes.set_xscale("log")
+    axes.set(xlabel="one letter, p50 / ms (logarithmic)", ylabel="accuracy / %, 95 % interval")
+    axes.margins(x=0.2, y=0.3)
+    axes.grid(visible=True, alpha=0.25)
+    return figure
+
+
+def bars(rows: Sequence[Row], value: Callable[[Row], float | None], label: str, *, logarithmic: bool = False) -> Figure:
+    """Draw a bar with its number for each model that has the figure."""
+    known = [(row, number) for row in rows if (number := value(row)) is not None]
+    figure = Figure((WIDTH_IN, 0.6 + 0.27 * max(1, len(known))), layout="constrained")
+    axes = figure.subplots()
+    places = np.arange(len(known))[::-1]
+    drawn = axes.barh(places, [number for _, number in known], color=[colour(row) for row, _ in known], height=0.7)
+    axes.bar_label(drawn, [f"{number:,.0f}" if number >= 1000 else f"{number:.3g}" for _, number in known], padding=3, fontsize=8)
+    axes.set_yticks(places, [row.name for row, _ in known], fontsize=8)
+    if logarithmic:
+        axes.set_xscale("log")
+    axes.set_xlabel(label)
+    axes.margins(x=0.12)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def confusion_difference(row: Row) -> Figure:
+    """Draw the export's confusion matrix minus the original's: true classes as rows, predicted classes as columns."""
+    labels = sorted({label for written, taken, _ in row.moved for label in (written, taken)})
+    counts = np.zeros((len(labels), len(labels)), int)
+    for written, taken, more in row.moved:
+        counts[labels.index(written), labels.index(taken)] = more
+    side = max(3.5, min(WIDTH_IN, 0.26 * len(labels) + 1.2))
+    figure = Figure((side, side), layout="constrained")
+    axes = figure.subplots()
+    largest = max(1, int(np.abs(counts).max()))
+    image = axes.imshow(counts, cmap="RdBu_r", vmin=-largest, vmax=largest)
+    axes.set_xticks(range(len(labels)), labels, fontsize=7)
+    axes.set_yticks(range(len(labels)), labels, fontsize=7)
+    axes.set(xlabel="predicted", ylabel="true class", title=f"{row.name}: more (red) and fewer (blue) than the original")
+    axes.title.set_fontsize(9)
+    figure.colorbar(image, ax=axes, shrink=0.7)
+    return figure
+
+
+def html_page(result: Benchmark) -> str:
+    """Return a self-contained HTML page: the machine, which file to take, all tables and plots, and the sections of `--also`."""
     rows = result.rows
-    title = f"Models on {result.n} pictures of {result.data}, {result.split}"
-    said = [f"{row.name}: {text}" for row in rows for text in (row.failure, row.skipped, row.note) if text]
+    title = f"Benchmark on {result.n} images of {result.data}, {result.split}"
+    notes = [f"{row.name}: {text}" for row in rows for text in (row.failure, row.skipped, row.note) if text]
     vectors = ", ".join(result.machine.vectors) or "unknown"
-    on = f"lettercast {__version__} on {result.machine}; vector instructions: {vectors}"
+    versions = f"lettercast {__version__} on {result.machine}; vector instructions: {vectors}"
     doubts = [f"Doubtful: {doubt}" for doubt in result.machine.doubts()]
-    doubts += ["Interrupted: not all was measured."] if result.interrupted else []
+    doubts += ["Interrupted: some figures are missing."] if result.interrupted else []
     parts = [
         f"<h1>{escape(title)}</h1>",
-        _note(f"{on}; threads: {result.threads}, Keras as it comes"),
+        _note(f"{versions}; threads: {result.threads}, Keras chooses its own"),
         *(_note(doubt, "doubt") for doubt in doubts),
-        *([_section("What to take", _table(recommendation_table(found)))] if (found := recommend(rows)) else []),
-        _section("Accuracy and parity", _table(parity_table(result)), *map(_note, said)),
+        *([_section("Which file to take", _table(recommendation_table(found)))] if (found := recommend(rows)) else []),
+        _section("Accuracy and parity", _table(parity_table(result)), *map(_note, notes)),
         _section("Latency and memory", _table(speed_table(result)), _note(HOW)),
         *_plots(rows),
-        *(_section_of(section) for section in sections),
+        *(_section_of(section) for section in result.also.values()),
     ]
     body = "\n".join(parts)
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
@@ -260,7 +261,7 @@ def html_page(result: Benchmark, sections: Sequence[Section] = ()) -> str:
 
 
 def _section_of(section: Section) -> str:
-    """Return what else was measured, each table under its title and with what stands below it."""
+    """Return one section of `--also` as HTML: plots, and each table with its title and caption."""
     parts = [_note(section.note)] if section.note else []
     parts += [_figure(svg(plot)) for plot in section.plots]
     for table in section.tables:
@@ -269,23 +270,28 @@ def _section_of(section: Section) -> str:
 
 
 def _plots(rows: Sequence[Row]) -> list[str]:
-    """Return a section for each plot that there are figures for."""
+    """Return a section for each plot with figures."""
     sections = []
     timed = [row for row in rows if row.letter]
     if timed:
         drawn = svg(accuracy_against_latency(rows))
-        sections.append(_section("Accuracy against latency", _figure(drawn), _note(f"Up and left is better; {COLOURS}.")))
+        sections.append(
+            _section("Accuracy against latency", _figure(drawn), _note(f"The best models are at the upper left; {COLOURS}."))
+        )
         drawn = [
             svg(bars(timed, lambda row: row.letter and row.letter.p50_ms, "one letter, p50 / ms", logarithmic=True)),
             svg(bars(timed, lambda row: row.size_bytes / 1000, "size / kB")),
-            svg(bars(timed, lambda row: row.footprint and row.footprint.peak_mb, "peak memory of a process / MB")),
+            svg(bars(timed, lambda row: row.footprint and row.footprint.peak_mb, "peak memory of a separate process / MB")),
         ]
         sections.append(_section("By format", *map(_figure, drawn), _note(COLOURS)))
     changed = [row for row in rows if row.moved and row.parity]
     if changed:
-        least = min(changed, key=lambda row: row.parity.agreement if row.parity else 100.0)
-        said = "Confusion matrix of the export that agrees least, less the original's; classes that changed only."
-        sections.append(_section("Where answers moved", _figure(svg(confusion_difference(least))), _note(said)))
+        worst = min(changed, key=lambda row: row.parity.agreement if row.parity else 100.0)
+        note = (
+            "Confusion matrix of the export with the lowest agreement, minus the original's matrix. "
+            "Only classes with changes are shown."
+        )
+        sections.append(_section("Changed predictions", _figure(svg(confusion_difference(worst))), _note(note)))
     return sections
 
 
@@ -302,7 +308,7 @@ def _figure(element: str) -> str:
 
 
 def _table(table: Table) -> str:
-    """Return a table of a terminal as one of a page: text aligned to the left, figures to the right, red what is red there."""
+    """Return a terminal table as HTML: text to the left, figures to the right, and red cells stay red."""
     kinds = [
         "" if column.justify != "left" else ' class="name"' if column.no_wrap else ' class="text"' for column in table.columns
     ]
@@ -315,3 +321,60 @@ def _table(table: Table) -> str:
 def _cell(cell: object) -> str:
     is_bad = isinstance(cell, Text) and cell.style == "red"
     return f'<span class="bad">{escape(str(cell))}</span>' if is_bad else escape(str(cell))
+
+
+def benchmark(
+    models: str | Path | Sequence[str | Path] | None = None,
+    *,
+    original: str | Path | None = None,
+    data: Data = "pen",
+    split: str | None = None,
+    threads: int = 1,
+    seconds: float = 1.0,
+    also: Sequence[str] = (),
+    progress: bool = True,
+) -> Benchmark:
+    """Measure accuracy, agreement, size, latency and memory of exported models against their Keras original, in one run.
+
+    Args:
+        models: exported files, folders of them, or `letters-base` or `letters-nano`; by default the folder `dist`, or the model
+            that comes with lettercast if there is no such folder.
+        original: the Keras model that they were exported from, by its name or path; by default those that come with lettercast.
+        data: labelled images, as `lettercast.train.evaluate` takes them.
+        split: train, val, test or all; by default the split that training left out.
+        threads: threads of the exported models; Keras runs as it comes.
+        seconds: how long to time each model at least.
+        also: further measurements: `limit` (share of the processor's peak throughput), `reader` (stages and growth of reading)
+            and `peers` (other readers and engines on the same images).
+        progress: whether to show what is being done.
+
+    Returns:
+        Benchmark: one row per model and engine, originals first. What could not be measured has a row that says why. After
+        Ctrl-C it holds what was measured until then, and `interrupted` is True.
+
+    Raises:
+        LettercastError: the models or the data cannot be used.
+
+    Example:
+        result = benchmark("dist", data="my_letters/")
+        print(result.rows[1].letter.p50_ms)
+    """
+    unknown = [name for name in also if name not in SECTIONS]
+    if unknown:
+        raise LettercastError(f"--also {unknown[0]}: there is no such measurement; choose from {', '.join(SECTIONS)}")
+    threads, seconds = checked("threads", thread_count, threads), checked("seconds", amount, seconds)
+    given = [models] if isinstance(models, str | Path) else list(models or [])
+    paths = find_models([find_model(one, FOLDER) for one in given] or [Path("dist") if Path("dist").is_dir() else DEFAULT_MODEL])
+    originals = [find_model(original, KERAS_MODEL)] if original else shipped_models(KERAS_MODEL)
+    with show_progress("loading", progress) as report:
+        contenders = open_contenders(paths, originals, threads)
+        trained_on = " + ".join(str(c.engine.facts.made.get("data", "")) for c in contenders if c.engine)
+        source = open_source(data, split or default_split(data, trained_on), pictures_taken(contenders))
+        result = run_benchmark(contenders, source, threads=threads, seconds=seconds, report=report)
+        sections: dict[str, Section] = {}
+        try:
+            for name in () if result.interrupted else also:
+                sections[name] = measure_section(name, contenders, seconds, report)
+        except KeyboardInterrupt:
+            result = replace(result, interrupted=True)
+    return replace(result, also=sections)

@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import UNUSABLE, __version__
 from ..runtime.arguments import device_model
 from ..runtime.files import packaged
-from ..runtime.model.installed import ENGINES, what_is_missing
+from ..runtime.model.installed import ENGINES, describe_missing_packages
 from . import doctor, read
 from .cli import answer
 from .parser import Parser
@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def run_equipped(options: argparse.Namespace) -> int:
     """Read, where all that it takes is installed; else say what to install, a line each."""
     with importing():
-        lacking = what_is_missing(options.model.suffix.lower())
+        lacking = describe_missing_packages(options.model.suffix.lower())
     for said in lacking:
         print(f"lettercast: {said}", file=sys.stderr)
     return UNUSABLE if lacking else read.run(options)

@@ -50,7 +50,7 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(report.to_dict()))
     else:
-        from ..runtime.model.doctor import findings
+        from ..runtime.model.doctor import format_report
 
-        print(findings(report))
+        print(format_report(report))
     return report.exit_code

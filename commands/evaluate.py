@@ -8,7 +8,7 @@ from typing import Any
 from .. import DONE
 from ..runtime.arguments import file_to_read, measured_model, thread_count
 from .parser import add_letters, add_verb
-from .terminal import import_keras, importing, show, working
+from .terminal import import_keras, importing, show
 
 EXAMPLES = """\
 examples:
@@ -48,19 +48,11 @@ def run(options: argparse.Namespace) -> int:
     with importing():
         from ..benchmarks.parity.tables import evaluation_table
         from ..runtime.files import write_bytes
-        from ..train.data.open import default_split, open_source
         from ..train.evaluation import evaluate
-        from ..train.predict import open_model, picture_shape
 
         if options.model.suffix == ".keras":
             import_keras()
-        model = open_model(options.model, options.threads)
-    trained_on = str(model.facts.made.get("data", ""))
-    # Before the spinner turns: opening may download, with a bar of its own.
-    split = options.split or default_split(options.data, trained_on)
-    source = open_source(options.data, split, picture_shape(model.facts))
-    with working(f"evaluating {options.model.name} on {options.data}"):
-        result = evaluate(model, source)
+    result = evaluate(options.model, options.data, options.split, threads=options.threads)
     if options.report:
         from ..train.figures import save_figures
 
@@ -78,16 +70,12 @@ def run_pages(options: argparse.Namespace) -> int:
     with importing():
         import cv2
 
-        from ..benchmarks.pages.scoring import pages_table, read_pages
-        from ..runtime.reader import Reader
-        from ..train.predict import open_model
+        from ..benchmarks.pages.scoring import evaluate_pages, pages_table
 
         if options.model.suffix == ".keras":
             import_keras()
-        reader = Reader(open_model(options.model, options.threads))
-    with working(f"reading the pages of {options.pages}"):
-        cv2.setNumThreads(options.threads)
-        result = read_pages(reader, options.pages)
+    cv2.setNumThreads(options.threads)
+    result = evaluate_pages(options.model, options.pages, threads=options.threads)
     if options.json:
         print(json.dumps(result.to_dict()))
     else:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from .. import DONE, MISSED, UNUSABLE
-from ..runtime.arguments import amount, comma_list, finite, keras_model, label_names
+from ..runtime.arguments import DEFAULT_NAME, amount, comma_list, finite, keras_model, label_names
 from .parser import add_verb
-from .terminal import import_keras, show, table_width, working
+from .terminal import import_keras, show, table_width
 
 EXAMPLES = """\
 examples:
@@ -66,31 +66,17 @@ def add(verbs: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Export behind the gate; exit code 1 where a format misses it."""
+    """Export a model; returns exit code 1 if a format misses the gate."""
     from ..export.formats import find_formats
 
-    formats = find_formats(options.formats)
+    # Before Keras is imported, which takes seconds.
+    find_formats(options.formats)
     import_keras()
     from ..benchmarks.parity.tables import artifact_table
-    from ..export.artifact import DEFAULT_MODEL, RECOMMENDED, export_model
-    from ..export.original import open_letters
+    from ..export.artifact import RECOMMENDED, export
 
-    model = options.model or DEFAULT_MODEL
-    calibrate, check = open_letters(model, options.calibrate, options.check)
-    with working("loading") as said:
-        exports = export_model(
-            model,
-            formats,
-            calibrate,
-            check,
-            options.out,
-            max_drop=options.max_drop,
-            min_agreement=options.min_agreement,
-            labels=options.labels,
-            pixels=options.pixels,
-            overwrite=options.overwrite,
-            report=said,
-        )
+    options.model = options.model or DEFAULT_NAME
+    exports = export(**{name: value for name, value in vars(options).items() if name != "verb"})
     artifacts = exports.artifacts
     if artifacts:
         show(artifact_table(artifacts, table_width()))
@@ -101,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
             print(f"lettercast: {artifact.format.name} missed the gate: {miss}; no file written", file=sys.stderr)
         if artifact.cause:
             print(f"lettercast: {artifact.format.name}: {artifact.cause}", file=sys.stderr)
-    if exports.faults or any(artifact.misses for artifact in artifacts):
+    if not exports.passed:
         return UNUSABLE if exports.faults else MISSED
     original = f" --original {shlex.quote(str(options.model))}" if options.model else ""
     checked = options.check or options.calibrate

@@ -12,7 +12,7 @@ from ..runtime.arguments import (
     SERVE_PORT,
     device_model,
     file_to_read,
-    picture_size,
+    image_size,
     positive,
     serve_address,
     thread_count,
@@ -54,7 +54,7 @@ def add_reading(verb: argparse.ArgumentParser, models: str = "letters-base (the 
     )
     verb.add_argument(
         "--camera-size",
-        type=picture_size,
+        type=image_size,
         metavar="WxH",
         default="1280x720",
         help="asked of cameras, which give the nearest they have (default: %(default)s)",
@@ -111,13 +111,13 @@ def run(options: argparse.Namespace) -> int:
 
         from ..runtime.live.loop import Outputs, read_frames
         from ..runtime.reader import Reader
-        from ..runtime.sources.source import keep_apart, open_frames
+        from ..runtime.sources.source import check_outputs, open_frames
         from ..runtime.web.server import WebView
 
         # Opening the model imports its engine.
         reader = Reader(options.model, options.threads, options.words)
     cv2.setNumThreads(options.threads)
-    keep_apart(options.sources, options.save, options.record)
+    check_outputs(options.sources, options.save, options.record)
     with ExitStack() as opened:
         view = opened.enter_context(WebView(*options.serve, token=options.token)) if options.serve else None
         frames = opened.enter_context(open_frames(options.sources, options.camera_size))

@@ -2,11 +2,10 @@
 
 import argparse
 import shlex
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import DONE, LettercastError
+from .. import DONE
 from ..runtime.arguments import finite, keras_model, natural, positive
 from .parser import add_verb
 from .terminal import import_keras
@@ -71,60 +70,20 @@ def add(verbs: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Train, calibrate, then write model, history, figures and card."""
+    """Train a model and say what was written."""
     import_keras()
-    from ..train.data.open import data_path, letters_of, open_sources, open_validation
-    from ..train.evaluation import evaluate
-    from ..train.fit import FEWEST_TO_CALIBRATE, LAST_FILE, MODEL_FILE, calibrate, fit
-    from ..train.plan import TUNING_RATE, Plan, fingerprint
-    from ..train.predict import load_keras, model_facts, open_keras, open_teacher, save_keras
-    from ..train.run import make_facts, train_command, write_card
+    from ..train.data.open import data_path
+    from ..train.fit import MIN_TO_CALIBRATE
+    from ..train.run import train
 
-    if options.init and options.size:
-        raise LettercastError("--size: the network is that of --init; leave --size out")
-    init_sha256, teacher_sha256 = fingerprint([options.init] if options.init else []), fingerprint(options.teacher or [])
-    source = open_sources(options.data, "train")
-    validation = open_validation(options.val or options.data)
-    init_facts = model_facts(options.init) if options.init else None
-    plan = Plan.of(
-        source,
-        size=init_facts.name.removeprefix("letters-") if init_facts else options.size or "base",
-        epochs=options.epochs,
-        seed=options.seed,
-        steps=options.steps,
-        data=letters_of(options.data),
-        val=letters_of(options.val or options.data),
-        val_letters=validation.digest,
-        rate=TUNING_RATE if options.rate is None and options.init else options.rate,
-        clutter=options.clutter,
-        draw_seed=options.draw_seed,
-        cycle=options.cycle,
-        init=init_sha256,
-        teacher=teacher_sha256,
-    )
-    init = (load_keras(options.init), init_facts.labels) if init_facts else None
-    teacher = open_teacher(options.teacher, source.classes) if options.teacher else None
-    try:
-        network, history = fit(
-            source, validation, options.out, plan, resume=options.resume, init=init, teacher=teacher, cache=options.cache
-        )
-    except KeyboardInterrupt as stop:
-        is_kept = (options.out / LAST_FILE).exists()
-        raise KeyboardInterrupt("finished epochs are kept: go on with --resume" if is_kept else "in the first epoch") from stop
-    path = options.out / MODEL_FILE
-    facts = make_facts(network, source.classes, plan, train_command(options, plan))
-    if init_facts and init_facts.labels == facts.labels:
-        # Kept where there are too few letters to measure them anew.
-        facts = replace(facts, temperature=init_facts.temperature, reject_below=init_facts.reject_below)
-    save_keras(network, path, calibrate(network, facts, validation))
-    model = open_keras(path)
-    result = evaluate(model, validation)
-    for written in (path, *write_card(model.facts, history, result, options.out)):
-        print(written)
+    trained = train(**{name: value for name, value in vars(options).items() if name != "verb"})
+    for path in (trained.model, *trained.files):
+        print(path)
+    result = trained.validation
     print(f"validation: {100 * result.accuracy:.2f} % of {len(result.truth)} letters ({result.data})")
-    if not model.facts.reject_below:
-        print(f"no rejection threshold: it takes {FEWEST_TO_CALIBRATE} validation letters, so every answer counts as a letter")
+    if not trained.facts.reject_below:
+        print(f"no rejection threshold: it takes {MIN_TO_CALIBRATE} validation letters, so every answer counts as a letter")
     letters = shlex.quote(data_path(options.data[0]))
     held_out = "" if options.data == ["pen"] else f" --calibrate {letters} --check {letters}"
-    print(f"next: lettercast export {shlex.quote(str(path))} --out {shlex.quote(str(options.out / 'dist'))}{held_out}")
+    print(f"next: lettercast export {shlex.quote(str(trained.model))} --out {shlex.quote(str(options.out / 'dist'))}{held_out}")
     return DONE

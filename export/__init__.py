@@ -1,1 +1,31 @@
-"""Keras models to TFLite and ONNX files that are proven equal to them."""
+"""Convert Keras models to TFLite and ONNX files that are proven equal to them; needs `lettercast[export]`.
+
+from lettercast.export import export
+
+exports = export("my.keras", calibrate="my_letters/", check="my_letters/", formats="tflite-int8", out="dist")
+print(exports.passed, exports.artifacts[0].parity.agreement)
+"""
+
+from typing import TYPE_CHECKING
+
+from .. import lazily
+
+if TYPE_CHECKING:
+    from .artifact import Artifact, Exports, export
+    from .bundle import write_bundle
+    from .formats import FORMATS, Format
+    from .gate import Parity, Tolerance
+
+# Each name is imported from its module when it is asked for.
+HOMES = {
+    "Artifact": "artifact",
+    "Exports": "artifact",
+    "FORMATS": "formats",
+    "Format": "formats",
+    "Parity": "gate",
+    "Tolerance": "gate",
+    "export": "artifact",
+    "write_bundle": "bundle",
+}
+__all__ = ["FORMATS", "Artifact", "Exports", "Format", "Parity", "Tolerance", "export", "write_bundle"]
+__getattr__ = lazily(__name__, HOMES)

@@ -7,6 +7,7 @@ import platform
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError
+from ..runtime.arguments import KERAS, amount, checked, find_model, finite
+from ..runtime.console import progress as show_progress
 from ..runtime.console import quiet
 from ..runtime.files import make_folder, replacing, write_bytes
 from ..runtime.model.engine import Engine, first_line, open_engine
@@ -23,11 +26,13 @@ from ..runtime.model.facts import LETTERS
 from ..runtime.model.golden import Golden, golden_path
 from ..runtime.pixels import Pixels
 from ..train.data.drawing import shown
+from ..train.data.open import Data
 from ..train.data.source import Source
+from ..train.predict import check_layers, safe_name
 from .diagnose import diagnose
-from .formats import Format
+from .formats import Format, find_formats
 from .gate import Parity, Tolerance, compare
-from .original import Original, open_original
+from .original import PIXEL_RANGES, Original, open_letters, open_original
 
 MOST_CASES = 32
 # Where a model is about so sure, other arithmetic moves its probabilities most, and yet leaves its answer.
@@ -65,7 +70,7 @@ def pack(golden: Golden) -> bytes:
     """Return golden cases as the bytes of an .npz without pickles, the same for the same cases."""
     about = {"engine": golden.engine, "machine": golden.machine, "model_sha256": golden.model_sha256}
     file = BytesIO()
-    np.savez_compressed(file, pictures=golden.pictures, probabilities=golden.probabilities, about=np.array(json.dumps(about)))
+    np.savez_compressed(file, pictures=golden.images, probabilities=golden.probabilities, about=np.array(json.dumps(about)))
     return file.getvalue()
 
 
@@ -116,8 +121,91 @@ class Exports:
     artifacts: tuple[Artifact, ...]
     faults: tuple[str, ...]
 
+    @property
+    def passed(self) -> bool:
+        """Whether every format could be built and passed the gate."""
+        return not self.faults and not any(artifact.misses for artifact in self.artifacts)
+
     def __iter__(self) -> Iterator[Artifact]:
         return iter(self.artifacts)
+
+
+def export(
+    model: "str | Path | keras.Model" = "letters-base",
+    *,
+    formats: str | Sequence[str] | None = None,
+    calibrate: Data | None = None,
+    check: Data | None = None,
+    labels: Sequence[str] | None = None,
+    pixels: str | None = None,
+    max_drop: float | None = None,
+    min_agreement: float | None = None,
+    out: str | Path = "dist",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Exports:
+    """Convert a Keras model to TFLite and ONNX, and compare each format with the original before it is written.
+
+    Args:
+        model: `letters-base`, `letters-nano`, the path of a `.keras` file, or a Keras model that classifies images of one
+            size, grey or RGB.
+        formats: names from `lettercast.export.formats.FORMATS`; by default all.
+        calibrate: training images that set the scales of quantized formats, as `evaluate` takes its data; by default the
+            built-in pen for a model of letters, otherwise the training split of `check`.
+        check: held-out images that the original and the exported files are compared on; by default the test split of the
+            built-in pen, or of `calibrate`.
+        labels: names of the outputs in their order; by default the model's own, or the classes of `check`.
+        pixels: the range of pixels that the model was trained with: `0..255`, `0..1` or `-1..1`; by default the range at
+            which it reads the calibration images best.
+        max_drop: accuracy that a format may cost, in percentage points; by default the format's own tolerance.
+        min_agreement: answers that must stay the same, in percent; by default the format's own tolerance.
+        out: the folder of the exported files.
+        overwrite: whether to replace files of the same name.
+        progress: whether to show what is being done.
+
+    Returns:
+        Exports: one artifact per format, with its parity figures. A format that misses its tolerances has `misses`, and no
+        file is written for it.
+
+    Raises:
+        LettercastError: the model, the images or the folder cannot be used.
+
+    Example:
+        export(my_keras_model, check=(x_test, y_test), calibrate=(x_train, y_train), formats="tflite-int8")
+    """
+    rows = find_formats([formats] if isinstance(formats, str) else formats)
+    if pixels is not None and pixels not in PIXEL_RANGES:
+        raise LettercastError(f"pixels: '{pixels}' is not a range; choose from {', '.join(PIXEL_RANGES)}")
+    with keras_file(model) as path:
+        # Opening may download, and shows a bar of its own.
+        calibration, held_out = open_letters(path, calibrate, check)
+        with show_progress("loading", progress) as report:
+            return export_model(
+                path,
+                rows,
+                calibration,
+                held_out,
+                Path(out),
+                max_drop=checked("max_drop", finite, max_drop),
+                min_agreement=checked("min_agreement", amount, min_agreement),
+                labels=labels,
+                pixels=pixels,
+                overwrite=overwrite,
+                report=report,
+            )
+
+
+@contextmanager
+def keras_file(model: "str | Path | keras.Model") -> Iterator[Path]:
+    """Give the path of a Keras model; one in memory is saved to a temporary file under its own name."""
+    if isinstance(model, str | Path):
+        yield find_model(model, KERAS)
+        return
+    check_layers(Path(model.name), model)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / f"{safe_name(model.name)}.keras"
+        model.save(path)
+        yield path
 
 
 def export_model(

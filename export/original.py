@@ -14,7 +14,7 @@ from .. import LettercastError, __version__
 from ..runtime.console import say
 from ..runtime.model.facts import Facts, keras_facts
 from ..runtime.pixels import Pixels
-from ..train.data.open import held_out_split, open_source
+from ..train.data.open import Data, held_out_split, open_source, whole
 from ..train.data.source import Source, draw_all, draw_some, relabel
 from ..train.predict import assumed_facts, classify, load_keras, model_facts, picture_shape
 
@@ -142,7 +142,7 @@ class Original:
     probabilities: NDArray[np.float32]
 
 
-def open_letters(path: Path, calibrate: str | None, check: str | None) -> tuple[Source, Source]:
+def open_letters(path: Path, calibrate: Data | None, check: Data | None) -> tuple[Source, Source]:
     """Open what calibrates a model's exports, and what they are checked on: letters, or pictures for a model of these.
 
     Letters are those of the pen where none are named; of pictures one name stands for both, by their splits.
@@ -151,6 +151,9 @@ def open_letters(path: Path, calibrate: str | None, check: str | None) -> tuple[
     if shape and not (calibrate or check):
         size = " x ".join(map(str, shape))
         raise LettercastError(f"{path}: takes pictures of {size}; name some with --check, a folder of class folders or an .npz")
+    if calibrate is not None and check is not None:
+        # Of arrays that were given apart, all belong to one side.
+        calibrate, check = whole(calibrate, "train"), whole(check, "test")
     checked = check or (shape and calibrate) or "pen"
     return open_source(calibrate or (shape and check) or "pen", "train", shape), open_source(
         checked, held_out_split(checked), shape

@@ -1,21 +1,62 @@
-"""The device side: NumPy, OpenCV and one inference engine.
+"""Read letters on a device; needs NumPy, OpenCV and one inference engine, and nothing else.
 
-from lettercast.runtime import Reader
-page = Reader().read(image)
+    from lettercast.runtime import Reader
+
+    page = Reader().read("page.jpg")
+    for line in page.lines:
+        print(line.text, [letter.confidence for letter in line.letters])
+
+A camera or a video: `open_frames` gives its frames, a `Tracker` reads them steadily, and `annotate` draws what was read.
+
+    from lettercast.runtime import Reader, Tracker, open_frames
+
+    tracker = Tracker(Reader())
+    with open_frames(["0"]) as frames:
+        for frame in frames:
+            print(tracker.read(frame.image).text)
 """
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .. import lazily
 
 if TYPE_CHECKING:
+    from .live.overlay import annotate
+    from .live.track import Tracker
+    from .model.engine import Engine, open_engine
+    from .model.facts import Facts
+    from .pixels import Frame
     from .reader import Reader
+    from .sources.source import open_frames
     from .text import Letter, Line, Page, Word
 
-__all__ = ["Letter", "Line", "Page", "Reader", "Word"]
-
-
-def __getattr__(name: str) -> Any:
-    """Import what is offered here when it is asked for: what a device lacks can be told without NumPy and OpenCV."""
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{'reader' if name == 'Reader' else 'text'}"), name)
+# Each name is imported from its module when it is asked for.
+HOMES = {
+    "Engine": "model.engine",
+    "Facts": "model.facts",
+    "Frame": "pixels",
+    "Letter": "text",
+    "Line": "text",
+    "Page": "text",
+    "Reader": "reader",
+    "Tracker": "live.track",
+    "Word": "text",
+    "annotate": "live.overlay",
+    "open_engine": "model.engine",
+    "open_frames": "sources.source",
+}
+__all__ = [
+    "Engine",
+    "Facts",
+    "Frame",
+    "Letter",
+    "Line",
+    "Page",
+    "Reader",
+    "Tracker",
+    "Word",
+    "annotate",
+    "open_engine",
+    "open_frames",
+]
+__getattr__ = lazily(__name__, HOMES)

@@ -8,6 +8,7 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from .. import LettercastError
 
@@ -115,6 +116,19 @@ def model_or_folder(text: str) -> Path:
     return known_model(text, FOLDER)
 
 
+def checked(name: str, parse: Callable[[str], Any], value: Any) -> Any:
+    """Return what an argument type makes of a value that was given in Python; None stays None.
+
+    Raises LettercastError with the name and the message that the command prints.
+    """
+    if value is None:
+        return None
+    try:
+        return parse(str(value))
+    except argparse.ArgumentTypeError as error:
+        raise LettercastError(f"{name}: {error}") from error
+
+
 def thread_count(text: str) -> int:
     """Parse a number of threads, at most one a core."""
     cores = os.cpu_count() or 1
@@ -148,7 +162,7 @@ def natural(text: str) -> int:
     return int(text)
 
 
-def picture_size(text: str) -> tuple[int, int]:
+def image_size(text: str) -> tuple[int, int]:
     """Parse a width and a height in pixels."""
     found = re.fullmatch(r"([1-9][0-9]{1,3})[xX]([1-9][0-9]{1,3})", text)
     if not found:

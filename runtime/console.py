@@ -62,7 +62,7 @@ def progress(task: str, shown: bool = True) -> Iterator[Callable[[str], None]]:
     console = Console(stderr=True)
     if console.is_jupyter:
         # A spinner of rich would need ipywidgets here.
-        from IPython.display import display
+        from IPython.display import display  # pyright: ignore[reportMissingImports]
 
         handle: Any = display({"text/plain": task}, raw=True, display_id=True)
         yield lambda text: handle.update({"text/plain": text}, raw=True)

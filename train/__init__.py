@@ -1,1 +1,30 @@
-"""Data sources, drawing, the network, fitting and evaluation."""
+"""Train and evaluate letter models; needs `lettercast[train]`.
+
+from lettercast.train import evaluate, train
+
+run = train("my_letters/", init="letters-base", epochs=5, out="runs/mine")
+print(run.validation.accuracy)
+print(evaluate(run.model, "other_letters/").per_class()["A"])
+"""
+
+from typing import TYPE_CHECKING
+
+from .. import lazily
+
+if TYPE_CHECKING:
+    from .data.strokes import save_strokes
+    from .evaluation import Evaluation, evaluate
+    from .plan import Epoch
+    from .run import TrainingRun, train
+
+# Each name is imported from its module when it is asked for.
+HOMES = {
+    "Epoch": "plan",
+    "Evaluation": "evaluation",
+    "TrainingRun": "run",
+    "evaluate": "evaluation",
+    "save_strokes": "data.strokes",
+    "train": "run",
+}
+__all__ = ["Epoch", "Evaluation", "TrainingRun", "evaluate", "save_strokes", "train"]
+__getattr__ = lazily(__name__, HOMES)

@@ -1,7 +1,8 @@
 """Evaluation of a model of any format on labelled letters."""
 
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +10,16 @@ from scipy.optimize import minimize_scalar
 from sklearn.metrics import classification_report, confusion_matrix
 
 from .. import LettercastError
+from ..runtime.console import progress as show_progress
 from ..runtime.model.engine import Engine
 from ..runtime.pixels import Pixels
 from .data.drawing import shown
+from .data.open import Data, default_split, open_source
 from .data.source import Source, draw_all, relabel
+from .predict import open_any, picture_shape
+
+if TYPE_CHECKING:
+    import keras
 
 BINS = 15
 # Of real letters this share keeps its name; what is surer than none of the rest is unknown.
@@ -304,11 +311,44 @@ class Evaluation:
         }
 
 
-def evaluate(engine: Engine, source: Source) -> Evaluation:
-    """Classify every letter of a source, drawn plainly.
+def evaluate(
+    model: "str | Path | Engine | keras.Model",
+    data: Data | Source = "pen",
+    split: str | None = None,
+    *,
+    threads: int = 1,
+    progress: bool = True,
+) -> Evaluation:
+    """Classify labelled letters with a model, and return its answers with every figure that follows from them.
 
-    Raises LettercastError where the source has a class that the model does not know.
+    Args:
+        model: `letters-base`, `letters-nano`, the path of a `.keras`, `.tflite` or `.onnx` file, a Keras model, or an engine
+            that is open already.
+        data: what `--data` takes (`pen`, `emnist`, the path of an `.npz`, `.csv` or folder of class folders), or arrays
+            `(images, labels)` or `(images, labels, class names)`: images (N, H, W) grey or (N, H, W, 3) RGB uint8, labels (N,)
+            whole numbers or names. Letters are drawn plainly.
+        split: train, val, test or all; by default the split that training left out, or all of a folder or of arrays.
+        threads: threads of the engine.
+        progress: whether to show what is being done.
+
+    Raises:
+        LettercastError: the model or the data cannot be used, or the data has a class that the model does not know.
+
+    Example:
+        evaluate("letters-nano", "my_letters/").accuracy
     """
+    engine = model if isinstance(model, Engine) else open_any(model, threads)
+    facts = engine.facts
+    if isinstance(data, str | Path | tuple):
+        # Opening may download, and shows a bar of its own.
+        split = split or default_split(data, str(facts.made.get("data", "")))
+        data = open_source(data, split, picture_shape(facts))
+    with show_progress(f"classifying {len(data.labels)} letters of {data.name} with {facts.name}", progress):
+        return classify_source(engine, data)
+
+
+def classify_source(engine: Engine, source: Source) -> Evaluation:
+    """Classify every letter of a source, drawn plainly; raises LettercastError if it has a class that the model does not know."""
     facts = engine.facts
     truth = relabel(source, facts.labels)
     if (truth < 0).any():

@@ -211,7 +211,7 @@ class HeldInterrupt(keras.callbacks.Callback):
 
 WEIGHT_DECAY = 0.05
 WARM_UP_EPOCHS = 1.0
-FEWEST_TO_CALIBRATE = 100
+MIN_TO_CALIBRATE = 100
 # What Keras and its archives raise on files that are none of theirs, or were cut short.
 DAMAGED = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, zipfile.BadZipFile)
 MODEL_FILE, LAST_FILE, BEST_FILE, HISTORY_FILE, PLAN_FILE = "model.keras", "last.keras", "best.keras", "history.csv", "plan.json"
@@ -228,6 +228,7 @@ def fit(
     teacher: Teacher | None = None,
     cache: Path | None = None,
     report: Callable[[str], None] = print,
+    verbose: bool = True,
 ) -> tuple[keras.Model, list[Epoch]]:
     """Train a network and return the epoch that did best on `val`, with the history.
 
@@ -262,7 +263,7 @@ def fit(
                 seed_dropout(network, plan.seed, epoch)
                 batches = Batches(train, plan, epoch, teacher, cache, draw=draw)
                 with HeldInterrupt() as interrupt:
-                    line = _fit_epoch(network, batches, (x_val, y_val), epoch, interrupt)
+                    line = _fit_epoch(network, batches, (x_val, y_val), epoch, interrupt, verbose=verbose)
                     if not math.isfinite(line.loss + line.val_loss):
                         reason = f"the loss is no number in epoch {epoch + 1}"
                         raise LettercastError(f"{out}: {reason}; try a --rate below {plan.rate:g} in another --out")
@@ -298,7 +299,7 @@ def calibrate(network: keras.Model, facts: Facts, val: Source) -> Facts:
     Fewer than 100 letters tell nothing of either: then facts and network stay as they are.
     """
     pictures, truth = draw_all(val), relabel(val, facts.labels)
-    if len(truth) < FEWEST_TO_CALIBRATE:
+    if len(truth) < MIN_TO_CALIBRATE:
         return facts
     temperature = best_temperature(classify(network, pictures), truth)
     soften(network, temperature)
@@ -321,7 +322,13 @@ def compile_network(network: keras.Model, plan: Plan) -> None:
 
 
 def _fit_epoch(
-    network: keras.Model, batches: Batches, validation: tuple[Pixels, NDArray[np.float32]], epoch: int, interrupt: HeldInterrupt
+    network: keras.Model,
+    batches: Batches,
+    validation: tuple[Pixels, NDArray[np.float32]],
+    epoch: int,
+    interrupt: HeldInterrupt,
+    *,
+    verbose: bool,
 ) -> Epoch:
     """Train the network for one epoch; returns what it came to."""
     log = network.fit(
@@ -331,7 +338,7 @@ def _fit_epoch(
         validation_batch_size=KERAS_BATCH,
         callbacks=[keras.callbacks.TerminateOnNaN(), interrupt],
         # Bars on a terminal, one line an epoch in a log file.
-        verbose=1 if sys.stdout.isatty() else 2,
+        verbose=(1 if sys.stdout.isatty() else 2) if verbose else 0,
     ).history
     return Epoch(epoch + 1, *(float(log[key][-1]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")))
 

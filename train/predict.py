@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError
+from ..runtime.arguments import MEASURED, find_model
 from ..runtime.files import replacing
 from ..runtime.glyph import GLYPH_SHAPE
 from ..runtime.model.engine import OPENERS, Classify, Engine, first_line, open_engine
@@ -33,6 +34,15 @@ def open_model(path: Path, threads: int = 1) -> Engine:
     if path.suffix.lower() not in OPENERS:
         raise LettercastError(f"{path}: not a model that can be read; give a .keras, {' or '.join(OPENERS)} file")
     return open_engine(path, threads)
+
+
+def open_any(model: "str | Path | keras.Model", threads: int = 1) -> Engine:
+    """Open a model by its name, its path, or as a Keras model in memory; raises LettercastError if it cannot be used."""
+    if isinstance(model, str | Path):
+        return open_model(find_model(model, MEASURED), threads)
+    path = Path(getattr(model, "name", "model"))
+    check_layers(path, model)
+    return keras_engine(model, assumed_facts(path, model))
 
 
 def open_keras(path: Path) -> Engine:
@@ -106,11 +116,19 @@ def load_keras(path: Path) -> "keras.Model":
             said = "has a Lambda layer, which is code inside the file and is never run"
             raise LettercastError(f"{path}: {said}; put a layer of Keras in its place, such as Rescaling") from error
         raise LettercastError(f"{path}: Keras cannot load it ({first_line(error)}); save it again with model.save()") from error
-    shapes = [tuple(tensor.shape[1:]) for tensor in (*network.inputs, *network.outputs)]
-    check_shapes(path, shapes[: len(network.inputs)], shapes[len(network.inputs) :])
+    shapes = check_layers(path, network)
     if facts and (facts.input_shape, (len(facts.labels),)) != tuple(shapes):
         raise LettercastError(f"{path}: its facts do not fit its network ({shapes[0]} to {shapes[1]}); train it again")
     return network
+
+
+def check_layers(path: Path, network: "keras.Model") -> list[tuple[Any, ...]]:
+    """Return the shapes of a network's inputs and outputs; raises LettercastError if it does not classify images of one size."""
+    if not getattr(network, "inputs", None):
+        raise LettercastError(f"{path}: is not a built Keras model; give its Input a shape, or a model's name or path")
+    shapes = [tuple(tensor.shape[1:]) for tensor in (*network.inputs, *network.outputs)]
+    check_shapes(path, shapes[: len(network.inputs)], shapes[len(network.inputs) :])
+    return shapes
 
 
 def check_shapes(path: Path, inputs: Sequence[tuple[Any, ...]], outputs: Sequence[tuple[Any, ...]]) -> None:
@@ -140,9 +158,14 @@ def assumed_facts(path: Path, network: Any) -> Facts:
     _, height, width, channels = network.inputs[0].shape
     count = int(network.outputs[0].shape[-1])
     labels = ALPHABET if count == len(ALPHABET) else tuple(str(i) for i in range(count))
-    name = re.sub(r"[^\w.-]|^[.-]+", "_", path.stem)[:100]
+    name = safe_name(path.stem)
     takes = LETTERS if (labels, (height, width, channels)) == (ALPHABET, GLYPH_SHAPE) else PICTURES
     return Facts(name, "keras", labels, (height, width, channels), "float32", takes=takes)
+
+
+def safe_name(name: str) -> str:
+    """Return a name that can be part of a file's name: letters, digits, `.`, `_` and `-`, at most 100 characters."""
+    return re.sub(r"[^\w.-]|^[.-]+", "_", name)[:100]
 
 
 def picture_shape(facts: Facts) -> tuple[int, int, int] | None:

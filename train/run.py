@@ -1,17 +1,149 @@
-"""What a training run leaves: the model with its facts, history, figures and a card that says how it was made."""
+"""One training run, from data to a calibrated model with its facts, history, figures and a card that says how it was made."""
 
-import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import keras
 
-from .. import __version__
+from .. import LettercastError, __version__
+from ..runtime.arguments import KERAS, checked, find_model, natural, positive
 from ..runtime.files import write_bytes
 from ..runtime.model.facts import Facts
-from .data.open import letters_name
-from .evaluation import Evaluation
+from .data.open import Data, letters_name, letters_of, open_sources, open_validation, whole
+from .evaluation import Evaluation, classify_source
 from .figures import curves_figure, save_figure, save_figures
-from .plan import Epoch, Plan
+from .fit import LAST_FILE, MODEL_FILE, calibrate, fit
+from .plan import TUNING_RATE, Epoch, Plan, fingerprint
+from .predict import load_keras, model_facts, open_keras, open_teacher, save_keras
+
+
+@dataclass(frozen=True)
+class TrainingRun:
+    """What a training run made.
+
+    model is the path of `model.keras`, facts what the file says of itself, history one entry per epoch, validation the
+    evaluation of the model on the validation letters, and files the figures (PNG) and the card (Markdown).
+    """
+
+    model: Path
+    facts: Facts
+    history: tuple[Epoch, ...]
+    validation: Evaluation
+    files: tuple[Path, ...]
+
+
+def train(
+    data: Data | Sequence[Data] = "pen",
+    *,
+    val: Data | Sequence[Data] | None = None,
+    size: str | None = None,
+    epochs: int = 20,
+    steps: int | None = None,
+    seed: int = 1,
+    out: str | Path = "runs/letters",
+    resume: bool = False,
+    init: str | Path | None = None,
+    teacher: str | Path | Sequence[str | Path] | None = None,
+    rate: float | None = None,
+    clutter: float | None = None,
+    cycle: int = 0,
+    draw_seed: int | None = None,
+    cache: str | Path | None = None,
+    progress: bool = True,
+) -> TrainingRun:
+    """Train a letter model, calibrate it, and write the model, its history, figures and a card.
+
+    Args:
+        data: what `--data` takes (`pen`, `emnist`, the path of an `.npz`, `.csv` or folder of class folders, each with a
+            share such as `strokes.npz@0.9` if there are several), a list of these, or arrays `(images, labels)` or
+            `(images, labels, class names)`: images (N, H, W) grey or (N, H, W, 3) RGB uint8, labels (N,) numbers or names.
+        val: letters that choose the best epoch; by default the validation split of `data`.
+        size: `base` (the default), `nano` or `large`.
+        epochs: how many epochs to train.
+        steps: batches of 128 letters per epoch; by default as many as the data has letters for, at least 50.
+        seed: decides the first weights and the order of letters, 0 to 4294967295.
+        out: the folder of the run.
+        resume: continue the run in `out` after its last finished epoch.
+        init: start from this model: `letters-base`, `letters-nano` or the path of a `.keras` file.
+        teacher: one or several models whose mean probabilities are learned beside the labels.
+        rate: peak of the learning rate; by default 0.002, or 0.0005 with `init`.
+        clutter: share of non-letters among the drawings, 0..1; by default 0.05.
+        cycle: draw the letters of this many epochs, then repeat the same drawings; 0 draws every epoch anew.
+        draw_seed: decides what is drawn; by default `seed`.
+        cache: a folder that keeps drawings for `cycle`, `resume` and other runs.
+        progress: whether to print the epochs.
+
+    Raises:
+        LettercastError: the data, a model or the folder cannot be used.
+        KeyboardInterrupt: Ctrl-C; its message says whether finished epochs are kept.
+
+    Example:
+        train("my_letters/", init="letters-base", epochs=5, out="runs/mine")
+    """
+    sources, out = several(data), Path(out)
+    epochs, steps = checked("epochs", positive, epochs), checked("steps", positive, steps)
+    seed, cycle, draw_seed = (
+        checked(name, natural, value) for name, value in (("seed", seed), ("cycle", cycle), ("draw_seed", draw_seed))
+    )
+    if init and size:
+        raise LettercastError("--size: the network is that of --init; leave --size out")
+    start = find_model(init, KERAS) if init else None
+    teachers = [find_model(one, KERAS) for one in several(teacher)] if teacher else []
+    held_out = [whole(one, "val") for one in several(val)] if val is not None else []
+    if held_out:
+        sources = [whole(one, "train") for one in sources]
+    init_sha256, teacher_sha256 = fingerprint([start] if start else []), fingerprint(teachers)
+    source, validation = open_sources(sources, "train"), open_validation(held_out or sources)
+    init_facts = model_facts(start) if start else None
+    plan = Plan.of(
+        source,
+        size=init_facts.name.removeprefix("letters-") if init_facts else size or "base",
+        epochs=epochs,
+        seed=seed,
+        steps=steps,
+        data=letters_of(sources),
+        val=letters_of(held_out or sources),
+        val_letters=validation.digest,
+        rate=TUNING_RATE if rate is None and start else rate,
+        clutter=clutter,
+        draw_seed=draw_seed,
+        cycle=cycle,
+        init=init_sha256,
+        teacher=teacher_sha256,
+    )
+    try:
+        network, history = fit(
+            source,
+            validation,
+            out,
+            plan,
+            resume=resume,
+            init=(load_keras(start), init_facts.labels) if start and init_facts else None,
+            teacher=open_teacher(teachers, source.classes) if teachers else None,
+            cache=Path(cache) if cache else None,
+            report=print if progress else lambda text: None,
+            verbose=progress,
+        )
+    except KeyboardInterrupt as stop:
+        is_kept = (out / LAST_FILE).exists()
+        raise KeyboardInterrupt("finished epochs are kept: continue with --resume" if is_kept else "in the first epoch") from stop
+    path = out / MODEL_FILE
+    facts = make_facts(network, source.classes, plan, train_command(plan, sources, held_out, start, teachers))
+    if init_facts and init_facts.labels == facts.labels:
+        # Too few letters to measure them again leave them as they were.
+        facts = replace(facts, temperature=init_facts.temperature, reject_below=init_facts.reject_below)
+    save_keras(network, path, calibrate(network, facts, validation))
+    model = open_keras(path)
+    result = classify_source(model, validation)
+    return TrainingRun(path, model.facts, tuple(history), result, tuple(write_card(model.facts, history, result, out)))
+
+
+def several(given: Any) -> list[Any]:
+    """Return one thing or several as a list; arrays are a tuple, and one thing."""
+    is_list = isinstance(given, list) or (isinstance(given, tuple) and all(isinstance(one, str | Path) for one in given))
+    return list(given) if is_list else [given]
 
 
 def make_facts(network: keras.Model, labels: tuple[str, ...], plan: Plan, command: str) -> Facts:
@@ -29,16 +161,16 @@ def make_facts(network: keras.Model, labels: tuple[str, ...], plan: Plan, comman
     return Facts(f"letters-{plan.size}", "keras", labels, (shape[0], shape[1], shape[2]), "float32", made=made, versions=versions)
 
 
-def train_command(options: argparse.Namespace, plan: Plan) -> str:
+def train_command(plan: Plan, data: Sequence[Data], val: Sequence[Data], init: Path | None, teachers: Sequence[Path]) -> str:
     """Return the command that makes the same model again, with data by name and every default spelled out."""
-    words = ["lettercast train", "--data", *map(letters_name, options.data)]
-    if options.val:
-        words += ["--val", *map(letters_name, options.val)]
-    words += [f"--init {options.init.name}" if options.init else f"--size {plan.size}"]
+    words = ["lettercast train", "--data", *map(letters_name, data)]
+    if val:
+        words += ["--val", *map(letters_name, val)]
+    words += [f"--init {init.name}" if init else f"--size {plan.size}"]
     words += [f"--epochs {plan.epochs} --steps {plan.steps} --seed {plan.seed}"]
     words += [f"--rate {plan.rate:g} --clutter {plan.clutter:g} --draw-seed {plan.draw_seed} --cycle {plan.cycle}"]
-    if options.teacher:
-        words.append("--teacher " + " ".join(path.name for path in options.teacher))
+    if teachers:
+        words.append("--teacher " + " ".join(path.name for path in teachers))
     return " ".join(words)
 
 

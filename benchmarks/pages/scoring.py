@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,13 +19,19 @@ from scipy.stats import t as student_t
 
 from ... import UNUSABLE, LettercastError
 from ...runtime.arguments import SPLIT_CHOICES, natural, positive
+from ...runtime.console import progress as show_progress
+from ...runtime.model.engine import Engine
 from ...runtime.reader import Reader
 from ...runtime.sources.images import read_image
 from ...runtime.text import Line, Page
 from ...runtime.text.words import read_text
 from ...train.data.source import LETTERS
+from ...train.predict import open_any
 from .scenes import PHONE_PX, PlacedLetter, Scene, photograph
 from .writing import Hand, open_hands
+
+if TYPE_CHECKING:
+    import keras
 
 
 @dataclass(frozen=True)
@@ -67,6 +73,30 @@ class PagesResult:
             "ms_per_page": median(page.ms for page in self.pages),
             "wrong": [{"file": p.file, "expected": p.expected, "read": p.read} for p in self.pages if p.errors],
         }
+
+
+def evaluate_pages(
+    model: "str | Path | Engine | keras.Model", labels: str | Path, *, threads: int = 1, progress: bool = True
+) -> PagesResult:
+    """Read whole photographed pages with a model, and count the character errors.
+
+    Args:
+        model: `letters-base`, `letters-nano`, the path of a `.keras`, `.tflite` or `.onnx` file, a Keras model, or an engine
+            that is open already.
+        labels: a CSV with the header `file,text`: an image, named from the CSV's folder, and what is written on it, lines
+            separated by `|`. Spaces are ignored.
+        threads: threads of the engine.
+        progress: whether to show what is being done.
+
+    Raises:
+        LettercastError: the model does not read letters, or the CSV or an image cannot be used.
+
+    Example:
+        evaluate_pages("letters-base", "pages/labels.csv").cer
+    """
+    with show_progress(f"reading the pages of {labels}", progress) as report:
+        reader = Reader(model if isinstance(model, Engine) else open_any(model, threads))
+        return read_pages(reader, Path(labels), report)
 
 
 def read_pages(reader: Reader, labels: Path, progress: Callable[[str], None] = lambda file: None) -> PagesResult:

@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from ...export.artifact import Artifact
+from ...export.artifact import Artifact, Exports
 from ...export.gate import Parity
 from ...train.evaluation import Evaluation
 from ..columns import WIDE, Cell, fill, in_ms, known
+from ..pages.scoring import PagesResult, pages_table
 from .benchmark import Benchmark, Row
-from .compare import FIGURES, Change, Comparison, Recommendation
+from .compare import FIGURES, Change, Comparison, Recommendation, recommend
 from .contender import BATCH
 
 # The columns for a terminal without room for all of them.
@@ -131,6 +133,37 @@ def recommendation_table(found: Sequence[Recommendation]) -> Table:
     for one in found:
         table.add_row(one.device, one.name, one.reason)
     return table
+
+
+def show(result: Evaluation | Exports | Benchmark | PagesResult) -> None:
+    """Print a result as the tables that the command prints: on stdout, or below the cell in Jupyter.
+
+    Raises TypeError if there are no tables for it.
+    """
+    console = Console(markup=False, highlight=False)
+    for table in tables_of(result, console.width):
+        console.print(table)
+
+
+def tables_of(result: Evaluation | Exports | Benchmark | PagesResult, width: int = WIDE) -> list[Table]:
+    """Return a result as tables for so many columns; raises TypeError if there are none for it."""
+    match result:
+        case Evaluation():
+            return [evaluation_table(result)]
+        case Exports():
+            return [artifact_table(result.artifacts, width)] if result.artifacts else []
+        case Benchmark():
+            also = (table for section in result.also.values() for table in section.tables)
+            found = recommend(result.rows)
+            return [
+                parity_table(result, width),
+                speed_table(result, width),
+                *also,
+                *([recommendation_table(found)] if found else []),
+            ]
+        case PagesResult():
+            return [pages_table(result)]
+    raise TypeError(f"no tables for {type(result).__name__}")
 
 
 def _drop(parity: Parity) -> str:

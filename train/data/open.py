@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -164,12 +164,18 @@ Shape: TypeAlias = tuple[int, int, int]
 SHARE = re.compile(r"^(?P<path>.+)@(?P<share>\d+(\.\d+)?)$")
 
 
-def open_sources(specs: Sequence[str], split: str) -> Source:
+# The name of labelled images that are given as arrays.
+ARRAYS = "arrays"
+# Labelled images: a name or path as --data takes it, or arrays `(images, labels)` or `(images, labels, class names)`.
+Data: TypeAlias = str | Path | tuple[Any, ...]
+
+
+def open_sources(specs: Sequence[Data], split: str) -> Source:
     """Open one or several sources as one; `D@SHARE` says how often training draws from D, relative to the others.
 
     Sources without a share divide what the shares leave of 1, each by its number of letters.
     """
-    parts = [SHARE.match(spec) for spec in specs]
+    parts = [None if isinstance(spec, tuple) else SHARE.match(str(spec)) for spec in specs]
     sources = [open_source(part["path"] if part else spec, split) for part, spec in zip(parts, specs, strict=True)]
     if len(sources) == 1:
         return sources[0]
@@ -184,43 +190,47 @@ def open_sources(specs: Sequence[str], split: str) -> Source:
     return MixedSource(sources, [a / sum(amounts) for a in amounts], split, classes)
 
 
-def letters_of(specs: Sequence[str]) -> str:
+def letters_of(specs: Sequence[Data]) -> str:
     """Return what --data or --val names, with its shares and without its folders."""
     return " + ".join(map(letters_name, specs))
 
 
-def letters_name(spec: str) -> str:
+def letters_name(spec: Data) -> str:
     """Return the name of the file or folder that one --data names, with its share."""
+    if isinstance(spec, tuple):
+        return ARRAYS
     path = data_path(spec)
-    return Path(path).resolve().name + spec[len(path) :]
+    return Path(path).resolve().name + str(spec)[len(path) :]
 
 
-def data_path(spec: str) -> str:
+def data_path(spec: str | Path) -> str:
     """Return what one `--data` names, without its share."""
-    return match["path"] if (match := SHARE.match(spec)) else spec
+    return match["path"] if (match := SHARE.match(str(spec))) else str(spec)
 
 
-def open_validation(specs: Sequence[str]) -> Source:
+def open_validation(specs: Sequence[Data]) -> Source:
     """Open the validation split of those sources that have one; shares do not count here."""
-    paths = [data_path(spec) for spec in specs]
+    paths = [spec if isinstance(spec, tuple) else data_path(spec) for spec in specs]
     # A folder may bring splits of its own, and no val among them.
-    with_val = [path for path in paths if path in NAMED or "val" in (own_splits(Path(path)) or SPLITS)]
+    with_val = [path for path in paths if "val" in (own_splits(path) or SPLITS)]
     found = [source for path in with_val if len((source := read_source(path, "val")).labels)]
     if not found:
-        raise LettercastError(f"{', '.join(paths)}: no letters to validate on; name some with --val")
+        raise LettercastError(f"{letters_of(paths).replace(' + ', ', ')}: no letters to validate on; name some with --val")
     classes = tuple(dict.fromkeys(name for source in found for name in source.classes))
     return found[0] if len(found) == 1 else MixedSource(found, [1 / len(found)] * len(found), "val", classes)
 
 
-def open_source(spec: str, split: str, shape: Shape | None = None) -> Source:
+def open_source(spec: Data, split: str, shape: Shape | None = None) -> Source:
     """Open what one `--data` names; raises LettercastError also where it has no letters in this split."""
     source = read_source(spec, split, shape)
     if len(source.labels) == 0:
-        raise LettercastError(f"{spec}: no letters in split '{split}'; try another --split, or all")
+        raise LettercastError(
+            f"{ARRAYS if isinstance(spec, tuple) else spec}: no letters in split '{split}'; try another --split, or all"
+        )
     return source
 
 
-def read_source(spec: str, split: str, shape: Shape | None = None) -> Source:
+def read_source(spec: Data, split: str, shape: Shape | None = None) -> Source:
     """Read what one `--data` names; the split may turn out empty.
 
     Args:
@@ -233,6 +243,8 @@ def read_source(spec: str, split: str, shape: Shape | None = None) -> Source:
     """
     if split not in SPLIT_NAMES:
         raise LettercastError(f"unknown split '{split}': choose one of {', '.join(SPLIT_NAMES)}")
+    if isinstance(spec, tuple):
+        return from_arrays(ARRAYS, named_arrays(spec), split, shape)
     path = Path(spec)
     if shape and not path.is_dir() and path.suffix.lower() != ".npz":
         size = " x ".join(map(str, shape))
@@ -253,11 +265,13 @@ def read_source(spec: str, split: str, shape: Shape | None = None) -> Source:
     raise LettercastError(f"{spec}: {what}; --data takes {TAKEN}")
 
 
-def default_split(spec: str, trained_on: str = "") -> str:
+def default_split(spec: Data, trained_on: str = "") -> str:
     """Return the split that figures are reported on: one that training left out, or all of a folder that it never saw.
 
     trained_on names the sources of a model's training, as its facts do.
     """
+    if isinstance(spec, tuple):
+        return "all"
     path = Path(spec)
     known = [data_path(name) for name in trained_on.split(" + ")]
     if spec not in NAMED and path.is_dir() and not own_splits(path) and path.resolve().name not in known:
@@ -265,15 +279,38 @@ def default_split(spec: str, trained_on: str = "") -> str:
     return held_out_split(spec)
 
 
-def held_out_split(spec: str) -> str:
+def held_out_split(spec: Data) -> str:
     """Return the split that no training or calibration takes from: test, or val where a folder has its own splits but no test."""
-    splits = SPLITS if spec in NAMED else own_splits(Path(spec))
+    splits = own_splits(spec)
     return "val" if "val" in splits and "test" not in splits else "test"
 
 
-def own_splits(path: Path) -> list[str]:
-    """Return the splits that a folder brings along; none where it is split by its file names."""
-    return emnist_splits(path) or split_folders(path)
+def own_splits(spec: Data) -> list[str]:
+    """Return the splits that a folder has; none if lettercast splits it by its file names."""
+    if isinstance(spec, tuple) or spec in NAMED:
+        return list(SPLITS)
+    return emnist_splits(Path(spec)) or split_folders(Path(spec))
+
+
+def whole(spec: Data, split: str) -> Data:
+    """Return arrays so that all of them belong to one split; what has a name or a path stays as it is."""
+    if not isinstance(spec, tuple) or len(spec) < 2:
+        return spec
+    return (*spec[:2], spec[2] if len(spec) > 2 else None, np.full(len(np.asarray(spec[1])), SPLITS[split]))
+
+
+def named_arrays(spec: tuple[Any, ...]) -> dict[str, NDArray[Any]]:
+    """Return `(images, labels[, classes[, splits]])` by the names that an `.npz` has for them; labels may be names."""
+    if not 2 <= len(spec) <= 4:
+        raise LettercastError(f"{ARRAYS}: give (images, labels) or (images, labels, class names), not {len(spec)} arrays")
+    arrays = {
+        name: np.asarray(values)
+        for name, values in zip(("image", "label", "classes", "split"), spec, strict=False)
+        if values is not None
+    }
+    if arrays["label"].dtype.kind in "US" and "classes" not in arrays:
+        arrays["classes"], arrays["label"] = np.unique(arrays["label"], return_inverse=True)
+    return arrays
 
 
 def open_npz(path: Path, split: str, shape: Shape | None = None) -> Source:
@@ -289,6 +326,15 @@ def open_npz(path: Path, split: str, shape: Shape | None = None) -> Source:
         return StrokeSource(path.name, split, strokes.only(in_split(strokes.split, split)))
     if "image" not in arrays or "label" not in arrays:
         raise LettercastError(f"{path}: holds neither strokes ('points') nor pictures ('image', 'label')")
+    return from_arrays(path.name, arrays, split, shape, said=str(path))
+
+
+def from_arrays(name: str, arrays: dict[str, NDArray[Any]], split: str, shape: Shape | None, *, said: str = "") -> Source:
+    """Build a source of `image` (N, H, W) grey or (N, H, W, C) RGB uint8, `label` (N,), optional `classes` and `split`.
+
+    Messages call it `said`, by default its name. Raises LettercastError if the arrays do not fit together.
+    """
+    path = said or name
     images, labels = arrays["image"], arrays["label"]
     is_picture = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3, 4))
     if images.dtype != np.uint8 or not is_picture or min(images.shape[1:]) < 1 or labels.shape != images.shape[:1]:
@@ -312,7 +358,7 @@ def open_npz(path: Path, split: str, shape: Shape | None = None) -> Source:
     if chosen.ndim == 4 and chosen.shape[3] >= 3:
         # Arrays are RGB, as everybody keeps them but OpenCV.
         chosen = np.concatenate([chosen[..., 2::-1], chosen[..., 3:]], axis=3)
-    return image_source(path.name, split, chosen, labels[keep].astype(np.int64), classes, shape=shape)
+    return image_source(name, split, chosen, labels[keep].astype(np.int64), classes, shape=shape)
 
 
 def open_az_csv(path: Path, split: str) -> ImageSource:
