@@ -50,7 +50,7 @@ def test_the_command_leaves_model_history_figures_and_card(run_folder):
     }
     facts = keras_facts(run_folder / "model.keras")
     assert facts.made["command"] in (run_folder / "card.md").read_text()
-    assert "--size nano --epochs 2" in facts.made["command"]
+    assert "--init letters-nano.keras --epochs 2" in facts.made["command"]
 
 
 def test_what_is_known_of_writers_and_case_stands_in_the_card(validation):
