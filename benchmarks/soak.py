@@ -31,7 +31,7 @@ from ..runtime.live.loop import Outputs, read_frames
 from ..runtime.model.engine import open_engine
 from ..runtime.pixels import Frame
 from ..runtime.reader import Reader
-from ..runtime.sources.camera import Camera, Patience
+from ..runtime.sources.camera import Camera, Timeouts
 from ..runtime.web.server import WebView
 from .parity.measure import Machine, this_machine
 from .speed.camera_loop import make_film, one_thread
@@ -41,7 +41,7 @@ CAMERA_FPS = 30
 LEAST_S, MOST_S, MOST_FAILURES = 5.0, 40.0, 3
 # How it is lost: it gives nothing, as one that was unplugged; its driver raises; read() hangs, and wakes long after.
 UNPLUGGED, DRIVER, HANGS = "unplugged", "driver failed", "hung"
-PATIENCE = Patience(silence_s=1.0, retries_s=(0.05, 0.1, 0.2, 0.4, 0.8), release_s=0.2)
+PATIENCE = Timeouts(silence_s=1.0, retries_s=(0.05, 0.1, 0.2, 0.4, 0.8), release_s=0.2)
 HANG_S = 3.0
 # Browsers look on for so long, and stay away for so long.
 VISIT_S, AWAY_S, READ_BYTES = 3.0, 2.0, 1 << 14

@@ -82,12 +82,12 @@ def unpacked_bytes(archive: zipfile.ZipFile) -> int:
     return sum(entry.file_size for entry in archive.infolist())
 
 
-def load_npz(path: Path, most_bytes: int) -> "dict[str, NDArray[Any]]":
+def load_npz(path: Path, max_bytes: int) -> "dict[str, NDArray[Any]]":
     """Return the arrays by their names.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no such file, damaged, holds anything but plain arrays, or more than `most_bytes` when unpacked.
+        ValueError: it is no such file, damaged, holds anything but plain arrays, or more than `max_bytes` when unpacked.
     """
     # What a device lacks is told without NumPy.
     import numpy as np
@@ -96,8 +96,8 @@ def load_npz(path: Path, most_bytes: int) -> "dict[str, NDArray[Any]]":
         with path.open("rb") as file:
             with zipfile.ZipFile(file) as archive:
                 size = unpacked_bytes(archive)
-            if size > most_bytes:
-                raise ValueError(f"unpacks to {size / 1e6:.0f} MB, {most_bytes / 1e6:.0f} MB are the limit")
+            if size > max_bytes:
+                raise ValueError(f"unpacks to {size / 1e6:.0f} MB, {max_bytes / 1e6:.0f} MB are the limit")
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 return {name: np.asarray(archive[name]) for name in archive.files}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from ... import LettercastError
 from ...runtime.model.engine import Engine
 from ...runtime.model.facts import Facts
-from ...runtime.model.installed import NOT_INSTALLED, ONNX_RUNTIME, Found, Package, look_for
+from ...runtime.model.installed import NOT_INSTALLED, ONNX_RUNTIME, Found, Package, find_package
 from ...runtime.pixels import Pixels
 from ..parity.contender import BATCH, Contender, open_exported
 from ..parity.measure import SECONDS, Latency, take_turns
@@ -91,7 +91,7 @@ def open_others(path: Path, ours: Engine, report: Callable[[str], None]) -> list
     """Open an ONNX model, which one of our engines has opened, in the others; what cannot be is said."""
     facts, peers = ours.facts, []
     for package, opener in ((OPENVINO, open_openvino), (NCNN, open_ncnn)):
-        found = look_for(package)
+        found = find_package(package)
         peer = Contender(path, package)
         peers.append(peer)
         if found.module is None:

@@ -1,7 +1,7 @@
-"""What each layer of an artifact costs on this machine: multiply-accumulates and milliseconds, on one thread.
+"""The cost of each layer of an exported model on this machine: multiply-accumulates and milliseconds, on one thread.
 
-LiteRT keeps its own profile from Python: a TFLite file is cut off behind each of its operations, in place, and what the next
-operation adds is its cost. ONNX Runtime tells the time of each node by itself, the few microseconds included that telling takes.
+LiteRT does not show its profile to Python. So a TFLite file is cut off in place behind each of its operations, and the time
+that an operation adds is its cost. ONNX Runtime profiles each node itself; its times include the few microseconds of profiling.
 """
 
 import json
@@ -15,13 +15,13 @@ import numpy as np
 
 from ... import LettercastError
 from ...runtime.console import quiet
-from ...runtime.model.installed import look_for_engine
+from ...runtime.model.installed import find_engine
 from ..parity.measure import Run, timed
 
 RUNS, IN_A_ROW, WARM_RUNS, SEED = 1000, 10, 10, 0
-# The slot of a subgraph's operators in TFLite's schema, and how wide the length of a vector is.
+# The slot of a subgraph's operators in TFLite's schema, and the size of a vector's length field.
 OPERATORS_SLOT, LENGTH_BYTES = 10, 4
-# Nodes of ONNX that multiply, by what they are called after fusion, with the place of their weights among the inputs.
+# ONNX convolutions by their names after fusion, with the index of the weights among the inputs.
 CONVOLUTIONS = {"Conv": 1, "FusedConv": 1, "ConvInteger": 1, "QLinearConv": 3}
 PRODUCTS = (
     "Gemm",
@@ -34,15 +34,15 @@ PRODUCTS = (
     "MatMulIntegerToFloat",
     "DynamicQuantizeMatMul",
 )
-# Times outside of the middle half are those of somebody else's work.
+# Only the middle half of the times counts; the others are disturbed by other processes.
 MIDDLE = (0.25, 0.75)
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One operation: its name, the shape that comes out, multiply-accumulates of one picture, and milliseconds.
+    """One operation: its name, output shape, multiply-accumulates of one image, and milliseconds.
 
-    Of a TFLite file's operation that an engine does in one with the next the time may be a little below 0.
+    The time can be slightly negative if LiteRT runs the operation of a TFLite file together with the next one.
     """
 
     name: str
@@ -52,37 +52,37 @@ class Layer:
 
     @property
     def gmacs(self) -> float:
-        """Billions of multiply-accumulates a second; 0 where there are none, or no time of theirs could be told."""
+        """Billions of multiply-accumulates per second; 0 if there are none, or if no time could be measured."""
         return self.multiplications / self.ms / 1e6 if self.ms > 0 else 0.0
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the layer as JSON has it."""
+        """Return the layer as a JSON object."""
         return {**asdict(self), "gmacs": self.gmacs}
 
 
 def layers_of(path: Path, runs: int = RUNS) -> tuple[Layer, ...]:
-    """Time the layers of a `.tflite` or `.onnx` file, one picture at a time.
+    """Time the layers of a `.tflite` or `.onnx` file with one image.
 
     Raises:
-        LettercastError: its ending is another.
+        LettercastError: the file has another ending.
     """
     if path.suffix.lower() not in TIMERS:
-        raise LettercastError(f"{path}: layers are timed of {' and '.join(TIMERS)} files; export the model first")
+        raise LettercastError(f"{path}: only the layers of {' and '.join(TIMERS)} files can be timed; export the model first")
     return TIMERS[path.suffix.lower()](path.read_bytes(), runs)
 
 
 def tflite_layers(model: bytes, runs: int = RUNS) -> tuple[Layer, ...]:
-    """Time each operation of a TFLite file by what it adds to those before it."""
+    """Time each operation of a TFLite file by the time that it adds to the operations before it."""
     operations = tflite_operations(model)
     starts = [open_tflite(cut_off(model, i)) for i in range(1, len(operations) + 1)]
-    # One behind the other within a round, so that a drift of the machine's speed is no part of what one adds.
+    # All operations have their turn in each round, so that a drift of the machine's speed does not count as an operation's cost.
     rounds = [[np.median([timed(start, i) for i in range(IN_A_ROW)]) for start in starts] for _ in range(-(-runs // IN_A_ROW))]
     added = 1000 * np.median(np.diff(rounds, axis=1, prepend=0.0), 0)
     return tuple(Layer(*operation, round(float(ms), 5)) for operation, ms in zip(operations, added, strict=True))
 
 
 def tflite_operations(model: bytes) -> list[tuple[str, tuple[int, ...], int]]:
-    """Return name, shape that comes out and multiply-accumulates of every operation of a TFLite file."""
+    """Return the name, output shape and multiply-accumulates of every operation of a TFLite file."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     names = {number: name for name, number in vars(schema.BuiltinOperator).items() if isinstance(number, int)}
@@ -92,7 +92,7 @@ def tflite_operations(model: bytes) -> list[tuple[str, tuple[int, ...], int]]:
     for i in range(graph.OperatorsLength()):
         operation = graph.Operators(i)
         code = root.OperatorCodes(operation.OpcodeIndex())
-        # Numbers up to 127 stand in the older field, too.
+        # The older field holds codes up to 127, the newer one larger codes.
         name = names[max(code.BuiltinCode(), code.DeprecatedBuiltinCode())]
         shapes = [
             [graph.Tensors(k).Shape(d) for d in range(graph.Tensors(k).ShapeLength())]
@@ -109,9 +109,9 @@ def tflite_operations(model: bytes) -> list[tuple[str, tuple[int, ...], int]]:
 
 
 def cut_off(model: bytes, count: int) -> bytes:
-    """Return a TFLite file that ends behind its first `count` operations, with what the last of them gives.
+    """Return a TFLite file that ends behind its first `count` operations; the last one's output becomes the model's output.
 
-    Two numbers change where they stand, so that all else stays aligned.
+    Two numbers change in place, so that everything else stays aligned.
     """
     from tensorflow.lite.python import schema_py_generated as schema
 
@@ -125,8 +125,8 @@ def cut_off(model: bytes, count: int) -> bytes:
 
 
 def open_tflite(model: bytes) -> Run:
-    """Open a TFLite file of any input on one thread with a picture by chance; returns what runs it once."""
-    interpreter = look_for_engine(".tflite").module.Interpreter(model_content=model, num_threads=1)
+    """Open a TFLite file with a random input on one thread; return a call that runs it once."""
+    interpreter = find_engine(".tflite").module.Interpreter(model_content=model, num_threads=1)
     with quiet():
         interpreter.allocate_tensors()
     (source,) = interpreter.get_input_details()
@@ -136,19 +136,21 @@ def open_tflite(model: bytes) -> Run:
 
 
 def onnx_layers(model: bytes, runs: int = RUNS) -> tuple[Layer, ...]:
-    """Time each node of an ONNX file, fused as ONNX Runtime runs it, by its own profile.
+    """Time each node of an ONNX file by the profile of ONNX Runtime, after fusion.
 
     Raises:
-        LettercastError: ONNX Runtime multiplies in more or fewer nodes than the file has, so that none can be told by its place.
+        LettercastError: the numbers of multiplying nodes before and after fusion differ, so that they cannot be matched in order.
     """
-    # Channels that ONNX Runtime adds to fill its blocks are no work of the model's: the file says what is.
+    # ONNX Runtime pads channels to fill its blocks. The counts come from the unfused file, which has no padding.
     counts = [count for node in onnx_profile(model, 1, is_as_written=True) if (count := onnx_multiplications(node["args"]))]
     nodes: dict[str, list[dict[str, Any]]] = {}
     for node in onnx_profile(model, WARM_RUNS + runs):
         nodes.setdefault(node["name"], []).append(node)
     multiplying = [name for name, (first, *_) in nodes.items() if first["args"]["op_name"] in (*CONVOLUTIONS, *PRODUCTS)]
     if len(multiplying) != len(counts):
-        raise LettercastError(f"ONNX Runtime multiplies in {len(multiplying)} nodes where the file has {len(counts)}")
+        raise LettercastError(
+            f"ONNX Runtime multiplies in {len(multiplying)} nodes, but the file in {len(counts)}; time the .tflite file instead"
+        )
     own = dict(zip(multiplying, counts, strict=True))
     layers = []
     for name, (first, *others) in nodes.items():
@@ -159,10 +161,12 @@ def onnx_layers(model: bytes, runs: int = RUNS) -> tuple[Layer, ...]:
 
 
 def onnx_profile(model: bytes, runs: int, *, is_as_written: bool = False) -> list[dict[str, Any]]:
-    """Run an ONNX file of any input with a picture by chance; returns what its profile says of every node run, in order.
+    """Run an ONNX file with a random input; return the profile events of all its nodes in order.
 
     Args:
-        is_as_written: its nodes as they are in the file, none fused, with the shapes of all weights.
+        model: the bytes of the file.
+        runs: how often to run it.
+        is_as_written: run the nodes of the file without fusion, and profile the shapes of all weights.
     """
     with tempfile.TemporaryDirectory() as folder:
         run = OnnxRun(model, str(Path(folder) / "profile"), is_as_written=is_as_written)
@@ -173,16 +177,16 @@ def onnx_profile(model: bytes, runs: int, *, is_as_written: bool = False) -> lis
 
 
 class OnnxRun:
-    """An ONNX file of any input, opened on one thread with a picture by chance; called, it runs once."""
+    """An ONNX file with a random input on one thread; a call runs it once."""
 
     def __init__(self, model: bytes, profile: str = "", *, is_as_written: bool = False) -> None:
-        module = look_for_engine(".onnx").module
+        module = find_engine(".onnx").module
         options = module.SessionOptions()
         options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = 1, 1, 4
         options.enable_profiling, options.profile_file_prefix = bool(profile), profile
         if is_as_written:
             options.graph_optimization_level = module.GraphOptimizationLevel.ORT_DISABLE_ALL
-            # Once weights are packed the profile no longer tells their shapes.
+            # The profile has no shapes of packed weights.
             options.add_session_config_entry("session.disable_prepacking", "1")
         self.session = module.InferenceSession(model, options, providers=["CPUExecutionProvider"])
         (source,) = self.session.get_inputs()
@@ -195,7 +199,7 @@ class OnnxRun:
 
 
 def onnx_multiplications(about: dict[str, Any]) -> int:
-    """Return the multiply-accumulates of a node from what ONNX Runtime's profile says of it: 0 where it does not multiply."""
+    """Return the multiply-accumulates of a node from the arguments in its profile event; 0 if it does not multiply."""
     name, inputs, (output, *_) = (
         about["op_name"],
         shapes_of(about, "input_type_shape"),
@@ -208,12 +212,12 @@ def onnx_multiplications(about: dict[str, Any]) -> int:
 
 
 def shapes_of(about: dict[str, Any], key: str) -> list[tuple[int, ...]]:
-    """Return the shapes that ONNX Runtime's profile tells of a node's inputs or outputs."""
+    """Return the shapes of a node's inputs or outputs in its profile event."""
     return [tuple(next(iter(one.values()))) for one in about[key]]
 
 
 def middle_mean(times: Sequence[float]) -> float:
-    """Return the mean of the middle half: times of whole microseconds have no finer median."""
+    """Return the mean of the middle half, which is finer than a median if times are whole microseconds."""
     ordered = np.sort(times)
     low, high = (int(share * len(ordered)) for share in MIDDLE)
     return float(ordered[low : max(high, low + 1)].mean())

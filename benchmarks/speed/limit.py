@@ -1,4 +1,4 @@
-"""How far from the limit: each model's multiply-accumulates a second, against the most that its engine reaches on one core here.
+"""The share of an engine's peak throughput on one core that each model reaches.
 
 Maintainer's command:
 
@@ -26,28 +26,28 @@ from ...runtime.model.installed import find_engine
 from ..columns import WIDE, Cell, fill, in_ms
 from ..parity.contender import BATCH
 from ..parity.measure import MIN_RUNS, SECONDS, Latency, Run, measure
-from .layers import SEED, Layer, OnnxRun, layers_of, open_tflite
+from .layers import RUNS, SEED, Layer, OnnxRun, layers_of, open_tflite
 
 if TYPE_CHECKING:
     import keras
 
 INT8, FLOAT32 = "int8", "float32"
-# What an engine should reach of its own most.
-LEAST_SHARE = 0.4
-# Large matrix products, (rows, width), and 3x3 convolutions, (side, channels): the best of them counts. Small ones stay in the
-# fastest memory, large ones have the least to do beside multiplying.
+# A share below this is red in the table.
+MIN_SHARE = 0.4
+# A large matrix product, (rows, width), and 3x3 convolutions, (side, channels); the fastest of them is the peak. Small ones
+# stay in the fastest memory, large ones spend the least time on anything but multiplying.
 PRODUCT = (512, 1024)
 CONVOLUTIONS = ((28, 256), (14, 128), (14, 64))
-# So many in a row, that the way in and out of the engine takes no part of the time.
+# Layers in a row, so that calling the engine takes a negligible share of the time.
 DEPTH = 8
-KERNEL_PX, CALIBRATION = 3, 4
-# What is shown where a terminal has no room for every column.
+KERNEL_PX, CALIBRATION_IMAGES = 3, 4
+# The columns for a terminal without room for all of them.
 NARROW_LIMIT = ("model", "1: ms", "GMAC/s", "share %")
 
 
 @dataclass(frozen=True)
 class Peak:
-    """What an engine reaches with a kind of arithmetic in large products: their multiply-accumulates, and how long they take."""
+    """The throughput of an engine in one large product: its multiply-accumulates and its latency."""
 
     engine: str
     arithmetic: str
@@ -57,15 +57,15 @@ class Peak:
 
     @property
     def gmacs(self) -> float:
-        """Billions of multiply-accumulates a second, by the median."""
+        """Billions of multiply-accumulates per second, by the median."""
         return self.multiplications / self.latency.p50_ms / 1e6
 
 
 @dataclass(frozen=True)
 class Reach:
-    """What a model reaches: multiply-accumulates of one picture, latencies of one picture and of 15 at once, and its layers.
+    """The throughput of a model: multiply-accumulates of one image, latencies of one image and of 15 at once, and its layers.
 
-    peak is the most that its engine reaches with the same arithmetic.
+    peak is the fastest product of the same engine and arithmetic.
     """
 
     model: str
@@ -78,29 +78,29 @@ class Reach:
 
     @property
     def gmacs(self) -> float:
-        """Billions of multiply-accumulates a second with one picture, by the median."""
+        """Billions of multiply-accumulates per second with one image, by the median."""
         return self.multiplications / self.one.p50_ms / 1e6
 
     @property
     def batch_gmacs(self) -> float:
-        """The same with 15 at once."""
+        """Billions of multiply-accumulates per second with 15 images at once, by the median."""
         return BATCH * self.multiplications / self.batch.p50_ms / 1e6
 
     @property
     def share(self) -> float:
-        """Share of the peak with one picture, 0..1."""
+        """Share of the peak with one image, 0..1."""
         return self.gmacs / self.peak.gmacs
 
     @property
     def around_ms(self) -> float:
-        """Milliseconds with one picture that no layer takes: Python, and the way in and out of the engine.
+        """Milliseconds with one image outside of all layers: Python and the call of the engine.
 
-        Below 0 of ONNX Runtime, whose layers are timed with the cost of telling their times.
+        It can be negative for ONNX Runtime, whose layer times include the cost of profiling.
         """
         return self.one.p50_ms - sum(layer.ms for layer in self.layers)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON object."""
+        """Return all figures as a JSON object."""
         figures = {"gmacs": self.gmacs, "batch_gmacs": self.batch_gmacs, "share": self.share, "peak_gmacs": self.peak.gmacs}
         layers = [layer.to_dict() for layer in self.layers]
         return {**asdict(self), **figures, "around_ms": self.around_ms, "layers": layers}
@@ -108,31 +108,31 @@ class Reach:
 
 @dataclass(frozen=True)
 class Limit:
-    """Every product tried, and every model."""
+    """All products and all models."""
 
     products: tuple[Peak, ...]
     models: tuple[Reach, ...]
 
     @property
     def slowest(self) -> Reach:
-        """The model that takes longest over one picture."""
+        """The model with the longest time of one image."""
         return max(self.models, key=lambda model: model.one.p50_ms)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON object."""
+        """Return all figures as a JSON object."""
         products = [{**asdict(peak), "gmacs": peak.gmacs} for peak in self.products]
         return {"products": products, "models": [model.to_dict() for model in self.models]}
 
 
 def arithmetic_of(engine: Engine) -> str:
-    """Return what a model multiplies: half precision and 16-bit activations are measured by what their weights are widened to."""
+    """Return the arithmetic to compare a model with: float16 computes in float32, and 16-bit activations count as int8."""
     return FLOAT32 if "float" in engine.facts.format else INT8
 
 
 def make_products(
     product: tuple[int, int] = PRODUCT, convolutions: Sequence[tuple[int, int]] = CONVOLUTIONS, depth: int = DEPTH
 ) -> "dict[str, keras.Sequential]":
-    """Return networks of nothing but large products, by what they are."""
+    """Return networks of nothing but large products, by their description."""
     with quiet():
         import keras
 
@@ -146,10 +146,10 @@ def make_products(
 
 
 def open_product(network: "keras.Sequential", ending: str, arithmetic: str) -> Run:
-    """Export a network as models are, and open it with the engine of an ending; returns what runs it once."""
+    """Export a network like a model, and open it with the engine of a file ending; return a call that runs it once."""
     with quiet():
         from ...export import onnx, tflite
-    pixels = np.random.default_rng(SEED).integers(0, 256, (CALIBRATION, *network.input_shape[1:]), dtype=np.uint8)
+    pixels = np.random.default_rng(SEED).integers(0, 256, (CALIBRATION_IMAGES, *network.input_shape[1:]), dtype=np.uint8)
     build, start = {".tflite": (tflite, open_tflite), ".onnx": (onnx, OnnxRun)}[ending]
     with quiet():
         model = {INT8: build.int8, FLOAT32: build.float32}[arithmetic](network, pixels)
@@ -161,9 +161,15 @@ def measure_limit(
     *,
     seconds: float = SECONDS,
     products: "dict[str, keras.Sequential] | None" = None,
-    report: Callable[[str], None] = lambda said: None,
+    report: Callable[[str], None] = lambda message: None,
 ) -> Limit:
-    """Time models and large products on one thread, taking turns, each for `seconds` in all, and then the models' layers.
+    """Time models and large products in turns on one thread, then the models' layers.
+
+    Args:
+        paths: `.tflite` and `.onnx` files.
+        seconds: how long to time each model and product; 0 calls everything as few times as possible.
+        products: networks of large products, by default those of `make_products`.
+        report: a function that shows progress.
 
     Raises:
         LettercastError: a model cannot be opened.
@@ -192,7 +198,7 @@ def measure_limit(
     models = []
     for i, (path, kind, engine) in enumerate(zip(paths, kinds, engines, strict=True)):
         report(f"layers of {path.name}")
-        layers = layers_of(path)
+        layers = layers_of(path, RUNS if seconds else 1)
         one, batch = taken[len(tried) + 2 * i :][:2]
         total = sum(layer.multiplications for layer in layers)
         models.append(Reach(path.name, engine.name, best[kind], total, one, batch, layers))
@@ -200,14 +206,14 @@ def measure_limit(
 
 
 def runs_of(engine: Engine) -> tuple[Run, Run]:
-    """Return what is timed of a model: one picture, and 15 at once."""
-    pictures = np.random.default_rng(SEED).integers(0, 256, (BATCH, *engine.facts.input_shape), dtype=np.uint8)
-    return lambda number: engine(pictures[:1]), lambda number: engine(pictures)
+    """Return the calls to time: a model with one image, and with 15 at once."""
+    images = np.random.default_rng(SEED).integers(0, 256, (BATCH, *engine.facts.input_shape), dtype=np.uint8)
+    return lambda number: engine(images[:1]), lambda number: engine(images)
 
 
 def limit_tables(result: Limit, width: int = WIDE) -> list[Table]:
-    """Return what engines reach at most, what the models reach of it, and the layers of the slowest model."""
-    peaks = Table(title="Large products, one thread")
+    """Return a table of the products, one of the models, and one of the layers of the slowest model."""
+    peaks = Table(title="throughput of large products, one thread")
     products: dict[str, Cell[Peak]] = {
         "engine": lambda peak: peak.engine,
         "arithmetic": lambda peak: peak.arithmetic,
@@ -215,28 +221,32 @@ def limit_tables(result: Limit, width: int = WIDE) -> list[Table]:
         "ms": lambda peak: in_ms(peak.latency.p50_ms),
         "GMAC/s": lambda peak: f"{peak.gmacs:.1f}",
     }
-    reached = Table(title="Models, one thread", caption="share: of the most that the engine reaches with the same arithmetic")
+    reached = Table(
+        title="throughput of models, one thread",
+        caption="share: of the fastest product with the same engine and arithmetic",
+    )
     models: dict[str, Cell[Reach]] = {
         "model": lambda reach: reach.model,
         "MMAC": lambda reach: f"{reach.multiplications / 1e6:.2f}",
         "1: ms": lambda reach: in_ms(reach.one.p50_ms),
         "GMAC/s": lambda reach: f"{reach.gmacs:.1f}",
-        "around layers": lambda reach: f"{reach.around_ms:.3f}",
+        "outside layers ms": lambda reach: f"{reach.around_ms:.3f}",
         f"{BATCH}: ms": lambda reach: in_ms(reach.batch.p50_ms),
         " GMAC/s": lambda reach: f"{reach.batch_gmacs:.1f}",
-        "share %": lambda reach: Text(f"{100 * reach.share:.0f}", "red" if reach.share < LEAST_SHARE else "green"),
+        "share %": lambda reach: Text(f"{100 * reach.share:.0f}", "red" if reach.share < MIN_SHARE else "green"),
     }
     slowest = result.slowest
     layers = Table(
-        title=f"Layers of {slowest.model}, the slowest", caption="lost: what it takes beyond the peak, of all layers' ms"
+        title=f"layers of {slowest.model}, the slowest model",
+        caption="lost: time beyond that at peak throughput, as a share of all layers' time",
     )
     total = sum(layer.ms for layer in slowest.layers)
     costs: dict[str, Cell[Layer]] = {
         "layer": lambda layer: layer.name,
-        "gives": lambda layer: "x".join(map(str, layer.output)),
+        "output": lambda layer: "x".join(map(str, layer.output)),
         "MMAC": lambda layer: f"{layer.multiplications / 1e6:.3f}" if layer.multiplications else "",
         "ms": lambda layer: f"{layer.ms:.4f}",
-        "% of all": lambda layer: f"{100 * layer.ms / total:.0f}",
+        "time %": lambda layer: f"{100 * layer.ms / total:.0f}",
         "share %": lambda layer: f"{100 * layer.gmacs / slowest.peak.gmacs:.0f}" if layer.gmacs else "",
         "lost %": lambda layer: f"{100 * (layer.ms - layer.multiplications / slowest.peak.gmacs / 1e6) / total:.0f}",
     }
@@ -248,19 +258,25 @@ def limit_tables(result: Limit, width: int = WIDE) -> list[Table]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the figures; returns the exit code."""
+    """Print the tables and return the exit code."""
     from rich.console import Console
 
     parser = argparse.ArgumentParser(
         prog="python -m lettercast.benchmarks.speed.limit", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument("models", type=device_model, nargs="*", metavar="MODEL", help="default: letters-base")
-    parser.add_argument("--seconds", type=amount, default=SECONDS, metavar="S", help="of timing each (default: %(default)s)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument(
+        "--seconds",
+        type=amount,
+        default=SECONDS,
+        metavar="S",
+        help="time each model and product for at least this long (default: %(default)g)",
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     options = parser.parse_args(arguments)
     try:
-        with Console(stderr=True).status("opening") as said:
-            limit = measure_limit(options.models or [device_model("letters-base")], seconds=options.seconds, report=said.update)
+        with Console(stderr=True).status("opening") as status:
+            limit = measure_limit(options.models or [device_model("letters-base")], seconds=options.seconds, report=status.update)
         if options.json:
             write_bytes(options.json, json.dumps(limit.to_dict(), indent=1).encode())
     except LettercastError as error:

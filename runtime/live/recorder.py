@@ -19,13 +19,13 @@ from ..sources.video import FRAMES_OF_ESTIMATE, SHARE_OF_ESTIMATE
 # Frames a second of every recording; those of a camera are repeated or left out to keep time.
 FPS = 30.0
 # A camera that hangs is not made up for by more than this of its last picture.
-LONGEST_GAP_S = 2.0
+MAX_GAP_S = 2.0
 # A picture of its own, and no frame of a film, stays so long.
 STILL_S = 1.0
 # Codecs cut an odd row or column off, and OpenCV's Motion JPEG ends the process over pictures of a few pixels.
 SMALLEST_PX, MULTIPLE_PX = 16, 2
 # A film ends while there is room for its index; looked at this often.
-LEAST_FREE_BYTES, LOOK_FRAMES = 10_000_000, 30
+MIN_FREE_BYTES, LOOK_FRAMES = 10_000_000, 30
 CODECS = {".mp4": "mp4v", ".avi": "MJPG", ".mkv": "mp4v"}
 
 
@@ -58,7 +58,7 @@ class Recorder:
         """
         if self._written >= self._looked + LOOK_FRAMES or self._writer is None:
             self._looked = self._written
-            if shutil.disk_usage(self.path.parent).free < LEAST_FREE_BYTES:
+            if shutil.disk_usage(self.path.parent).free < MIN_FREE_BYTES:
                 raise LettercastError(
                     f"{self.path}: the disk is full, so the recording ends; make room, or choose another folder"
                 )
@@ -102,8 +102,8 @@ class Recorder:
             return 1
         behind = self._clock() - self._began - self.seconds
         # What is more than a gap is left out, now and later.
-        self._began += max(0.0, behind - LONGEST_GAP_S)
-        return max(0, math.floor(min(behind, LONGEST_GAP_S) * FPS) + 1)
+        self._began += max(0.0, behind - MAX_GAP_S)
+        return max(0, math.floor(min(behind, MAX_GAP_S) * FPS) + 1)
 
     def _add(self, picture: Pixels, times: int) -> None:
         assert self._writer is not None

@@ -35,7 +35,7 @@ THUMBNAIL = (32, 24)
 
 
 @dataclass(frozen=True)
-class Looks:
+class Appearances:
     """Letters as they are compared: boxes (n, 4) float64 of x, y, width, height, and looks (n, 196) float32 of unit length."""
 
     boxes: NDArray[np.float64]
@@ -60,12 +60,12 @@ class Match:
     pairs: tuple[tuple[int, int], ...]
 
 
-def look_at(spots: Sequence[Spot]) -> Looks:
+def look_at(spots: Sequence[Spot]) -> Appearances:
     """Return the looks of spots, whatever their place, size and strength of ink."""
     if not spots:
-        return Looks(np.zeros((0, 4)), np.zeros((0, LOOK_PX * LOOK_PX), np.float32))
+        return Appearances(np.zeros((0, 4)), np.zeros((0, LOOK_PX * LOOK_PX), np.float32))
     looks = unit(halved(np.stack([spot.picture for spot in spots])))
-    return Looks(np.array([spot.box for spot in spots], np.float64), looks)
+    return Appearances(np.array([spot.box for spot in spots], np.float64), looks)
 
 
 def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -82,7 +82,7 @@ def thumbnail(image: Pixels) -> NDArray[np.float32]:
     return unit(small.reshape(THUMBNAIL[0] * THUMBNAIL[1], -1)[:, :3].mean(1, dtype=np.float32))
 
 
-def match(before: Looks, after: Looks) -> Match:
+def match(before: Appearances, after: Appearances) -> Match:
     """Find the letters of one frame in the next one: alike, of like size, and moved as the whole picture moved."""
     alike = before.looks @ after.looks.T
     ratio = before.sizes[:, None] / np.maximum(after.sizes, 1)
@@ -235,7 +235,7 @@ class Tracker:
 
     def _follow(self, image: Pixels, spots: Sequence[Spot]) -> list[Reading]:
         looks, seen = look_at(spots), thumbnail(image)
-        before = Looks(
+        before = Appearances(
             np.array([track.spot.box for track in self._tracks], np.float64).reshape(-1, 4),
             np.array([track.look for track in self._tracks], np.float32).reshape(-1, looks.looks.shape[1]),
         )
@@ -250,7 +250,7 @@ class Tracker:
             track.is_shown = track.is_confirmed and not any(covers(old.spot.box, track.spot.box) for old in held)
         return [track.to_reading() for track in (*now, *held) if track.is_shown]
 
-    def _match_tracks(self, spots: Sequence[Spot], looks: Looks, matched: Match, at_once: bool) -> list[Track]:
+    def _match_tracks(self, spots: Sequence[Spot], looks: Appearances, matched: Match, at_once: bool) -> list[Track]:
         """Return the track of each spot, and keep those that are not seen for a while; reads only what is new or changed."""
         known = {after: self._tracks[before] for before, after in matched.pairs}
         ask = [j for j in range(len(spots)) if j not in known or known[j].is_changed(looks.looks[j])]

@@ -1,4 +1,4 @@
-"""The doctor: what is installed on a device, what will run, and whether a model answers there as where it was exported."""
+"""The doctor: what is installed on a device, and whether models give the same results there as where they were exported."""
 
 import os
 import platform
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ... import DONE, MISSED, UNUSABLE, LettercastError, __version__
 from ..console import quiet
 from .facts import Facts
-from .installed import ENGINES, NUMPY, OPENCV, Found, look_for, look_for_engine, missing, this_platform
+from .installed import ENGINES, NUMPY, OPENCV, Found, describe_missing, find_engine, find_package, this_platform
 
 if TYPE_CHECKING:
     from .facts import Facts
@@ -26,7 +26,7 @@ CAMERAS = Path("/sys/class/video4linux")
 
 @dataclass(frozen=True)
 class OpenCV:
-    """How OpenCV was built: the toolkit of its windows ("" without any), and what it reads cameras and films through."""
+    """How OpenCV was built: the toolkit of its windows ("" if it has none), and its readers of cameras and videos."""
 
     windows: str
     video: tuple[str, ...]
@@ -34,9 +34,10 @@ class OpenCV:
 
 @dataclass(frozen=True)
 class Device:
-    """The device and what is installed on it; lacking holds a line for each package that is needed and not there.
+    """A device and what is installed on it.
 
-    cameras are those that Linux knows, unopened: file, name, and whether this user may open it.
+    missing holds one line for each package that is needed but cannot be used. cameras are (file, name, whether this user
+    may open it), as Linux lists them; none is opened.
     """
 
     python: str
@@ -45,12 +46,12 @@ class Device:
     opencv: OpenCV | None
     cameras: tuple[tuple[str, str, bool], ...]
     picamera2: bool
-    lacking: tuple[str, ...]
+    missing: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Checkup:
-    """One model on this device: fault says why it cannot run here, test how its golden cases went, note why not."""
+    """One model on this device: the result of its self-test, a note on it, or the fault that keeps the model from running."""
 
     path: Path
     size_bytes: int = 0
@@ -63,21 +64,21 @@ class Checkup:
 
 @dataclass(frozen=True)
 class Report:
-    """The device and the models that were tried on it."""
+    """A device and the models that were checked on it."""
 
     device: Device
     models: tuple[Checkup, ...] = field(default=())
 
     @property
     def exit_code(self) -> int:
-        """DONE where all that was tried runs and answers as it should, MISSED where one answers wrong, else UNUSABLE."""
-        if self.device.lacking or any(model.fault for model in self.models):
+        """UNUSABLE if a package or a model cannot be used, MISSED if a model gives wrong results, else DONE."""
+        if self.device.missing or any(model.fault for model in self.models):
             return UNUSABLE
         is_wrong = any(model.test is not None and model.test.verdict == "wrong" for model in self.models)
         return MISSED if is_wrong else DONE
 
     def to_dict(self) -> dict[str, Any]:
-        """Return all of it for JSON."""
+        """Return everything as JSON-ready values."""
         device = self.device
         return {
             "lettercast": __version__,
@@ -87,65 +88,71 @@ class Report:
             "opencv": asdict(device.opencv) if device.opencv else None,
             "cameras": [{"path": path, "name": name, "may_open": may_open} for path, name, may_open in device.cameras],
             "picamera2": device.picamera2,
-            "lacking": device.lacking,
+            "lacking": device.missing,
             "models": [model_dict(model) for model in self.models],
         }
 
 
 def model_dict(model: Checkup) -> dict[str, Any]:
-    """Return one model's checkup for JSON."""
+    """Return one model's checkup as JSON-ready values."""
     test = model.test
     return {
         "path": str(model.path),
         "size_bytes": model.size_bytes,
         "facts": asdict(model.facts) if model.facts else None,
         "engine": model.engine or None,
-        "self_test": {"verdict": test.verdict, **asdict(test)} if test else None,
+        "self_test": replay_dict(test) if test else None,
         "note": model.note,
         "fault": model.fault,
     }
 
 
+def replay_dict(test: "Replay") -> dict[str, Any]:
+    """Return the result of a self-test as JSON-ready values."""
+    wrong = [{"expected": one.expected, "given": one.actual, "difference": one.difference} for one in test.mismatches]
+    return {"verdict": test.verdict, "n": test.n, "difference": test.difference, "strays": wrong}
+
+
 def examine(models: Sequence[Path], threads: int = 1) -> Report:
-    """Look at this device, then try each model on its golden cases."""
-    device = look_at_device({model.suffix.lower() for model in models})
-    return Report(device, tuple(try_model(model, threads, device) for model in models))
+    """Inspect this device, then check each model with its golden cases."""
+    device = inspect_device({model.suffix.lower() for model in models})
+    return Report(device, tuple(check_model(model, threads, device) for model in models))
 
 
-def look_at_device(endings: set[str]) -> Device:
-    """Return what is installed; of the engines one for models of each of these endings is needed."""
+def inspect_device(endings: set[str]) -> Device:
+    """Return what is installed; `endings` are those of the models that must run, such as ".tflite"."""
     here = this_platform()
-    numpy, opencv = look_for(NUMPY), look_for(OPENCV)
-    engines = [look_for(package) for packages in ENGINES.values() for package in packages]
-    needed = [look_for_engine(ending) for ending in sorted(endings & ENGINES.keys())]
-    lacking = [missing(found, here) for found in (numpy, opencv, *needed) if not found.module]
+    numpy, opencv = find_package(NUMPY), find_package(OPENCV)
+    engines = [find_package(package) for packages in ENGINES.values() for package in packages]
+    needed = [find_engine(ending) for ending in sorted(endings & ENGINES.keys())]
+    missing = [describe_missing(found, here) for found in (numpy, opencv, *needed) if not found.module]
     return Device(
         f"{platform.python_version()}, {here.bits} bit, {sys.executable}",
         " ".join(filter(None, [platform.system(), platform.release(), platform.machine(), board()])),
         (numpy, opencv, *engines),
-        look_at_opencv(opencv.module.getBuildInformation()) if opencv.module else None,
+        inspect_opencv(opencv.module.getBuildInformation()) if opencv.module else None,
         tuple(find_cameras(CAMERAS)),
         find_spec("picamera2") is not None,
-        tuple(lacking),
+        tuple(missing),
     )
 
 
 def board() -> str:
-    """Return the name of a board, such as a Raspberry Pi's, where Linux knows it."""
+    """Return the name of a board, such as a Raspberry Pi, if Linux knows it."""
     return f"({BOARD_FILE.read_text(errors='replace').strip(chr(0))})" if BOARD_FILE.exists() else ""
 
 
-def look_at_opencv(build: str) -> OpenCV:
-    """Return how OpenCV was built, by its own account of that."""
+def inspect_opencv(build: str) -> OpenCV:
+    """Return how OpenCV was built, parsed from cv2.getBuildInformation()."""
     windows = re.search(r"^ *GUI: *(\S*)", build, re.MULTILINE)
     video = re.search(r"^ *Video I/O:.*((?:\n +.*)*)", build, re.MULTILINE)
-    # What belongs to one of these is indented further.
+    # The readers are indented under "Video I/O".
     readers = re.findall(r"^ {4}(\S.*?): +YES", video[1] if video else "", re.MULTILINE)
     return OpenCV(windows[1].replace("NONE", "") if windows else "", tuple(readers))
 
 
 def find_cameras(folder: Path) -> list[tuple[str, str, bool]]:
-    """Return the cameras that Linux shows in a folder, opening none: (file, name, whether this user may open it)."""
+    """Return the cameras that Linux lists in a folder, without opening them: (file, name, whether this user may open it)."""
     found = sorted(folder.glob("video*"), key=lambda path: int(path.name[5:]) if path.name[5:].isdecimal() else 0)
     files = [(Path("/dev", path.name), (path / "name")) for path in found]
     return [
@@ -154,7 +161,7 @@ def find_cameras(folder: Path) -> list[tuple[str, str, bool]]:
     ]
 
 
-def try_model(path: Path, threads: int, device: Device) -> Checkup:
+def check_model(path: Path, threads: int, device: Device) -> Checkup:
     """Open one model and replay its golden cases."""
     if not device.packages[0].module:
         return Checkup(path, fault="needs NumPy")
@@ -170,35 +177,32 @@ def try_model(path: Path, threads: int, device: Device) -> Checkup:
     opened = (path, len(model), engine.facts, engine.name)
     cases = golden_path(path)
     if not cases.exists():
-        return Checkup(*opened, note=f"no golden cases: there is no {cases.name}; export the model again")
+        return Checkup(*opened, note=f"not possible without golden cases: {cases.name} is missing; export the model again")
     try:
         golden = load_golden(cases)
         if not golden.is_of(model):
-            raise LettercastError(f"{cases.name}: golden cases are of another model; export it again, or copy both files")
+            raise LettercastError(f"{cases.name}: golden cases are of another model; export again, or copy both files")
         return Checkup(*opened, test=replay(engine, golden), note=f"{golden.machine}, {golden.engine}")
     except LettercastError as error:
         return Checkup(*opened, fault=str(error).removeprefix(f"{cases.parent}/"))
 
 
-if TYPE_CHECKING:
-    from .golden import Replay
-
 COLUMNS, NAME_COLUMNS = 80, 11
-# Labels that are not words are shown so many at most.
-SHOWN_LABELS = 40
+# Models of many classes list this many labels.
+MAX_SHOWN_LABELS = 40
 
 
-def findings(report: Report) -> str:
-    """Return the whole report: the device, what it lacks, then each model."""
+def format_report(report: Report) -> str:
+    """Return the report as text: the device, what is missing, then each model."""
     blocks = [device_lines(report.device), *map(model_lines, report.models)]
     return "\n\n".join("\n".join(lines) for lines in blocks)
 
 
-def row(name: str, said: str) -> str:
-    """Return a name and what there is to say of it, folded below itself."""
+def row(name: str, text: str) -> str:
+    """Return a name and a text beside it, wrapped in its own column."""
     indent = " " * NAME_COLUMNS
     return textwrap.fill(
-        said,
+        text,
         COLUMNS,
         initial_indent=f"{name:<{NAME_COLUMNS}}",
         subsequent_indent=indent,
@@ -208,58 +212,54 @@ def row(name: str, said: str) -> str:
 
 
 def device_lines(device: Device) -> list[str]:
-    """Return the lines on a device and on what is installed."""
+    """Return the lines about a device and what is installed on it."""
     found = {one.package: one for one in device.packages}
     lines = [row("lettercast", __version__), row("Python", device.python), row("platform", device.platform)]
-    lines.append(row("NumPy", found[NUMPY].said))
-    opencv = found[OPENCV].said
+    lines.append(row("NumPy", found[NUMPY].status))
+    opencv = found[OPENCV].status
     if device.opencv:
         windows = f"with windows ({device.opencv.windows})" if device.opencv.windows else "without windows"
-        opencv += f", {windows}, cameras and films through {', '.join(device.opencv.video) or 'nothing'}"
+        opencv += f", {windows}, reads cameras and videos with {', '.join(device.opencv.video) or 'nothing'}"
     lines.append(row("OpenCV", opencv))
     for ending, packages in ENGINES.items():
         runs = next((package for package in packages if found[package].module), None)
         for package in packages:
-            said = f"runs {ending} models" if package == runs else "not needed" if runs else ""
-            lines.append(
-                row(
-                    f"{ending if package == packages[0] else ''}",
-                    ", ".join(filter(None, [f"{package.name} {found[package].said}", said])),
-                )
-            )
-    lines.append(row("cameras", cameras(device)))
-    # Not folded: commands are to be copied whole.
-    return lines + [f"{'missing':<{NAME_COLUMNS}}{said}" for said in device.lacking]
+            use = f"runs {ending} models" if package == runs else "not needed" if runs else ""
+            text = ", ".join(filter(None, [f"{package.name} {found[package].status}", use]))
+            lines.append(row(ending if package == packages[0] else "", text))
+    lines.append(row("cameras", describe_cameras(device)))
+    # Not wrapped, so that you can copy a command in one piece.
+    return lines + [f"{'missing':<{NAME_COLUMNS}}{line}" for line in device.missing]
 
 
-def cameras(device: Device) -> str:
-    """Say which cameras there are, none of them opened."""
+def describe_cameras(device: Device) -> str:
+    """Return which cameras there are, as text."""
     named = [
         f"{path} {name}{'' if may_open else ' (you may not open it: join the group video)'}"
         for path, name, may_open in device.cameras
     ]
-    return ", ".join([*(named or ["none seen"]), f"Picamera2 {'' if device.picamera2 else 'not '}installed"])
+    return ", ".join([*(named or ["none found"]), f"Picamera2 {'' if device.picamera2 else 'not '}installed"])
 
 
 def model_lines(model: Checkup) -> list[str]:
-    """Return the lines on a model and its self-test."""
+    """Return the lines about a model and its self-test."""
     lines = [str(model.path)]
     if model.facts:
         lines += facts_lines(model.facts, model.size_bytes)
         lines.append(row("engine", model.engine))
     if model.fault:
-        lines.append(row("self-test", f"cannot be made: {model.fault}"))
+        lines.append(row("self-test", f"could not run: {model.fault}"))
     elif model.test:
-        lines.append(row("self-test", verdict(model.test, model.note)))
+        lines.append(row("self-test", describe_replay(model.test, model.note)))
     else:
         lines.append(row("self-test", model.note))
     return lines
 
 
 def facts_lines(facts: Facts, size_bytes: int) -> list[str]:
-    """Return the lines on what a model says of itself."""
+    """Return the lines about the facts of a model."""
     height, width, channels = facts.input_shape
-    labels = " ".join(facts.labels[:SHOWN_LABELS]) + (" ..." if len(facts.labels) > SHOWN_LABELS else "")
+    labels = " ".join(facts.labels[:MAX_SHOWN_LABELS]) + (" ..." if len(facts.labels) > MAX_SHOWN_LABELS else "")
     versions = ", ".join(f"{name} {version}" for name, version in facts.versions.items())
     lines = [
         row("model", f"{facts.name}, {facts.format}, {size_bytes:,} bytes"),
@@ -267,33 +267,33 @@ def facts_lines(facts: Facts, size_bytes: int) -> list[str]:
         row("input", f"{width} x {height} pixels, {channels} channel{'s' if channels > 1 else ''}, {facts.input_dtype}"),
     ]
     if facts.gate:
-        lines.append(row("gate", gate(facts)))
+        lines.append(row("at export", describe_gate(facts)))
     if facts.lowest_runtime:
         lines.append(row("opens with", f"{facts.lowest_runtime} or later"))
     return [*lines, row("made with", versions or "unknown")]
 
 
-def gate(facts: Facts) -> str:
-    """Say what the gate measured when the model was exported."""
+def describe_gate(facts: Facts) -> str:
+    """Return what the gate measured when the model was exported, as text."""
     figures = {"n": 0, "accuracy": float("nan"), "original_accuracy": float("nan"), "agreement": float("nan"), **facts.gate}
-    letters = f"{figures['n']:,.0f} letters of {figures.get('data', '?')} {figures.get('split', '')}".strip()
+    letters = f"on {figures['n']:,.0f} letters of {figures.get('data', '?')} {figures.get('split', '')}".strip()
     return (
         f"accuracy {figures['accuracy']:.2f} % (original {figures['original_accuracy']:.2f} %), "
         f"agreement {figures['agreement']:.2f} %, {letters}"
     )
 
 
-def verdict(test: "Replay", where: str) -> str:
-    """Say how the golden cases went, against where they were made."""
+def describe_replay(test: "Replay", exported_on: str) -> str:
+    """Return the result of a self-test as text; `exported_on` names the machine and engine of the golden cases."""
     if test.verdict == "equal":
-        return f"equal: all {test.n} golden cases to the bit as on {where}"
+        return f"equal: all {test.n} golden cases give exactly the same probabilities as on {exported_on}"
     if test.verdict == "close":
-        said = f"close: all {test.n} golden cases name the same labels as on {where}"
-        return f"{said}; probabilities differ by {test.difference:.2g} at most"
-    strays = ", ".join(
-        f"{stray.expected} is {stray.given}"
-        if stray.expected != stray.given
-        else f"{stray.expected} is off by {stray.difference:.2g}"
-        for stray in test.strays
+        same = f"close: all {test.n} golden cases give the same labels as on {exported_on}"
+        return f"{same}; probabilities differ by at most {test.difference:.2g}"
+    cases = ", ".join(
+        f"{one.expected} is read as {one.actual}"
+        if one.expected != one.actual
+        else f"the probability of {one.expected} is off by {one.difference:.2g}"
+        for one in test.mismatches
     )
-    return f"WRONG: {len(test.strays)} of {test.n} golden cases are not as on {where}: {strays}"
+    return f"WRONG: {len(test.mismatches)} of {test.n} golden cases differ from {exported_on}: {cases}"

@@ -1,4 +1,4 @@
-"""Inference engines behind one call: pictures in, probabilities out."""
+"""Inference engines behind one call: images in, probabilities out."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -14,11 +14,11 @@ from ... import LettercastError
 from ..console import first_line, quiet
 from ..pixels import Pixels
 from .facts import FACTS_KEY, Facts, missing_facts, parse_facts, tflite_facts
-from .installed import ENGINES, NOT_INSTALLED, Found, Package, look_for, look_for_engine
+from .installed import ENGINES, NOT_INSTALLED, Found, Package, find_engine, find_package
 
-# What interpreters say of operations, or versions of them, that came after they were built.
+# Interpreters say this about an operation, or a version of one, that is newer than they are.
 UNKNOWN_OPERATION = re.compile(r"Didn't find op|builtin_code out of range|not supported by this interpreter")
-# Formats of operations that interpreters have known for longest.
+# Formats whose operations even old interpreters know.
 OLDEST_FORMATS = ("tflite-int8", "tflite-float32")
 
 Classify = Callable[[Pixels], NDArray[np.float32]]
@@ -26,14 +26,18 @@ Classify = Callable[[Pixels], NDArray[np.float32]]
 
 @dataclass(frozen=True)
 class Engine:
-    """A model ready to run: the engine's name and version, the model's facts, and its code."""
+    """A model that is ready to run: the engine's name and version, the model's facts, and the function that classifies."""
 
     name: str
     facts: Facts
     classify: Classify
 
     def __call__(self, images: Pixels) -> NDArray[np.float32]:
-        """Return (N, classes) float32 probabilities of (N, H, W, C) uint8 pictures."""
+        """Return (N, classes) float32 probabilities of (N, H, W, C) uint8 images.
+
+        Raises:
+            ValueError: the images have another shape or dtype.
+        """
         if images.shape[1:] != self.facts.input_shape or images.dtype != np.uint8:
             raise ValueError(f"{self.facts.name} takes (N, {self.facts.input_shape}) uint8, not {images.shape} {images.dtype}")
         if len(images) == 0:
@@ -42,37 +46,39 @@ class Engine:
 
 
 def open_engine(path: Path, threads: int = 1, package: Package | None = None) -> Engine:
-    """Open a `.tflite` or `.onnx` model with the engine that is installed, or with this one, and try it on two blank pictures.
+    """Open a `.tflite` or `.onnx` model and run it once on two blank images.
+
+    Takes the engine `package` if you name one, else the first installed engine that runs such models.
 
     Raises:
-        LettercastError: the file is missing or damaged, its facts are missing or do not fit it, or no engine for
-            it is installed.
+        LettercastError: the file is missing or damaged, its facts are missing or do not fit its graph, or no engine for it
+            is installed.
     """
     engine = load_engine(path, threads, package)
     blank = np.zeros((2, *engine.facts.input_shape), np.uint8)
-    with blaming(path):
-        answers = engine(blank)
-        if answers.shape != (2, len(engine.facts.labels)) or not np.isfinite(answers).all():
-            raise ValueError(f"answers of shape {answers.shape} to two pictures")
+    with wrapping_errors(path):
+        probabilities = engine(blank)
+        if probabilities.shape != (2, len(engine.facts.labels)) or not np.isfinite(probabilities).all():
+            raise ValueError(f"output of shape {probabilities.shape} for two images, or NaN")
     return engine
 
 
 def load_engine(path: Path, threads: int = 1, package: Package | None = None) -> Engine:
-    """Open a model as open_engine does, without trying it."""
+    """Open a model like open_engine, but do not run it."""
     if path.suffix.lower() not in OPENERS and path.exists():
         raise LettercastError(f"{path}: the runtime opens {' and '.join(OPENERS)} models; make one with `lettercast export`")
     try:
         model = path.read_bytes()
     except OSError as error:
         reason = error.strerror or "cannot be read"
-        raise LettercastError(f"{path}: {reason}; give a .tflite or .onnx model, such as `lettercast export` makes") from error
-    with blaming(path):
+        raise LettercastError(f"{path}: {reason}; give a .tflite or .onnx model from `lettercast export`") from error
+    with wrapping_errors(path):
         return OPENERS[path.suffix.lower()](path, model, threads, _engine_for(path, package))
 
 
 @contextmanager
-def blaming(path: Path) -> Iterator[None]:
-    """Turn whatever an engine raises over a model (types of its own, all straight from Exception) into a LettercastError."""
+def wrapping_errors(path: Path) -> Iterator[None]:
+    """Turn whatever an engine raises over a model into a LettercastError; engines derive their errors straight from Exception."""
     try:
         yield
     except LettercastError:
@@ -82,38 +88,38 @@ def blaming(path: Path) -> Iterator[None]:
 
 
 @contextmanager
-def running(found: Found, facts: Facts, path: Path) -> Iterator[None]:
-    """Say which engine is too old for a TFLite model, or for NumPy, and what to take; its own talk is kept back."""
+def engine_errors(found: Found, facts: Facts, path: Path) -> Iterator[None]:
+    """Silence the engine, and turn its errors over models or a NumPy that are too new for it into a LettercastError."""
     try:
         with quiet():
             yield
     except SystemError as error:
-        # It imports NumPy's interface only when a model is opened.
+        # tflite-runtime imports NumPy's C interface only when it opens a model.
         raise LettercastError(f"{path}: {found.name} and NumPy {np.__version__} do not fit; pip install 'numpy<2'") from error
     except (ValueError, RuntimeError) as error:
         if not UNKNOWN_OPERATION.search(str(error)):
             raise
-        said = first_line(error).partition(". ")[0]
+        reason = first_line(error).partition(". ")[0]
         instead = " or ".join(name for name in OLDEST_FORMATS if name != facts.format)
-        raise LettercastError(f"{path}: {found.name} cannot run this {facts.format} model ({said}); take {instead}") from error
+        raise LettercastError(f"{path}: {found.name} cannot run this {facts.format} model ({reason}); use {instead}") from error
 
 
 def open_tflite(path: Path, model: bytes, threads: int, found: Found) -> Engine:
     """Open a TFLite model with LiteRT, or with its predecessor tflite-runtime."""
     facts = tflite_facts(path, model)
-    with running(found, facts, path):
+    with engine_errors(found, facts, path):
         interpreter = found.module.Interpreter(model_content=model, num_threads=threads)
         interpreter.allocate_tensors()
     (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
     if np.dtype(source["dtype"]).name != facts.input_dtype:
-        raise ValueError(f"its facts say {facts.input_dtype} in, its graph {np.dtype(source['dtype']).name}")
+        raise ValueError(f"its facts say {facts.input_dtype} input, its graph takes {np.dtype(source['dtype']).name}")
     _check_shapes(path, facts, tuple(source["shape"][1:]), int(target["shape"][-1]))
 
     def classify(images: Pixels) -> NDArray[np.float32]:
         pixels = quantize(images, source)
         outputs = np.empty((len(pixels), len(facts.labels)), target["dtype"])
-        for picture, output in zip(pixels[:, None], outputs, strict=True):
-            interpreter.set_tensor(source["index"], picture)
+        for image, output in zip(pixels[:, None], outputs, strict=True):
+            interpreter.set_tensor(source["index"], image)
             interpreter.invoke()
             output[:] = interpreter.get_tensor(target["index"])[0]
         return dequantize(outputs, target)
@@ -142,10 +148,10 @@ def open_onnx(path: Path, model: bytes, threads: int, found: Found) -> Engine:
 
 
 def quantize(images: Pixels, detail: dict[str, Any]) -> NDArray[Any]:
-    """Bring pixels 0..255 to the dtype, scale and zero point of a TFLite input."""
+    """Convert pixels 0..255 to the dtype, scale and zero point of a TFLite input."""
     dtype = np.dtype(detail["dtype"])
     scale, zero_point = detail["quantization"]
-    # Without a scale integers are pixels, not steps of something else.
+    # An integer input without a scale takes pixel values as they are.
     if dtype.kind == "f" or scale == 0:
         return images.astype(dtype)
     if dtype == np.uint8 and zero_point == 0 and abs(scale - 1) < 1e-3:
@@ -155,11 +161,11 @@ def quantize(images: Pixels, detail: dict[str, Any]) -> NDArray[Any]:
 
 
 def dequantize(outputs: NDArray[Any], detail: dict[str, Any]) -> NDArray[np.float32]:
-    """Bring a TFLite output to real probabilities."""
+    """Convert a TFLite output to probabilities: scale * (value - zero point)."""
     if outputs.dtype.kind == "f":
         return outputs.astype(np.float32)
     scale, zero_point = detail["quantization"]
-    # float32 holds 8 and 16 bits, and their differences, to the last.
+    # float32 holds every 8- and 16-bit integer, and every difference of two, exactly.
     values = outputs.astype(np.float32)
     values -= np.float32(zero_point)
     values *= np.float32(scale)
@@ -168,13 +174,13 @@ def dequantize(outputs: NDArray[Any], detail: dict[str, Any]) -> NDArray[np.floa
 
 def _check_shapes(path: Path, facts: Facts, shape: tuple[Any, ...], classes: Any) -> None:
     if tuple(shape) != facts.input_shape or classes != len(facts.labels):
-        raise LettercastError(f"{path}: its facts do not fit its graph ({shape} to {classes}); export it again")
+        raise LettercastError(f"{path}: its facts do not fit its graph ({shape} in, {classes} classes out); export it again")
 
 
 def _engine_for(path: Path, package: Package | None) -> Found:
-    """Return this engine, or the first for such models that can be imported; raises LettercastError where there is none."""
+    """Return the engine `package`, or the first installed one for this kind of model; raises LettercastError if there is none."""
     ending = path.suffix.lower()
-    found = look_for(package) if package else look_for_engine(ending)
+    found = find_package(package) if package else find_engine(ending)
     if found.module:
         return found
     if found.fault != NOT_INSTALLED:

@@ -1,4 +1,4 @@
-"""What a model file says of itself, kept inside the file and read back on the device."""
+"""Facts of a model (labels, input, rejection, ...), stored inside its file and read back on the device."""
 
 import json
 import re
@@ -11,21 +11,21 @@ from typing import Any
 from ... import LettercastError
 from ..files import unpacked_bytes
 
-# The name of the facts in TFLite metadata, in ONNX metadata_props and, with .json, in a .keras archive.
+# The name of the facts in TFLite metadata and in ONNX metadata_props; in a .keras archive with .json.
 FACTS_KEY = "lettercast"
 SCHEMA = 1
-# Networks for devices have megabytes.
-MOST_UNPACKED_BYTES = 2_000_000_000
-# What a file begins with that older versions of Keras wrote.
+# Networks for small devices have megabytes; a larger archive is damaged or an attack.
+MAX_UNPACKED_BYTES = 2_000_000_000
+# The first bytes of a model that Keras 2 saved.
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
-# Names become file names: nothing that leads out of a folder.
+# A name becomes a file name, so it must not lead out of a folder.
 MODEL_NAME = re.compile(r"\w[\w.-]{0,99}")
 INPUT_DTYPES = ("uint8", "int8", "float32")
-# What a picture is before a model sees it: one letter brought to a glyph; the picture as it is, scaled to the input; or a
-# photograph of one letter in RGB, of any brightness, which the model brings to a glyph itself.
+# What an image is before a model sees it: one letter normalised to a glyph; any image, only scaled to the input; or an RGB
+# photo of one letter in any light, which the model itself normalises to a glyph.
 LETTERS, PICTURES, PHOTOS = "letters", "pictures", "photos"
 TAKES = (LETTERS, PICTURES, PHOTOS)
-# Field numbers of TFLite's schema: tables Model, Metadata and Buffer.
+# Field numbers in TFLite's schema, of the tables Model, Metadata and Buffer.
 MODEL_BUFFERS, MODEL_METADATA, METADATA_NAME, METADATA_BUFFER, BUFFER_DATA = 4, 6, 0, 1, 0
 
 
@@ -33,14 +33,18 @@ MODEL_BUFFERS, MODEL_METADATA, METADATA_NAME, METADATA_BUFFER, BUFFER_DATA = 4, 
 class Facts:
     """Facts of one model.
 
-    labels are in the order of the outputs. input_shape is (height, width, channels); pixels are 0..255 in
-    every format, letters white ink on black, whatever input_dtype carries them. A picture whose likeliest label has a
-    probability below reject_below is not taken for any of the labels. takes says what is shown to the model: `letters`
-    as runtime/glyph.py makes them, `pictures` as they are, scaled to the input, grey or RGB, or `photos` of one letter
-    each, in which it finds the letter itself. temperature is what the
-    logits were divided by, inside the network, so that probabilities mean what they say. made holds data, seed and settings
-    of the training, gate the figures measured after export, versions the packages that made the file,
-    lowest_runtime the oldest that opens it.
+    Attributes:
+        labels: in the order of the outputs.
+        input_shape: height, width, channels. Pixels are 0..255 in every format, whatever input_dtype carries them; letters
+            are white ink on black.
+        reject_below: the model rejects an image if its best label has a lower probability than this.
+        temperature: the network divides its logits by it, so that probabilities are calibrated.
+        made: data, seed and settings of the training.
+        gate: what the export gate measured.
+        versions: the packages that made the file.
+        takes: what the model is shown: `letters` as runtime/glyph.py makes them; `pictures`, grey or RGB, only scaled to the
+            input; or `photos` of one letter each, in which the model finds the letter itself.
+        lowest_runtime: the oldest runtime that opens the file.
     """
 
     name: str
@@ -60,33 +64,33 @@ class Facts:
 
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
-            raise ValueError(f"facts of schema {self.schema}, this version reads {SCHEMA}: update lettercast")
+            raise ValueError(f"facts have schema {self.schema}, this version reads schema {SCHEMA}: update lettercast")
         if not (isinstance(self.name, str) and MODEL_NAME.fullmatch(self.name)):
-            raise ValueError("a name of letters, digits, '.', '_' and '-' is needed")
+            raise ValueError("the name must consist of letters, digits, '.', '_' and '-'")
         if not (isinstance(self.made, dict) and isinstance(self.gate, dict) and isinstance(self.versions, dict)):
-            raise ValueError("made, gate and versions are objects")
+            raise ValueError("made, gate and versions must be objects")
         if not (0 <= self.reject_below < 1 and 0 < self.temperature < float("inf")):
-            raise ValueError("reject_below is from 0 to 1 and temperature above 0")
+            raise ValueError("reject_below must be from 0 to 1 and temperature above 0")
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
             raise ValueError("facts need two or more different labels")
         if self.input_dtype not in INPUT_DTYPES:
-            raise ValueError(f"input of '{self.input_dtype}', this version feeds {' or '.join(INPUT_DTYPES)}")
+            raise ValueError(f"input dtype '{self.input_dtype}' is unknown; this version supports {', '.join(INPUT_DTYPES)}")
         if self.takes not in TAKES:
-            raise ValueError(f"takes '{self.takes}', this version feeds {' or '.join(TAKES)}")
+            raise ValueError(f"takes '{self.takes}' is unknown; this version supports {', '.join(TAKES)}")
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:
             raise ValueError("facts need an input shape of height, width and channels")
 
     def to_json(self) -> str:
-        """Return the facts as one line of JSON; what is as ever is left out where earlier versions did not know of it."""
+        """Return the facts as one line of JSON; fields that early versions lacked are left out at their default."""
         facts = asdict(self)
-        for name, usual in (("takes", LETTERS), ("lowest_runtime", "")):
-            if facts[name] == usual:
+        for name, default in (("takes", LETTERS), ("lowest_runtime", "")):
+            if facts[name] == default:
                 del facts[name]
         return json.dumps(facts, sort_keys=True, separators=(",", ":"))
 
 
 def parse_facts(text: str | bytes, path: Path) -> Facts:
-    """Build Facts from their JSON; raises LettercastError that names the file where they do not fit."""
+    """Parse facts from JSON; raises LettercastError that names the file if they do not fit."""
     try:
         raw = json.loads(text)
         raw["labels"] = tuple(str(label) for label in raw["labels"])
@@ -97,12 +101,12 @@ def parse_facts(text: str | bytes, path: Path) -> Facts:
 
 
 def missing_facts(path: Path) -> LettercastError:
-    """Return the error for a model file that says nothing of itself."""
+    """Return the error for a model file without facts."""
     return LettercastError(f"{path}: carries no facts (labels, input); make it with `lettercast export`")
 
 
 def tflite_facts(path: Path, model: bytes) -> Facts:
-    """Read the facts from the metadata of a TFLite model; raises LettercastError where there are none."""
+    """Read the facts from the metadata of a TFLite model; raises LettercastError if there are none."""
     if model[4:8] != b"TFL3":
         raise LettercastError(f"{path}: not a TFLite model, or a damaged one; export or copy it again")
     try:
@@ -115,28 +119,28 @@ def tflite_facts(path: Path, model: bytes) -> Facts:
 
 
 def keras_facts(path: Path) -> Facts | None:
-    """Read the facts from a `.keras` archive; None where it has none."""
+    """Read the facts from a `.keras` archive; None if it has none."""
     try:
         with zipfile.ZipFile(path) as archive:
             unpacked = unpacked_bytes(archive)
-            if unpacked > MOST_UNPACKED_BYTES:
+            if unpacked > MAX_UNPACKED_BYTES:
                 raise LettercastError(
-                    f"{path}: unpacks to {unpacked / 1e9:.3g} GB, more than any network for devices; save it anew"
+                    f"{path}: unpacks to {unpacked / 1e9:.3g} GB, far more than a network for small devices; save it again"
                 )
             if f"{FACTS_KEY}.json" not in archive.namelist():
                 return None
             return parse_facts(archive.read(f"{FACTS_KEY}.json"), path)
     except LettercastError:
         raise
-    except Exception as error:  # a damaged archive raises what its damage leads to
+    except Exception as error:  # a damaged archive raises all kinds of errors
         if path.is_file() and path.read_bytes()[: len(HDF5_SIGNATURE)] == HDF5_SIGNATURE:
-            said = "an HDF5 file of Keras 2; open it with keras.models.load_model and save it as .keras"
-            raise LettercastError(f"{path}: {said}") from error
+            reason = "an HDF5 file of Keras 2; open it with keras.models.load_model and save it as .keras"
+            raise LettercastError(f"{path}: {reason}") from error
         raise LettercastError(f"{path}: not a .keras model, or a truncated one ({error}); save it again") from error
 
 
 def _tflite_metadata(model: bytes, name: bytes) -> bytes | None:
-    """Return the metadata buffer of this name, by the layout of flatbuffers (offsets are little-endian)."""
+    """Return the metadata buffer of this name; walks the flatbuffer, whose offsets are little-endian."""
     root = _offset(model, 0)
     buffers = _field(model, root, MODEL_BUFFERS)
     for entry in _tables(model, _field(model, root, MODEL_METADATA)):
@@ -154,7 +158,7 @@ def _offset(model: bytes, at: int) -> int:
 
 
 def _field(model: bytes, table: int, number: int) -> int:
-    """Return where a table keeps a field, or 0 where the field is absent."""
+    """Return the offset of a field of a table, or 0 if the field is absent."""
     vtable = table - struct.unpack_from("<i", model, table)[0]
     if vtable < 0 or 4 + 2 * number >= struct.unpack_from("<H", model, vtable)[0]:
         return 0
@@ -163,7 +167,7 @@ def _field(model: bytes, table: int, number: int) -> int:
 
 
 def _tables(model: bytes, at: int) -> list[int]:
-    """Return where the tables of a vector of tables lie; none where the field is absent."""
+    """Return the offsets of the tables in a vector of tables; none if the field is absent."""
     if not at:
         return []
     vector = _offset(model, at)

@@ -37,7 +37,7 @@ class Capture(Protocol):
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timeouts:
     """How long a camera may be silent before it counts as gone, and the waits before each attempt to have it back."""
 
     silence_s: float = 8.0
@@ -81,7 +81,7 @@ def webcam_hint(device: int | str, folder: Path = Path("/dev")) -> str:
     return "plug it in; a camera on a Pi's ribbon cable is called picamera"
 
 
-def open_stream(url: str, patience: Patience) -> cv2.VideoCapture:
+def open_stream(url: str, patience: Timeouts) -> cv2.VideoCapture:
     """Open an http, rtsp or other URL; raises LettercastError where it does not answer within patience.silence_s."""
     quiet_opencv()
     limit_ms = max(1, round(1000 * patience.silence_s))
@@ -114,10 +114,10 @@ class Camera(Iterator[Frame]):
     answer, and later where it is gone for good.
     """
 
-    def __init__(self, name: str, connect: Connect, patience: Patience | None = None) -> None:
+    def __init__(self, name: str, connect: Connect, patience: Timeouts | None = None) -> None:
         self.name = name
         self.idle: Callable[[], None] = lambda: None
-        self._connect, self._patience = connect, patience or Patience()
+        self._connect, self._patience = connect, patience or Timeouts()
         self._grabber = Grabber(connect)
         try:
             if not self._grabber.wait(self._patience.silence_s):

@@ -135,7 +135,7 @@ def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE) -> Stream:
     return still_frames([path]) if is_still else video_frames(path)
 
 
-def keep_apart(sources: Sequence[str], save: Path | None, record: Path | None) -> None:
+def check_outputs(sources: Sequence[str], save: Path | None, record: Path | None) -> None:
     """See that results are not written over what is read, nor among it; raises LettercastError where they would be."""
     for path in (Path(source) for source in sources if not URL.match(source)):
         is_folder = path.is_dir()

@@ -11,7 +11,7 @@ import numpy as np
 from ... import LettercastError
 from ..console import say
 from ..pixels import Frame, Pixels
-from .camera import Camera, Patience, open_stream, quiet_opencv
+from .camera import Camera, Timeouts, open_stream, quiet_opencv
 
 # Containers without an index only estimate how many frames they hold.
 FRAMES_OF_ESTIMATE, SHARE_OF_ESTIMATE = 2, 0.02
@@ -61,12 +61,12 @@ def recorded_frames(name: str, capture: cv2.VideoCapture, first: Pixels) -> Iter
         say(f"{name}: breaks off after {number} of {promised} frames; copy or record it again")
 
 
-def url_frames(url: str, patience: Patience | None = None) -> Iterator[Frame]:
+def url_frames(url: str, patience: Timeouts | None = None) -> Iterator[Frame]:
     """Return the frames of a URL: the newest ones of a live stream, all of a recorded film, the one of a picture.
 
     Raises LettercastError where it does not answer in time.
     """
-    patience = patience or Patience()
+    patience = patience or Timeouts()
 
     def opening() -> tuple[cv2.VideoCapture, Pixels | None, bool]:
         """Open it, read its first picture, and try whether there are more."""

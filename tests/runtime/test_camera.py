@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.sources.camera import SILENT, Camera, Patience
+from lettercast.runtime.sources.camera import SILENT, Camera, Timeouts
 
-QUICK = Patience(silence_s=0.2, retries_s=(0.001, 0.002, 0.003), release_s=0.2)
+QUICK = Timeouts(silence_s=0.2, retries_s=(0.001, 0.002, 0.003), release_s=0.2)
 # Where a test waits for what must happen: never reached unless it fails.
 LIMIT_S = 10
 END, HANG, FAIL = "end", "hang", "fail"
@@ -121,7 +121,7 @@ def test_who_looks_on_is_heard_while_a_camera_gives_nothing_and_may_leave(play, 
         raise LeavingError
 
     # Its patience is not waited for.
-    camera = play(Played(10, going), patience=Patience(silence_s=5, retries_s=(5,), release_s=0.2))
+    camera = play(Played(10, going), patience=Timeouts(silence_s=5, retries_s=(5,), release_s=0.2))
     next(camera)
     camera.idle = leave
     with pytest.raises(LeavingError):
@@ -184,11 +184,11 @@ def test_a_process_ends_though_its_camera_hangs():
 import sys, threading
 from lettercast import LettercastError
 from lettercast.runtime.sources.camera import Camera
-from lettercast.runtime.sources.camera import Patience
+from lettercast.runtime.sources.camera import Timeouts
 class Hung:
     def read(self): threading.Event().wait()
     def release(self): pass
-try: Camera("7", Hung, Patience(0.1, (), 0.1))
+try: Camera("7", Hung, Timeouts(0.1, (), 0.1))
 except LettercastError as error: sys.exit(str(error))
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=LIMIT_S, check=False)

@@ -254,7 +254,7 @@ def test_the_real_window_is_heeded_while_a_camera_hangs(opened, page_file, tmp_p
 import cv2, sys, threading
 from lettercast.runtime import Reader
 from lettercast.runtime.sources.camera import Camera
-from lettercast.runtime.sources.camera import Patience
+from lettercast.runtime.sources.camera import Timeouts
 from lettercast.runtime.live.loop import Outputs, read_frames
 from lettercast.runtime.sources.source import Frames
 
@@ -265,7 +265,7 @@ class Hanging:
     def release(self):
         pass
 
-with Frames([Camera("0", Hanging, Patience(silence_s=1000, release_s=0.1))]) as frames:
+with Frames([Camera("0", Hanging, Timeouts(silence_s=1000, release_s=0.1))]) as frames:
     assert read_frames(Reader(), frames, Outputs()) > 0
 print("left")
 """

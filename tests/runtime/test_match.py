@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime.live.track import Looks, common_move, look_at, match, thumbnail, unit
+from lettercast.runtime.live.track import Appearances, common_move, look_at, match, thumbnail, unit
 from lettercast.runtime.page.find import find_spots
 
 
@@ -18,7 +18,7 @@ def moved(image, x: int, y: int):
     return cv2.warpAffine(image, matrix, (image.shape[1], image.shape[0]), borderMode=cv2.BORDER_REPLICATE)
 
 
-def places(before: Looks, after: Looks, pairs) -> list:
+def places(before: Appearances, after: Appearances, pairs) -> list:
     return [tuple(after.middles[j] - before.middles[i]) for i, j in pairs]
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.live.recorder import FPS, LONGEST_GAP_S, STILL_S, Recorder, plays
+from lettercast.runtime.live.recorder import FPS, MAX_GAP_S, STILL_S, Recorder, plays
 from lettercast.runtime.pixels import Frame
 
 GREY = np.full((48, 64, 3), 128, np.uint8)
@@ -59,7 +59,7 @@ def test_a_recording_ends_and_plays_where_the_disk_is_nearly_full(tmp_path, monk
     recorder = Recorder(tmp_path / "film.mkv")
     for _ in range(40):
         recorder.write(GREY, FILM)
-    monkeypatch.setattr("lettercast.runtime.live.recorder.LEAST_FREE_BYTES", 1 << 62)
+    monkeypatch.setattr("lettercast.runtime.live.recorder.MIN_FREE_BYTES", 1 << 62)
     with pytest.raises(LettercastError, match=r"film.mkv: the disk is full, so the recording ends"):
         for _ in range(40):
             recorder.write(GREY, FILM)
@@ -88,7 +88,7 @@ def test_a_camera_that_hung_is_not_made_up_for(tmp_path):
         for _ in range(30):
             recorder.write(GREY, LIVE)
             clock.now += 1 / 30
-    assert recorder.seconds == pytest.approx(LONGEST_GAP_S + 1, abs=0.2)
+    assert recorder.seconds == pytest.approx(MAX_GAP_S + 1, abs=0.2)
 
 
 def test_a_picture_of_its_own_stays_for_a_while(tmp_path):

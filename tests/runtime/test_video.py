@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.sources.camera import Camera, Patience
+from lettercast.runtime.sources.camera import Camera, Timeouts
 from lettercast.runtime.sources.video import url_frames, video_frames, within
 
 LEVELS = (20, 90, 160, 230, 120)
 LONG = 60
-QUICK = Patience(silence_s=1.0, retries_s=(0.001, 0.002, 0.004), release_s=2.0)
+QUICK = Timeouts(silence_s=1.0, retries_s=(0.001, 0.002, 0.004), release_s=2.0)
 LIMIT_S = 20
 BETWEEN_PICTURES_S = 0.005
 WELL, STALLED, DEAD = "well", "stalled", "dead"
@@ -254,16 +254,16 @@ def test_a_server_that_accepts_and_never_answers_is_given_up_in_time():
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/"
         with pytest.raises(LettercastError, match="does not answer"):
-            url_frames(url, Patience(silence_s=0.2))
+            url_frames(url, Timeouts(silence_s=0.2))
 
 
 def test_a_process_ends_though_a_stream_hangs_within_opencv():
     code = """
 import sys
 from lettercast import LettercastError
-from lettercast.runtime.sources.camera import Patience, open_stream
+from lettercast.runtime.sources.camera import Timeouts, open_stream
 from lettercast.runtime.sources.video import within
-try: within(0.3, lambda: open_stream(sys.argv[1], Patience(600)), LettercastError("late"))
+try: within(0.3, lambda: open_stream(sys.argv[1], Timeouts(600)), LettercastError("late"))
 except LettercastError as error: sys.exit(str(error))
 """
     with socket.create_server(("127.0.0.1", 0)) as silent:

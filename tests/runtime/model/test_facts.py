@@ -1,4 +1,4 @@
-"""What a model file says of itself."""
+"""Facts inside model files."""
 
 import json
 import zipfile
@@ -15,7 +15,7 @@ FACTS = Facts("letters-x", "tflite-int8", ("A", "B", "Ä"), (28, 28, 1), "uint8"
 HERE = Path("model.tflite")
 
 
-def test_facts_survive_the_way_through_json():
+def test_facts_survive_json():
     assert parse_facts(FACTS.to_json(), HERE) == FACTS
 
 
@@ -28,7 +28,7 @@ def test_facts_without_labels_or_shape_are_refused(wrong):
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "7", "{}", '{"labels": 3}', b"\xff\xfe"])
-def test_json_that_holds_no_facts_is_refused_with_the_name_of_the_file(text):
+def test_json_without_facts_is_refused_with_the_name_of_the_file(text):
     with pytest.raises(LettercastError, match=r"model.tflite: its facts cannot be used"):
         parse_facts(text, HERE)
 
@@ -40,19 +40,19 @@ def test_facts_of_another_schema_ask_for_an_update():
 
 
 @pytest.mark.parametrize("dtype", ["pixels", "int7", "", "object"])
-def test_an_input_type_that_no_pixel_has_is_refused(dtype):
+def test_an_unknown_input_dtype_is_refused(dtype):
     raw = json.loads(FACTS.to_json()) | {"input_dtype": dtype}
     with pytest.raises(LettercastError, match="its facts cannot be used"):
         parse_facts(json.dumps(raw), HERE)
 
 
-def test_tflite_facts_are_those_that_were_embedded(exported):
+def test_tflite_facts_are_read_back(exported):
     facts = tflite_facts(HERE, exported["tflite-int8"].read_bytes())
     assert (facts.name, facts.format, facts.input_dtype) == ("letters-nano", "tflite-int8", "uint8")
     assert "".join(facts.labels) == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 
 
-def test_a_tflite_file_without_facts_says_so(model_file):
+def test_a_tflite_file_without_facts_is_refused(model_file):
     from lettercast.export import tflite
     from lettercast.train.predict import load_keras
 
@@ -72,13 +72,13 @@ def count_refused(models) -> int:
     return refused
 
 
-def test_no_truncation_of_a_tflite_file_escapes_as_another_error(exported):
+def test_a_truncated_tflite_file_raises_no_other_error(exported):
     model = exported["tflite-int8"].read_bytes()
     lengths = sorted({*range(0, 200), *range(200, len(model), 997)})
     assert count_refused(model[:length] for length in lengths) >= 200
 
 
-def test_no_flipped_byte_of_a_tflite_file_escapes_as_another_error(exported):
+def test_a_tflite_file_with_changed_bytes_raises_no_other_error(exported):
     model = exported["tflite-int8"].read_bytes()
     rng = np.random.default_rng(1)
 
@@ -91,7 +91,7 @@ def test_no_flipped_byte_of_a_tflite_file_escapes_as_another_error(exported):
     assert 0 < count_refused(damaged() for _ in range(400)) < 400
 
 
-def test_keras_facts_are_read_from_the_archive_and_may_be_absent(model_file, tmp_path):
+def test_keras_facts_are_read_from_the_archive_or_absent(model_file, tmp_path):
     facts = keras_facts(model_file)
     assert facts is not None
     assert facts.made["steps"] == 120
@@ -101,7 +101,7 @@ def test_keras_facts_are_read_from_the_archive_and_may_be_absent(model_file, tmp
     assert keras_facts(other) is None
 
 
-def test_a_file_that_is_no_archive_is_refused(tmp_path):
+def test_a_keras_file_that_is_not_an_archive_is_refused(tmp_path):
     path = tmp_path / "m.keras"
     path.write_text("not a model")
     with pytest.raises(LettercastError, match=r"not a .keras model"):
@@ -109,17 +109,17 @@ def test_a_file_that_is_no_archive_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["../../escaped", "", ".hidden", "a/b", 7])
-def test_a_name_that_leads_out_of_the_folder_is_refused(name):
+def test_a_model_name_that_leads_out_of_the_folder_is_refused(name):
     raw = {"name": name, "format": "keras", "labels": ["A", "B"], "input_shape": [28, 28, 1], "input_dtype": "uint8"}
     with pytest.raises(LettercastError, match="facts cannot be used"):
         parse_facts(json.dumps(raw), HERE)
 
 
-def test_a_keras_archive_that_would_burst_is_refused(tmp_path, monkeypatch):
+def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
     path = tmp_path / "bomb.keras"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("lettercast.json", bytes(20_000_000))
     assert path.stat().st_size < 50_000
-    monkeypatch.setattr("lettercast.runtime.model.facts.MOST_UNPACKED_BYTES", 10_000_000)
+    monkeypatch.setattr("lettercast.runtime.model.facts.MAX_UNPACKED_BYTES", 10_000_000)
     with pytest.raises(LettercastError, match=r"unpacks to 0\.02 GB"):
         keras_facts(path)

@@ -8,7 +8,7 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.export import onnx, tflite
-from lettercast.runtime.model.engine import dequantize, open_engine, quantize, running
+from lettercast.runtime.model.engine import dequantize, engine_errors, open_engine, quantize
 from lettercast.runtime.model.facts import Facts
 from lettercast.runtime.model.installed import TFLITE_RUNTIME, Found
 from lettercast.train.data.source import draw_some
@@ -26,14 +26,14 @@ def letters(check_source) -> np.ndarray:
     ("scale", "zero_point", "pixel", "expected"),
     [(1.0, -128, 200, 72), (2.0, 0, 255, 127), (0.5, -128, 255, 127), (1.5, 10, 30, 30)],
 )
-def test_pixels_are_divided_by_the_scale_and_moved_by_the_zero_point(scale, zero_point, pixel, expected):
+def test_quantize_divides_by_the_scale_and_adds_the_zero_point(scale, zero_point, pixel, expected):
     detail = {"dtype": np.int8, "quantization": (scale, zero_point)}
     quantized = quantize(np.array([[pixel]], np.uint8), detail)
     assert quantized.dtype == np.int8
     assert quantized[0, 0] == expected
 
 
-def test_inputs_that_take_pixels_as_they_are_get_them_so():
+def test_inputs_without_quantization_get_the_pixels_unchanged():
     assert quantize(PIXELS, {"dtype": np.uint8, "quantization": (1.0, 0)}) is PIXELS
     as_float = quantize(PIXELS, {"dtype": np.float32, "quantization": (0.0, 0)})
     assert as_float.dtype == np.float32
@@ -41,7 +41,7 @@ def test_inputs_that_take_pixels_as_they_are_get_them_so():
 
 
 @pytest.mark.parametrize(("dtype", "zero_point"), [(np.uint8, 0), (np.uint8, 200), (np.int8, -128)])
-def test_outputs_come_back_as_scale_times_the_distance_from_the_zero_point(dtype, zero_point):
+def test_dequantize_is_scale_times_the_difference_to_the_zero_point(dtype, zero_point):
     values = np.arange(np.iinfo(dtype).min, np.iinfo(dtype).max + 1).astype(dtype)
     by_hand = [(int(value) - zero_point) / 256 for value in values]
     np.testing.assert_allclose(dequantize(values, {"quantization": (1 / 256, zero_point)}), by_hand)
@@ -57,23 +57,23 @@ def test_every_engine_gives_probabilities_that_sum_to_one(exported, letters, nam
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_letters_are_read_alike_alone_and_in_company_with_one_thread_and_two(exported, letters, name):
-    together = open_engine(exported[name])(letters)
+def test_batch_size_and_threads_do_not_change_the_probabilities(exported, letters, name):
+    batched = open_engine(exported[name])(letters)
     engine = open_engine(exported[name], threads=2)
     alone = np.concatenate([engine(letter[None]) for letter in letters])
-    np.testing.assert_allclose(alone, together, atol=1e-5)
+    np.testing.assert_allclose(alone, batched, atol=1e-5)
 
 
-def test_no_letters_give_no_rows(exported):
+def test_an_empty_batch_gives_no_rows(exported):
     assert open_engine(exported["onnx-int8"])(np.zeros((0, 28, 28, 1), np.uint8)).shape == (0, 26)
 
 
 @pytest.mark.parametrize(
-    "pictures", [np.zeros((1, 28, 28, 1), np.float32), np.zeros((1, 28, 28), np.uint8), np.zeros((28, 28, 1), np.uint8)]
+    "images", [np.zeros((1, 28, 28, 1), np.float32), np.zeros((1, 28, 28), np.uint8), np.zeros((28, 28, 1), np.uint8)]
 )
-def test_pictures_of_another_shape_or_type_are_refused(exported, pictures):
+def test_images_of_another_shape_or_dtype_are_refused(exported, images):
     with pytest.raises(ValueError, match="takes"):
-        open_engine(exported["tflite-int8"])(pictures)
+        open_engine(exported["tflite-int8"])(images)
 
 
 @pytest.mark.parametrize(("name", "embed"), [("tflite-int8", tflite.embed), ("onnx-int8", onnx.embed)])
@@ -113,21 +113,21 @@ def test_a_model_without_facts_is_refused(exported, tmp_path, name):
         open_engine(path)
 
 
-def test_the_engine_names_its_package_and_version(exported):
+def test_the_name_of_an_engine_is_its_package_and_version(exported):
     from importlib.metadata import version
 
     assert open_engine(exported["onnx-int8"]).name == f"onnxruntime {version('onnxruntime')}"
 
 
-def test_a_model_that_is_not_there_is_not_called_one_of_a_wrong_kind(tmp_path):
+def test_a_missing_model_is_reported_as_missing_and_another_format_as_unknown(tmp_path):
     (tmp_path / "model.h5").write_bytes(b"")
-    for name, said in (("nosuch", "No such file"), ("model.h5", "the runtime opens .tflite and .onnx models")):
-        with pytest.raises(LettercastError, match=said):
+    for name, message in (("nosuch", "No such file"), ("model.h5", "the runtime opens .tflite and .onnx models")):
+        with pytest.raises(LettercastError, match=message):
             open_engine(tmp_path / name)
 
 
 @pytest.mark.parametrize(
-    ("name", "error", "said"),
+    ("name", "error", "message"),
     [
         (
             "tflite-dynamic",
@@ -135,12 +135,12 @@ def test_a_model_that_is_not_there_is_not_called_one_of_a_wrong_kind(tmp_path):
                 "Didn't find op for builtin opcode 'FULLY_CONNECTED' version '12'. An older version of this builtin might"
             ),
             r"tflite-runtime 2\.14\.0 cannot run this tflite-dynamic model \(Didn't find op for builtin opcode "
-            r"'FULLY_CONNECTED' version '12'\); take tflite-int8 or tflite-float32$",
+            r"'FULLY_CONNECTED' version '12'\); use tflite-int8 or tflite-float32$",
         ),
         (
             "tflite-int8",
             RuntimeError("Op builtin_code out of range: 200."),
-            r"\(Op builtin_code out of range.*; take tflite-float32$",
+            r"\(Op builtin_code out of range.*; use tflite-float32$",
         ),
         (
             "tflite-int8",
@@ -149,13 +149,16 @@ def test_a_model_that_is_not_there_is_not_called_one_of_a_wrong_kind(tmp_path):
         ),
     ],
 )
-def test_an_engine_too_old_for_a_model_is_named_with_the_format_to_take(name, error, said):
+def test_an_engine_that_is_too_old_is_named_with_the_format_to_use(name, error, message):
     facts = Facts("letters", name, ("A", "B"), (28, 28, 1), "uint8")
-    with pytest.raises(LettercastError, match=said), running(Found(TFLITE_RUNTIME, np, "2.14.0"), facts, Path("m.tflite")):
+    with (
+        pytest.raises(LettercastError, match=message),
+        engine_errors(Found(TFLITE_RUNTIME, np, "2.14.0"), facts, Path("m.tflite")),
+    ):
         raise error
 
 
-def test_other_faults_of_a_model_are_not_blamed_on_the_engine():
+def test_other_errors_of_a_model_are_not_blamed_on_the_engine():
     facts = Facts("letters", "tflite-int8", ("A", "B"), (28, 28, 1), "uint8")
-    with pytest.raises(ValueError, match="buffer"), running(Found(TFLITE_RUNTIME, np, "2.14.0"), facts, Path("m.tflite")):
+    with pytest.raises(ValueError, match="buffer"), engine_errors(Found(TFLITE_RUNTIME, np, "2.14.0"), facts, Path("m.tflite")):
         raise ValueError("a buffer is too short")
