@@ -1,11 +1,11 @@
-"""Fitting the built-in pen."""
+"""Fitting the built-in pen, and the sheet of what it writes."""
 
 import numpy as np
 import pytest
 
 from lettercast.train.data.pen import load_pen
 from lettercast.train.data.strokes import load_strokes
-from lettercast.train.fit_pen import fit_pen, main, resample
+from lettercast.train.fit_pen import CELL_PX, COLUMNS, contact_sheet, fit_pen, main, resample
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +64,13 @@ def test_a_file_of_no_strokes_is_refused_in_one_line(tmp_path, capsys, content):
     assert main([str(tmp_path / "s.npz"), "--out", str(tmp_path / "pen.npz")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert not (tmp_path / "pen.npz").exists()
+
+
+def test_every_cell_holds_a_letter_on_white(pen):
+    sheet = contact_sheet(pen)
+    assert sheet.shape == (26 * CELL_PX, COLUMNS * CELL_PX)
+    cells = sheet.reshape(26, CELL_PX, COLUMNS, CELL_PX).swapaxes(1, 2)
+    assert (cells.min((2, 3)) < 50).all()
+    # No letter runs into its neighbour.
+    for edge in (cells[:, :, :2], cells[:, :, -2:], cells[..., :2], cells[..., -2:]):
+        assert (edge == 255).all()

@@ -1,4 +1,4 @@
-"""What decides a training run."""
+"""Settings of a training run, and its history."""
 
 import hashlib
 from dataclasses import replace
@@ -7,7 +7,7 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.train.data.pen import PenSource, load_pen
-from lettercast.train.plan import CLUTTER_SHARE, PEAK_RATE, Plan, fingerprint
+from lettercast.train.plan import CLUTTER_SHARE, PEAK_RATE, Epoch, Plan, fingerprint, read_history, write_history
 
 PLAN = Plan("nano", 2, 3, 4, "pen", "pen")
 
@@ -73,3 +73,10 @@ def test_a_fingerprint_is_the_checksum_of_all_files(tmp_path):
     assert fingerprint([]) == ""
     with pytest.raises(LettercastError, match=r"gone: No such file or directory; give a .keras model"):
         fingerprint([tmp_path / "gone"])
+
+
+def test_history_survives_the_way_through_csv(tmp_path):
+    history = [Epoch(1, 2.5, 0.1, 3.125, 1 / 3), Epoch(2, 1.5, 0.2, 2.125, 2 / 3)]
+    write_history(history, tmp_path / "history.csv")
+    assert (tmp_path / "history.csv").read_text().splitlines()[0] == "epoch,loss,accuracy,val_loss,val_accuracy"
+    assert read_history(tmp_path / "history.csv") == history

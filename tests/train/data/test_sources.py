@@ -1,5 +1,6 @@
-"""Data sources behind one interface."""
+"""Data sources behind one interface: splits, drawing, digests, and several sources as one."""
 
+import zlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,6 +19,8 @@ from lettercast.train.data.source import (
     StrokeSource,
     draw_all,
     draw_some,
+    hashed_split,
+    in_split,
     letter_only,
     relabel,
     warp,
@@ -113,3 +116,35 @@ def test_sources_that_draw_alike_have_one_digest_and_others_another(strokes_sour
     moved = replace(strokes_source.strokes, points=strokes_source.strokes.points + 1)
     strokes = [strokes_source, replace(strokes_source, strokes=moved)]
     assert len({source.digest for source in (own, *others, *mixed, *pens, *strokes)}) == 10
+
+
+def test_each_letter_comes_from_the_source_it_belongs_to():
+    first, second = images(("A", "B"), [0, 1]), images(("C",), [0, 0, 0])
+    mixed = MixedSource((first, second), (0.25, 0.75), "train", ("A", "B", "C"))
+    assert mixed.labels.tolist() == [0, 1, 2, 2, 2]
+    assert mixed.name == "bars + bars"
+    for index, (source, own) in enumerate([(first, 0), (first, 1), (second, 0), (second, 1), (second, 2)]):
+        np.testing.assert_array_equal(mixed.picture(index, None), source.picture(own, None))
+    with pytest.raises(IndexError):
+        mixed.picture(5, None)
+
+
+def test_shares_decide_how_often_each_source_is_drawn():
+    mixed = MixedSource((images(("A",), [0] * 10), images(("B",), [0])), (0.3, 0.7), "train", ("A", "B"))
+    np.testing.assert_allclose(mixed.weights, [0.03] * 10 + [0.7])
+
+
+def test_a_hashed_split_depends_on_the_key_alone_and_holds_out_a_tenth_twice():
+    keys = [f"A/{number}.png" for number in range(5000)]
+    split = hashed_split(keys)
+    ranks = [zlib.crc32(key.encode()) % 100 for key in keys]
+    assert split.tolist() == [2 if rank < 10 else 1 if rank < 20 else 0 for rank in ranks]
+    np.testing.assert_allclose(np.bincount(split) / 5000, [0.8, 0.1, 0.1], atol=0.02)
+    np.testing.assert_array_equal(hashed_split(reversed(keys))[::-1], split)
+
+
+def test_all_is_every_split():
+    split = np.array([0, 1, 2, 0])
+    assert in_split(split, "all").tolist() == [True] * 4
+    assert in_split(split, "train").tolist() == [True, False, False, True]
+    assert in_split(split, "test").tolist() == [False, False, True, False]

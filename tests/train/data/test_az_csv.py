@@ -1,4 +1,4 @@
-"""The A-Z CSV: label and 784 pixels a line."""
+"""The A-Z CSV: a label and 784 pixels per line."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Downloads that go on where they broke off."""
+"""Downloads that continue where the connection broke off."""
 
 import hashlib
 import socket

@@ -1,0 +1,112 @@
+"""Non-letters, and drawing letters and non-letters in one process or in several."""
+
+import multiprocessing
+import os
+import signal
+
+import numpy as np
+import pytest
+
+from lettercast import LettercastError
+from lettercast.train.data.clutter import (
+    KINDS,
+    SHAPELESS,
+    SIGNS,
+    WORTH_PROCESSES,
+    Clutter,
+    clutter_for,
+    draw_order,
+    draw_rule,
+    draw_run,
+    drawing,
+    smooth,
+)
+from lettercast.train.data.source import LETTERS
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_kind_has_ink_in_the_network_s_picture(kind):
+    pictures = Clutter((kind,)).draw(40, 1)
+    assert pictures.shape == (40, 28, 28, 1)
+    assert ((pictures > 60).mean((1, 2, 3)) > 0.005).all()
+    # Each is another one.
+    assert len({picture.tobytes() for picture in pictures}) == 40
+
+
+def test_the_seed_decides_what_is_drawn():
+    first, again, other = (Clutter(tuple(KINDS)).draw(5, seed) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert (first != other).any()
+
+
+def test_signs_and_runs_of_letters_are_clutter_only_among_letters():
+    assert set(clutter_for(LETTERS).kinds) == set(KINDS)
+    assert clutter_for(("3", "4")).kinds == SHAPELESS
+    assert clutter_for(("Ä", "Ö")).kinds == SHAPELESS
+
+
+def test_a_rule_lies_rather_than_stands():
+    for seed in range(50):
+        ink = draw_rule(np.random.default_rng(seed))
+        rows, columns = np.nonzero(ink > 60)
+        assert np.ptp(columns) > np.ptp(rows)
+
+
+def test_a_run_is_wider_than_its_letters():
+    shapes = [draw_run(np.random.default_rng(seed)).shape for seed in range(60)]
+    assert np.median([width / height for height, width in shapes]) > 1.2
+
+
+def test_smoothing_keeps_ends_and_cuts_corners():
+    path = np.array([[0, 0], [1, 0], [1, 1]], float)
+    rounded = smooth(path)
+    np.testing.assert_allclose(rounded[[0, -1]], path[[0, -1]])
+    assert np.hypot(*(rounded - [1, 0]).T).min() > 0.1
+
+
+def test_signs_lie_in_a_unit_square():
+    for sign in SIGNS.values():
+        corners = np.array([corner.split(",") for stroke in sign.split("|") for corner in stroke.split()], float)
+        assert corners.min() >= 0 and corners.max() <= 1
+
+
+ENTROPY = [1, 4]
+ORDER = [(0, 3), (1, -1), (7, 3), (8, 40)]
+
+needs_cores = pytest.mark.skipif((os.cpu_count() or 1) < 3, reason="drawing in other processes needs three cores")
+
+
+def test_a_letter_is_decided_by_its_place_and_not_by_what_is_drawn_beside_it(strokes_source):
+    whole = draw_order(strokes_source, ENTROPY, ORDER)
+    assert (whole.shape, whole.dtype) == ((4, 28, 28, 1), np.uint8)
+    for picture, entry in zip(whole, ORDER, strict=True):
+        np.testing.assert_array_equal(draw_order(strokes_source, ENTROPY, [entry])[0], picture)
+    assert not np.array_equal(whole[0], whole[2])
+
+
+@needs_cores
+def test_other_processes_draw_what_this_one_would(strokes_source):
+    before = set(multiprocessing.active_children())
+    with drawing(strokes_source, WORTH_PROCESSES) as draw:
+        np.testing.assert_array_equal(draw(ENTROPY, ORDER), draw_order(strokes_source, ENTROPY, ORDER))
+        begun = set(multiprocessing.active_children()) - before
+    # A process is begun for each task that finds none idle.
+    assert begun
+    assert not any(process.is_alive() for process in begun)
+
+
+@needs_cores
+def test_a_drawing_process_that_is_killed_ends_the_run_with_what_to_do(strokes_source):
+    with (
+        pytest.raises(LettercastError, match=r"a process that draws letters was ended.*go on with --resume"),
+        drawing(strokes_source, WORTH_PROCESSES) as draw,
+    ):
+        draw(ENTROPY, ORDER)
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+        for _ in range(1000):
+            draw(ENTROPY, ORDER)
+
+
+def test_an_error_of_ones_own_comes_through(strokes_source):
+    with pytest.raises(ZeroDivisionError), drawing(strokes_source, WORTH_PROCESSES):
+        raise ZeroDivisionError
