@@ -1,4 +1,4 @@
-"""Short films of a written page before a camera in the hand, with known text and known places of the letters.
+"""Short videos of a written page before a hand-held camera, with known text and known positions of the letters.
 
 Maintainer's command:
 
@@ -29,19 +29,37 @@ from .writing import Hand, open_hands
 
 FPS, SECONDS = 30, 5.0
 LINES, LINE_LETTERS = 3, 5
-# The page is drawn larger than a frame by this factor, so that there is paper wherever the hand moves.
-AROUND = 1.3
-# Fifteen letters that fill the frame: capitals' height at 1280, and the margin that keeps them in the frame.
+# The page is larger than a frame by this factor, so that there is paper wherever the hand moves.
+OVERSIZE = 1.3
+# Fifteen letters that fill the frame but stay inside of it.
 CARD = {"size": 105.0, "pitch": 2.3, "spacing": 0.95, "margin": 0.22, "noise": 3.0, "turn": 1.5, "tilt": 5.0}
 CODECS = {".avi": "MJPG", ".mp4": "mp4v"}
 
 
 @dataclass(frozen=True)
-class Shake:
-    """How the hand and the camera err; lengths in widths of the frame, angles in degrees, one standard deviation each.
+class Motion:
+    """How a hand and a lens move. The values were chosen by hand, not fitted to recordings.
 
-    drift is the slow swaying and tremor the fast; turn and zoom sway along with it. hunts are the seconds from one search
-    for focus to the next, in which the blur reaches `blur` (radius, pixels at 1280); glow is the drift of the exposure.
+    drift_hz, tremor_hz and glow_hz are the frequencies of the arm's slow sway, of the muscles' tremor and of the exposure;
+    each motion is a sum of `waves` sines. One search for focus takes hunt_s seconds.
+    """
+
+    drift_hz: tuple[float, float] = (0.15, 0.9)
+    tremor_hz: tuple[float, float] = (7.0, 12.0)
+    glow_hz: tuple[float, float] = (0.1, 0.4)
+    waves: int = 4
+    hunt_s: float = 0.7
+
+
+MOTION = Motion()
+
+
+@dataclass(frozen=True)
+class Shake:
+    """How unsteady hand and camera are; lengths in frame widths, angles in degrees, each one standard deviation.
+
+    drift is the slow sway and tremor the fast one; turn and zoom move with the drift. The lens searches for focus every `hunts`
+    seconds, and then the blur reaches `blur` (radius in pixels of a 1280 wide image). glow is the drift of the exposure.
     """
 
     drift: float = 0.012
@@ -54,45 +72,39 @@ class Shake:
 
 
 @dataclass(frozen=True)
-class FilmFrame:
-    """One frame (H, W, 3) BGR uint8, with every letter's box in it."""
+class VideoFrame:
+    """One frame (H, W, 3) BGR uint8, with the box of every letter in it."""
 
     number: int
     image: Pixels
     letters: tuple[PlacedLetter, ...]
 
 
-# Slow swaying of the whole arm, and the muscles' tremor, in oscillations a second.
-DRIFT_HZ, TREMOR_HZ, GLOW_HZ = (0.15, 0.9), (7.0, 12.0), (0.1, 0.4)
-WAVES = 4
-# How long one search for focus takes.
-HUNT_S = 0.7
-
-
-def film(
-    hand: Hand, scene: Scene, shake: Shake, *, seed: int, frames: int, text: Sequence[str] = ()
-) -> tuple[str, Iterator[FilmFrame]]:
-    """Film a page; returns its text and its frames, which are drawn as they are asked for.
+def shoot_video(
+    hand: Hand, scene: Scene, shake: Shake, *, seed: int, frames: int, text: Sequence[str] = (), fps: float = FPS
+) -> tuple[str, Iterator[VideoFrame]]:
+    """Shoot a video of a page; return its text and its frames, which are drawn on demand.
 
     Args:
-        hand: who writes.
-        scene: what the page and the light are like.
+        hand: the hand that writes.
+        scene: the page and the light.
         shake: how unsteady hand and camera are.
-        seed: decides everything.
-        frames: how many, 30 a second.
+        seed: decides everything random.
+        frames: the number of frames.
         text: lines to write; by default three lines of five letters.
+        fps: frames per second.
     """
     writer, camera, for_light, for_path, for_noise = np.random.default_rng(seed).spawn(5)
     width, height = WEBCAM_PX
-    around = (round(AROUND * width), round(AROUND * height))
+    oversize = (round(OVERSIZE * width), round(OVERSIZE * height))
     lines = text or random_lines(hand, writer)
-    page = lay_out(hand, scene.change(size=scene.layout.size / AROUND), around, writer=writer, camera=camera, text=lines)
+    page = lay_out(hand, scene.change(size=scene.layout.size / OVERSIZE), oversize, writer=writer, camera=camera, text=lines)
     lit = illuminate(page.sheet, scene.exposure, for_light)
-    return page.text, _frames(page, lit, scene, shake, rng=for_path, noises=for_noise.spawn(frames))
+    return page.text, _frames(page, lit, scene, shake, fps, rng=for_path, noises=for_noise.spawn(frames))
 
 
 def random_lines(hand: Hand, rng: np.random.Generator) -> list[str]:
-    """Return three lines of five different capitals, as on a card; letters come again only where the hand has too few."""
+    """Return three lines of five capitals; letters repeat only if the hand has fewer than 15."""
     letters = hand.letters(True)
     count = LINES * LINE_LETTERS
     chosen = rng.choice(len(letters), count, replace=len(letters) < count)
@@ -100,14 +112,22 @@ def random_lines(hand: Hand, rng: np.random.Generator) -> list[str]:
 
 
 def _frames(
-    page: Page, lit: Field, scene: Scene, shake: Shake, *, rng: np.random.Generator, noises: Sequence[np.random.Generator]
-) -> Iterator[FilmFrame]:
+    page: Page,
+    lit: Field,
+    scene: Scene,
+    shake: Shake,
+    fps: float,
+    *,
+    rng: np.random.Generator,
+    noises: Sequence[np.random.Generator],
+) -> Iterator[VideoFrame]:
     width, height = WEBCAM_PX
-    seconds = np.arange(len(noises)) / FPS
-    at = np.stack([shake.drift * width * sway(seconds, DRIFT_HZ, rng) for _ in range(2)], 1)
-    at += np.stack([shake.tremor * width * sway(seconds, TREMOR_HZ, rng) for _ in range(2)], 1)
-    turn, zoom = shake.turn * sway(seconds, DRIFT_HZ, rng), np.exp(shake.zoom * sway(seconds, DRIFT_HZ, rng))
-    glow = np.exp(shake.glow * sway(seconds, GLOW_HZ, rng))
+    seconds = np.arange(len(noises)) / fps
+    at = np.stack([shake.drift * width * sway(seconds, MOTION.drift_hz, rng) for _ in range(2)], 1)
+    at += np.stack([shake.tremor * width * sway(seconds, MOTION.tremor_hz, rng) for _ in range(2)], 1)
+    turn = shake.turn * sway(seconds, MOTION.drift_hz, rng)
+    zoom = np.exp(shake.zoom * sway(seconds, MOTION.drift_hz, rng))
+    glow = np.exp(shake.glow * sway(seconds, MOTION.glow_hz, rng))
     blur = scene.exposure.defocus + shake.blur * hunting(seconds, shake.hunts, rng)
     middle = (lit.shape[1] / 2, lit.shape[0] / 2)
     for number, noise in enumerate(noises):
@@ -115,35 +135,35 @@ def _frames(
         matrix[:, 2] += at[number] - np.array(middle) + (width / 2, height / 2)
         seen = cv2.warpAffine(lit, matrix, WEBCAM_PX, borderMode=cv2.BORDER_REPLICATE) * np.float32(glow[number])
         image = take(seen, replace(scene.exposure, defocus=float(blur[number])), noise)
-        yield FilmFrame(number, image, tuple(replace(one, box=_moved(one.box, matrix)) for one in page.letters))
+        yield VideoFrame(number, image, tuple(replace(one, box=_moved(one.box, matrix)) for one in page.letters))
 
 
 def sway(seconds: NDArray[np.float64], hertz: tuple[float, float], rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return a smooth motion (n,) of mean 0 and deviation 1 over long: sines between two frequencies."""
-    rates, phases = rng.uniform(*hertz, WAVES), rng.uniform(0, 2 * math.pi, WAVES)
+    """Return a smooth motion (n,) as a sum of sines; in the long run its mean is 0 and its standard deviation 1."""
+    rates, phases = rng.uniform(*hertz, MOTION.waves), rng.uniform(0, 2 * math.pi, MOTION.waves)
     waves = np.sin(2 * math.pi * rates * seconds[:, None] + phases)
-    return waves.sum(1) * math.sqrt(2 / WAVES)
+    return waves.sum(1) * math.sqrt(2 / MOTION.waves)
 
 
 def hunting(seconds: NDArray[np.float64], pause: float, rng: np.random.Generator) -> NDArray[np.float64]:
-    """Return how far out of focus (n,) 0..1 the lens is: it searches every `pause` seconds or so, to and fro and back."""
-    since = (seconds + rng.uniform(0, pause)) % pause / HUNT_S
+    """Return how far out of focus (n,) 0..1 the lens is; about every `pause` seconds it searches for focus."""
+    since = (seconds + rng.uniform(0, pause)) % pause / MOTION.hunt_s
     searching = np.clip(since, 0, 1)
     return np.abs(np.sin(2 * math.pi * searching)) * (1 - searching)
 
 
-def write_film(path: Path, frames: Iterable[FilmFrame], fps: float = FPS) -> int:
-    """Write frames as `.avi` or `.mp4`, whole or not at all; returns how many.
+def write_video(path: Path, frames: Iterable[VideoFrame], fps: float = FPS) -> int:
+    """Write frames to an `.avi` or `.mp4` file, and return how many; a failed write leaves no file.
 
-    Raises LettercastError where the ending is another, there is no frame, or OpenCV cannot write such a film here.
+    Raises LettercastError if the file has another ending, there is no frame, or OpenCV cannot write such a video here.
     """
     codec = CODECS.get(path.suffix.lower())
     if codec is None:
-        raise LettercastError(f"{path}: films end in {' or '.join(CODECS)}; name it so")
+        raise LettercastError(f"{path}: a video must end in {' or '.join(CODECS)}; choose one of them")
     stream = iter(frames)
     first = next(stream, None)
     if first is None:
-        raise LettercastError(f"{path}: a film of no frames; ask for at least one")
+        raise LettercastError(f"{path}: the video has no frames; use a larger --seconds")
     height, width = first.image.shape[:2]
     make_folder(path.parent)
     count = 0
@@ -159,40 +179,42 @@ def write_film(path: Path, frames: Iterable[FilmFrame], fps: float = FPS) -> int
 
 
 def _moved(box: tuple[float, float, float, float], matrix: NDArray[Any]) -> tuple[float, float, float, float]:
-    """Return the upright box around a box (x, y, width, height) that an affine matrix (2, 3) has moved."""
+    """Return the upright box around a box (x, y, width, height) that is moved by an affine matrix (2, 3)."""
     x, y, w, h = box
     corners = np.array([[x, y], [x + w, y], [x, y + h], [x + w, y + h]]) @ matrix[:, :2].T + matrix[:, 2]
     (left, top), (right, bottom) = corners.min(0), corners.max(0)
     return float(left), float(top), float(right - left), float(bottom - top)
 
 
+def card() -> Scene:
+    """Return the scene of a card in the hand, before a webcam."""
+    return Scene().change(**CARD)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write one film; returns the exit code."""
+    """Write one video and return the exit code."""
     parser = argparse.ArgumentParser(
         prog="python -m lettercast.benchmarks.pages.film", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("out", type=Path, help="ends in .mp4 or .avi")
-    parser.add_argument("lines", nargs="*", metavar="LINE", help="what to write (default: 15 letters)")
-    parser.add_argument("--data", default="pen", metavar="D", help="pen (the default), or an .npz of strokes")
-    parser.add_argument("--split", choices=("val", "test"), default="val", help="writers of the strokes (default: val)")
-    parser.add_argument("--seconds", type=amount, default=SECONDS, metavar="S")
-    parser.add_argument("--seed", type=natural, default=0, metavar="N")
+    parser.add_argument("out", type=Path, help="the video to write, .mp4 or .avi")
+    parser.add_argument("lines", nargs="*", metavar="LINE", help="a line to write on the page (default: 15 letters)")
+    parser.add_argument("--data", default="pen", metavar="D", help="the handwriting: pen (the default) or an .npz of strokes")
+    parser.add_argument("--split", choices=("val", "test"), default="val", help="whose strokes to use (default: val)")
+    parser.add_argument("--seconds", type=amount, default=SECONDS, metavar="S", help="the length (default: %(default)g)")
+    parser.add_argument(
+        "--seed", type=natural, default=0, metavar="N", help="another seed makes another video (default: %(default)s)"
+    )
     options = parser.parse_args(arguments)
     try:
         hands = open_hands(options.data, options.split)
         hand, count = hands[options.seed % len(hands)], round(FPS * options.seconds)
-        text, frames = film(hand, card(), Shake(), seed=options.seed, frames=count, text=options.lines)
-        written = write_film(options.out, frames)
+        text, frames = shoot_video(hand, card(), Shake(), seed=options.seed, frames=count, text=options.lines)
+        written = write_video(options.out, frames)
     except LettercastError as error:
         print(f"lettercast: {error}", file=sys.stderr)
         return UNUSABLE
     print(f"{options.out}: {written} frames\n{text}")
     return 0
-
-
-def card() -> Scene:
-    """Return the scene of a card held before a webcam."""
-    return Scene().change(**CARD)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,9 @@
-"""The stages of reading pictures, timed one by one: from the file or film to the picture with letters drawn on it."""
+"""Time each stage of reading a video like `lettercast read` does, from the frame to the letters drawn on it.
+
+Maintainer's command:
+
+    python -m lettercast.benchmarks.speed.camera_loop [VIDEO] [--model M] [--json FILE]
+"""
 
 import argparse
 import json
@@ -28,35 +33,51 @@ from ...runtime.reader import Reader
 from ...runtime.sources.video import video_frames
 from ...runtime.text import Page
 from ...train.data.pen import load_pen
-from ..pages.film import Shake, card, film, write_film
+from ..pages.film import Shake, card, shoot_video, write_video
 from ..pages.writing import PenHand
 
-# Classification is the engine, whoever calls it; composition is all else from pictures of letters to words: what was read in
-# the frame before, second looks, cuts, lines, spaces, case.
+# Classification is the time in the engine, whoever calls it. Composition is everything else from images of letters to words:
+# tracking from the last frame, second looks, cuts, lines, spaces and case.
 STAGES = ("capture", "segmentation", "preprocessing", "classification", "composition", "drawing")
 WHOLE = "whole"
-# The frames a second that the bar shows.
+# The frame rate that the drawn status bar shows.
 SHOWN_FPS = 30.0
+# The first frames fill caches and pools, so they do not count.
+WARM_FRAMES = 30
+VIDEO_FRAMES, VIDEO_SEED = 150, 3
+
+
+@dataclass(frozen=True)
+class LoopResult:
+    """Times of the camera loop: median and 90th percentile of each stage in ms, and frames per second by the whole's median."""
+
+    model: str
+    frames: int
+    letters: float
+    size: tuple[int, int]
+    median_ms: dict[str, float]
+    p90_ms: dict[str, float]
+    fps: float
 
 
 class TimedReader(Reader):
-    """A reader that reads as the one it is made from, and adds up the seconds of segmentation, preprocessing, classification."""
+    """A reader that adds up the seconds of segmentation, preprocessing and classification; it reads like the given one."""
 
     def __init__(self, reader: Reader) -> None:
-        self.forget()
+        self.reset()
         classify = reader.engine.classify
 
-        def timed(pictures: Pixels) -> NDArray[np.float32]:
+        def timed(images: Pixels) -> NDArray[np.float32]:
             start = time.perf_counter()
-            rows = classify(pictures)
+            rows = classify(images)
             self.seconds["classification"] += time.perf_counter() - start
             return rows
 
         super().__init__(replace(reader.engine, classify=timed))
         self.words = reader.words
 
-    def forget(self) -> None:
-        """Begin anew."""
+    def reset(self) -> None:
+        """Set the sums to 0."""
         self.seconds = dict.fromkeys(("segmentation", "preprocessing", "classification"), 0.0)
 
     def find(self, image: Pixels) -> list[Spot]:
@@ -74,7 +95,7 @@ class TimedReader(Reader):
 
 @contextmanager
 def one_thread() -> Iterator[None]:
-    """Keep OpenCV and NumPy's matrix products to one thread, whose times do not hang on what else the other cores do."""
+    """Limit OpenCV and NumPy to one thread inside the block, so that times do not depend on the load of other cores."""
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)
     try:
@@ -85,19 +106,19 @@ def one_thread() -> Iterator[None]:
 
 
 def time_stages(
-    reader: TimedReader, read: Callable[[Pixels], Page], pictures: Iterator[Pixels]
+    reader: TimedReader, read: Callable[[Pixels], Page], images: Iterator[Pixels]
 ) -> Iterator[tuple[Page, dict[str, float]]]:
-    """Read pictures and draw what was read on each; yields that, and the milliseconds of each stage.
+    """Read images and draw the letters on each; yield each page with the milliseconds of every stage.
 
     Args:
-        reader: whose stages are timed.
-        read: what reads a picture with that reader: its own `read`, or a tracker's.
-        pictures: taking the next one is the capture.
+        reader: the reader with the timers.
+        read: a function that reads an image with this reader: its own `read`, or a tracker's.
+        images: BGR images (H, W, 3) uint8; the time to get the next one counts as capture.
     """
     while True:
-        reader.forget()
+        reader.reset()
         start = time.perf_counter()
-        image = next(pictures, None)
+        image = next(images, None)
         if image is None:
             return
         captured = time.perf_counter()
@@ -111,35 +132,17 @@ def time_stages(
         yield page, {name: 1000 * seconds[name] for name in STAGES}
 
 
-# The first frames fill caches and pools.
-WARM_FRAMES = 30
-FILM_FRAMES, FILM_SEED = 150, 3
-
-
-@dataclass(frozen=True)
-class LoopResult:
-    """Stages of the loop: median and 90th percentile in milliseconds, and frames per second by the median of the whole."""
-
-    model: str
-    frames: int
-    letters: float
-    size: tuple[int, int]
-    median_ms: dict[str, float]
-    p90_ms: dict[str, float]
-    fps: float
-
-
 def time_loop(reader: Reader, path: Path) -> LoopResult:
-    """Read a film frame by frame as `lettercast read` does, and time each stage."""
+    """Read a video frame by frame as `lettercast read` does, and time each stage."""
     timed = TimedReader(reader)
     read = list(time_stages(timed, Tracker(timed).read, (frame.image for frame in video_frames(path))))
     rows = [[*ms.values(), sum(ms.values())] for _, ms in read]
-    kept = np.array(rows[WARM_FRAMES:] or rows)
-    median, high = np.median(kept, 0), np.percentile(kept, 90, axis=0)
+    counted = np.array(rows[WARM_FRAMES:] or rows)
+    median, high = np.median(counted, 0), np.percentile(counted, 90, axis=0)
     names = (*STAGES, WHOLE)
     return LoopResult(
         reader.engine.facts.name,
-        len(kept),
+        len(counted),
         float(np.mean([len(page.letters) for page, _ in read])),
         read[-1][0].size,
         dict(zip(names, median.round(3).tolist(), strict=True)),
@@ -148,23 +151,23 @@ def time_loop(reader: Reader, path: Path) -> LoopResult:
     )
 
 
-def make_film(folder: Path) -> Path:
-    """Write a film of a card with fifteen letters before a hand-held camera."""
+def make_card_video(folder: Path, frames: int = VIDEO_FRAMES) -> Path:
+    """Write a video of a card with 15 letters before a hand-held camera, and return its path."""
     path = folder / "card.mp4"
-    _, frames = film(PenHand(load_pen()), card(), Shake(), seed=FILM_SEED, frames=FILM_FRAMES)
-    write_film(path, frames)
+    _, shots = shoot_video(PenHand(load_pen()), card(), Shake(), seed=VIDEO_SEED, frames=frames)
+    write_video(path, shots)
     return path
 
 
 def loop_table(result: LoopResult) -> Table:
-    """Return one line a stage of a camera's frame, and below them the whole, with frames per second."""
+    """Return one line per stage of a frame and one for the whole; the caption has the frames per second."""
     width, height = result.size
     table = Table(
-        title=f"{result.model}, {width}x{height}, {result.letters:.1f} letters, one thread",
-        caption=f"{result.fps:.0f} frames a second, of {result.frames} frames",
+        title=f"stages of a frame: {result.model}, {width}x{height}, {result.letters:.1f} letters, one thread",
+        caption=f"{result.fps:.0f} frames a second, measured on {result.frames} frames",
     )
     table.add_column("stage", no_wrap=True)
-    for name in ("median ms", "90 % within ms", "% of all"):
+    for name in ("median ms", "p90 ms", "share %"):
         table.add_column(name, justify="right", no_wrap=True)
     stages = sum(result.median_ms[name] for name in STAGES)
     for name in (*STAGES, WHOLE):
@@ -175,19 +178,23 @@ def loop_table(result: LoopResult) -> Table:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the figures; returns the exit code."""
+    """Print the table and return the exit code."""
     from rich.console import Console
 
     parser = argparse.ArgumentParser(
         prog="python -m lettercast.benchmarks.speed.camera_loop", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("film", type=Path, nargs="?", metavar="FILM", help="default: a card of 15 letters in a hand, 640x480")
-    parser.add_argument("--model", type=device_model, default="letters-base", metavar="M")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there")
+    parser.add_argument(
+        "video", type=Path, nargs="?", metavar="VIDEO", help="default: a generated 640x480 video of a card with 15 letters"
+    )
+    parser.add_argument(
+        "--model", type=device_model, default="letters-base", metavar="M", help="a model to read with (default: %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     options = parser.parse_args(arguments)
     try:
         with one_thread(), tempfile.TemporaryDirectory() as folder:
-            path = options.film or make_film(Path(folder))
+            path = options.video or make_card_video(Path(folder))
             timed = time_loop(Reader(open_engine(options.model)), path)
         if options.json:
             write_bytes(options.json, json.dumps(asdict(timed), indent=2).encode())

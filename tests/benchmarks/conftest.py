@@ -1,7 +1,8 @@
-"""Benchmarks that are made up, for what is said of them."""
+"""What the tests of benchmarks share: rows and runs with given figures, one measured run, and a video of a card."""
 
 import io
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -9,6 +10,7 @@ from rich.table import Table
 
 from lettercast.benchmarks.parity.benchmark import Accuracy, Benchmark, Row
 from lettercast.benchmarks.parity.measure import Footprint, Latency, this_machine
+from lettercast.benchmarks.speed.camera_loop import make_card_video
 from lettercast.export.gate import Parity
 
 PARITY = Parity(1000, 95.0, 94.5, 0.5, 0.1, 0.9, 99.2, 0.02)
@@ -55,3 +57,14 @@ def printed() -> Callable[[Table], str]:
         return text.getvalue()
 
     return show
+
+
+@pytest.fixture(scope="session")
+def card_video(made_once) -> Path:
+    """A video of 45 frames: a card with 15 letters before a hand-held camera."""
+
+    def shoot(folder: Path) -> Path:
+        folder.mkdir(exist_ok=True)
+        return make_card_video(folder, frames=45)
+
+    return made_once("card_video", shoot)

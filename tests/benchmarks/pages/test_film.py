@@ -1,11 +1,11 @@
-"""Films of a page before a camera in the hand."""
+"""Videos of a page before a hand-held camera."""
 
 import cv2
 import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks.pages.film import Shake, card, film, hunting, main, sway, write_film
+from lettercast.benchmarks.pages.film import FPS, Shake, card, hunting, main, shoot_video, sway, write_video
 from lettercast.benchmarks.pages.writing import PenHand
 from lettercast.runtime.sources.source import open_source
 
@@ -15,8 +15,9 @@ DRIFT_HZ = (0.2, 0.9)
 
 @pytest.fixture(scope="module")
 def shoot(pen):
-    def one(shake=STEADY, frames=4, seed=1, text=(), **changes):
-        words, stream = film(PenHand(pen), card().change(**changes), shake, seed=seed, frames=frames, text=text)
+    def one(shake=STEADY, frames=4, seed=1, text=(), fps=FPS, **changes):
+        scene = card().change(**changes)
+        words, stream = shoot_video(PenHand(pen), scene, shake, seed=seed, frames=frames, text=text, fps=fps)
         return words, list(stream)
 
     return one
@@ -38,7 +39,7 @@ def test_the_writing_stays_in_the_frame(shoot):
 
 
 def test_ink_moves_with_the_boxes(shoot):
-    for frame in shoot(Shake(drift=0.05, turn=3, blur=0), frames=40, noise=0.5)[1][::13]:
+    for frame in shoot(Shake(drift=0.05, turn=3, blur=0), frames=4, fps=FPS / 13, noise=0.5)[1]:
         gray = frame.image.min(2)
         for one in frame.letters:
             x, y, w, h = (round(v) for v in one.box)
@@ -75,8 +76,8 @@ def test_autofocus_blurs_and_exposure_drifts(shoot):
     def sharpness(frame):
         return cv2.Laplacian(frame.image[..., 1].astype(np.float32), cv2.CV_32F).std()
 
-    frames = shoot(Shake(0, 0, 0, 0, blur=8, glow=0.2), frames=80, noise=0.5)[1]
-    sharp = [sharpness(frame) for frame in frames[::4]]
+    frames = shoot(Shake(0, 0, 0, 0, blur=8, glow=0.2), frames=20, fps=FPS / 4, noise=0.5)[1]
+    sharp = [sharpness(frame) for frame in frames]
     assert min(sharp) < 0.6 * max(sharp)
     assert np.ptp([frame.image.mean() for frame in frames]) > 8
 
@@ -85,7 +86,7 @@ def test_autofocus_blurs_and_exposure_drifts(shoot):
 def test_a_film_file_plays_all_frames(shoot, tmp_path, ending):
     _, frames = shoot(frames=5)
     path = tmp_path / f"page.{ending}"
-    assert write_film(path, frames) == 5
+    assert write_video(path, frames) == 5
     played = list(open_source(str(path)))
     assert len(played) == 5
     assert np.abs(played[4].image.astype(int) - frames[4].image).mean() < 8
@@ -94,7 +95,7 @@ def test_a_film_file_plays_all_frames(shoot, tmp_path, ending):
 @pytest.mark.parametrize(("name", "count"), [("page.gif", 1), ("page.avi", 0)])
 def test_what_cannot_be_written_leaves_nothing(shoot, tmp_path, name, count):
     with pytest.raises(LettercastError, match=name):
-        write_film(tmp_path / name, shoot(frames=1)[1][:count])
+        write_video(tmp_path / name, shoot(frames=1)[1][:count])
     assert not list(tmp_path.iterdir())
 
 

@@ -14,8 +14,8 @@ from lettercast.benchmarks.parity.measure import (
     Latency,
     footprint,
     info_line,
-    measure,
     latency_of,
+    measure,
     take_turns,
     this_machine,
 )

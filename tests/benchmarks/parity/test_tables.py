@@ -8,10 +8,10 @@ from rich.console import Console
 from rich.table import Table
 
 from lettercast.benchmarks.columns import fill, in_ms, known
-from lettercast.benchmarks.parity.compare import Comparison, Change, recommend
+from lettercast.benchmarks.parity.compare import Change, Comparison, recommend
 from lettercast.benchmarks.parity.tables import (
-    comparison_table,
     artifact_table,
+    comparison_table,
     evaluation_table,
     parity_table,
     recommendation_table,

@@ -8,10 +8,11 @@ import pytest
 from lettercast.benchmarks.speed.camera_loop import STAGES
 from lettercast.benchmarks.speed.growth import (
     CARD,
-    COUNTS,
+    GROWTH_PLAN,
     PAGE,
     PAGE_PX,
     Curve,
+    GrowthPlan,
     Point,
     describe,
     fit_line,
@@ -19,7 +20,6 @@ from lettercast.benchmarks.speed.growth import (
     growth_tables,
     main,
     measure_growth,
-    pages_of,
     point_of,
     write_letters,
 )
@@ -29,18 +29,25 @@ from lettercast.runtime import Reader
 @pytest.fixture(scope="module")
 def growth(tmp_path_factory):
     sizes = ((640, 480), (800, 600))
-    return measure_growth(Reader(), tmp_path_factory.mktemp("pages"), counts=(50, 500), sizes=sizes, rounds=2)
+    plan = GrowthPlan(counts=(50, 100), letters_per_count=100, sizes=sizes, card_pages=2, rounds=2)
+    return measure_growth(Reader(), tmp_path_factory.mktemp("pages"), plan)
 
 
-@pytest.mark.parametrize("count", COUNTS)
+@pytest.mark.parametrize("count", GROWTH_PLAN.counts)
 def test_every_count_has_room(count):
-    photo = write_letters(count, PAGE, PAGE_PX, seed=1)
+    # A quarter of the size has the same layout.
+    photo = write_letters(count, PAGE, (PAGE_PX[0] // 4, PAGE_PX[1] // 4), seed=1)
     assert len(photo.letters) == count
+
+
+def test_a_page_with_the_most_letters_has_its_size():
+    photo = write_letters(500, PAGE, PAGE_PX, seed=1)
+    assert len(photo.letters) == 500
     assert photo.image.shape == (PAGE_PX[1], PAGE_PX[0], 3)
 
 
 def test_letters_without_room_are_no_page():
-    with pytest.raises(ValueError, match="no room"):
+    with pytest.raises(ValueError, match="do not fit"):
         write_letters(500, CARD, (640, 480), seed=1)
 
 
@@ -52,11 +59,11 @@ def test_the_same_letters_stand_on_a_photograph_of_every_size():
 
 
 def test_fewer_letters_stand_on_more_pages():
-    assert [pages_of(count) for count in (1, 100, 500, 700)] == [20, 5, 1, 1]
+    assert [GROWTH_PLAN.pages(count) for count in (1, 100, 500, 700)] == [20, 5, 1, 1]
 
 
 def test_points_keep_every_round_of_every_page(growth):
-    assert [(point.x, np.shape(point.rounds["drawing"])) for point in growth.letters.points] == [(50, (2, 10)), (500, (2, 1))]
+    assert [(point.x, np.shape(point.rounds["drawing"])) for point in growth.letters.points] == [(50, (2, 2)), (100, (2, 1))]
     assert [point.x for point in growth.pixels.points] == pytest.approx([0.3072, 0.48])
     assert all(abs(point.found - point.x) <= 0.05 * point.x for point in growth.letters.points)
     assert all(point.found == pytest.approx(15, abs=1) for point in growth.pixels.points)
@@ -80,8 +87,8 @@ def test_the_figure_has_a_panel_for_each_curve_with_every_stage(growth):
 def test_the_tables_have_a_column_for_each_point(growth):
     tables = growth_tables(growth)
     assert [[column.header for column in table.columns] for table in tables] == [
-        ["letters", "50", "500", "each"],
-        ["megapixels", "0.31", "0.48", "each"],
+        ["letters", "50", "100", "slope"],
+        ["megapixels", "0.31", "0.48", "slope"],
     ]
     assert tables[0].row_count == len(STAGES) + 2
 
@@ -117,7 +124,7 @@ def test_short_times_count_like_long_ones():
 
 
 def test_growth_by_the_square_shows_in_the_residual():
-    x = np.array(COUNTS, float)
+    x = np.array(GROWTH_PLAN.counts, float)
     assert fit_line(x, 10 + x**2 / 100).largest_residual > 0.3
 
 
@@ -130,7 +137,7 @@ def test_a_point_is_the_mean_over_pages_of_their_medians():
 
 def test_the_line_is_told_with_its_units():
     said = describe(rising([1.0, 2.0, 3.0]))
-    assert "0.00 ms + 6.000 ms a letter" in said.replace("-0.00", "0.00")
+    assert "0.00 ms + 6.000 ms per letter" in said.replace("-0.00", "0.00")
     assert "largest residual 0 %" in said
 
 

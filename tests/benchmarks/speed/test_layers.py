@@ -102,7 +102,7 @@ def test_products_that_are_done_before_any_picture_comes_are_told():
     nodes = [onnx.helper.make_node("MatMul", pair, [out]) for pair, out in ((["a", "b"], "ab"), (["x", "ab"], "y"))]
     graph = onnx.helper.make_graph(nodes, "folded", [value("x", 1, 4)], [value("y", 1, 4)], weights)
     model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 15)], ir_version=8)
-    with pytest.raises(LettercastError, match="multiplies in 1 nodes where the file has 2"):
+    with pytest.raises(LettercastError, match="multiplies in 1 nodes, but the file in 2"):
         onnx_layers(model.SerializeToString(), runs=1)
 
 
