@@ -17,10 +17,10 @@ from lettercast.train.data.drawing import (
     draw_plain,
     draw_random,
     grain,
-    hurry,
     lose_dot,
     neighbour_scrap,
     photograph,
+    round_corners,
     rule_scrap,
     shown,
     smooth_field,
@@ -124,13 +124,13 @@ def test_a_coarse_tablet_leaves_a_dot_a_dot():
 
 def test_a_hasty_hand_rounds_corners_and_keeps_the_ends():
     corner = np.array([[0, 0], [0.5, 0], [1, 0], [1, 0.5], [1, 1]], np.float32)
-    rounded = hurry(corner, 3)
+    rounded = round_corners(corner, 3)
     np.testing.assert_allclose(rounded[[0, -1]], corner[[0, -1]])
     assert np.hypot(*(rounded - [1, 0]).T).min() > 0.2
 
 
 def test_a_stroke_of_few_points_cannot_be_hurried():
-    np.testing.assert_array_equal(hurry(CROSS[0], 3), CROSS[0])
+    np.testing.assert_array_equal(round_corners(CROSS[0], 3), CROSS[0])
 
 
 def test_only_a_dot_is_lost():
