@@ -1,4 +1,4 @@
-"""What a camera takes for a letter and is none: digits, symbols, scribbles, scraps of rules, smudges and runs of letters."""
+"""Non-letters that a camera could take for letters: digits, symbols, scribbles, scraps of rules, smudges, joined letters."""
 
 import gc
 import multiprocessing
@@ -25,8 +25,8 @@ from .drawing import Stroke, draw_ink, draw_random, grain, weather
 from .pen import load_pen
 from .source import Source
 
-# Corners of pen paths in a unit square, y downwards, one string a stroke. Digits and signs that no letter looks like:
-# 0, 1, 2, 5, 6 and 9 are O, I, Z, S, b and g in some hand.
+# Corners of pen paths in a unit square, y downwards; `|` separates strokes. Only digits and signs that no letter looks
+# like: 0, 1, 2, 5, 6 and 9 are O, I, Z, S, b and g in somebody's handwriting.
 SIGNS = {
     "3": "0.1,0.1 0.5,0 0.9,0.15 0.75,0.4 0.4,0.48 0.8,0.55 0.95,0.8 0.5,1 0.05,0.88",
     "4": "0.5,0 0.05,0.65 0.5,0.66 0.95,0.65|0.68,0.3 0.68,0.65 0.66,1",
@@ -43,42 +43,68 @@ SIGNS = {
     "face": "0.5,0 0.15,0.15 0,0.5 0.15,0.85 0.5,1 0.85,0.85 1,0.5 0.85,0.15 0.5,0|"
     "0.3,0.35 0.32,0.37|0.7,0.35 0.68,0.37|0.25,0.65 0.5,0.8 0.75,0.65",
 }
-CORNER_JITTER = 0.05
-# Steepest scrap of a rule, in radians from the horizontal: what is steeper is an I.
-STEEPEST = 0.4
+
+
+@dataclass(frozen=True)
+class ClutterRange:
+    """What non-letters look like; a pair is the smallest and the largest value.
+
+    Chosen by hand; no search over these values is recorded. The models of docs/model-card.md were trained with them.
+    """
+
+    corner_jitter: float = 0.05
+    """Standard deviation of a sign's corners, in sides of its square."""
+    scribble_turns: tuple[int, int] = (7, 26)
+    """Turns of a scribble, the last number excluded."""
+    max_rule_slope: float = 0.4
+    """Steepest scrap of a rule, in radians from the horizontal: a steeper one would be an I."""
+    second_rule_share: float = 0.25
+    rule_sides_px: tuple[float, float] = (20, 84)
+    rule_widths: tuple[float, float] = (0.02, 0.15)
+    """Thickness of a rule, as shares of its length."""
+    smudge_sides_px: tuple[int, int] = (24, 72)
+    """Side of a smudge, the last number excluded."""
+    smudge_grain_px: tuple[float, float] = (1, 8)
+    run_gaps: tuple[float, float] = (-60, 40)
+    """Distance of joined letters; letters of the pen are about 1000 high."""
+    two_letters_share: float = 0.7
+    """Share of runs that have two letters; the others have three."""
+
+
+CLUTTER = ClutterRange()
 
 
 @dataclass(frozen=True)
 class Clutter:
-    """Non-letters of some kinds, drawn by chance."""
+    """Random non-letters of some kinds."""
 
     kinds: tuple[str, ...]
 
     def picture(self, rng: np.random.Generator) -> Pixels:
-        """Return (28, 28) uint8 of one non-letter, as the network sees it."""
+        """Return one non-letter as the network sees it, (28, 28) uint8."""
         return glyph(KINDS[self.kinds[int(rng.integers(len(self.kinds)))]](rng))
 
     def draw(self, count: int, seed: int) -> Pixels:
-        """Draw (count, 28, 28, 1) uint8 by a seed."""
+        """Draw (count, 28, 28, 1) uint8; the seed decides them all."""
         rng = np.random.default_rng(seed)
         return np.stack([self.picture(rng) for _ in range(count)])[..., None]
 
 
 def clutter_for(classes: Sequence[str]) -> Clutter:
-    """Return the clutter to tell from these classes: signs and runs of letters only where the classes are letters."""
+    """Return the clutter for these classes: signs and joined letters only if every class is a letter."""
     letters = all(len(name) == 1 and name.isascii() and name.isalpha() for name in classes)
     return Clutter(tuple(KINDS) if letters else SHAPELESS)
 
 
 def draw_sign(rng: np.random.Generator) -> Pixels:
-    """Draw one of SIGNS with a pen and a camera by chance. Returns (H, W) uint8 ink, as all that follow."""
+    """Draw one of SIGNS with a random pen and camera. Returns (H, W) uint8 ink, as all kinds do."""
     corners = _corners(SIGNS[list(SIGNS)[int(rng.integers(len(SIGNS)))]])
-    return draw_random([smooth(stroke + rng.normal(0, CORNER_JITTER, stroke.shape)) for stroke in corners], rng)
+    return draw_random([smooth(stroke + rng.normal(0, CLUTTER.corner_jitter, stroke.shape)) for stroke in corners], rng)
 
 
 def draw_scribble(rng: np.random.Generator) -> Pixels:
-    """Draw a pen that goes to and fro: loops, zigzags and tangles."""
-    turns = int(rng.integers(7, 26))
+    """Draw loops, zigzags or a tangle of the pen."""
+    turns = int(rng.integers(*CLUTTER.scribble_turns))
     if rng.random() < 0.5:
         path = np.cumsum(rng.normal(0, 1, (turns, 2)), 0)
     else:
@@ -89,19 +115,19 @@ def draw_scribble(rng: np.random.Generator) -> Pixels:
 
 
 def draw_rule(rng: np.random.Generator) -> Pixels:
-    """Draw a scrap of one or two rules, lying rather than standing."""
-    rise = np.tan(rng.uniform(-STEEPEST, STEEPEST))
+    """Draw a scrap of one or two ruled lines, nearly horizontal."""
+    rise = np.tan(rng.uniform(-CLUTTER.max_rule_slope, CLUTTER.max_rule_slope))
     line = np.array([[0, 0], [0.5, rise / 2 + rng.normal(0, 0.02)], [1, rise]], np.float32)
     second = line + np.array([rng.normal(0, 0.2), rng.uniform(0.15, 0.6)], np.float32)
-    lines = [line, second.astype(np.float32)] if rng.random() < 0.25 else [line]
-    side = rng.uniform(20, 84)
-    return weather(draw_ink(lines, side, side * rng.uniform(0.02, 0.15)), 3.0, rng)
+    lines = [line, second.astype(np.float32)] if rng.random() < CLUTTER.second_rule_share else [line]
+    side = rng.uniform(*CLUTTER.rule_sides_px)
+    return weather(draw_ink(lines, side, side * rng.uniform(*CLUTTER.rule_widths)), 3.0, rng)
 
 
 def draw_smudge(rng: np.random.Generator) -> Pixels:
-    """Draw a blot, a smear or dust without a line in it."""
-    side = int(rng.integers(24, 72))
-    cloud = grain((side, side), rng.uniform(1, 8), rng)
+    """Draw a blot, a smear or dust, without lines."""
+    side = int(rng.integers(*CLUTTER.smudge_sides_px))
+    cloud = grain((side, side), rng.uniform(*CLUTTER.smudge_grain_px), rng)
     y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
     stretch = np.exp(rng.normal(0, 0.5))
     inside = 1.6 - rng.uniform(1.5, 3.5) * ((x * stretch) ** 2 + (y / stretch) ** 2)
@@ -109,19 +135,19 @@ def draw_smudge(rng: np.random.Generator) -> Pixels:
 
 
 def draw_run(rng: np.random.Generator) -> Pixels:
-    """Draw two or three letters that touch, as one piece of ink."""
+    """Draw two or three joined letters as one piece of ink."""
     pen, x, strokes = load_pen(), 0.0, []
-    for _ in range(2 if rng.random() < 0.7 else 3):
+    for _ in range(2 if rng.random() < CLUTTER.two_letters_share else 3):
         letter = pen.sample(int(rng.integers(26)), rng)
         points = np.concatenate(letter)
         low = points.min(0)
         strokes += [stroke - low + np.array([x, -np.ptp(points[:, 1])], np.float32) for stroke in letter]
-        x += float(np.ptp(points[:, 0])) + rng.uniform(-60, 40)
+        x += float(np.ptp(points[:, 0])) + rng.uniform(*CLUTTER.run_gaps)
     return draw_random([stroke.astype(np.float32) for stroke in strokes], rng)
 
 
 def smooth(corners: NDArray[Any]) -> Stroke:
-    """Round a path (n, 2) through its corners, by cutting them twice (Chaikin)."""
+    """Round off the corners of a path (n, 2) by cutting them twice (Chaikin's algorithm)."""
     for _ in range(2):
         near, far = 0.75 * corners[:-1] + 0.25 * corners[1:], 0.25 * corners[:-1] + 0.75 * corners[1:]
         corners = np.concatenate([corners[:1], np.stack([near, far], 1).reshape(-1, 2), corners[-1:]])
@@ -142,16 +168,16 @@ KINDS: dict[str, Callable[[np.random.Generator], Pixels]] = {
 SHAPELESS = ("scribble", "rule", "smudge")
 
 
-# Letters of a whole run from which on other processes draw: they take a few seconds to begin.
-WORTH_PROCESSES = 200_000
+# Runs of at least this many letters draw in other processes, which take a few seconds to start.
+MIN_LETTERS_FOR_PROCESSES = 200_000
 
-# What stands at some places of an epoch: for each its place and the letter to draw, -1 for clutter.
+# Some places of an epoch: each with the letter to draw there, or -1 for clutter.
 Order: TypeAlias = Sequence[tuple[int, int]]
 Draw: TypeAlias = Callable[[Sequence[int], Order], Pixels]
 
 
 def draw_order(source: Source, entropy: Sequence[int], order: Order) -> Pixels:
-    """Draw letters of a source and clutter, each decided by entropy and its place alone; returns (N, 28, 28, 1) uint8."""
+    """Draw letters of a source and clutter, (N, 28, 28, 1) uint8; entropy and its place alone decide each drawing."""
     clutter = clutter_for(source.classes)
     pictures = []
     for place, letter in order:
@@ -162,15 +188,15 @@ def draw_order(source: Source, entropy: Sequence[int], order: Order) -> Pixels:
 
 @contextmanager
 def drawing(source: Source, letters: int) -> Iterator[Draw]:
-    """Give the function that draws from a source; where a run is to draw many letters, it may be called by several threads.
+    """Give the function that draws from a source: in this process, or in several if the run draws many letters.
 
-    Raises LettercastError where a drawing process ends before its time.
+    Several threads may call it. Raises LettercastError if a drawing process dies.
     """
     processes = (os.cpu_count() or 1) - 1
-    if letters < WORTH_PROCESSES or processes < 2:
+    if letters < MIN_LETTERS_FOR_PROCESSES or processes < 2:
         yield partial(draw_order, source)
         return
-    # Not forked: OpenCV and TensorFlow have threads, of which a fork has none.
+    # Not forked: a fork would lack the threads of OpenCV and TensorFlow.
     context = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(processes, context, _begin, (source,))
     broken: list[BrokenProcessPool] = []
@@ -184,19 +210,19 @@ def drawing(source: Source, letters: int) -> Iterator[Draw]:
 
     try:
         yield draw
-    except Exception as error:  # whatever the trainer makes of an error of its data
+    except Exception as error:  # the trainer wraps errors of its data in its own
         if not broken:
             raise
-        reason = "a process that draws letters was ended, as the system does when memory runs short"
-        raise LettercastError(f"{reason}; close other programs and go on with --resume") from error
+        reason = "a process that draws letters was killed, probably because memory ran short"
+        raise LettercastError(f"{reason}; close other programs and continue with --resume") from error
     finally:
         pool.shutdown(cancel_futures=True)
-        # Its semaphores hang in a cycle; where the process ends at once, what is left of them is complained of.
+        # A reference cycle holds its semaphores; without this, Python warns of leaked ones if the process ends now.
         gc.collect()
 
 
 def _begin(source: Source) -> None:
-    """Make ready a process that draws: one thread, deaf to Ctrl-C, and gone when the training is."""
+    """Prepare a drawing process: one thread, ignores Ctrl-C, and ends when the training process does."""
     _held.append(source)
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -209,5 +235,5 @@ def _draw_here(entropy: Sequence[int], order: Order) -> Pixels:
     return draw_order(_held[0], entropy, order)
 
 
-# What a process that draws was begun with.
+# The source of a drawing process.
 _held: list[Source] = []

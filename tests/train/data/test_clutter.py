@@ -12,7 +12,7 @@ from lettercast.train.data.clutter import (
     KINDS,
     SHAPELESS,
     SIGNS,
-    WORTH_PROCESSES,
+    MIN_LETTERS_FOR_PROCESSES,
     Clutter,
     clutter_for,
     draw_order,
@@ -87,7 +87,7 @@ def test_a_letter_is_decided_by_its_place_and_not_by_what_is_drawn_beside_it(str
 @needs_cores
 def test_other_processes_draw_what_this_one_would(strokes_source):
     before = set(multiprocessing.active_children())
-    with drawing(strokes_source, WORTH_PROCESSES) as draw:
+    with drawing(strokes_source, MIN_LETTERS_FOR_PROCESSES) as draw:
         np.testing.assert_array_equal(draw(ENTROPY, ORDER), draw_order(strokes_source, ENTROPY, ORDER))
         begun = set(multiprocessing.active_children()) - before
     # A process is begun for each task that finds none idle.
@@ -98,8 +98,8 @@ def test_other_processes_draw_what_this_one_would(strokes_source):
 @needs_cores
 def test_a_drawing_process_that_is_killed_ends_the_run_with_what_to_do(strokes_source):
     with (
-        pytest.raises(LettercastError, match=r"a process that draws letters was ended.*go on with --resume"),
-        drawing(strokes_source, WORTH_PROCESSES) as draw,
+        pytest.raises(LettercastError, match=r"a process that draws letters was killed.*continue with --resume"),
+        drawing(strokes_source, MIN_LETTERS_FOR_PROCESSES) as draw,
     ):
         draw(ENTROPY, ORDER)
         os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
@@ -108,5 +108,5 @@ def test_a_drawing_process_that_is_killed_ends_the_run_with_what_to_do(strokes_s
 
 
 def test_an_error_of_ones_own_comes_through(strokes_source):
-    with pytest.raises(ZeroDivisionError), drawing(strokes_source, WORTH_PROCESSES):
+    with pytest.raises(ZeroDivisionError), drawing(strokes_source, MIN_LETTERS_FOR_PROCESSES):
         raise ZeroDivisionError
