@@ -1,4 +1,4 @@
-"""The built-in pen: a small generative model of handwriting that draws endless letters by seed."""
+"""The built-in pen: a small generative model of handwriting that draws any number of letters from a seed."""
 
 import zipfile
 import zlib
@@ -19,16 +19,17 @@ from .source import LETTERS, UnknownHands, digest_of
 PEN_FILE = Path(__file__).with_name("pen.npz")
 POINTS_PER_STROKE = 24
 LETTERS_PER_SPLIT = {"train": 26 * 1000, "val": 26 * 100, "test": 26 * 200, "all": 26 * 1300}
-# Deviations beyond this many standard deviations leave the handwriting that the model was fitted on.
-LARGEST_DEVIATION = 1.8
+# Beyond this many standard deviations a letter no longer looks like the handwriting that the pen was fitted to.
+MAX_DEVIATION = 1.8
 
 
 @dataclass(frozen=True)
 class Shape:
     """One way to write one letter: the mean of its strokes and how it varies.
 
-    mean (S * 24 * 2,) float32, points scaled as in strokes files; components (K, S * 24 * 2) float32, each
-    already multiplied by its standard deviation.
+    label counts from 0 for A; share is how often this way is chosen, relative to the others of the letter; mean
+    (S * 24 * 2,) float32 has S strokes of 24 points, about 1000 units high; components (K, S * 24 * 2) float32 are
+    principal components, each multiplied by its standard deviation.
     """
 
     label: int
@@ -39,19 +40,19 @@ class Shape:
 
     def sample(self, rng: np.random.Generator) -> list[NDArray[np.float32]]:
         """Draw one letter as strokes, each (24, 2)."""
-        deviation = np.clip(rng.normal(0, 1, len(self.components)), -LARGEST_DEVIATION, LARGEST_DEVIATION)
+        deviation = np.clip(rng.normal(0, 1, len(self.components)), -MAX_DEVIATION, MAX_DEVIATION)
         points = self.mean + deviation.astype(np.float32) @ self.components
         return list(points.astype(np.float32).reshape(-1, POINTS_PER_STROKE, 2))
 
 
 @dataclass(frozen=True)
 class Pen:
-    """Every shape of every letter, capitals and small letters."""
+    """Every shape of every capital and small letter."""
 
     shapes: tuple[Shape, ...]
 
     def sample(self, label: int, rng: np.random.Generator, upper: bool | None = None) -> list[NDArray[np.float32]]:
-        """Draw one letter as strokes; label counts from 0 for A; upper None takes either case."""
+        """Draw one letter as strokes; label counts from 0 for A; upper None draws either case."""
         if upper is None:
             upper = bool(rng.random() < 0.5)
         shapes = [s for s in self.shapes if s.label == label and s.upper == upper]
@@ -61,7 +62,7 @@ class Pen:
 
 @dataclass(frozen=True)
 class PenSource(UnknownHands):
-    """The pen as a data source: letter i of a split is always the same when drawn plain, and always new in training."""
+    """The pen as a data source: letter i of a split is always the same if drawn plainly, and always new in training."""
 
     pen: Pen
     split: str
@@ -96,7 +97,7 @@ class PenSource(UnknownHands):
 
 @lru_cache(maxsize=1)
 def load_pen(path: Path = PEN_FILE) -> Pen:
-    """Load the pen that comes with the package."""
+    """Load the pen that comes with the package; raises LettercastError if the file is damaged."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             return unpack(dict(archive))
@@ -105,7 +106,7 @@ def load_pen(path: Path = PEN_FILE) -> Pen:
 
 
 def pack(pen: Pen) -> dict[str, NDArray[Any]]:
-    """Return the pen as flat arrays; components are int8 with one scale a shape, which keeps the file small."""
+    """Return the pen as flat arrays; components are int8 with one scale per shape, which keeps the file small."""
     scales = [max(1e-6, float(np.abs(s.components).max())) / 127 for s in pen.shapes]
     components = [np.rint(s.components / scale).astype(np.int8) for s, scale in zip(pen.shapes, scales, strict=True)]
     return {

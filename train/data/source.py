@@ -1,4 +1,4 @@
-"""Data sources behind one small interface: pictures, labels, class names and a split."""
+"""Data sources behind one small interface: images, labels, class names and a split."""
 
 import hashlib
 import zlib
@@ -20,26 +20,26 @@ from .drawing import draw_plain, draw_random
 from .strokes import Strokes
 
 SPLITS = {"train": 0, "val": 1, "test": 2}
-# Of a source without a split of its own, this many of every hundred go to validation and to test.
+# If a source has no split of its own, validation and test get this percentage each.
 HELD_OUT_PERCENT = 10
 
 
 def in_split(split: NDArray[Any], name: str) -> NDArray[np.bool_]:
-    """Tell which entries (0 train, 1 val, 2 test) belong to the split of this name."""
+    """Return which entries (0 train, 1 val, 2 test) belong to the split of this name."""
     return np.ones(len(split), bool) if name == "all" else split == SPLITS[name]
 
 
 def hashed_split(keys: Iterable[object]) -> NDArray[np.int64]:
-    """Give each key 0 train, 1 val or 2 test by its checksum, so that the split never changes."""
+    """Return 0 train, 1 val or 2 test for each key; its checksum decides, so that the split never changes."""
     rank = np.array([zlib.crc32(str(key).encode()) % 100 for key in keys], np.int64)
     return (rank < 2 * HELD_OUT_PERCENT).astype(np.int64) + (rank < HELD_OUT_PERCENT)
 
 
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-# Hands that wrote much count for more than hands that wrote little, but not in proportion.
+# Weight of each letter as a power of its writer's count: a writer of four times as many letters counts twice as much.
 WRITER_POWER = -0.5
-# Letters of photographs are kept no larger, many times what the network sees.
-FINEST_PX = 256
+# Ink of photographed letters is stored no larger: many times the 28 pixels that the network sees.
+MAX_INK_PX = 256
 
 
 class Source(Protocol):
@@ -68,28 +68,29 @@ class Source(Protocol):
 
     @property
     def writers(self) -> NDArray[np.int64] | None:
-        """(N,) a number for each hand; None where the hands are not known."""
+        """(N,) a number per writer; None if the writers are unknown."""
         ...
 
     @property
     def upper(self) -> NDArray[np.bool_] | None:
-        """(N,) True for capitals; None where that is not known."""
+        """(N,) True for capitals; None if that is unknown."""
         ...
 
     @property
     def digest(self) -> str:
-        """SHA-256 of all that decides what is drawn, so that letters under the same name are told apart."""
+        """SHA-256 of everything that decides the drawings, so that different letters under the same name differ."""
         ...
 
     def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
-        """Return (28, 28) uint8 of one letter: plain where rng is None, else distorted as rng decides; pictures of a
-        PictureSource are (H, W, C).
+        """Return one letter as (28, 28) uint8: plain if rng is None, else distorted as rng decides.
+
+        A PictureSource returns its images as they are, (H, W, C).
         """
         ...
 
 
 def digest_of(*parts: object) -> str:
-    """Return the SHA-256 of arrays, with their shapes and types, and of what else is told by its repr."""
+    """Return the SHA-256 of arrays, with their shapes and dtypes, and of the repr of anything else."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, np.ndarray):
@@ -101,7 +102,7 @@ def digest_of(*parts: object) -> str:
 
 
 class UnknownHands:
-    """Letters of which nobody knows who wrote them, and which are capitals."""
+    """A source whose writers and capitals are unknown."""
 
     @property
     def writers(self) -> None:
@@ -114,7 +115,7 @@ class UnknownHands:
 
 @dataclass(frozen=True)
 class StrokeSource:
-    """Letters kept as pen strokes and drawn anew each time."""
+    """Letters stored as pen strokes and drawn again each time."""
 
     name: str
     split: str
@@ -151,7 +152,7 @@ class StrokeSource:
 
 @dataclass(frozen=True)
 class ImageSource(UnknownHands):
-    """Letters kept as the ink of pictures, each (H, W) uint8."""
+    """Letters stored as the ink of images, each (H, W) uint8."""
 
     name: str
     split: str
@@ -174,7 +175,7 @@ class ImageSource(UnknownHands):
 
 @dataclass(frozen=True)
 class PictureSource(UnknownHands):
-    """Pictures of anything, (N, H, W, C) uint8 grey or RGB, shown to a model as they are."""
+    """Images of anything, (N, H, W, C) uint8 grey or RGB, which a model gets as they are."""
 
     name: str
     split: str
@@ -195,9 +196,9 @@ class PictureSource(UnknownHands):
 
 
 def relabel(source: Source, classes: Sequence[str]) -> NDArray[np.int64]:
-    """Return the source's labels as indices into another list of classes, matched by name; -1 where it has none.
+    """Return the source's labels as indices into another list of classes, matched by name; -1 if there is no match.
 
-    Case is ignored where the classes themselves do not use it to tell two apart.
+    Case is ignored unless two of the classes differ only in case.
     """
     exact = {name: i for i, name in enumerate(classes)}
     folded = {name.upper(): i for i, name in enumerate(classes)}
@@ -208,14 +209,14 @@ def relabel(source: Source, classes: Sequence[str]) -> NDArray[np.int64]:
 
 
 def draw_all(source: Source, seed: int | None = None) -> Pixels:
-    """Draw every letter of a source: plain, or distorted by a seed. Returns (N, 28, 28, 1) uint8."""
+    """Draw every letter of a source, plain or distorted by a seed. Returns (N, 28, 28, 1) uint8."""
     return draw_some(source, range(len(source.labels)), seed)
 
 
 def draw_some(source: Source, indices: Sequence[int] | NDArray[np.int64], seed: int | Sequence[int] | None) -> Pixels:
-    """Draw the letters at `indices`: plain, or distorted by a seed. Returns (len(indices), 28, 28, 1) uint8.
+    """Draw the letters at `indices`, plain or distorted by a seed. Returns (len(indices), 28, 28, 1) uint8.
 
-    Pictures of a PictureSource come as they are, (len(indices), H, W, C).
+    Images of a PictureSource are returned as they are, (len(indices), H, W, C).
     """
     rng = None if seed is None else np.random.default_rng(seed)
     drawn = np.stack([source.picture(int(i), rng) for i in indices])
@@ -223,13 +224,13 @@ def draw_some(source: Source, indices: Sequence[int] | NDArray[np.int64], seed: 
 
 
 def letter_only(image: Pixels) -> Pixels:
-    """Return the ink (H, W) uint8 of the letter in a picture of any size, no finer than training needs."""
+    """Return the ink (H, W) uint8 of the letter in an image of any size, no larger than training needs."""
     ink = letter_ink(image)
-    if max(ink.shape) <= FINEST_PX:
+    if max(ink.shape) <= MAX_INK_PX:
         return ink
     x, y, w, h = cv2.boundingRect(ink)
     ink = ink[y : y + h, x : x + w] if w and h else ink
-    scale = min(1.0, FINEST_PX / max(ink.shape))
+    scale = min(1.0, MAX_INK_PX / max(ink.shape))
     return cv2.resize(ink, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else ink
 
 
@@ -242,7 +243,10 @@ def image_source(
     *,
     shape: tuple[int, int, int] | None,
 ) -> Source:
-    """Return images, each (H, W) grey or (H, W, C) BGR or BGRA uint8, as letters or, given a shape (H, W, C), as pictures."""
+    """Build a source of images, each (H, W) grey or (H, W, C) BGR or BGRA uint8.
+
+    Without a shape they are letters, of which the ink is found; with a shape (H, W, C) a model gets them as they are, scaled.
+    """
     if shape is None:
         return ImageSource(name, split, [letter_only(image) for image in images], labels, classes)
     fitted = [fit_picture(image, shape) for image in images]
@@ -253,7 +257,7 @@ def fit_picture(image: Pixels, shape: tuple[int, int, int]) -> Pixels:
     """Scale an image (H, W) grey or (H, W, C) BGR or BGRA uint8 to a shape (H, W, 1) grey or (H, W, 3) RGB."""
     height, width, channels = shape
     gray = to_gray(image)
-    # Grey where one channel is wanted, or there is no colour; transparent pixels are white paper in either case.
+    # Grey if one channel is wanted or the image has no colour; transparent pixels become white paper in any case.
     if channels == 1 or image.ndim == 2 or image.shape[2] == 1:
         picture = gray
     elif image.shape[2] == 4:
@@ -267,7 +271,7 @@ def fit_picture(image: Pixels, shape: tuple[int, int, int]) -> Pixels:
 
 
 def warp(ink: Pixels, rng: np.random.Generator) -> Pixels:
-    """Turn, slant, stretch and thicken, thin or blur the ink (H, W) uint8 of a pictured letter."""
+    """Turn, slant and stretch the ink (H, W) uint8 of a letter's image, and thicken, thin or blur it."""
     height, width = ink.shape
     scale = max(1.0, 48 / max(height, width))
     side = int(1.5 * scale * max(height, width))
@@ -281,13 +285,13 @@ def warp(ink: Pixels, rng: np.random.Generator) -> Pixels:
         return cv2.dilate(warped, np.ones((3, 3), np.uint8))
     if kind < 0.4:
         return cv2.erode(warped, np.ones((2, 2), np.uint8))
-    # The picture went through a camera already: only a little more blur, and no grain on top of its own.
+    # The image went through a camera already: a little more blur, and no grain on top of its own.
     return cv2.GaussianBlur(warped, (0, 0), rng.uniform(0.3, 1.5))
 
 
 @dataclass(frozen=True)
 class MixedSource(UnknownHands):
-    """Several sources as one; shares (one a source, summing to 1) say how often training draws from each."""
+    """Several sources as one; shares (one per source, sum 1) are how often training draws from each."""
 
     sources: Sequence[Source]
     shares: Sequence[float]
@@ -316,5 +320,5 @@ class MixedSource(UnknownHands):
 
     @cached_property
     def _ends(self) -> list[int]:
-        """Where each source's letters end among all."""
+        """The index after the last letter of each source."""
         return list(accumulate(len(source.labels) for source in self.sources))

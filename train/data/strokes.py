@@ -1,4 +1,4 @@
-"""Pen strokes of many letters in flat arrays, as they lie in a strokes `.npz`."""
+"""Pen strokes of many letters in flat arrays, the format of a strokes `.npz`."""
 
 import io
 from collections.abc import Sequence
@@ -13,8 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 from ... import LettercastError
 from ...runtime.files import write_bytes
 
-# No tablet counts so far; beyond it differences of float32 points overflow.
-FARTHEST = 1e9
+# More than any tablet resolves; larger float32 coordinates would overflow when they are subtracted.
+MAX_COORDINATE = 1e9
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Strokes:
 
     points (P, 2): x, y of every pen point, y grows downwards; points_per_stroke (S,) and
     strokes_per_sample (N,) cut them into strokes and strokes into letters. label (N,) counts from 0 for A;
-    upper (N,) is True for capitals; writer (N,) tells hands apart; split (N,) is 0 train, 1 val, 2 test.
+    upper (N,) is True for capitals; writer (N,) is a number per writer; split (N,) is 0 train, 1 val, 2 test.
     """
 
     points: NDArray[np.float32]
@@ -37,14 +37,14 @@ class Strokes:
     def __post_init__(self) -> None:
         for name in ("points_per_stroke", "strokes_per_sample", "label", "upper", "writer", "split"):
             if getattr(self, name).ndim != 1:
-                raise LettercastError(f"{name} must be a plain list of numbers")
-        if self.points.ndim != 2 or self.points.shape[1] != 2 or not (np.abs(self.points) <= FARTHEST).all():
-            raise LettercastError(f"strokes need finite points of shape (P, 2), none beyond {FARTHEST:g}")
+                raise LettercastError(f"{name} must have one dimension")
+        if self.points.ndim != 2 or self.points.shape[1] != 2 or not (np.abs(self.points) <= MAX_COORDINATE).all():
+            raise LettercastError(f"strokes need finite points of shape (P, 2), none beyond {MAX_COORDINATE:g}")
         if len(self.points_per_stroke) and self.points_per_stroke.min() < 1:
             raise LettercastError("strokes hold an empty stroke")
         if len(self.strokes_per_sample) and self.strokes_per_sample.min() < 1:
             raise LettercastError("strokes hold a letter without a stroke")
-        # Before they are added up: absurd counts would wrap around to a sum that fits.
+        # Checked before the sums: absurd counts could overflow to a sum that fits.
         for counts in (self.points_per_stroke, self.strokes_per_sample):
             if len(counts) and counts.max() > len(self.points):
                 raise LettercastError("a count is larger than the number of points")
@@ -93,7 +93,7 @@ class Strokes:
 def load_strokes(path: Path, arrays: dict[str, NDArray[Any]]) -> Strokes:
     """Build Strokes from the arrays of a `.npz`; upper, writer and split may be absent.
 
-    Raises LettercastError where the arrays do not fit together or a label is not one of A to Z.
+    Raises LettercastError if the arrays do not fit together or a label is not one of A to Z.
     """
     try:
         count = len(arrays["strokes_per_sample"])
@@ -112,7 +112,7 @@ def load_strokes(path: Path, arrays: dict[str, NDArray[Any]]) -> Strokes:
         if count and not (label.min() >= 0 and label.max() < 26):
             raise LettercastError("label must count from 0 (A) to 25 (Z)")
     except (KeyError, ValueError, TypeError) as error:
-        raise LettercastError(f"{path}: not strokes that can be read ({error}); see docs/data.md") from error
+        raise LettercastError(f"{path}: not readable as strokes ({error}); see docs/data.md") from error
     except LettercastError as error:
         raise LettercastError(f"{path}: {error}; see docs/data.md") from error
     return strokes
@@ -127,21 +127,21 @@ def save_strokes(
     writer: ArrayLike | None = None,
     split: ArrayLike | None = None,
 ) -> None:
-    """Write letters as a strokes `.npz` that `--data` takes, whole or not at all.
+    """Write letters as a strokes `.npz` for `--data`; the file is never half-written.
 
     Args:
         path: ends in `.npz`.
-        letters: each a list of strokes, each (n, 2): x and y of its points, y grows downwards, in any unit.
-        labels: (N,) 0 for A to 25 for Z.
-        upper: (N,) True for capitals; by default all are.
-        writer: (N,) a whole number for each hand; by default all letters are of one.
+        letters: each is a list of strokes, each (n, 2): x and y of its points, y grows downwards, in any unit.
+        labels: (N,) from 0 for A to 25 for Z.
+        upper: (N,) True for capitals; by default all letters are capitals.
+        writer: (N,) a whole number per writer; by default one writer wrote all letters.
         split: (N,) 0 train, 1 val, 2 test; by default all are for training.
 
     Raises:
-        LettercastError: these are no letters, or the file cannot be written.
+        LettercastError: the arrays are not letters, or the file cannot be written.
     """
     if path.suffix.lower() != ".npz":
-        raise LettercastError(f"{path}: a strokes file is known by its name; let it end in .npz")
+        raise LettercastError(f"{path}: a strokes file needs the ending .npz")
     try:
         strokes = [np.asarray(stroke, np.float32) for letter in letters for stroke in letter]
         points = np.concatenate(strokes) if strokes else np.empty((0, 2), np.float32)
@@ -155,7 +155,7 @@ def save_strokes(
     except (ValueError, TypeError) as error:
         raise LettercastError(f"{path}: a stroke must be numbers of shape (n, 2) ({error}); see docs/data.md") from error
     if not strokes:
-        raise LettercastError(f"{path}: no letters to save; give each as a list of strokes")
+        raise LettercastError(f"{path}: no letters to save; give each letter as a list of strokes")
     load_strokes(path, arrays)
     file = io.BytesIO()
     np.savez_compressed(file, allow_pickle=False, **arrays)

@@ -10,9 +10,9 @@ import pytest
 from lettercast import LettercastError
 from lettercast.train.data.clutter import (
     KINDS,
+    MIN_LETTERS_FOR_PROCESSES,
     SHAPELESS,
     SIGNS,
-    MIN_LETTERS_FOR_PROCESSES,
     Clutter,
     clutter_for,
     draw_order,

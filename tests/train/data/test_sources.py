@@ -13,7 +13,7 @@ from lettercast.runtime.page.ink import letter_ink
 from lettercast.train.data.drawing import draw_plain
 from lettercast.train.data.pen import PenSource
 from lettercast.train.data.source import (
-    FINEST_PX,
+    MAX_INK_PX,
     ImageSource,
     MixedSource,
     StrokeSource,
@@ -100,7 +100,7 @@ def test_a_large_photograph_is_kept_small_and_shows_the_same_letter():
     photo = np.full((3000, 4000), 225, np.uint8)
     cv2.putText(photo, "R", (1500, 1800), cv2.FONT_HERSHEY_SIMPLEX, 25, 40, 90, cv2.LINE_AA)
     ink = letter_only(photo)
-    assert max(ink.shape) == FINEST_PX
+    assert max(ink.shape) == MAX_INK_PX
     kept, whole = glyph(ink).astype(int), glyph(letter_ink(photo)).astype(int)
     assert np.abs(kept - whole).mean() < 4
     small = cv2.resize(photo, (120, 90), interpolation=cv2.INTER_AREA)

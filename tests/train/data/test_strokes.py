@@ -149,7 +149,7 @@ def test_what_is_no_letter_is_not_saved(tmp_path, letters, labels, more, said):
 
 
 def test_a_name_that_data_would_not_know_is_refused(tmp_path):
-    with pytest.raises(LettercastError, match=r"end in .npz"):
+    with pytest.raises(LettercastError, match=r"needs the ending .npz"):
         save_strokes(tmp_path / "letters", [STEM], [0])
 
 
