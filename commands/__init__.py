@@ -1,1 +1,1 @@
-"""The verbs of the command: each one's words, and what it does; heavy imports inside the function."""
+"""The command line: one file per command. Each parses its words, calls the Python API, and prints the result."""

@@ -1,4 +1,4 @@
-"""The verb `benchmark`: exports against their original."""
+"""The command `benchmark`: it compares exported models with their original."""
 
 import argparse
 import json
@@ -8,62 +8,75 @@ from typing import Any
 
 from .. import DONE, MISSED
 from ..runtime.arguments import amount, comma_list, file_to_read, keras_model, model_or_folder, thread_count
-from .parser import add_letters, add_verb
+from .parser import add_command, add_letters
 from .terminal import import_keras, show, table_width
 
 EXAMPLES = """\
 examples:
-  lettercast benchmark dist                                   every export against its original
-  lettercast benchmark dist --html report.html                the same as a page with plots
-  lettercast benchmark dist --against before.json             what became worse; exit code 1
+  lettercast benchmark dist
+      every exported file against its original
+  lettercast benchmark dist --html report.html
+      the same as a page with plots
+  lettercast benchmark dist --against before.json
+      exit code 1 if something is worse than in an earlier run
 """
 
 
-def add(verbs: Any) -> None:
-    """Add the verb `benchmark`."""
-    verb = add_verb(
-        verbs,
+def add(commands: Any) -> None:
+    """Add the subcommand `benchmark` to the parser."""
+    command = add_command(
+        commands,
         "benchmark",
         help="compare exported models with their original",
         description="Measure accuracy, agreement, size and latency of exported models against the Keras original, in one run.",
         examples=EXAMPLES,
     )
-    verb.add_argument(
+    command.add_argument(
         "models",
         type=model_or_folder,
         nargs="*",
         metavar="DIR|MODEL",
-        help="default: dist, or the shipped model where there is none",
+        help="exported files or folders of them (default: dist, or the shipped model if there is no dist)",
     )
-    verb.add_argument(
-        "--original", type=keras_model, metavar="M", help="the .keras file that they were made from (default: those that ship)"
+    command.add_argument(
+        "--original",
+        type=keras_model,
+        metavar="M",
+        help="the .keras file that they were exported from (default: the shipped ones)",
     )
-    add_letters(verb)
-    verb.add_argument(
-        "--threads", type=thread_count, metavar="N", default=1, help="of the exported models (default: %(default)s)"
+    add_letters(command)
+    command.add_argument(
+        "--threads", type=thread_count, metavar="N", default=1, help="threads of the exported models (default: %(default)s)"
     )
-    verb.add_argument(
-        "--seconds", type=amount, default=1.0, metavar="S", help="time every model for at least so long (default: %(default)g)"
+    command.add_argument(
+        "--seconds", type=amount, default=1.0, metavar="S", help="time each model for at least this long (default: %(default)g)"
     )
-    verb.add_argument(
+    command.add_argument(
         "--also",
         type=comma_list,
         default=[],
         metavar="WHAT,...",
-        help="limit: share of the most that this processor does, by layer; reader: a camera frame by stages, growth with letters "
-        "and pixels; peers: other readers and engines on the same pictures",
+        help="limit: share of this processor's peak throughput, layer by layer; reader: the stages of a camera frame, and how "
+        "they grow with letters and pixels; peers: other readers and engines on the same images",
     )
-    verb.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
-    verb.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots, one file that needs no other")
-    verb.add_argument("--min-accuracy", type=amount, metavar="PERCENT", help="exit 1 where a model is less accurate")
-    verb.add_argument("--max-p99", type=amount, metavar="MS", help="exit 1 where a model's p99 of one letter is longer")
-    verb.add_argument("--against", type=file_to_read, metavar="OLD.json", help="what changed since; exit 1 where it became worse")
-    verb.add_argument(
+    command.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    command.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots, as a single file")
+    command.add_argument("--min-accuracy", type=amount, metavar="PERCENT", help="exit with code 1 if a model is less accurate")
+    command.add_argument(
+        "--max-p99", type=amount, metavar="MS", help="exit with code 1 if a model's p99 latency of one letter is longer"
+    )
+    command.add_argument(
+        "--against",
+        type=file_to_read,
+        metavar="OLD.json",
+        help="show what changed since an earlier --json file; exit with code 1 if something became worse",
+    )
+    command.add_argument(
         "--tolerance",
         type=amount,
         default=10.0,
         metavar="PERCENT",
-        help="by which times, sizes and memory may grow since (default: %(default)g)",
+        help="how much times, sizes and memory may grow before --against calls it worse (default: %(default)g)",
     )
 
 

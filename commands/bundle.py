@@ -1,4 +1,4 @@
-"""The verb `bundle`: one file that reads."""
+"""The command `bundle`: it writes the reader as a single file."""
 
 import argparse
 import shlex
@@ -7,39 +7,41 @@ from typing import Any
 
 from .. import DONE
 from ..runtime.arguments import DEFAULT_NAME, device_model, measured_model
-from .parser import add_verb
+from .parser import add_command
 from .terminal import importing
 
 EXAMPLES = """\
 examples:
-  lettercast bundle                       the shipped model, as reader.pyz
-  lettercast bundle my.tflite --out my.pyz
+  lettercast bundle                             the shipped model, as reader.pyz
+  lettercast bundle my.tflite --out my.pyz      a model of your own
 """
 
 
-def add(verbs: Any) -> None:
-    """Add the verb `bundle`."""
-    verb = add_verb(
-        verbs,
+def add(commands: Any) -> None:
+    """Add the subcommand `bundle` to the parser."""
+    command = add_command(
+        commands,
         "bundle",
-        help="one file that reads letters on a device",
-        description="Write the reader with one model as a single file, which runs wherever Python 3.11, NumPy, OpenCV and an "
-        "engine are: python3 reader.pyz [SOURCE ...] [OPTION ...], with the options of read.",
+        help="write one file that reads letters on a device",
+        description="Write the reader with one model as a single file. Start it with python3 reader.pyz [SOURCE ...] [OPTION ...], "
+        "with the options of read. It needs Python 3.11 or later, NumPy, OpenCV and an engine.",
         examples=EXAMPLES,
     )
-    verb.add_argument(
+    command.add_argument(
         "model",
         type=measured_model,
         nargs="?",
         metavar="M",
         help="letters-base (the default), letters-nano, or a .tflite or .onnx file",
     )
-    verb.add_argument("--out", type=Path, default=Path("reader.pyz"), metavar="FILE", help="default: %(default)s")
-    verb.add_argument("--overwrite", action="store_true", help="replace FILE where it is there already")
+    command.add_argument(
+        "--out", type=Path, default=Path("reader.pyz"), metavar="FILE", help="the file to write (default: %(default)s)"
+    )
+    command.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Write one file that reads letters wherever Python, NumPy, OpenCV and an engine are."""
+    """Write the bundle, and print its size and what to do next."""
     with importing():
         from ..export.bundle import write_bundle
 

@@ -1,4 +1,4 @@
-"""The command of a bundle, `python3 reader.pyz`: reading with the model inside, and the doctor."""
+"""The command of a bundle, `python3 reader.pyz`: it reads with the model inside, and runs the doctor."""
 
 import argparse
 import sys
@@ -18,7 +18,7 @@ DOCTOR = "doctor"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Read, or call the doctor where that is the first word; returns the exit code."""
+    """Read, or run the doctor if that is the first word; returns the exit code."""
     words = sys.argv[1:] if arguments is None else list(arguments)
     if words[:1] in ([DOCTOR], [f"--{DOCTOR}"]):
         return answer(doctor.run, build_doctor().parse_args(words[1:]))
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run_equipped(options: argparse.Namespace) -> int:
-    """Read, where all that it takes is installed; else say what to install, a line each."""
+    """Read if everything that it needs is installed; otherwise print one line for each package that is missing."""
     with importing():
         lacking = describe_missing_packages(options.model.suffix.lower())
     for said in lacking:
@@ -41,26 +41,28 @@ def model_inside() -> Path:
 
 
 def build_reader() -> Parser:
-    """Return the parser of reading: that of `lettercast read`, with the model inside as the default."""
+    """Return the parser of `lettercast read`, with the model inside as the default."""
     model = model_inside()
     parser = Parser(
         usage="%(prog)s [SOURCE ...] [OPTION ...]",
-        description=f"Read letters with {model.name}. In the window h shows the keys, q or Esc quits.",
-        epilog="%(prog)s doctor: what is installed here, and whether the model answers as where it was exported",
+        description=f"Read letters with {model.name}. In the window, h shows the keys and q or Esc quits.",
+        epilog="%(prog)s doctor checks this device, and whether the model gives the same results as where it was exported.",
     )
     parser.add_argument("--version", action="version", version=f"lettercast {__version__} with {model.name}")
     read.add_reading(parser, f"{model.name} (the default)")
-    parser.set_defaults(verb="read", model=model)
+    parser.set_defaults(command="read", model=model)
     return parser
 
 
 def build_doctor() -> Parser:
-    """Return the parser of the doctor, who looks at the model inside, or at others."""
-    parser = Parser(description="Say what is installed here, and whether models answer as where they were exported.")
+    """Return the parser of the doctor, which checks the model inside, or other models."""
+    parser = Parser(
+        description="Show what is installed here, and check whether models give the same results as where they were exported."
+    )
     parser.prog += f" {DOCTOR}"
     parser.add_argument(
-        "models", type=device_model, nargs="*", metavar="M", help="a .tflite or .onnx file (default: that inside)"
+        "models", type=device_model, nargs="*", metavar="M", help="a .tflite or .onnx file (default: the model inside)"
     )
     doctor.add_checkup(parser)
-    parser.set_defaults(verb=DOCTOR, models=[model_inside()])
+    parser.set_defaults(command=DOCTOR, models=[model_inside()])
     return parser

@@ -1,4 +1,4 @@
-"""The `lettercast` command: its verbs, and how what goes wrong is said."""
+"""The `lettercast` command: it finds the subcommand, runs it, and turns errors into one line and an exit code."""
 
 import argparse
 import os
@@ -6,66 +6,74 @@ import signal
 import sys
 from collections.abc import Callable, Sequence
 from importlib import import_module
+from textwrap import fill
 
 from .. import DONE, INTERRUPTED, UNUSABLE, LettercastError, __version__
 from .parser import Parser
 
-VERBS = ("train", "evaluate", "export", "read", "benchmark", "doctor", "bundle")
-# The extra that brings what a verb needs; the others need "train".
+COMMANDS = ("train", "evaluate", "export", "read", "benchmark", "doctor", "bundle")
+# The extra that installs what a command needs; the other commands need "train".
 EXTRAS = {"read": "reader", "doctor": "reader", "bundle": "reader", "export": "export", "benchmark": "export"}
 
 EXAMPLES = """\
 examples:
-  lettercast read                           letters before camera 0, in a window
-  lettercast read page.jpg --json           letters of a photograph as JSON
-  lettercast export                         the shipped model to every format, each proven equal
-  lettercast benchmark dist                 accuracy, agreement, size and latency of what was exported
-  lettercast doctor                         what is installed here, and whether the model runs as it should
-  lettercast bundle                         reader.pyz: one file to copy to a Raspberry Pi
-  lettercast train --data my_letters/       a model of your own from a folder of class folders
+  lettercast read                       read letters from camera 0, in a window
+  lettercast read page.jpg --json       read a photograph, print JSON
+  lettercast export                     convert the shipped model to every format
+  lettercast benchmark dist             compare the exported files with the original
+  lettercast doctor                     check this device and the shipped model
+  lettercast bundle                     write reader.pyz, one file for a Raspberry Pi
+  lettercast train --data my_letters/   train on your own folder of class folders
+
+lettercast COMMAND --help shows the options and more examples.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command and return its exit code; no traceback and no question reaches the user."""
-    options = build_parser().parse_args(arguments)
-    return answer(import_module(f".{options.verb}", __package__).run, options)
+    """Run one command and return its exit code; without arguments, print the help."""
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    parser = build_parser()
+    if not words:
+        parser.print_help()
+        return DONE
+    options = parser.parse_args(words)
+    return answer(import_module(f".{options.command}", __package__).run, options)
 
 
 def build_parser() -> Parser:
-    """Return the parser of all verbs."""
+    """Return the parser of all commands."""
     parser = Parser(
         "lettercast",
-        description="Handwritten letters: train, export with proof, read from a camera.",
+        description=fill("Read handwritten letters on small devices: train a model, export it with proof, read from a camera."),
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"lettercast {__version__}")
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True, parser_class=Parser)
-    for name in VERBS:
-        import_module(f".{name}", __package__).add(verbs)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=Parser)
+    for name in COMMANDS:
+        import_module(f".{name}", __package__).add(commands)
     return parser
 
 
 def answer(run: Callable[[argparse.Namespace], int], options: argparse.Namespace) -> int:
-    """Run a verb; what goes wrong is said in one line and by the exit code."""
+    """Run a command, and turn its errors into one line on stderr and an exit code."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(INTERRUPTED))
     if "threads" in options:
-        # NumPy's products take every core else; it looks here when it is imported.
+        # NumPy reads this when it is imported; otherwise its matrix products take every core.
         os.environ.setdefault("OPENBLAS_NUM_THREADS", str(options.threads))
     try:
         code = run(options)
-        # A full disk is told of here, and not when the process ends.
+        # A full disk raises here, and not when the process ends.
         sys.stdout.flush()
         return code
     except LettercastError as error:
         print(f"lettercast: {' '.join(str(error).split())}", file=sys.stderr)
         return UNUSABLE
     except ImportError as error:
-        print(f"lettercast: {options.verb} {missing_package(options.verb, error)}", file=sys.stderr)
+        print(f"lettercast: {options.command} {missing_package(options.command, error)}", file=sys.stderr)
         return UNUSABLE
     except BrokenPipeError:
-        # The reader of our output has gone; what it took is all it wanted.
+        # The program that reads our output has closed the pipe, and has all it wanted.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return DONE
     except OSError as error:
@@ -76,13 +84,13 @@ def answer(run: Callable[[argparse.Namespace], int], options: argparse.Namespace
         return INTERRUPTED
 
 
-def missing_package(verb: str, error: ImportError) -> str:
-    """Say which package is missing, and the extra that brings it."""
+def missing_package(command: str, error: ImportError) -> str:
+    """Return which package is missing, and how to install it."""
     from ..runtime.model.installed import LIBGL
 
     if "libGL" in str(error) or "libgthread" in str(error):
-        return f"needs OpenCV, which lacks libGL here: {LIBGL}"
+        return f"needs OpenCV, and the library libGL is missing here: {LIBGL}"
     if error.name in ("jax", "torch"):
-        return f"needs {error.name}, as KERAS_BACKEND asks for it: pip install {error.name}, or unset KERAS_BACKEND"
-    extra = EXTRAS.get(verb, "train")
+        return f"needs {error.name}, because KERAS_BACKEND is set to it: pip install {error.name}, or unset KERAS_BACKEND"
+    extra = EXTRAS.get(command, "train")
     return f"needs {error.name}, which is not installed: pip install 'lettercast[{extra}]'"

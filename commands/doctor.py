@@ -1,48 +1,50 @@
-"""The verb `doctor`: what is installed, and whether models answer as they should."""
+"""The command `doctor`: it checks this device and the models on it."""
 
 import argparse
 import json
 from typing import Any
 
 from ..runtime.arguments import DEFAULT_NAME, device_model, thread_count
-from .parser import add_verb
+from .parser import add_command
 from .terminal import importing
 
 EXAMPLES = """\
 examples:
-  lettercast doctor                       what is installed, and the shipped model
-  lettercast doctor my.tflite --json      a model of your own, for programs
+  lettercast doctor                       check this device and the shipped model
+  lettercast doctor my.tflite --json      check your own model, print JSON
 """
 
 
-def add(verbs: Any) -> None:
-    """Add the verb `doctor`."""
-    verb = add_verb(
-        verbs,
+def add(commands: Any) -> None:
+    """Add the subcommand `doctor` to the parser."""
+    command = add_command(
+        commands,
         "doctor",
-        help="what is installed here, and whether models answer here as where they were exported",
-        description="Say what is installed, then ask each model the golden cases that were exported with it: equal, close or "
-        "wrong (exit code 1). Exit code 2 where something that reading needs is missing.",
+        help="check what is installed here, and whether models give the right results",
+        description="Show what is installed here. Then run each model on the golden cases that were exported with it: its "
+        "results are equal, close or wrong. The exit code is 1 if they are wrong, and 2 if something that reading needs is missing.",
         examples=EXAMPLES,
     )
-    verb.add_argument(
+    command.add_argument(
         "models",
         type=device_model,
         nargs="*",
         metavar="M",
         help="letters-base (the default), letters-nano, or a .tflite or .onnx file",
     )
-    add_checkup(verb)
+    add_checkup(command)
 
 
-def add_checkup(verb: argparse.ArgumentParser) -> None:
-    """Add how models are tried."""
-    verb.add_argument("--threads", type=thread_count, metavar="N", default=1, help="of the models (default: %(default)s)")
-    verb.add_argument("--json", action="store_true", help="print one JSON object")
+def add_checkup(command: argparse.ArgumentParser) -> None:
+    """Add the options that say how models are checked."""
+    command.add_argument(
+        "--threads", type=thread_count, metavar="N", default=1, help="threads of the engine (default: %(default)s)"
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Say what is installed and whether the models answer here as where they were exported; exit code 1 where one does not."""
+    """Print what is installed and how the models do; returns exit code 1 if one gives wrong results."""
     with importing():
         from ..runtime.model.doctor import examine
 

@@ -1,4 +1,4 @@
-"""The verb `evaluate`: how well a model reads letters, or pages."""
+"""The command `evaluate`: it measures how well a model reads letters, or pages."""
 
 import argparse
 import json
@@ -7,42 +7,53 @@ from typing import Any
 
 from .. import DONE
 from ..runtime.arguments import file_to_read, measured_model, thread_count
-from .parser import add_letters, add_verb
+from .parser import add_command, add_letters
 from .terminal import import_keras, importing, show
 
 EXAMPLES = """\
 examples:
-  lettercast evaluate letters-base                            the shipped model on letters of the built-in pen
-  lettercast evaluate my.tflite --data my_letters/            on a folder of class folders
-  lettercast evaluate letters-base --pages pages/labels.csv   whole photographed pages: character error rate
+  lettercast evaluate letters-base
+      the shipped model on letters of the built-in pen
+  lettercast evaluate my.tflite --data my_letters/
+      a model of your own on a folder of class folders
+  lettercast evaluate letters-base --pages pages/labels.csv
+      character error rate of whole photographed pages
 """
 
 
-def add(verbs: Any) -> None:
-    """Add the verb `evaluate`."""
-    verb = add_verb(
-        verbs,
+def add(commands: Any) -> None:
+    """Add the subcommand `evaluate` to the parser."""
+    command = add_command(
+        commands,
         "evaluate",
-        help="measure a model",
+        help="measure how well a model reads",
         description="Measure a .keras, .tflite or .onnx model on labelled letters, or on whole photographed pages.",
         examples=EXAMPLES,
     )
-    verb.add_argument(
+    command.add_argument(
         "model", type=measured_model, metavar="M", help="letters-base, letters-nano, or a .keras, .tflite or .onnx file"
     )
-    add_letters(verb)
-    verb.add_argument(
-        "--pages", type=file_to_read, metavar="CSV", help="read pages instead: a CSV of file,text with lines parted by |"
+    add_letters(command)
+    command.add_argument(
+        "--pages",
+        type=file_to_read,
+        metavar="CSV",
+        help="read whole pages instead: a CSV with the columns file and text, where | separates the lines of a page",
     )
-    verb.add_argument("--threads", type=thread_count, metavar="N", default=1, help="of the model (default: %(default)s)")
-    verb.add_argument("--json", action="store_true", help="print one JSON object")
-    verb.add_argument(
-        "--report", type=Path, metavar="DIR", help="write figures as PNG and JSON: confusion, mistakes, reliability, writers"
+    command.add_argument(
+        "--threads", type=thread_count, metavar="N", default=1, help="threads of the engine (default: %(default)s)"
+    )
+    command.add_argument("--json", action="store_true", help="print one JSON object")
+    command.add_argument(
+        "--report",
+        type=Path,
+        metavar="DIR",
+        help="write figures to this folder: confusion matrix, mistakes, reliability, writers (PNG), and all numbers (JSON)",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print accuracy on letters, or the character error rate on pages."""
+    """Print the accuracy on letters, or the character error rate on pages."""
     if options.pages:
         return run_pages(options)
     with importing():

@@ -1,4 +1,4 @@
-"""The verb `export`: formats behind the gate."""
+"""The command `export`: it converts a model, and checks each format against the original."""
 
 import argparse
 import shlex
@@ -8,61 +8,72 @@ from typing import Any
 
 from .. import DONE, MISSED, UNUSABLE
 from ..runtime.arguments import DEFAULT_NAME, amount, comma_list, finite, keras_model, label_names
-from .parser import add_verb
+from .parser import add_command
 from .terminal import import_keras, show, table_width
 
 EXAMPLES = """\
 examples:
-  lettercast export                                           letters-base to every format, into dist/
-  lettercast export letters-nano --formats tflite-int8        one model, one format
-  lettercast export my.keras --check my_letters/              your own, proven on your own letters
+  lettercast export
+      letters-base in every format, into dist/
+  lettercast export letters-nano --formats tflite-int8
+      one model in one format
+  lettercast export my.keras --check my_letters/
+      your own model, checked on your own letters
 """
 
 
-def add(verbs: Any) -> None:
-    """Add the verb `export`."""
-    verb = add_verb(
-        verbs,
+def add(commands: Any) -> None:
+    """Add the subcommand `export` to the parser."""
+    command = add_command(
+        commands,
         "export",
-        help="convert a model, each format behind the parity gate",
-        description="Convert a Keras model to TFLite and ONNX. A format that misses the gate writes no file: exit code 1.",
+        help="convert a model, and prove that each format is equal to it",
+        description="Convert a Keras model to TFLite and ONNX. Each format is compared with the original on held-out letters "
+        "first. If one misses its tolerance, its file is not written and the exit code is 1.",
         examples=EXAMPLES,
     )
-    verb.add_argument(
+    command.add_argument(
         "model",
         type=keras_model,
         nargs="?",
         metavar="M",
         help="letters-base (the default), letters-nano or a .keras file",
     )
-    verb.add_argument("--formats", type=comma_list, metavar="F,...", help="default: all")
-    verb.add_argument(
+    command.add_argument("--formats", type=comma_list, metavar="F,...", help="formats, separated by commas (default: all)")
+    command.add_argument(
         "--calibrate",
         metavar="D",
-        help="letters whose training split sets the scales of int8 (default: pen; for a model of pictures that of --check)",
+        help="training letters that set the scales of quantized formats (default: pen, or --check if the model takes images)",
     )
-    verb.add_argument(
+    command.add_argument(
         "--check",
         metavar="D",
-        help="letters whose test split the gate compares on (default: pen; for a model of pictures that of --calibrate)",
+        help="held-out letters to compare on (default: pen, or --calibrate if the model takes images)",
     )
-    verb.add_argument(
+    command.add_argument(
         "--labels",
         type=label_names,
         metavar="A,B,...",
-        help="names of the outputs, or a file with one a line (default: the model's own, or the classes of --check)",
+        help="names of the outputs, or a file with one per line (default: the model's own, or the classes of --check)",
     )
-    verb.add_argument(
+    command.add_argument(
         "--pixels",
         choices=("0..255", "0..1", "-1..1"),
-        help="what the model was taught with (default: as it reads the calibration's letters best)",
+        help="range of pixels that the model was trained with (default: the one at which it reads the calibration letters best)",
     )
-    verb.add_argument("--max-drop", type=finite, metavar="POINTS", help="accuracy that a format may cost (default: by format)")
-    verb.add_argument(
-        "--min-agreement", type=amount, metavar="PERCENT", help="answers that must stay the same (default: by format)"
+    command.add_argument(
+        "--max-drop",
+        type=finite,
+        metavar="POINTS",
+        help="accuracy that a format may cost, in percentage points (default: by format)",
     )
-    verb.add_argument("--out", type=Path, default=Path("dist"), metavar="DIR", help="default: %(default)s")
-    verb.add_argument("--overwrite", action="store_true", help="replace files of the same name")
+    command.add_argument(
+        "--min-agreement", type=amount, metavar="PERCENT", help="share of answers that must stay the same (default: by format)"
+    )
+    command.add_argument(
+        "--out", type=Path, default=Path("dist"), metavar="DIR", help="folder of the exported files (default: %(default)s)"
+    )
+    command.add_argument("--overwrite", action="store_true", help="replace files of the same name")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -76,7 +87,7 @@ def run(options: argparse.Namespace) -> int:
     from ..export.artifact import RECOMMENDED, export
 
     options.model = options.model or DEFAULT_NAME
-    exports = export(**{name: value for name, value in vars(options).items() if name != "verb"})
+    exports = export(**{name: value for name, value in vars(options).items() if name != "command"})
     artifacts = exports.artifacts
     if artifacts:
         show(artifact_table(artifacts, table_width()))

@@ -1,4 +1,4 @@
-"""The verb `read`: letters from cameras, pictures and films."""
+"""The command `read`: it reads letters from cameras, images and videos."""
 
 import argparse
 import sys
@@ -17,95 +17,99 @@ from ..runtime.arguments import (
     serve_address,
     thread_count,
 )
-from .parser import add_verb
+from .parser import add_command
 from .terminal import importing
 
 EXAMPLES = """\
 examples:
-  lettercast read                         letters before camera 0, in a window
-  lettercast read page.jpg scans/         pictures
-  lettercast read film.mp4 --json         one JSON object a frame
-  lettercast read 0 --serve 0.0.0.0       in a browser, for a machine without a screen
+  lettercast read                         read letters from camera 0, in a window
+  lettercast read page.jpg scans/         read images
+  lettercast read film.mp4 --json         read a video, one JSON object per frame
+  lettercast read 0 --serve 0.0.0.0       show it in a browser, without a screen
 """
 
 
-def add(verbs: Any) -> None:
-    """Add the verb `read`."""
-    verb = add_verb(
-        verbs,
+def add(commands: Any) -> None:
+    """Add the subcommand `read` to the parser."""
+    command = add_command(
+        commands,
         "read",
         help="read letters from a camera, images or video",
         usage="%(prog)s [SOURCE ...] [OPTION ...]",
-        description="Read letters. In the window h shows the keys, q or Esc quits.",
+        description="Read handwritten letters. In the window, h shows the keys and q or Esc quits.",
         examples=EXAMPLES,
     )
-    add_reading(verb)
+    add_reading(command)
 
 
-def add_reading(verb: argparse.ArgumentParser, models: str = "letters-base (the default), letters-nano") -> None:
-    """Add what can be read, and how; models are those to be had by name."""
-    verb.add_argument(
+def add_reading(command: argparse.ArgumentParser, models: str = "letters-base (the default), letters-nano") -> None:
+    """Add the options of reading; `models` says which models have a name."""
+    command.add_argument(
         "sources",
         nargs="*",
         default=["0"],
         metavar="SOURCE",
-        help="image, folder, film, http or rtsp URL, camera number, or picamera (picamera:1) for that on a Pi's ribbon cable; "
-        "a file named 0 is written ./0 (default: camera 0)",
+        help="an image, a folder, a video, an http or rtsp URL, a camera number, or picamera (picamera:1) for the camera on a "
+        "Pi's ribbon cable; write ./0 for a file named 0 (default: camera 0)",
     )
-    verb.add_argument(
+    command.add_argument(
         "--camera-size",
         type=image_size,
         metavar="WxH",
         default="1280x720",
-        help="asked of cameras, which give the nearest they have (default: %(default)s)",
+        help="size that the camera is asked for; it gives the nearest that it has (default: %(default)s)",
     )
-    verb.add_argument(
+    command.add_argument(
         "--model",
         type=device_model,
         metavar="M",
         help=f"{models}, or a .tflite or .onnx file",
     )
-    verb.add_argument(
+    command.add_argument(
         "--words",
         type=file_to_read,
         metavar="FILE",
-        help="say which words of a list were probably written, beside what was read; UTF-8 text, a word a line, # comments",
+        help="also say which words of this list were probably written; UTF-8 text with one word per line, # starts a comment",
     )
-    verb.add_argument(
-        "--threads", type=thread_count, metavar="N", default=1, help="of the network and of OpenCV (default: %(default)s)"
+    command.add_argument(
+        "--threads", type=thread_count, metavar="N", default=1, help="threads of the engine and of OpenCV (default: %(default)s)"
     )
-    verb.add_argument("--json", action="store_true", help="print one JSON object a frame, and open no window")
-    verb.add_argument("--no-window", action="store_true", help="print text only")
-    verb.add_argument(
+    command.add_argument("--json", action="store_true", help="print one JSON object per frame, and open no window")
+    command.add_argument("--no-window", action="store_true", help="print text only")
+    command.add_argument(
         "--save",
         type=Path,
         metavar="DIR",
-        help="write each picture, and each frame of a film or camera, with boxes and letters as PNG there; replaces nothing",
+        help="write each image or frame with boxes and letters as PNG to this folder; existing files stay",
     )
-    verb.add_argument(
+    command.add_argument(
         "--record",
         type=Path,
         metavar="FILE",
-        help="write a film of all that is read with boxes and letters, .mp4, .avi or .mkv; a picture stays a second",
+        help="record a video (.mp4, .avi or .mkv) with boxes and letters; a still image is shown for one second",
     )
-    verb.add_argument("--overwrite", action="store_true", help="replace FILE of --record where it is there already")
-    verb.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
-    verb.add_argument(
+    command.add_argument("--overwrite", action="store_true", help="replace the file of --record if it exists")
+    command.add_argument("--max-frames", type=positive, metavar="N", help="stop after N frames")
+    command.add_argument(
         "--serve",
         type=serve_address,
         nargs="?",
         const=f"{SERVE_HOST}:{SERVE_PORT}",
         metavar="HOST:PORT",
-        help="show picture and text in a browser, and open no window; alone: on this machine only, at port 8080; 0.0.0.0 is "
-        "for the whole network, with a token; the last picture stays until Ctrl-C, except with --max-frames",
+        help="show image and text in a browser, and open no window (default: this machine only, port 8080); 0.0.0.0 serves the "
+        "whole network, and needs a token; the last image stays until Ctrl-C, except with --max-frames",
     )
-    verb.add_argument("--token", metavar="T", help="what a browser must show (default: one made at random, none on loopback)")
+    command.add_argument(
+        "--token",
+        metavar="T",
+        help="token that a browser must show (default: a random one, or none if only this machine can connect)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Read every frame of every source, to a window, to stdout, to files, to a browser."""
+    """Read every frame of every source, and show the results in a window, on stdout, in files or in a browser."""
     if options.token and not options.serve:
-        raise LettercastError("--token: it guards what --serve shows; add --serve")
+        raise LettercastError("--token: protects what --serve shows; add --serve")
     with importing():
         import cv2
 

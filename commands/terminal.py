@@ -1,24 +1,15 @@
-"""Interrupts before there is anything to put in order: the process ends at once."""
+"""The terminal: tables that fit it, and Ctrl-C while heavy packages are imported."""
 
 import os
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 from .. import INTERRUPTED
 
-
-@contextmanager
-def working(what: str) -> Iterator[Callable[[str], None]]:
-    """Show on stderr that work goes on; yields a function that says what is being done."""
-    from rich.console import Console
-    from rich.markup import escape
-
-    # Names of the user's may hold what rich takes for markup.
-    with Console(stderr=True).status(escape(what)) as status:
-        yield lambda said: status.update(escape(said))
+STDERR = 2
 
 
 def show(table: object) -> None:
@@ -29,21 +20,18 @@ def show(table: object) -> None:
 
 
 def table_width() -> int:
-    """Return the columns of the terminal, or as many as every table needs where stdout is none."""
+    """Return the columns of the terminal, or enough for every table if stdout is not a terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
 
 
-STDERR = 2
-
-
 def leave(stream: int = STDERR) -> None:
-    """End the process as an interrupt does, with one line on a stream given by its number."""
+    """End the process with the exit code of an interrupt, after one line on the stream with this number."""
     os.write(stream, b"lettercast: interrupted\n")
     os._exit(INTERRUPTED)
 
 
 def leave_at_once(stream: int = STDERR) -> bool:
-    """Have interrupts end the process until `heed`; False where they are ignored, as in a shell's background jobs."""
+    """Let Ctrl-C end the process at once until `heed` is called; False if it is ignored, as in a background job of a shell."""
     if signal.getsignal(signal.SIGINT) in (signal.SIG_IGN, None):
         return False
     signal.signal(signal.SIGINT, lambda *_: leave(stream))
@@ -51,17 +39,17 @@ def leave_at_once(stream: int = STDERR) -> bool:
 
 
 def heed() -> None:
-    """Have interrupts raise KeyboardInterrupt."""
+    """Let Ctrl-C raise KeyboardInterrupt again."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @contextmanager
 def importing() -> Iterator[None]:
-    """Have an interrupt end the process while heavy packages are imported, and raise KeyboardInterrupt afterwards.
+    """Let Ctrl-C end the process while heavy packages are imported, and raise KeyboardInterrupt afterwards.
 
-    Compiled modules swallow the exception, or make an ImportError of it that blames what is installed.
+    Compiled modules swallow the exception, or turn it into an ImportError that blames the installation.
     """
-    # What is imported may be kept quiet meanwhile, and the stream led elsewhere.
+    # The streams may be redirected meanwhile to keep the packages quiet.
     stream = os.dup(STDERR)
     is_heeded = leave_at_once(stream)
     try:
@@ -73,10 +61,10 @@ def importing() -> Iterator[None]:
 
 
 def import_keras() -> None:
-    """Import Keras and its backend without what they say of drivers and instruction sets."""
+    """Import Keras and its backend without their messages about drivers and instruction sets."""
     from ..runtime.console import quiet
 
-    # TensorFlow decides when it is first imported how much it talks.
+    # TensorFlow reads this when it is imported.
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with importing(), quiet():
         import keras  # noqa: F401  # pyright: ignore[reportUnusedImport]
