@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from .. import LettercastError
 from ..runtime.glyph import BORDER_PX, EDGE_SHARE, GLYPH_PX, MAX_GAIN
 from ..runtime.model.facts import FACTS_KEY, LETTERS, PHOTOS, Facts
-from ..runtime.page.ink import DARKNESS, FLOOR, GRAIN_SIGMAS, SPECK_SHARE, THRESHOLD_SHARE
+from ..runtime.page.ink import CROP_TUNING, INK_TUNING
 from ..train.data.drawing import PHOTO_PX
 from . import tflite
 
@@ -179,11 +179,11 @@ def _letter_ink(gray: Any) -> Any:
     gray, small = (picture + light * (255 - 2 * picture) for picture in (gray, small))
     paper = -_greatest(-_greatest(_mean(small, 3), PAPER_WINDOW), PAPER_WINDOW)
     paper = tf.image.resize(paper, size)
-    ink = tf.nn.relu(255 * (1 - (gray + DARKNESS) / (paper + DARKNESS)))
+    ink = tf.nn.relu(255 * (1 - (gray + INK_TUNING.darkness) / (paper + INK_TUNING.darkness)))
     strokes = tf.cast(ink >= _threshold(ink), tf.float32)
     # Around a speck there is little but itself, around any part of a stroke a good share of the letter.
     near = _mean(_mean(strokes, COARSE, COARSE), SPECK_WINDOW) * SPECK_WINDOW**2
-    least = SPECK_SHARE * tf.reduce_sum(strokes) / COARSE**2
+    least = CROP_TUNING.min_speck_share * tf.reduce_sum(strokes) / COARSE**2
     core = strokes * tf.cast(tf.image.resize(near, size) >= least, tf.float32)
     # One pixel more than the core: the soft edge of the strokes belongs to them.
     return ink * _greatest(core, 3)
@@ -222,9 +222,9 @@ def _threshold(ink: Any) -> Any:
 
     median = level(MEDIAN_BELOW)
     grain = tf.maximum(1.0, median - level(DEVIATION_BELOW))
-    floor = tf.clip_by_value(median + GRAIN_SIGMAS * grain, FLOOR, 200.0)
+    floor = tf.clip_by_value(median + INK_TUNING.grain_sigmas * grain, INK_TUNING.min_ink, 200.0)
     paper = tf.reduce_mean(tf.cast(sample < floor, tf.float32))
-    return tf.maximum(floor, THRESHOLD_SHARE * level(paper + LEVEL_BELOW * (1 - paper)))
+    return tf.maximum(floor, INK_TUNING.threshold_share * level(paper + LEVEL_BELOW * (1 - paper)))
 
 
 def _fit(ink: Any) -> Any:

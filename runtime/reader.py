@@ -1,4 +1,4 @@
-"""The reader: an image in, lines of letters out.
+"""The reader: takes an image and returns lines of letters.
 
 from lettercast.runtime import Reader
 page = Reader().read(cv2.imread("page.jpg"))
@@ -8,7 +8,9 @@ print(page.text)
 import math
 import time
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import cv2
 import numpy as np
@@ -20,46 +22,65 @@ from .files import packaged
 from .glyph import GLYPH_SHAPE, glyph
 from .model.engine import Engine, open_engine
 from .model.facts import PHOTOS
-from .page.find import Spot, find_spots
-from .page.lines import first_letters, order_lines, part_words
-from .page.split import Reading, certainty, join_strokes, may_be_several, part, part_stacked
+from .page.find import Candidate, find_candidates
+from .page.lines import first_letters, order_lines, split_words
+from .page.split import Reading, certainty, join_strokes, may_be_split, split_candidate, split_stacked
 from .pixels import Pixels, percentile
 from .text import UNKNOWN, Box, Letter, Line, Page, Word
 from .text.context import LABELS, Evidence, load_case, settle_case, settle_heights
 from .text.words import find_word, load_words
 
-# The likeliest class of a doubtful letter is less probable than this; what is less probable than that is no letter.
-SURE, LEAST = 0.85, 0.2
-# In a picture of gravel everything is doubtful; so many letters get a second look.
-MOST_LOOKS = 60
-TURN_RAD, WIDEN = 0.16, 1.4
-VIEWS = (
-    ((math.cos(TURN_RAD), -math.sin(TURN_RAD)), (math.sin(TURN_RAD), math.cos(TURN_RAD))),
-    ((math.cos(TURN_RAD), math.sin(TURN_RAD)), (-math.sin(TURN_RAD), math.cos(TURN_RAD))),
-    ((WIDEN, 0.0), (0.0, 1.0)),
-)
+# Two rows of a 2x2 matrix.
+View: TypeAlias = tuple[tuple[float, float], tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class LookTuning:
+    """Which letters get a second look, and how they are turned for it.
+
+    Tuned on photographed letters of validation writers (`lettercast evaluate MODEL --data STROKES --split val --camera`).
+    """
+
+    # A doubtful letter is one whose likeliest class has a probability in this range; below it, it is a non-letter.
+    min_confidence: float = 0.2
+    max_confidence: float = 0.85
+    # The letter is turned by this angle to the left and to the right, and widened by this factor.
+    turn_rad: float = 0.16
+    widen: float = 1.4
+
+    @property
+    def views(self) -> tuple[View, View, View]:
+        """The 2x2 matrices of the views."""
+        cos, sin = math.cos(self.turn_rad), math.sin(self.turn_rad)
+        return ((cos, -sin), (sin, cos)), ((cos, sin), (-sin, cos)), ((self.widen, 0.0), (0.0, 1.0))
+
+
+LOOK_TUNING = LookTuning()
+# In an image of gravel everything is doubtful, so the number of second looks is limited.
+MAX_LOOKS = 60
 
 
 def look_again(engine: Engine, inks: list[Pixels], probabilities: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return probabilities (n, classes) with those of doubtful letters averaged over several views of their ink.
+    """Return the probabilities (n, classes), averaged over several views of their ink for doubtful letters.
 
     Args:
         inks: the (h, w) uint8 ink of each letter.
-        probabilities: (n, classes) of the letters as they stand.
+        probabilities: (n, classes) of the letters without turning.
     """
     best = probabilities.max(1, initial=0)
-    doubtful = np.flatnonzero((best < SURE) & (best >= LEAST))[:MOST_LOOKS]
+    doubtful = np.flatnonzero((best < LOOK_TUNING.max_confidence) & (best >= LOOK_TUNING.min_confidence))[:MAX_LOOKS]
     if not len(doubtful):
         return probabilities
-    views = np.stack([glyph(seen_from(inks[i], view)) for i in doubtful for view in VIEWS])[..., None]
-    seen = engine(views).reshape(len(doubtful), len(VIEWS), -1)
+    views = LOOK_TUNING.views
+    images = np.stack([glyph(seen_from(inks[i], view)) for i in doubtful for view in views])[..., None]
+    seen = engine(images).reshape(len(doubtful), len(views), -1)
     settled = probabilities.copy()
-    settled[doubtful] = (probabilities[doubtful] + seen.sum(1)) / (1 + len(VIEWS))
+    settled[doubtful] = (probabilities[doubtful] + seen.sum(1)) / (1 + len(views))
     return settled
 
 
-def seen_from(ink: Pixels, view: tuple[tuple[float, float], tuple[float, float]]) -> Pixels:
-    """Return ink (h, w) uint8 moved by a 2x2 matrix about its middle, on a canvas that holds all of it."""
+def seen_from(ink: Pixels, view: View) -> Pixels:
+    """Return ink (h, w) uint8 transformed by a 2x2 matrix about its middle, on a canvas that holds all of it."""
     height, width = ink.shape
     (a, b), (c, d) = view
     wide, high = math.ceil(abs(a) * width + abs(b) * height), math.ceil(abs(c) * width + abs(d) * height)
@@ -68,63 +89,92 @@ def seen_from(ink: Pixels, view: tuple[tuple[float, float], tuple[float, float]]
     return cv2.warpAffine(ink, matrix, (wide, high))
 
 
-# Neighbours are this near, in sizes of the piece, and not more than so many times larger or smaller.
-NEAR, ALIKE = 4.0, 2.0
-# A letter far from all others must be this sure: dust is sometimes taken for an I. Among n scraps on the page the chance that
-# one looks like a letter grows; what is left to certainty is divided by the root of n.
-ALONE = 0.7
-# Letters that are fewer than this share of the page's scraps are alone in a sea of them, though they be neighbours.
-SEA_SHARE = 0.1
-# One page is written with one pen or with several, but never with ink this many times fainter.
-FAINT_SHARE = 0.3
-# Of a picture of gravel so many pieces are looked at with all others at once.
-AT_ONCE = 256
+@dataclass(frozen=True)
+class NeighbourTuning:
+    """When a letter is kept or rejected by its neighbours on the page.
+
+    Tuned on frames without letters (`python -m lettercast.benchmarks.pages.blank`) and on pages of validation writers
+    (`python -m lettercast.benchmarks.pages.conditions --split val`).
+    """
+
+    # Neighbours lie within this distance, in sizes of the candidate, and are at most this many times larger or smaller.
+    max_distance: float = 4.0
+    max_size_ratio: float = 2.0
+    # A letter far from all others needs this confidence, because the model sometimes takes dust for an I. The more non-letters
+    # a page has, the likelier one of them looks like a letter: what is missing to 1 is divided by the root of their number.
+    min_alone_confidence: float = 0.7
+    # If the letters of a page are fewer than this share of its non-letters, they all count as far from others.
+    min_letter_share: float = 0.1
+    # A page may be written with several pens, but fainter ink than this share of its letters' ink is no writing.
+    min_strength_share: float = 0.3
 
 
-def in_company(
-    boxes: Sequence[Box], strengths: NDArray[np.int64], sure: NDArray[np.float32], reject_below: float
+NEIGHBOUR_TUNING = NeighbourTuning()
+# An image of gravel has so many candidates that only this many are compared with all others at once, to limit memory.
+BATCH_CANDIDATES = 256
+
+
+def keep_by_neighbours(
+    boxes: Sequence[Box], strengths: NDArray[np.int64], confidence: NDArray[np.float32], reject_below: float
 ) -> NDArray[np.bool_]:
-    """Tell which pieces of a page are writing: letters that stand alone or among letters, and scraps among letters.
+    """Return which candidates of a page are writing, judged by their neighbours.
+
+    A candidate stays if at least as many of its neighbours of similar size, itself included, are letters as are non-letters. A
+    letter without neighbours needs a higher confidence, and the more so the more non-letters there are. Candidates that
+    are much fainter than the page's letters, such as grain of wood or a smear, never stay.
 
     Args:
-        boxes: (x, y, width, height) of all that was found on a page, in pixels.
+        boxes: (x, y, width, height) of all candidates of a page, in pixels.
         strengths: (n,) ink of each, 0..255.
-        sure: (n,) probability of the likeliest letter, 0..1.
-        reject_below: the probability below which the model claims no letter.
+        confidence: (n,) probability of the likeliest letter, 0..1.
+        reject_below: the confidence below which the model takes a candidate for a non-letter.
 
     Returns:
-        (n,) True where no more neighbours of like size are unknown than known, each counted with itself. A letter without
-        neighbours must be surer, and the more so the more scraps there are. What is far fainter than the page's letters is
-        none: grain of wood, a smear.
+        (n,) True for writing.
     """
-    known = sure >= reject_below
+    tuning = NEIGHBOUR_TUNING
+    known = confidence >= reject_below
     if not known.any():
         return known
-    # A model without a threshold was never measured on what is no letter: all its answers count.
-    scrap_count = int((~known).sum())
-    alone = max(reject_below, 1 - (1 - ALONE) / (1 + scrap_count) ** 0.5) if reject_below else 0.0
-    all_alone = bool(known.sum() < SEA_SHARE * scrap_count)
-    faint = strengths < FAINT_SHARE * percentile(strengths[known], 80)
+    unknown_count = int((~known).sum())
+    # A model without a threshold was never measured on non-letters, so all its outputs count.
+    alone = max(reject_below, 1 - (1 - tuning.min_alone_confidence) / (1 + unknown_count) ** 0.5) if reject_below else 0.0
+    all_alone = bool(known.sum() < tuning.min_letter_share * unknown_count)
+    faint = strengths < tuning.min_strength_share * percentile(strengths[known], 80)
     known &= ~faint
     box = np.array(boxes, np.float32).reshape(-1, 4)
     middle, size = box[:, :2] + box[:, 2:] / 2, box[:, 2:].max(1)
-    kept = np.zeros(len(known), bool)
-    for start in range(0, len(box), AT_ONCE):
-        own = np.s_[start : start + AT_ONCE]
+    is_writing = np.zeros(len(known), bool)
+    for start in range(0, len(box), BATCH_CANDIDATES):
+        own = np.s_[start : start + BATCH_CANDIDATES]
         apart = np.hypot(*(middle[own, None] - middle[None]).transpose(2, 0, 1))
         ratio = size[None] / size[own, None]
-        near = (apart <= NEAR * size[own, None]) & (ratio <= ALIKE) & (ratio >= 1 / ALIKE)
-        letters, scraps = near[:, known].sum(1), near[:, ~known].sum(1)
-        kept[own] = (letters >= scraps) & ((letters > 1) & (not all_alone) | (sure[own] >= alone))
-    return kept & ~faint
+        is_alike = (ratio <= tuning.max_size_ratio) & (ratio >= 1 / tuning.max_size_ratio)
+        near = (apart <= tuning.max_distance * size[own, None]) & is_alike
+        letters, others = near[:, known].sum(1), near[:, ~known].sum(1)
+        is_writing[own] = (letters >= others) & ((letters > 1) & (not all_alone) | (confidence[own] >= alone))
+    return is_writing & ~faint
 
 
 DEFAULT_MODEL = packaged("models/letters-base-int8.tflite")
-# Second guesses: so many at most, and none that is less likely than this.
-ALTERNATIVES, LEAST_PROBABLE = 3, 0.01
-# Of more spots than this a smaller share than that are letters: a picture of gravel, where no spot is tried for parts.
-MANY_SPOTS, FEWEST_LETTERS = 150, 0.3
-# Of an image: grey, BGR, BGRA.
+# The alternatives of a letter: at most this many, each at least this probable.
+MAX_ALTERNATIVES, MIN_PROBABILITY = 3, 0.01
+
+
+@dataclass(frozen=True)
+class GravelTuning:
+    """When a page is an image of gravel or the like, in which trying to split every candidate would take a second.
+
+    Tuned on frames without letters (`python -m lettercast.benchmarks.pages.blank`).
+    """
+
+    # If fewer than this share of more than this many candidates are letters, the image is texture, not text.
+    max_candidates: int = 150
+    min_letter_share: float = 0.3
+
+
+GRAVEL_TUNING = GravelTuning()
+# Grey, BGR, BGRA.
 CHANNELS = (1, 3, 4)
 
 
@@ -150,15 +200,15 @@ class Reader:
         self, model: str | Path | Engine | None = None, threads: int = 1, words: str | Path | Iterable[str] | None = None
     ) -> None:
         # Not always through Path: a model within a zip is none, though it reads like one.
-        path = find_model(model) if isinstance(model, str) or type(model) is type(Path()) else model or DEFAULT_MODEL
+        path = find_model(model) if isinstance(model, str | Path) else model or DEFAULT_MODEL
         self.engine = path if isinstance(path, Engine) else open_engine(path, threads)
         if self.engine.facts.takes == PHOTOS:
-            said = "is made for apps, which show it one letter at a time; to read pages take its tflite-int8"
-            raise LettercastError(f"{self.engine.facts.name}-{self.engine.facts.format.partition('-')[2]}: {said}")
+            problem = "is made for apps, which show it one letter at a time; to read pages take its tflite-int8"
+            raise LettercastError(f"{self.engine.facts.name}-{self.engine.facts.format.partition('-')[2]}: {problem}")
         if self.engine.facts.input_shape != GLYPH_SHAPE:
-            taken = self.engine.facts.input_shape
+            shape = self.engine.facts.input_shape
             raise LettercastError(
-                f"{self.engine.facts.name}: takes {taken} pictures, letters are {GLYPH_SHAPE}; take another model"
+                f"{self.engine.facts.name}: takes {shape} pictures, letters are {GLYPH_SHAPE}; take another model"
             )
         self.words = None if words is None else load_words(words, self.engine.facts.labels)
 
@@ -177,60 +227,65 @@ class Reader:
 
             image = read_image(Path(image))
         start = time.perf_counter()
-        spots = self.find(image)
+        candidates = self.find(image)
         found = time.perf_counter()
-        lines = self.compose(self.recognize(spots))
+        lines = self.compose(self.recognize(candidates))
         done = time.perf_counter()
         return Page((image.shape[1], image.shape[0]), lines, 1000 * (found - start), 1000 * (done - found))
 
-    def find(self, image: Pixels) -> list[Spot]:
+    def find(self, image: Pixels) -> list[Candidate]:
         """Find what may be letters, in no order; takes images as `read` does."""
         check_image(image)
-        return part_stacked(self.engine, join_strokes(self.engine, find_spots(image)))
+        return split_stacked(self.engine, join_strokes(self.engine, find_candidates(image)))
 
-    def recognize(self, spots: Sequence[Spot]) -> list[Reading]:
-        """Classify spots, one reading each, each by itself: a spot's reading does not hang on the others."""
-        pictures = np.stack([spot.picture for spot in spots])[..., None] if spots else np.zeros((0, *GLYPH_SHAPE), np.uint8)
-        rows = look_again(self.engine, [spot.ink for spot in spots], self.engine(pictures))
+    def recognize(self, candidates: Sequence[Candidate]) -> list[Reading]:
+        """Classify candidates; returns one reading each, which does not depend on the other candidates."""
+        images = (
+            np.stack([one.glyph_image for one in candidates])[..., None] if candidates else np.zeros((0, *GLYPH_SHAPE), np.uint8)
+        )
+        rows = look_again(self.engine, [one.ink for one in candidates], self.engine(images))
         least = self.engine.facts.reject_below
-        is_gravel = len(spots) > MANY_SPOTS and (certainty(rows, self.engine.facts.labels) >= least).mean() < FEWEST_LETTERS
+        is_gravel = len(candidates) > GRAVEL_TUNING.max_candidates and (
+            (certainty(rows, self.engine.facts.labels) >= least).mean() < GRAVEL_TUNING.min_letter_share
+        )
         readings = []
-        for i, spot in enumerate(spots):
-            sure = float(rows[i].max())
-            parts = part(self.engine, spot, sure) if not is_gravel and may_be_several(spot, sure, least) else None
-            readings.append(parts or Reading((spot,), pictures[i : i + 1], rows[i : i + 1]))
+        for i, candidate in enumerate(candidates):
+            confidence, split = float(rows[i].max()), None
+            if not is_gravel and may_be_split(candidate, confidence, least):
+                split = split_candidate(self.engine, candidate, confidence)
+            readings.append(split or Reading((candidate,), images[i : i + 1], rows[i : i + 1]))
         return readings
 
     def compose(self, readings: Sequence[Reading]) -> tuple[Line, ...]:
-        """Make lines of all readings of a page; what keeps no company of letters is left out, context settles doubt."""
-        spots = [spot for reading in readings for spot in reading.spots]
-        if not spots:
+        """Make lines of all readings of a page: reject candidates by their neighbours, and let context settle doubts."""
+        candidates = [one for reading in readings for one in reading.candidates]
+        if not candidates:
             return ()
-        boxes, strengths = [spot.box for spot in spots], np.array([spot.strength for spot in spots])
+        boxes, strengths = [one.box for one in candidates], np.array([one.strength for one in candidates])
         rows = np.concatenate([reading.probabilities for reading in readings])
-        sure = certainty(rows, self.engine.facts.labels)
-        kept = np.flatnonzero(in_company(boxes, strengths, sure, self.engine.facts.reject_below))
+        confidence = certainty(rows, self.engine.facts.labels)
+        kept = np.flatnonzero(keep_by_neighbours(boxes, strengths, confidence, self.engine.facts.reject_below))
         order = [kept[line] for line in order_lines([boxes[i] for i in kept])]
         places = [[boxes[i] for i in line] for line in order]
-        words = part_words(places)
-        pictures = np.concatenate([reading.pictures for reading in readings])
+        words = split_words(places)
+        images = np.concatenate([reading.images for reading in readings])
         seen = [rows[line] for line in order]
-        settled = self._settle(seen, [pictures[line] for line in order], places, words)
-        # What the model knows by itself context does not put in doubt: it only chooses.
+        settled = self._settle(seen, [images[line] for line in order], places, words)
+        # Context only chooses between letters: if the model alone is sure that something is a letter, it stays one.
         least = self.engine.facts.reject_below
         known = [np.maximum(before.max(1), after.max(1)) >= least for before, after in zip(seen, settled, strict=True)]
         return tuple(
-            Line(tuple(self._word(row[word], place[word], sure[word]) for word in parts))
-            for row, place, sure, parts in zip(settled, places, known, words, strict=True)
+            Line(tuple(self._word(row[word], place[word], is_known[word]) for word in parts))
+            for row, place, is_known, parts in zip(settled, places, known, words, strict=True)
         )
 
     def _settle(
-        self, rows: list[NDArray[np.float32]], pictures: list[Pixels], boxes: list[list[Box]], words: list[list[slice]]
+        self, rows: list[NDArray[np.float32]], images: list[Pixels], boxes: list[list[Box]], words: list[list[slice]]
     ) -> list[NDArray[np.float32]]:
-        """Return the probabilities (n, classes) of each line, weighed by what the page says of case and heights."""
+        """Return the probabilities (n, classes) of each line, weighted by the case and the heights of the page's letters."""
         if self.engine.facts.labels != LABELS or not rows:
             return rows
-        capital = load_case().capital(np.concatenate(pictures))
+        capital = load_case().capital(np.concatenate(images))
         shares = np.split(capital, np.cumsum([len(row) for row in rows])[:-1])
         firsts = [first_letters(parts) for parts in words]
         rows = settle_case([Evidence(*line) for line in zip(rows, shares, firsts, strict=True)])
@@ -245,16 +300,16 @@ class Reader:
 
     def _letter(self, probabilities: NDArray[np.float32], box: Box, known: bool) -> Letter:
         labels = self.engine.facts.labels
-        best, *rest = np.argsort(-probabilities, kind="stable")[: ALTERNATIVES + 1]
-        guesses = (rest if known else [best, *rest])[:ALTERNATIVES]
-        others = tuple((labels[i], float(probabilities[i])) for i in guesses if probabilities[i] >= LEAST_PROBABLE)
+        best, *rest = np.argsort(-probabilities, kind="stable")[: MAX_ALTERNATIVES + 1]
+        guesses = (rest if known else [best, *rest])[:MAX_ALTERNATIVES]
+        others = tuple((labels[i], float(probabilities[i])) for i in guesses if probabilities[i] >= MIN_PROBABILITY)
         return Letter(labels[best] if known else UNKNOWN, float(probabilities[best]), box, others)
 
 
 def check_image(image: Pixels) -> None:
-    """Raise TypeError or ValueError, with what is wanted, where something is no image."""
+    """Raise TypeError or ValueError, saying what an image is, if this is none."""
     if not isinstance(image, np.ndarray):
-        hint = "cv2.imread returns None where there is no picture that it can read: " if image is None else ""
+        hint = "cv2.imread returns None if it cannot read the file: " if image is None else ""
         raise TypeError(f"{hint}an image is a NumPy array (H, W) or (H, W, 3) BGR uint8, not {type(image).__name__}")
     channels = image.shape[2] if image.ndim == 3 else 1
     if image.dtype != np.uint8 or image.ndim not in (2, 3) or channels not in CHANNELS or image.size == 0:

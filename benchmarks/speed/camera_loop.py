@@ -27,7 +27,7 @@ from ...runtime.files import write_bytes
 from ...runtime.live.overlay import Status, annotate
 from ...runtime.live.track import Tracker
 from ...runtime.model.engine import open_engine
-from ...runtime.page.find import Spot
+from ...runtime.page.find import Candidate
 from ...runtime.pixels import Pixels
 from ...runtime.reader import Reader
 from ...runtime.sources.video import video_frames
@@ -80,17 +80,17 @@ class TimedReader(Reader):
         """Set the sums to 0."""
         self.seconds = dict.fromkeys(("segmentation", "preprocessing", "classification"), 0.0)
 
-    def find(self, image: Pixels) -> list[Spot]:
+    def find(self, image: Pixels) -> list[Candidate]:
         """Find what may be letters, as Reader does, with their pictures."""
         start, before = time.perf_counter(), self.seconds["classification"]
-        spots = super().find(image)
+        candidates = super().find(image)
         found = time.perf_counter()
         self.seconds["segmentation"] += found - start - (self.seconds["classification"] - before)
-        for spot in spots:
+        for candidate in candidates:
             # Made at the first look, and kept.
-            _ = spot.picture
+            _ = candidate.glyph_image
         self.seconds["preprocessing"] += time.perf_counter() - found
-        return spots
+        return candidates
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..glyph import GLYPH_PX, halved
-from ..page.find import Spot
+from ..page.find import Candidate
 from ..page.split import Reading
 from ..page.strokes import around
 from ..pixels import Pixels, median
@@ -60,12 +60,12 @@ class Match:
     pairs: tuple[tuple[int, int], ...]
 
 
-def look_at(spots: Sequence[Spot]) -> Appearances:
-    """Return the looks of spots, whatever their place, size and strength of ink."""
-    if not spots:
+def look_at(candidates: Sequence[Candidate]) -> Appearances:
+    """Return the looks of candidates, whatever their place, size and strength of ink."""
+    if not candidates:
         return Appearances(np.zeros((0, 4)), np.zeros((0, LOOK_PX * LOOK_PX), np.float32))
-    looks = unit(halved(np.stack([spot.picture for spot in spots])))
-    return Appearances(np.array([spot.box for spot in spots], np.float64), looks)
+    looks = unit(halved(np.stack([candidate.glyph_image for candidate in candidates])))
+    return Appearances(np.array([candidate.box for candidate in candidates], np.float64), looks)
 
 
 def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -144,13 +144,13 @@ class Track:
     """One letter over time (or what the model parts into several).
 
     Attributes:
-        spot: where it is now, its box steadied.
+        candidate: where it is now, its box steadied.
         look: (196,) what it looked like when last seen, `judged` when last read.
         reading: its latest reading, with probabilities averaged over `views` pictures.
         shown: (n, classes) probabilities averaged over frames.
     """
 
-    spot: Spot
+    candidate: Candidate
     look: NDArray[np.float32]
     judged: NDArray[np.float32]
     reading: Reading
@@ -174,7 +174,7 @@ class Track:
 
     def judge(self, look: NDArray[np.float32], reading: Reading) -> None:
         """Take in what the model says of the letter's newest picture."""
-        if len(reading.spots) != len(self.reading.spots):
+        if len(reading.candidates) != len(self.reading.candidates):
             self.parted += 1
             if self.parted <= DISPUTED_FRAMES:
                 return
@@ -187,12 +187,12 @@ class Track:
             rows = self.reading.probabilities + (rows - self.reading.probabilities) / self.views
         self.reading = replace(reading, probabilities=rows)
 
-    def follow(self, spot: Spot, look: NDArray[np.float32], motion: tuple[float, float]) -> None:
+    def follow(self, candidate: Candidate, look: NDArray[np.float32], motion: tuple[float, float]) -> None:
         """Move on to where the letter is now, and let this frame vote: an unchanged letter votes as it did before."""
         # One by one, as NumPy takes longer over four numbers.
-        expected = (old + moved for old, moved in zip(self.spot.box, (*motion, 0, 0), strict=True))
-        x, y, w, h = (round(there + BOX_SHARE * (here - there)) for here, there in zip(spot.box, expected, strict=True))
-        self.spot, self.look, self.missed = spot.at((x, y, w, h)), look, 0
+        expected = (old + moved for old, moved in zip(self.candidate.box, (*motion, 0, 0), strict=True))
+        x, y, w, h = (round(there + BOX_SHARE * (here - there)) for here, there in zip(candidate.box, expected, strict=True))
+        self.candidate, self.look, self.missed = candidate.at((x, y, w, h)), look, 0
         self.seen += 1
         newest = max(1 / self.seen, NEWEST_SHARE)
         shown = self.shown + (self.reading.probabilities - self.shown) * newest
@@ -200,16 +200,16 @@ class Track:
 
     def miss(self, motion: tuple[float, float]) -> None:
         """Go with the picture's motion, unseen."""
-        x, y, w, h = self.spot.box
-        self.spot = self.spot.at((round(x + motion[0]), round(y + motion[1]), w, h))
+        x, y, w, h = self.candidate.box
+        self.candidate = self.candidate.at((round(x + motion[0]), round(y + motion[1]), w, h))
         self.missed += 1
 
     def to_reading(self) -> Reading:
         """Return the reading as it is shown: steady, at the letter's place in this frame."""
-        spots = self.reading.spots
-        whole = around([spot.box for spot in spots])
-        moved = tuple(spot.at(carry(spot.box, whole, self.spot.box)) for spot in spots)
-        return Reading(moved, self.reading.pictures, self.shown)
+        candidates = self.reading.candidates
+        whole = around([candidate.box for candidate in candidates])
+        moved = tuple(candidate.at(carry(candidate.box, whole, self.candidate.box)) for candidate in candidates)
+        return Reading(moved, self.reading.images, self.shown)
 
 
 class Tracker:
@@ -227,50 +227,50 @@ class Tracker:
     def read(self, image: Pixels) -> Page:
         """Read the next frame; takes images as Reader.read does."""
         start = time.perf_counter()
-        spots = self.reader.find(image)
+        candidates = self.reader.find(image)
         found = time.perf_counter()
-        lines = self.reader.compose(self._follow(image, spots))
+        lines = self.reader.compose(self._follow(image, candidates))
         done = time.perf_counter()
         return Page((image.shape[1], image.shape[0]), lines, 1000 * (found - start), 1000 * (done - found))
 
-    def _follow(self, image: Pixels, spots: Sequence[Spot]) -> list[Reading]:
-        looks, seen = look_at(spots), thumbnail(image)
+    def _follow(self, image: Pixels, candidates: Sequence[Candidate]) -> list[Reading]:
+        looks, seen = look_at(candidates), thumbnail(image)
         before = Appearances(
-            np.array([track.spot.box for track in self._tracks], np.float64).reshape(-1, 4),
+            np.array([track.candidate.box for track in self._tracks], np.float64).reshape(-1, 4),
             np.array([track.look for track in self._tracks], np.float32).reshape(-1, looks.looks.shape[1]),
         )
         matched = match(before, looks)
-        cut = self._thumbnail is None or is_cut(matched, len(before.boxes), len(spots), float(self._thumbnail @ seen))
+        cut = self._thumbnail is None or is_cut(matched, len(before.boxes), len(candidates), float(self._thumbnail @ seen))
         if cut:
             self._tracks, matched = [], Match((0.0, 0.0), ())
         self._thumbnail = seen
-        now = self._match_tracks(spots, looks, matched, cut)
+        now = self._match_tracks(candidates, looks, matched, cut)
         held = [track for track in self._tracks if track.missed and track.is_shown]
         for track in now:
-            track.is_shown = track.is_confirmed and not any(covers(old.spot.box, track.spot.box) for old in held)
+            track.is_shown = track.is_confirmed and not any(covers(old.candidate.box, track.candidate.box) for old in held)
         return [track.to_reading() for track in (*now, *held) if track.is_shown]
 
-    def _match_tracks(self, spots: Sequence[Spot], looks: Appearances, matched: Match, at_once: bool) -> list[Track]:
-        """Return the track of each spot, and keep those that are not seen for a while; reads only what is new or changed."""
+    def _match_tracks(self, candidates: Sequence[Candidate], looks: Appearances, matched: Match, at_once: bool) -> list[Track]:
+        """Return the track of each candidate, and keep those that are not seen for a while; reads only what is new or changed."""
         known = {after: self._tracks[before] for before, after in matched.pairs}
-        ask = [j for j in range(len(spots)) if j not in known or known[j].is_changed(looks.looks[j])]
-        answers = dict(zip(ask, self.reader.recognize([spots[j] for j in ask]), strict=True)) if ask else {}
+        ask = [j for j in range(len(candidates)) if j not in known or known[j].is_changed(looks.looks[j])]
+        answers = dict(zip(ask, self.reader.recognize([candidates[j] for j in ask]), strict=True)) if ask else {}
         now = []
-        for j, (spot, look) in enumerate(zip(spots, looks.looks, strict=True)):
+        for j, (candidate, look) in enumerate(zip(candidates, looks.looks, strict=True)):
             track = known.get(j)
             if track is None:
                 rows = answers[j].probabilities
-                track = Track(spot, look, look, answers[j], rows, seen=CONFIRM_FRAMES if at_once else 1)
+                track = Track(candidate, look, look, answers[j], rows, seen=CONFIRM_FRAMES if at_once else 1)
             else:
                 if j in answers:
                     track.judge(look, answers[j])
-                track.follow(spot, look, matched.motion)
+                track.follow(candidate, look, matched.motion)
             now.append(track)
         going = {id(track) for track in known.values()}
         lost = [track for track in self._tracks if id(track) not in going and track.is_confirmed]
         for track in lost:
             track.miss(matched.motion)
-            disputed = any(covers(spot.box, track.spot.box) for spot in spots)
+            disputed = any(covers(candidate.box, track.candidate.box) for candidate in candidates)
             track.is_shown = track.is_shown and track.missed <= (DISPUTED_FRAMES if disputed else HELD_FRAMES)
         self._tracks = now + [track for track in lost if track.missed <= DISPUTED_FRAMES]
         return now

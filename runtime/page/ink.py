@@ -1,4 +1,4 @@
-"""Ink of a photograph: how much darker (or lighter) each pixel is than the paper around it."""
+"""The ink of a photograph: how much darker (or lighter) each pixel is than the paper around it."""
 
 import math
 from dataclasses import dataclass
@@ -11,25 +11,42 @@ from numpy.typing import NDArray
 from ..glyph import at_least
 from ..pixels import Pixels
 
-# The paper is estimated on a small copy: fine enough to follow a shadow's edge, too coarse for noise.
-PAPER_SIDE_PX = 160
-# A window wider than any stroke, so that paper shows through in every window.
-PAPER_WINDOW_PX = 17
-# A window wider than most strokes and letters on that copy.
-WRITING_PX = 21
-# Added to pixel and paper alike, so that what is all but black counts as unlit paper and not as ink.
-DARKNESS = 8
-# Ink that is weaker than this share of full contrast is never told from paper.
-FLOOR = 14
-# A stroke's edge stands at this share of the ink that strokes have on this page.
-THRESHOLD_SHARE = 0.4
+
+@dataclass(frozen=True)
+class InkTuning:
+    """How ink is separated from paper.
+
+    Chosen on pages of validation writers (`python -m lettercast.benchmarks.pages.conditions --split val`) and on frames
+    without letters (`python -m lettercast.benchmarks.pages.blank`).
+    """
+
+    # The paper is estimated on a copy of this size: fine enough to follow a shadow's edge, too coarse for noise.
+    paper_side_px: int = 160
+    # Wider than any stroke on that copy, so that every window contains some paper.
+    paper_window_px: int = 17
+    # Wider than most strokes and letters on that copy.
+    writing_window_px: int = 21
+    # Added to pixel and paper alike, so that nearly black pixels count as unlit paper and not as ink.
+    darkness: int = 8
+    # Weaker ink cannot be distinguished from paper.
+    min_ink: int = 14
+    # The ink of a page's strokes is this quantile of all pixels with at least `min_ink`.
+    stroke_quantile: float = 0.75
+    # The edge of a stroke lies at this share of that ink.
+    threshold_share: float = 0.4
+    # Paper grain reaches this many robust standard deviations.
+    grain_sigmas: float = 5.0
+
+
+INK_TUNING = InkTuning()
+# The threshold stays below this, however grainy the paper is.
+MAX_FLOOR = 200
+# Pages with more rows than this are sampled, because fewer rows give the same histogram in less time.
 MANY_ROWS = 400
-# Paper grain reaches this many robust standard deviations.
-GRAIN_SIGMAS = 5.0
 
 
 def to_gray(image: Pixels) -> Pixels:
-    """Return (H, W) uint8 of a grey, BGR or BGRA image; transparent pixels become white paper."""
+    """Return (H, W) uint8 of a grey, BGR or BGRA image; with transparent pixels as white paper."""
     if image.ndim == 2:
         return image
     if image.shape[2] == 1:
@@ -43,8 +60,8 @@ def to_gray(image: Pixels) -> Pixels:
 def find_ink(image: Pixels) -> Pixels:
     """Measure the ink of a photograph against the paper around it.
 
-    Reflectance (pixel over paper) rather than a difference, so that ink in a shadow counts as in light.
-    Dark ink on light paper and light ink on dark boards come out alike.
+    The measure is reflectance (pixel over paper) and not a difference, so that ink counts the same in a shadow and in light.
+    Dark ink on light paper and light ink on a dark board give the same result.
 
     Args:
         image: (H, W) grey or (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
@@ -53,50 +70,51 @@ def find_ink(image: Pixels) -> Pixels:
         (H, W) uint8: 0 is paper, 255 is ink that reflects nothing.
     """
     gray = to_gray(image)
-    small = shrink(gray, max(1, max(gray.shape) // PAPER_SIDE_PX))
+    small = shrink(gray, max(1, max(gray.shape) // INK_TUNING.paper_side_px))
     if is_light_on_dark(small):
         gray, small = cv2.bitwise_not(gray), cv2.bitwise_not(small)
-    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (PAPER_WINDOW_PX, PAPER_WINDOW_PX))
+    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (INK_TUNING.paper_window_px, INK_TUNING.paper_window_px))
     paper = cv2.morphologyEx(cv2.blur(small, (3, 3)), cv2.MORPH_CLOSE, window)
-    # Exact, and NumPy's quotient below: OpenCV's faster ways round otherwise on ARM, and doubtful letters with them.
+    # OpenCV's faster methods here and for the quotient below round differently on ARM, which changes doubtful letters.
     paper = cv2.resize(paper, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR_EXACT)
-    # In place, as new memory costs more than the arithmetic.
-    paper = cv2.convertScaleAbs(paper, dst=paper, alpha=1, beta=DARKNESS)
-    share = cv2.convertScaleAbs(gray, alpha=1, beta=DARKNESS).astype(np.float32)
+    # In place, because new memory costs more time than the arithmetic.
+    paper = cv2.convertScaleAbs(paper, dst=paper, alpha=1, beta=INK_TUNING.darkness)
+    share = cv2.convertScaleAbs(gray, alpha=1, beta=INK_TUNING.darkness).astype(np.float32)
     share /= paper
     ink = cv2.convertScaleAbs(share, alpha=255)
     return cv2.bitwise_not(ink, dst=ink)
 
 
-def shrink(picture: Pixels, factor: int) -> Pixels:
-    """Average blocks of `factor` by `factor` pixels; a rest at the right or bottom is left out, a short side becomes one pixel.
+def shrink(image: Pixels, factor: int) -> Pixels:
+    """Average blocks of `factor` by `factor` pixels of an image (H, W) uint8.
 
-    By halves as far as they go, and by whole factors: OpenCV is ten and eight times faster with them.
+    Pixels that fill no block at the right or bottom are left out; a side shorter than a block becomes one pixel. The image is
+    halved as often as possible first, because OpenCV halves ten times faster than it shrinks by other factors.
     """
-    wide, high = (max(1, side // factor) for side in picture.shape[::-1])
-    picture = picture[: high * factor, : wide * factor]
+    wide, high = (max(1, side // factor) for side in image.shape[::-1])
+    image = image[: high * factor, : wide * factor]
     while factor % 2 == 0:
         factor //= 2
-        half = max(1, picture.shape[1] // 2), max(1, picture.shape[0] // 2)
-        picture = cv2.resize(picture, half, interpolation=cv2.INTER_AREA)
-    return cv2.resize(picture, (wide, high), interpolation=cv2.INTER_AREA)
+        half = max(1, image.shape[1] // 2), max(1, image.shape[0] // 2)
+        image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)
+    return cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA)
 
 
 def is_light_on_dark(small: Pixels) -> bool:
-    """Tell chalk on a board from ink on paper: ink is the minority, so the residual is skewed to its side."""
-    # Wider than letters and narrower than a sheet of paper, which is light on a dark desk and yet no writing.
-    window = max(3, min(WRITING_PX, max(small.shape) // 3 | 1))
+    """Return whether writing is light on dark, as chalk on a board: the residual is skewed to the ink's side, the minority."""
+    # Narrower than a sheet of paper, which is light on a dark desk but is no writing.
+    window = max(3, min(INK_TUNING.writing_window_px, max(small.shape) // 3 | 1))
     residual = small.astype(np.float32) - cv2.blur(small, (window, window))
-    # A product, as NumPy's power of three is ten times slower.
+    # A product, because NumPy's power of three is ten times slower.
     return float((residual * residual * residual).mean()) > 0
 
 
 @dataclass(frozen=True)
 class Levels:
-    """What the ink of one page is like, on its scale of 0..255.
+    """Statistics of the ink (0..255) of one page.
 
-    grain is the spread of bare paper (one standard deviation); threshold is the ink from which on a pixel
-    belongs to a stroke; stroke is the ink that strokes have, as a multiple of the least that is told from paper.
+    grain is the standard deviation of bare paper; threshold is the least ink of a stroke's pixel; stroke is the ink of the
+    page's strokes as a multiple of the least ink that can be distinguished from paper.
     """
 
     grain: float
@@ -105,48 +123,59 @@ class Levels:
 
 
 def ink_levels(ink: Pixels) -> Levels:
-    """Measure the ink (H, W) uint8 of one page; the threshold lies part of the way up its own strokes' edges, above the grain."""
-    # Every other row tells the same in half the time, and of many rows every fourth.
+    """Measure the ink (H, W) uint8 of one page; the threshold lies on the edges of its strokes, above the grain of its paper."""
+    # Every second row, and every fourth of a large page, gives the same statistics in less time.
     sample = ink[:: 4 if len(ink) > MANY_ROWS else 2]
     histogram = cv2.calcHist([sample], [0], None, [256], [0, 256]).ravel()
     below = np.cumsum(histogram) / max(1, sample.size)
     median = int(np.searchsorted(below, 0.5))
-    # The lower half of the paper's grain is free of ink, so its spread is the grain's.
+    # Ink only raises values, so the spread of the lower half is that of the grain: 0.16 is one standard deviation below 0.5.
     grain = max(1.0, median - float(np.searchsorted(below, 0.16)))
-    floor = int(min(200, max(FLOOR, median + GRAIN_SIGMAS * grain)))
+    floor = int(min(MAX_FLOOR, max(INK_TUNING.min_ink, median + INK_TUNING.grain_sigmas * grain)))
     strokes = histogram[floor:]
     if strokes.sum() == 0:
         return Levels(grain, floor, 0.0)
-    level = floor + int(np.searchsorted(np.cumsum(strokes) / strokes.sum(), 0.75))
-    return Levels(grain, max(floor, int(THRESHOLD_SHARE * level)), level / floor)
+    level = floor + int(np.searchsorted(np.cumsum(strokes) / strokes.sum(), INK_TUNING.stroke_quantile))
+    return Levels(grain, max(floor, int(INK_TUNING.threshold_share * level)), level / floor)
 
 
 def pixel_noise(ink: Pixels) -> float:
-    """Return the standard deviation of the ink (H, W) uint8 from pixel to pixel, as the median of differences tells it."""
+    """Estimate the standard deviation of the ink (H, W) uint8 from pixel to pixel, by the median of differences."""
     rows = ink[:: 8 if len(ink) > MANY_ROWS else 1]
     steps = cv2.absdiff(rows[:, 1:], rows[:, :-1])
     below = np.cumsum(cv2.calcHist([steps], [0], None, [256], [0, 256]).ravel())
-    # The median absolute difference of normal noise is 0.6745 times its own deviation, which is that of two pixels.
+    # The median absolute value of normal noise is 0.6745 standard deviations, and a difference has the noise of two pixels.
     half = float(np.interp(below[-1] / 2, below, np.arange(1, 257)))
     return half / (0.6745 * math.sqrt(2))
 
 
-# A dot of i is rarely smaller than this share of the letter's ink; dust is.
-SPECK_SHARE = 0.025
-# Ink of a neighbour or a rule that the crop cut through, at most this share of all ink.
-SCRAP_SHARE = 0.3
-# A rule runs along this much of a side, and is at most this thick, as shares of the picture's side.
-RULE_LENGTH, RULE_THICKNESS = 0.6, 0.12
+@dataclass(frozen=True)
+class CropTuning:
+    """What belongs to the letter in an image of one letter.
+
+    Chosen on photographed letters of validation writers (`lettercast evaluate --data FOLDER --split val`).
+    """
+
+    # The dot of an i is rarely smaller than this share of the letter's ink; dust is.
+    min_speck_share: float = 0.025
+    # Ink of a neighbour or a rule at the edge of the crop is at most this share of all ink.
+    max_scrap_share: float = 0.3
+    # A rule runs along at least this share of a side, and is at most this thick, as a share of the other side.
+    min_rule_length: float = 0.6
+    max_rule_thickness: float = 0.12
+
+
+CROP_TUNING = CropTuning()
 
 
 def letter_ink(image: Pixels) -> Pixels:
-    """Return the ink of the one letter in a picture.
+    """Return the ink of the one letter in an image.
 
     Args:
         image: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA uint8, dark on light or light on dark.
 
     Returns:
-        (H, W) uint8 ink, 0 off the letter.
+        (H, W) uint8 ink, 0 outside the letter.
     """
     ink = find_ink(image)
     mask = at_least(ink, ink_levels(ink).threshold)
@@ -157,21 +186,22 @@ def letter_ink(image: Pixels) -> Pixels:
     keep[1:] = _is_letter(stats[1:], ink.shape) * 255
     if not keep.any():
         return np.zeros_like(ink)
-    # One pixel more than the mask: the soft edge of the strokes belongs to them.
+    # One pixel more than the mask, for the soft edge of the strokes.
     grown = cv2.dilate(keep[np.asarray(labels, np.intp)], np.ones((3, 3), np.uint8))
     return cv2.bitwise_and(ink, grown)
 
 
 def _is_letter(stats: NDArray[Any], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    """Tell which components (OpenCV's stats, one a row) belong to the letter."""
+    """Return which components (n, 5), OpenCV's statistics, belong to the letter, (n,)."""
     height, width = shape[:2]
     x, y, w, h, area = stats.T
     total = area.sum()
     cut = (x == 0) | (y == 0) | (x + w == width) | (y + h == height)
-    rule = ((w > RULE_LENGTH * width) & (h <= max(2, RULE_THICKNESS * height))) | (
-        (h > RULE_LENGTH * height) & (w <= max(2, RULE_THICKNESS * width))
+    length, thickness = CROP_TUNING.min_rule_length, CROP_TUNING.max_rule_thickness
+    is_rule = ((w > length * width) & (h <= max(2, thickness * height))) | (
+        (h > length * height) & (w <= max(2, thickness * width))
     )
-    scrap = cut & ((area < SCRAP_SHARE * total) | rule)
-    kept = ~scrap & (area >= SPECK_SHARE * total)
-    # A picture that is cut close touches its edges everywhere: then the edge tells nothing.
-    return kept if kept.any() else area == area.max()
+    is_scrap = cut & ((area < CROP_TUNING.max_scrap_share * total) | is_rule)
+    is_letter = ~is_scrap & (area >= CROP_TUNING.min_speck_share * total)
+    # A letter that fills the image touches all edges, so there touching an edge means nothing.
+    return is_letter if is_letter.any() else area == area.max()

@@ -1,7 +1,8 @@
-"""Gaps between words: which of a page's gaps are too wide to lie between the letters of a word.
+"""Order a page's letters into lines, and split its lines into words.
 
-How far apart letters stand differs from hand to hand and is not known: every distance of letters, and of words, is tried
-against all gaps of the page, also that there is one word a line, and each counts by how well it explains what is there (Bayes).
+The distance between the letters of a word differs from hand to hand and is unknown. So every distance between letters and
+between words, and also the case of one word per line, is tried against all gaps of the page; each counts by how well it
+explains these gaps (Bayes).
 """
 
 from collections.abc import Sequence
@@ -16,43 +17,55 @@ from numpy.typing import NDArray
 from ..pixels import percentile
 from ..text import Box
 
-# A letter belongs to a line whose last letters it lies beside, within this share of their height.
-LINE_SHARE = 0.6
-# So many letters tell where a line has come to.
-LAST_LETTERS = 3
-# Pieces of a line that lie this close in height, as a share of it, and not above each other are one line.
-SAME_LINE_SHARE = 0.45
-# Boxes beside each other, at most so many heights apart, tell how a page is tilted.
-NEIGHBOUR_HEIGHTS = 3.0
+
+@dataclass(frozen=True)
+class OrderTuning:
+    """Which letters stand on one line.
+
+    Tuned on pages of validation writers (`python -m lettercast.benchmarks.pages.conditions --split val`).
+    """
+
+    # A letter lies at most this far above or below the last letters of its line, as a share of their height; this many letters
+    # show where the line is.
+    max_offset: float = 0.6
+    last_letters: int = 3
+    # Two parts of one line that are not above each other differ at most this much in height, as a share of the letters' height.
+    max_part_offset: float = 0.45
+    # Only letters at most this many heights apart show the tilt of a page.
+    max_neighbour_distance: float = 3.0
+
+
+ORDER_TUNING = OrderTuning()
 
 
 @dataclass
 class _Row:
-    """Letters of one line: indices, and the left, middle height (tilt taken away) and size of each.
+    """The letters of one line: indices, and the left, the middle height (without the page's tilt) and the size of each.
 
-    here and tall are the middle height and the size of the last letters: where the line has come to.
+    end_level and end_size are the middle height and the size of the last letters.
     """
 
     letters: list[int] = field(default_factory=list)
     left: list[float] = field(default_factory=list)
     level: list[float] = field(default_factory=list)
     size: list[float] = field(default_factory=list)
-    here: float = 0.0
-    tall: float = 0.0
+    end_level: float = 0.0
+    end_size: float = 0.0
 
     def add(self, letter: int, box: Box, level: float) -> None:
         self.letters.append(letter)
         self.left.append(box[0])
         self.level.append(level)
         self.size.append(_size(box))
-        self.here, self.tall = fmean(self.level[-LAST_LETTERS:]), median(self.size[-LAST_LETTERS:])
+        last = ORDER_TUNING.last_letters
+        self.end_level, self.end_size = fmean(self.level[-last:]), median(self.size[-last:])
 
     def height(self) -> float:
         return median(self.size)
 
-    def reach(self, box: Box, level: float) -> float:
-        """Return how far a box lies from where the line has come to, as a share of the letters' height."""
-        return abs(level - self.here) / max(_size(box), self.tall)
+    def offset(self, box: Box, level: float) -> float:
+        """Return how far a box lies above or below the end of the line, as a share of the letters' height."""
+        return abs(level - self.end_level) / max(_size(box), self.end_size)
 
 
 def order_lines(boxes: Sequence[Box]) -> list[list[int]]:
@@ -62,9 +75,9 @@ def order_lines(boxes: Sequence[Box]) -> list[list[int]]:
     for i in sorted(range(len(boxes)), key=lambda i: boxes[i][0] + boxes[i][2] / 2):
         x, y, w, h = boxes[i]
         level = y + h / 2 - slope * (x + w / 2)
-        fits = [(row.reach(boxes[i], level), k) for k, row in enumerate(rows)]
-        nearest, k = min(fits, default=(LINE_SHARE + 1, 0))
-        if nearest > LINE_SHARE:
+        fits = [(row.offset(boxes[i], level), k) for k, row in enumerate(rows)]
+        nearest, k = min(fits, default=(np.inf, 0))
+        if nearest > ORDER_TUNING.max_offset:
             rows.append(_Row())
             k = len(rows) - 1
         rows[k].add(i, boxes[i], level)
@@ -73,29 +86,30 @@ def order_lines(boxes: Sequence[Box]) -> list[list[int]]:
 
 
 def tilt(boxes: Sequence[Box]) -> float:
-    """Return the pixels that lines fall a pixel across: the median over boxes and their next neighbours to the right."""
+    """Return how many pixels lines fall per pixel to the right: the median over boxes and their next neighbours to the right."""
     slopes = []
     ordered = sorted(boxes)
     for k, (x, y, w, h) in enumerate(ordered):
         size = _size((x, y, w, h))
         for ox, oy, ow, oh in ordered[k + 1 :]:
             across, down = ox + ow / 2 - x - w / 2, oy + oh / 2 - y - h / 2
-            if across > NEIGHBOUR_HEIGHTS * size:
+            if across > ORDER_TUNING.max_neighbour_distance * size:
                 break
-            if across > w / 2 and abs(down) <= LINE_SHARE * max(size, _size((ox, oy, ow, oh))):
+            if across > w / 2 and abs(down) <= ORDER_TUNING.max_offset * max(size, _size((ox, oy, ow, oh))):
                 slopes.append(down / across)
                 break
     return median(slopes) if slopes else 0.0
 
 
 def _joined(rows: list[_Row]) -> list[_Row]:
-    """Join rows that are pieces of one line: at one height, and none above the other."""
+    """Join rows that are parts of one line: at the same height and beside each other."""
     whole: list[_Row] = []
     for row in sorted(rows, key=lambda row: fmean(row.level)):
         for other in whole[-2:]:
-            near = abs(fmean(row.level) - fmean(other.level)) <= SAME_LINE_SHARE * max(row.height(), other.height())
-            beside = max(row.left) < min(other.left) or min(row.left) > max(other.left)
-            if near and beside:
+            offset = abs(fmean(row.level) - fmean(other.level))
+            is_level = offset <= ORDER_TUNING.max_part_offset * max(row.height(), other.height())
+            is_beside = max(row.left) < min(other.left) or min(row.left) > max(other.left)
+            if is_level and is_beside:
                 for name in ("letters", "left", "level", "size"):
                     getattr(other, name).extend(getattr(row, name))
                 break
@@ -108,50 +122,70 @@ def _size(box: Box) -> float:
     return max(box[3], 0.5 * box[2])
 
 
-# All lengths are shares of the letters' height: this percentile of a line, leant to that of the page as if so many more
-# letters stood there. A letter lower than wide is higher than its box: so much of its width at least.
-HEIGHT_PERCENTILE, PAGE_LETTERS, WIDTH_SHARE = 70, 5, 0.7
-# Distances of letters and of words that are tried; logarithms are taken of no less than this.
-BETWEEN_LETTERS, BETWEEN_WORDS, NARROWEST = np.linspace(-0.1, 2.4, 26), np.linspace(0.4, 5.0, 24), 0.02
-# Letters of a word stand about this far apart (median, standard deviation of the logarithm), or anyhow with a chance.
-LETTERS_APART, LETTERS_SPREAD, LETTERS_ANYHOW = 0.15, 0.3, 0.13
-# Words stand this far apart (the same), but farther where letters do, and never nearer than letters by less than this.
-WORDS_APART, WORDS_SPREAD, WORDS_FACTOR, LETTER_WIDTH = 1.35, 0.7, 2.3, 0.6
-LEAST_APART, LEAST_APART_FACTOR = 0.37, 0.45
-# Gaps differ from their mean: standard deviation, and what is added to it for each unit of the mean.
-LETTER_GAPS, WORD_GAPS = (0.04, 0.27), (0.105, 0.072)
-# The density of gaps of any width, such as beside a blot.
-ANY_GAP = 0.003
-# The share of gaps that are spaces, and of pages that have none.
-SPACES, NO_SPACES = 0.15, 0.3
-# Gaps are measured from ink to ink, or largely from middle to middle, as they are kept even in cells of a form.
-MIDDLE_SHARES = (0.0, 0.7)
-# A gap is a space where that is likelier than not.
-LEAST_SURE = 0.5
+@dataclass(frozen=True)
+class SpacingTuning:
+    """How far apart letters and words stand. All lengths are shares of the letters' height.
+
+    Tuned on pages of validation writers (`python -m lettercast.benchmarks.pages.conditions --split val`, column "gaps").
+    """
+
+    # The letters' height is this percentile of a line's heights, drawn towards the page's as if this many more letters had it.
+    height_percentile: int = 70
+    page_letters: int = 5
+    # A letter that is lower than wide counts as high as this share of its width.
+    min_height_share: float = 0.7
+    # The letters of a word stand about this far apart: median, standard deviation of the logarithm, and the chance of any
+    # other distance.
+    letters_apart: float = 0.15
+    letters_spread: float = 0.3
+    letters_anyhow: float = 0.13
+    # Words stand about this far apart (the same statistics) or, if larger, this many times the letters' distance and width.
+    words_apart: float = 1.35
+    words_spread: float = 0.7
+    words_factor: float = 2.3
+    letter_width: float = 0.6
+    # Words stand further apart than letters by at least this, and by at least this share of the letters' distance.
+    min_words_margin: float = 0.37
+    min_words_margin_share: float = 0.45
+    # Gaps deviate from their mean: standard deviation, and what each unit of the mean adds to it.
+    letter_gap_spread: tuple[float, float] = (0.04, 0.27)
+    word_gap_spread: tuple[float, float] = (0.105, 0.072)
+    # The density of gaps of any width, as beside a blot.
+    any_gap: float = 0.003
+    # The share of gaps that are spaces, and the share of pages without spaces.
+    spaces: float = 0.15
+    no_spaces: float = 0.3
+    # Gaps are measured from ink to ink and, second, largely from middle to middle, as they are even in the cells of a form.
+    middle_shares: tuple[float, float] = (0.0, 0.7)
 
 
-def part_words(lines: Sequence[Sequence[Box]]) -> list[list[slice]]:
-    """Part the letters of a page's lines into words; takes the boxes of each line, returns the slice of each word's letters."""
+SPACING_TUNING = SpacingTuning()
+# The distances between letters and between words that are tried; logarithms are taken of no less than MIN_DISTANCE.
+BETWEEN_LETTERS, BETWEEN_WORDS, MIN_DISTANCE = np.linspace(-0.1, 2.4, 26), np.linspace(0.4, 5.0, 24), 0.02
+
+
+def split_words(lines: Sequence[Sequence[Box]]) -> list[list[slice]]:
+    """Split the lines of a page into words; takes the boxes of each line and returns the slice of each word's letters."""
     if not any(len(line) > 1 for line in lines):
         return [[slice(0, len(line))] for line in lines]
     spaces = np.split(space_chances(lines), np.cumsum([max(0, len(line) - 1) for line in lines])[:-1])
-    ends = [
-        [0, *(np.flatnonzero(chance > LEAST_SURE) + 1).tolist(), len(line)] for line, chance in zip(lines, spaces, strict=True)
-    ]
+    # A gap is a space if that is likelier than not.
+    ends = [[0, *(np.flatnonzero(chance > 0.5) + 1).tolist(), len(line)] for line, chance in zip(lines, spaces, strict=True)]
     return [[slice(a, b) for a, b in pairwise(line)] for line in ends]
 
 
 def space_chances(lines: Sequence[Sequence[Box]]) -> NDArray[np.float64]:
-    """Return the chance that each gap is a space, line after line; a page with one gap at least."""
-    letter_prior, word_prior = priors()
+    """Return the chance that each gap is a space, line after line; the page must have at least one gap."""
+    tuning = SPACING_TUNING
+    letter_prior, word_prior = priors(tuning)
     chances, spaced, unspaced = [], [], []
     for gaps in measure_gaps(lines):
-        letter = density(gaps, BETWEEN_LETTERS, *LETTER_GAPS)
-        word = SPACES * density(gaps, BETWEEN_WORDS, *WORD_GAPS)[:, None]
-        both = (1 - SPACES) * letter[:, :, None] + word
+        letter = density(gaps, BETWEEN_LETTERS, *tuning.letter_gap_spread)
+        word = tuning.spaces * density(gaps, BETWEEN_WORDS, *tuning.word_gap_spread)[:, None]
+        both = (1 - tuning.spaces) * letter[:, :, None] + word
         chances.append((word / both).reshape(len(gaps), -1))
         spaced.append(np.log(both).sum(0) + word_prior)
-        # All gaps lie between letters: the chance of each to be a space is 0.
+        # If all gaps lie between letters, none of them is a space.
         unspaced.append(np.log(letter).sum(0) + letter_prior)
     highest = max(np.max(spaced), np.max(unspaced))
     shares = np.exp(spaced - highest)
@@ -160,51 +194,56 @@ def space_chances(lines: Sequence[Sequence[Box]]) -> NDArray[np.float64]:
 
 
 def measure_gaps(lines: Sequence[Sequence[Box]]) -> list[NDArray[np.float64]]:
-    """Return the page's gaps (n,) in heights of letters, line after line, measured in each way of MIDDLE_SHARES."""
+    """Return the page's gaps (n,) in heights of letters, line after line, for each of the `middle_shares`."""
+    tuning = SPACING_TUNING
     boxes = [np.array(line, float).reshape(-1, 4) for line in lines if line]
-    sizes = [np.maximum(box[:, 3], WIDTH_SHARE * box[:, 2]) for box in boxes]
-    page = np.log(percentile(np.concatenate(sizes), HEIGHT_PERCENTILE))
+    sizes = [np.maximum(box[:, 3], tuning.min_height_share * box[:, 2]) for box in boxes]
+    page = np.log(percentile(np.concatenate(sizes), tuning.height_percentile))
     widths, between, apart = [], [], []
     for box, size in zip(boxes, sizes, strict=True):
-        own = np.log(percentile(size, HEIGHT_PERCENTILE))
-        height = np.exp((len(box) * own + PAGE_LETTERS * page) / (len(box) + PAGE_LETTERS))
+        own = np.log(percentile(size, tuning.height_percentile))
+        height = np.exp((len(box) * own + tuning.page_letters * page) / (len(box) + tuning.page_letters))
         left, right = box[:, 0] / height, (box[:, 0] + box[:, 2]) / height
         widths.append(right - left)
         between.append(left[1:] - np.maximum.accumulate(right)[:-1])
         apart.append(np.diff(left + right) / 2)
     gaps, middles = np.concatenate(between), np.concatenate(apart) - np.concatenate(widths).mean()
-    return [(1 - share) * gaps + share * middles for share in MIDDLE_SHARES]
+    return [(1 - share) * gaps + share * middles for share in tuning.middle_shares]
 
 
-def density(gaps: NDArray[np.float64], means: NDArray[np.float64], least: float, growth: float) -> NDArray[np.float64]:
-    """Return (n, means) the density of gaps around each mean, which spread the more the wider they are."""
-    return normal(gaps[:, None], means, least + growth * np.maximum(means, 0)) + ANY_GAP
+def density(gaps: NDArray[np.float64], means: NDArray[np.float64], spread: float, growth: float) -> NDArray[np.float64]:
+    """Return the density (n, means) of gaps (n,) around each mean; it is wider for wider gaps."""
+    return normal(gaps[:, None], means, spread + growth * np.maximum(means, 0)) + SPACING_TUNING.any_gap
 
 
 @lru_cache(maxsize=1)
-def priors() -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the log-chance of each distance of letters on a page without spaces (L,), and with words so far apart (L, W)."""
-    letters = np.maximum(BETWEEN_LETTERS, NARROWEST)[:, None]
-    usual = normal(np.log(letters), np.log(LETTERS_APART), LETTERS_SPREAD) / letters
-    letter = (1 - LETTERS_ANYHOW) * usual + LETTERS_ANYHOW / np.ptp(BETWEEN_LETTERS)
+def priors(tuning: SpacingTuning) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the prior log-chances of the L distances between letters on a page without spaces (L,) and with them (L, W).
+
+    W is the number of distances between words.
+    """
+    letters = np.maximum(BETWEEN_LETTERS, MIN_DISTANCE)[:, None]
+    usual = normal(np.log(letters), np.log(tuning.letters_apart), tuning.letters_spread) / letters
+    letter = (1 - tuning.letters_anyhow) * usual + tuning.letters_anyhow / np.ptp(BETWEEN_LETTERS)
     letter /= letter.sum()
-    middle = np.maximum(WORDS_APART, WORDS_FACTOR * (letters + LETTER_WIDTH))
-    nearest = BETWEEN_LETTERS[:, None] + np.maximum(LEAST_APART, LEAST_APART_FACTOR * letters)
-    word = normal(np.log(BETWEEN_WORDS), np.log(middle), WORDS_SPREAD) / BETWEEN_WORDS * (nearest < BETWEEN_WORDS)
+    middle = np.maximum(tuning.words_apart, tuning.words_factor * (letters + tuning.letter_width))
+    margin = np.maximum(tuning.min_words_margin, tuning.min_words_margin_share * letters)
+    nearest = BETWEEN_LETTERS[:, None] + margin
+    word = normal(np.log(BETWEEN_WORDS), np.log(middle), tuning.words_spread) / BETWEEN_WORDS * (nearest < BETWEEN_WORDS)
     word /= word.sum(1, keepdims=True)
-    never = np.finfo(float).tiny
-    return np.log(NO_SPACES * letter[:, 0]), np.log((1 - NO_SPACES) * letter * word + never)
+    tiny = np.finfo(float).tiny
+    return np.log(tuning.no_spaces * letter[:, 0]), np.log((1 - tuning.no_spaces) * letter * word + tiny)
 
 
 def normal(
     value: NDArray[np.float64], mean: NDArray[np.float64] | float, spread: NDArray[np.float64] | float
 ) -> NDArray[np.float64]:
-    """Return the normal distribution's density."""
+    """Return the density of the normal distribution."""
     return np.exp(-0.5 * ((value - mean) / spread) ** 2) / (spread * np.sqrt(2 * np.pi))
 
 
 def first_letters(words: Sequence[slice]) -> NDArray[np.bool_]:
-    """Return (n,) True where a letter of a line of these words is the first of its word."""
+    """Return which letters (n,) of a line of these words are the first of their word."""
     first = np.zeros(words[-1].stop, bool)
     first[[word.start for word in words]] = True
     return first

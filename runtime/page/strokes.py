@@ -1,4 +1,4 @@
-"""Connected strokes of a page: what may belong to letters, and what is dust, frame or edge."""
+"""Connected strokes of a page: removes dust, frames and edges, and groups the strokes that make one letter."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,63 +11,88 @@ from numpy.typing import NDArray
 from ..pixels import Pixels
 from ..text import Box
 
-# Outlines shorter than this are dust.
-SMALLEST_OUTLINE_PX = 8
-# A page has far fewer strokes; a picture of grass or gravel has more, and must not stop the camera.
-MOST_PIECES = 1500
-# Dust and specks, as shares of the typical letter's size on the page.
-DUST_SHARE, SPECK_SHARE = 0.05, 0.25
-# No stroke is this many times as long as it is thick, no letter this many times as large as the typical one.
-THINNEST, LARGEST = 28, 8
-# A bar is narrower than this share of its length; on a ruled page with a larger share of them they are no writing.
-BAR_WIDTH, MOST_BARS = 0.2, 0.5
-# A frame is this many times as large as a letter, and encloses more pieces than this, itself included; of so many of the
-# largest pieces each may be one, and what is smaller than this is not counted.
-FRAME_SIZE, MOST_ENCLOSED, MOST_FRAMES, SMALLEST_ENCLOSED_PX = 2.5, 4, 8, 6
-# What spans more of the page than this is a frame or a shadow.
-FRAME_SHARE = 0.6
-# What lies within this share of the picture's sides is the edge of the paper or its frame.
-EDGE_SHARE = 0.02
-# An edge runs along the picture's sides with this share of its outline; a letter that fills the picture with less than that.
-MOST_ALONG_EDGE, LETTER_ALONG_EDGE = 0.8, 0.3
+
+@dataclass(frozen=True)
+class PiecesTuning:
+    """Which connected strokes may be parts of letters.
+
+    Tuned on pages of validation writers (`python -m lettercast.benchmarks.pages.conditions --split val`) and on frames
+    without letters (`python -m lettercast.benchmarks.pages.blank`). Sizes are longer sides of boxes; shares without a note are
+    shares of the typical letter's size on the page.
+    """
+
+    # Shorter outlines are dust.
+    min_outline_px: int = 8
+    # Smaller pieces are dust; smaller candidates are specks and no letters.
+    min_piece_share: float = 0.05
+    min_letter_share: float = 0.25
+    # No stroke is more times as long as it is thick, and no letter more times as large as the typical one.
+    max_elongation: float = 28
+    max_letter_share: float = 8
+    # A straight bar is at most this wide, as a share of its length. If more than this share of the pieces of a ruled page are
+    # bars, they are remains of the rules.
+    max_bar_width: float = 0.2
+    max_bars_share: float = 0.5
+    # A frame is larger than this and encloses more pieces than this, itself included. Only pieces of a minimum size count.
+    min_frame_share: float = 2.5
+    max_enclosed: int = 4
+    min_enclosed_px: int = 6
+    # A piece at the image's edge that spans more than this share of the image is a frame or a shadow.
+    max_span: float = 0.6
+    # The zone along the image's sides where the edge of the paper or its frame lies, as a share of each side.
+    edge_zone: float = 0.02
+    # The share of a piece's outline in that zone: an edge has more, and a letter that fills the image has less than the second.
+    max_edge_share: float = 0.8
+    max_letter_edge_share: float = 0.3
+
+
+PIECES_TUNING = PiecesTuning()
+# A page has far fewer strokes. An image of grass or gravel has more, and must not stop the camera.
+MAX_PIECES = 1500
+# Only this many of the largest pieces are checked for frames when the typical size is measured.
+MAX_FRAMES = 8
 
 
 @dataclass(frozen=True)
 class Pieces:
-    """Connected strokes of a page: outlines (n, 1, 2) int32 each, and boxes (N, 4) int64 of x, y, width, height."""
+    """Connected strokes of a page: N outlines (n, 1, 2) int32, and their boxes (N, 4) int64 of x, y, width, height."""
 
     outlines: tuple[NDArray[Any], ...]
     boxes: NDArray[np.int64]
 
-    def take(self, kept: NDArray[np.intp]) -> "Pieces":
-        """Return some of the pieces, by index."""
-        return Pieces(tuple(self.outlines[i] for i in kept), self.boxes[kept])
+    def take(self, indices: NDArray[np.intp]) -> "Pieces":
+        """Return the pieces with these indices."""
+        return Pieces(tuple(self.outlines[i] for i in indices), self.boxes[indices])
 
 
 def find_pieces(mask: Pixels) -> Pieces:
-    """Find the connected strokes of a mask (H, W), leaving out dust and what lies along the picture's edge."""
+    """Find the connected strokes of a mask (H, W), without dust and without what lies along the image's edge."""
     outlines, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if not outlines:
         return Pieces((), np.zeros((0, 4), np.int64))
-    outer = [o for o, node in zip(outlines, tree[0], strict=True) if node[3] < 0 and len(o) >= SMALLEST_OUTLINE_PX]
-    if len(outer) > MOST_PIECES:
-        outer = sorted(outer, key=len, reverse=True)[:MOST_PIECES]
+    outer = [o for o, node in zip(outlines, tree[0], strict=True) if node[3] < 0 and len(o) >= PIECES_TUNING.min_outline_px]
+    if len(outer) > MAX_PIECES:
+        outer = sorted(outer, key=len, reverse=True)[:MAX_PIECES]
     boxes: list[Box] = [(x, y, w, h) for x, y, w, h in map(cv2.boundingRect, outer)]
     kept = [i for i, outline in enumerate(outer) if not _is_edge(outline, boxes[i], mask.shape)]
     if not kept:
-        # A letter may fill the picture and run out of it.
-        kept = [i for i, outline in enumerate(outer) if _share_along_edge(outline, mask.shape) < LETTER_ALONG_EDGE]
+        # A letter may fill the image and run out of it.
+        most = PIECES_TUNING.max_letter_edge_share
+        kept = [i for i, outline in enumerate(outer) if _share_along_edge(outline, mask.shape) < most]
     return Pieces(tuple(outer[i] for i in kept), np.array([boxes[i] for i in kept], np.int64).reshape(-1, 4))
 
 
 def typical_size(pieces: Pieces) -> float:
-    """Return the size in pixels (longer side of the box) at which half of all outline lies on smaller pieces, without frames."""
+    """Return the typical letter's size in pixels (longer side of its box): pieces up to this size have half of all outline.
+
+    Frames do not count; 0 if there are no pieces.
+    """
     if not pieces.outlines:
         return 0.0
     sizes = pieces.boxes[:, 2:].max(1)
-    # The edge of a sheet is longer than all letters on it together.
+    # The edge of a sheet may be longer than the outlines of all letters on it together.
     order = np.argsort(sizes, kind="stable")
-    frames = enclosing(pieces, order[-MOST_FRAMES:], SMALLEST_ENCLOSED_PX)
+    frames = enclosing(pieces, order[-MAX_FRAMES:], PIECES_TUNING.min_enclosed_px)
     if len(frames):
         order = order[~np.isin(order, frames)]
     outline = np.cumsum([len(pieces.outlines[i]) for i in order])
@@ -75,87 +100,105 @@ def typical_size(pieces: Pieces) -> float:
 
 
 def without_dust(pieces: Pieces, size: float) -> Pieces:
-    """Leave out what is smaller than any dot, and scraps of rules; size is the typical letter's, in pixels."""
+    """Remove pieces smaller than any dot, and scraps of rules; size is the typical letter's, in pixels."""
     longer, shorter = pieces.boxes[:, 2:].max(1, initial=0), pieces.boxes[:, 2:].min(1, initial=1 << 30)
-    kept = np.flatnonzero((longer >= DUST_SHARE * size) & (longer <= THINNEST * shorter) & (longer <= LARGEST * size))
-    return pieces.take(kept)
+    is_sized = (longer >= PIECES_TUNING.min_piece_share * size) & (longer <= PIECES_TUNING.max_letter_share * size)
+    return pieces.take(np.flatnonzero(is_sized & (longer <= PIECES_TUNING.max_elongation * shorter)))
 
 
 def without_scraps(pieces: Pieces) -> Pieces:
-    """Leave out bars where most of a ruled page are bars: what is left of its rules."""
-    large = [i for i, box in enumerate(pieces.boxes) if box[2:].max() >= SMALLEST_ENCLOSED_PX]
+    """Remove the bars of a ruled page if most of its pieces are bars: these remain of its rules."""
+    large = [i for i, box in enumerate(pieces.boxes) if box[2:].max() >= PIECES_TUNING.min_enclosed_px]
     bars = [i for i in large if is_bar(pieces.outlines[i])]
-    return pieces.take(np.setdiff1d(np.arange(len(pieces.boxes)), bars)) if len(bars) > MOST_BARS * len(large) else pieces
+    if len(bars) <= PIECES_TUNING.max_bars_share * len(large):
+        return pieces
+    return pieces.take(np.setdiff1d(np.arange(len(pieces.boxes)), bars))
 
 
 def is_bar(outline: NDArray[Any]) -> bool:
-    """Tell a straight stroke from what has parts, by the narrowest rectangle around its outline (n, 1, 2)."""
+    """Return whether an outline (n, 1, 2) is a straight stroke: the smallest rectangle around it is narrow."""
     _, (a, b), _ = cv2.minAreaRect(outline)
-    return min(a, b) <= BAR_WIDTH * max(a, b)
+    return min(a, b) <= PIECES_TUNING.max_bar_width * max(a, b)
 
 
 def without_frames(pieces: Pieces, size: float) -> Pieces:
-    """Leave out what encloses letters: the edge of the paper on a desk, a drawn box; size is the typical letter's, in pixels."""
-    large = np.flatnonzero(pieces.boxes[:, 2:].max(1, initial=0) > FRAME_SIZE * size)
-    frames = enclosing(pieces, large, SPECK_SHARE * size)
+    """Remove what encloses letters, as the edge of the paper or a drawn box; size is the typical letter's, in pixels."""
+    large = np.flatnonzero(pieces.boxes[:, 2:].max(1, initial=0) > PIECES_TUNING.min_frame_share * size)
+    frames = enclosing(pieces, large, PIECES_TUNING.min_letter_share * size)
     return pieces.take(np.setdiff1d(np.arange(len(pieces.boxes)), frames)) if len(frames) else pieces
 
 
-def enclosing(pieces: Pieces, which: NDArray[np.intp], least: float) -> NDArray[np.intp]:
-    """Return those of some pieces that hold more than a letter's parts in their boxes, counting from `least` pixels."""
-    counted = pieces.boxes[pieces.boxes[:, 2:].max(1, initial=0) >= least]
+def enclosing(pieces: Pieces, which: NDArray[np.intp], min_size: float) -> NDArray[np.intp]:
+    """Return the pieces of `which` whose boxes contain too many other pieces, counted from `min_size` pixels, for one letter."""
+    counted = pieces.boxes[pieces.boxes[:, 2:].max(1, initial=0) >= min_size]
     low, high = counted[:, :2], counted[:, :2] + counted[:, 2:]
     outer = pieces.boxes[which][:, None]
     inside = (low >= outer[..., :2]).all(2) & (high <= outer[..., :2] + outer[..., 2:]).all(2)
-    return which[inside.sum(1) > MOST_ENCLOSED]
+    return which[inside.sum(1) > PIECES_TUNING.max_enclosed]
 
 
 def _is_edge(outline: NDArray[Any], box: Box, shape: tuple[int, ...]) -> bool:
-    """Tell whether an outline with this box runs along the picture's edge: a frame, the end of the paper, a finger."""
+    """Return whether an outline with this box runs along the image's edge, as a frame, the end of the paper or a finger does."""
     if not _touches_edge(box, shape):
         return False
-    spans = box[2] > FRAME_SHARE * shape[1] or box[3] > FRAME_SHARE * shape[0]
+    spans = box[2] > PIECES_TUNING.max_span * shape[1] or box[3] > PIECES_TUNING.max_span * shape[0]
     along = _share_along_edge(outline, shape)
-    return bool(along > MOST_ALONG_EDGE or (spans and along))
+    return bool(along > PIECES_TUNING.max_edge_share or (spans and along))
 
 
 def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
-    """Tell whether a box reaches into the zone along the picture's sides."""
-    zone_x, zone_y = EDGE_SHARE * shape[1], EDGE_SHARE * shape[0]
+    """Return whether a box reaches into the zone along the image's sides."""
+    zone_x, zone_y = PIECES_TUNING.edge_zone * shape[1], PIECES_TUNING.edge_zone * shape[0]
     left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
     return left < zone_x or top < zone_y or right >= shape[1] - zone_x or bottom >= shape[0] - zone_y
 
 
 def _share_along_edge(outline: NDArray[Any], shape: tuple[int, ...]) -> float:
-    """Return the share 0..1 of an outline's points that lie along the picture's edge."""
+    """Return the share 0..1 of an outline's points that lie in the zone along the image's sides."""
     height, width = shape
-    zone_x, zone_y = EDGE_SHARE * width, EDGE_SHARE * height
+    zone_x, zone_y = PIECES_TUNING.edge_zone * width, PIECES_TUNING.edge_zone * height
     x, y = outline[:, 0, 0], outline[:, 0, 1]
     return float(((x < zone_x) | (x >= width - zone_x) | (y < zone_y) | (y >= height - zone_y)).mean())
 
 
-# Shares of the typical letter's size on the page, or of the stem's height.
-DOT_SHARE, DOT_GAP_SHARE, JOIN_GAP_SHARE = 0.55, 0.55, 0.12
-# A dot stands beside its stem by at most this share of the stem's height.
-DOT_OFFSET_SHARE = 0.35
-# Of two pieces above each other one is smaller than this, or they are letters of two lines.
-PART_SHARE = 0.65
-# A flat stroke above or below the rest of its letter, as shares of the rest's height and of the typical size.
-BAR_SHARE, BAR_GAP_SHARE = 0.3, 0.3
-# Two pieces whose boxes share this much of the smaller one are one letter.
-OVERLAP_SHARE = 0.3
-# Pieces above each other are one letter only up to this many typical sizes.
-TALLEST_JOINED, WIDEST_JOINED = 1.4, 1.3
-# Pieces that come this close, as a share of the typical size, were meant to touch.
-BROKEN_SHARE = 0.05
+@dataclass(frozen=True)
+class GroupsTuning:
+    """Which connected strokes make one letter by their places alone.
+
+    Tuned on pages of validation writers (`python -m lettercast.benchmarks.pages.conditions --split val`). Shares without a
+    note are shares of the typical letter's size on the page.
+    """
+
+    # A dot's size; and how far it lies above its stem and beside it, as shares of the stem's height.
+    max_dot_share: float = 0.55
+    max_dot_gap: float = 0.55
+    max_dot_offset: float = 0.35
+    # If neither of two pieces above each other is smaller than this, they are letters of two lines.
+    max_part_share: float = 0.65
+    # The gap between two pieces above each other.
+    max_part_gap: float = 0.12
+    # A flat stroke above or below the rest of its letter: its height as a share of the rest's, and the gap.
+    max_bar_height: float = 0.3
+    max_bar_gap: float = 0.3
+    # Two pieces whose boxes share at least this much of the smaller box are one letter.
+    min_overlap: float = 0.3
+    # The size of a letter of several pieces.
+    max_joined_height: float = 1.4
+    max_joined_width: float = 1.3
+    # Pieces that come this close were meant to touch.
+    max_broken_gap: float = 0.05
+
+
+GROUPS_TUNING = GroupsTuning()
+# Outlines with more points are sampled to compare their distances.
 OUTLINE_POINTS = 150
-# Of a picture of gravel so many pieces are looked at with all others at once.
-AT_ONCE = 256
+# An image of gravel has so many pieces that only this many are compared with all others at once, to limit memory.
+BATCH_PIECES = 256
 
 
 def join_pieces(pieces: Pieces, size: float) -> list[list[int]]:
     """Group the pieces that make one letter (dots with stems, broken strokes), as indices into them."""
-    # Plain integers: of numbers one by one NumPy's are ten times slower.
+    # Plain integers, because NumPy is ten times slower with single numbers.
     boxes: list[Box] = [(x, y, w, h) for x, y, w, h in pieces.boxes.tolist()]
     group_of = list(range(len(boxes)))
     groups: dict[int, list[int]] = {piece: [piece] for piece in group_of}
@@ -171,65 +214,70 @@ def join_pieces(pieces: Pieces, size: float) -> list[list[int]]:
 
 
 def is_one_letter(boxes: Sequence[Box], size: float) -> bool:
-    """Tell whether pieces are together no larger than a letter, or hardly larger than the largest of them."""
+    """Return whether pieces together are no larger than a letter, or hardly larger than the largest of them."""
     _, _, width, height = around(boxes)
     widest, tallest = max(w for _, _, w, _ in boxes), max(h for _, _, _, h in boxes)
-    return width <= WIDEST_JOINED * max(size, widest) and height <= TALLEST_JOINED * max(size, tallest)
+    is_narrow = width <= GROUPS_TUNING.max_joined_width * max(size, widest)
+    return is_narrow and height <= GROUPS_TUNING.max_joined_height * max(size, tallest)
 
 
 def near_pieces(boxes: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Return the pairs of boxes (N, 4) that lie close enough to be of one letter, the lower index first."""
+    """Return the pairs of boxes (N, 4) that are close enough to be parts of one letter, the lower index first."""
     found: list[tuple[int, int]] = []
     low, high, size = boxes[:, :2], boxes[:, :2] + boxes[:, 2:], boxes[:, 2:].max(1, initial=0)
-    for start in range(0, len(boxes), AT_ONCE):
-        own = np.s_[start : start + AT_ONCE]
+    for start in range(0, len(boxes), BATCH_PIECES):
+        own = np.s_[start : start + BATCH_PIECES]
         across, down = (np.maximum(low[None, :, k] - high[own, None, k], low[own, None, k] - high[None, :, k]) for k in (0, 1))
         gap = np.maximum(across, down)
-        a, b = np.nonzero(gap <= DOT_GAP_SHARE * np.maximum(size[own, None], size[None]))
+        a, b = np.nonzero(gap <= GROUPS_TUNING.max_dot_gap * np.maximum(size[own, None], size[None]))
         found += [(i + start, j) for i, j in zip(a.tolist(), b.tolist(), strict=True) if i + start < j]
     return found
 
 
 def belong_together(a: Box, b: Box, size: float) -> bool:
-    """Tell whether two boxes (x, y, w, h) in pixels are pieces of one letter; size is the typical letter's."""
+    """Return whether two boxes (x, y, w, h) in pixels are parts of one letter; size is the typical letter's."""
+    tuning = GROUPS_TUNING
     shared_x = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     shared_y = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     small = min(a[2] * a[3], b[2] * b[3])
-    if shared_x > 0 and shared_y > 0 and shared_x * shared_y >= OVERLAP_SHARE * small:
+    if shared_x > 0 and shared_y > 0 and shared_x * shared_y >= tuning.min_overlap * small:
         return True
     gap = -shared_y
     above, below = (a, b) if a[1] < b[1] else (b, a)
     height = max(a[1] + a[3], b[1] + b[3]) - min(a[1], b[1])
-    is_part = min(max(a[2:]), max(b[2:])) <= PART_SHARE * size and height <= TALLEST_JOINED * size
-    if is_part and shared_x >= 0.5 * min(a[2], b[2]) and gap <= JOIN_GAP_SHARE * size:
+    is_part = min(max(a[2:]), max(b[2:])) <= tuning.max_part_share * size and height <= tuning.max_joined_height * size
+    if is_part and shared_x >= 0.5 * min(a[2], b[2]) and gap <= tuning.max_part_gap * size:
         return True
     bar, rest = (a, b) if a[3] < b[3] else (b, a)
-    is_bar = bar[3] <= BAR_SHARE * rest[3] and bar[2] >= 0.5 * rest[2]
-    if is_bar and shared_x >= 0.5 * min(a[2], b[2]) and gap <= BAR_GAP_SHARE * size and height <= TALLEST_JOINED * size:
+    is_bar = bar[3] <= tuning.max_bar_height * rest[3] and bar[2] >= 0.5 * rest[2]
+    is_low = gap <= tuning.max_bar_gap * size and height <= tuning.max_joined_height * size
+    if is_bar and shared_x >= 0.5 * min(a[2], b[2]) and is_low:
         return True
-    is_dot = max(above[2:]) <= DOT_SHARE * min(below[3], size) and below[3] >= SPECK_SHARE * size
+    is_dot = max(above[2:]) <= tuning.max_dot_share * min(below[3], size) and below[3] >= PIECES_TUNING.min_letter_share * size
     offset = max(0, -shared_x)
-    return bool(is_dot and offset <= DOT_OFFSET_SHARE * below[3] and 0 < gap <= DOT_GAP_SHARE * below[3])
+    return bool(is_dot and offset <= tuning.max_dot_offset * below[3] and 0 < gap <= tuning.max_dot_gap * below[3])
 
 
 def is_broken(a: NDArray[Any], b: NDArray[Any], size: float) -> bool:
-    """Tell whether two outlines (n, 1, 2) nearly touch: one letter, with the pen lifted between; size is the typical letter's."""
-    gap = BROKEN_SHARE * size
+    """Return whether two outlines (n, 1, 2) nearly touch, so that they are one broken letter; size is the typical letter's."""
+    tuning = GROUPS_TUNING
+    gap = tuning.max_broken_gap * size
     (ax, ay, aw, ah), (bx, by, bw, bh) = cv2.boundingRect(a), cv2.boundingRect(b)
-    if min(max(aw, ah), max(bw, bh)) > PART_SHARE * size and min(aw, bw) > SPECK_SHARE * size:
+    if min(max(aw, ah), max(bw, bh)) > tuning.max_part_share * size and min(aw, bw) > PIECES_TUNING.min_letter_share * size:
         return False
     if max(bx - ax - aw, ax - bx - bw, by - ay - ah, ay - by - bh) > gap:
         return False
-    if max(ax + aw, bx + bw) - min(ax, bx) > WIDEST_JOINED * size or max(ay + ah, by + bh) - min(ay, by) > TALLEST_JOINED * size:
+    width, height = max(ax + aw, bx + bw) - min(ax, bx), max(ay + ah, by + bh) - min(ay, by)
+    if width > tuning.max_joined_width * size or height > tuning.max_joined_height * size:
         return False
-    # A sparse outline misses the nearest points by a pixel or two at most.
+    # Sampled outlines miss the nearest points by a pixel or two at most.
     sparse_a, sparse_b = a[:: max(1, len(a) // OUTLINE_POINTS), 0], b[:: max(1, len(b) // OUTLINE_POINTS), 0]
     apart = np.hypot(*(sparse_a[:, None] - sparse_b[None]).T)
     return bool(apart.min() <= gap)
 
 
 def around(boxes: Sequence[Box]) -> Box:
-    """Return the box (x, y, width, height) around boxes."""
+    """Return the smallest box (x, y, width, height) around all boxes."""
     if len(boxes) == 1:
         return boxes[0]
     left, top = min(x for x, _, _, _ in boxes), min(y for _, y, _, _ in boxes)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from lettercast.runtime.reader import in_company
+from lettercast.runtime.reader import keep_by_neighbours
 
 REJECT = 0.45
 
@@ -12,7 +12,7 @@ def company(*pieces: tuple[int, int, int, float], strengths: list[int] | None = 
     """What is kept of pieces (x, y, size, certainty)."""
     boxes = [(x, y, size // 2, size) for x, y, size, _ in pieces]
     sure = np.array([certainty for *_, certainty in pieces], np.float32)
-    return in_company(boxes, np.array(strengths or [200] * len(pieces)), sure, REJECT).tolist()
+    return keep_by_neighbours(boxes, np.array(strengths or [200] * len(pieces)), sure, REJECT).tolist()
 
 
 def test_letters_in_a_row_are_kept_and_so_is_a_scrap_among_them():

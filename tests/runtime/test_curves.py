@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime.page.rules import RULED, UNRULED, find_bars, find_curves, is_long
+from lettercast.runtime.page.rules import RULED_TUNING, UNRULED_TUNING, find_bars, find_curves, is_long
 
 THICKNESS = 6
 
@@ -54,7 +54,7 @@ def test_bars_keep_what_is_thin_and_long():
 
 def test_a_row_of_short_bars_is_not_long():
     bars = np.concatenate([np.arange(x, x + 7) for x in range(0, 140, 10)])
-    assert not is_long(bars, 150, UNRULED)
-    assert is_long(np.arange(10, 140), 150, UNRULED)
-    assert not is_long(np.arange(10, 60), 150, UNRULED)
-    assert is_long(np.arange(10, 60), 150, RULED)
+    assert not is_long(bars, 150, UNRULED_TUNING)
+    assert is_long(np.arange(10, 140), 150, UNRULED_TUNING)
+    assert not is_long(np.arange(10, 60), 150, UNRULED_TUNING)
+    assert is_long(np.arange(10, 60), 150, RULED_TUNING)

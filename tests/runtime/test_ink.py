@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lettercast.runtime.glyph import at_least
-from lettercast.runtime.page.ink import DARKNESS, FLOOR, find_ink, ink_levels, shrink, to_gray
+from lettercast.runtime.page.ink import INK_TUNING, find_ink, ink_levels, shrink, to_gray
 
 PAPER, STROKE = 200, 50
 STROKES = np.s_[95:105, 40:160]
@@ -21,7 +21,7 @@ def page() -> np.ndarray:
 
 def test_ink_is_what_the_paper_reflects_and_the_stroke_does_not(page):
     ink = find_ink(page)
-    assert ink[100, 100] == pytest.approx(255 * (1 - (STROKE + DARKNESS) / (PAPER + DARKNESS)), abs=2)
+    assert ink[100, 100] == pytest.approx(255 * (1 - (STROKE + INK_TUNING.darkness) / (PAPER + INK_TUNING.darkness)), abs=2)
     assert ink[20, 20] == 0
 
 
@@ -29,7 +29,7 @@ def test_ink_in_the_shadow_counts_as_in_the_light(page):
     shade = np.linspace(1, 0.6, 200)[None, :]
     ink = find_ink((page * shade).astype(np.uint8))
     assert np.ptp(ink[100, 50:150].astype(int)) < 12
-    assert ink[20:80].max() <= FLOOR
+    assert ink[20:80].max() <= INK_TUNING.min_ink
 
 
 def test_light_ink_on_a_dark_board_comes_out_like_dark_ink_on_paper(page):

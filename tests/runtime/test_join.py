@@ -7,8 +7,8 @@ import pytest
 from lettercast.runtime import Reader
 from lettercast.runtime.model.engine import Engine
 from lettercast.runtime.model.facts import Facts
-from lettercast.runtime.page.find import Spot
-from lettercast.runtime.page.split import certainty, join_strokes, near_pairs, near_threes, union
+from lettercast.runtime.page.find import Candidate
+from lettercast.runtime.page.split import certainty, join_strokes, near_pairs, near_triples, union
 
 
 def engine(sure: dict[int, float]) -> Engine:
@@ -22,9 +22,9 @@ def engine(sure: dict[int, float]) -> Engine:
     return Engine("fixed", Facts("fixed", "tflite", ("K", "I", "L"), (28, 28, 1), "uint8"), classify)
 
 
-def stroke(x: int, width: int, height: int = 60, y: int = 0) -> Spot:
+def stroke(x: int, width: int, height: int = 60, y: int = 0) -> Candidate:
     """A filled bar with its ink."""
-    return Spot((x, y, width, height), np.full((height, width), 200, np.uint8), (x, y), 200)
+    return Candidate((x, y, width, height), np.full((height, width), 200, np.uint8), (x, y), 200)
 
 
 def test_a_union_holds_the_ink_of_both_where_it_was():
@@ -45,17 +45,17 @@ def test_parts_in_a_chain_are_tried_as_three_and_whole_letters_never():
     # A stem with two bars, and a letter as near to the stem as they are.
     boxes = np.array([(0, 10, 8, 50), (10, 0, 40, 10), (12, 30, 25, 10), (-48, 0, 40, 60)], np.int64)
     pairs = near_pairs(boxes, 60.0)
-    assert near_threes(boxes, 60.0, pairs) == [((0, 1, 2), 4)]
+    assert near_triples(boxes, 60.0, pairs) == [((0, 1, 2), 4)]
     # Too far across to be one letter.
-    assert near_threes(boxes * [2, 1, 1, 1], 30.0, near_pairs(boxes, 60.0)) == []
+    assert near_triples(boxes * [2, 1, 1, 1], 30.0, near_pairs(boxes, 60.0)) == []
 
 
 @pytest.mark.parametrize(("whole", "alone", "joined"), [(0.95, 0.4, True), (0.95, 0.95, False), (0.5, 0.2, False)])
 def test_strokes_are_joined_where_the_letter_is_likelier_than_its_parts(whole, alone, joined):
     # As the network sees them: a bar of 8 by 60 inks 3 columns, one of 30 by 60 inks 12, both together 16.
     model = engine({3: alone, 12: alone, 16: whole})
-    spots = join_strokes(model, [stroke(0, 8), stroke(18, 30)])
-    assert len(spots) == (1 if joined else 2)
+    candidates = join_strokes(model, [stroke(0, 8), stroke(18, 30)])
+    assert len(candidates) == (1 if joined else 2)
 
 
 def test_a_bare_stroke_is_sure_to_be_one_whichever_it_is():

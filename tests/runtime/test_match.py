@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lettercast.runtime.live.track import Appearances, common_move, look_at, match, thumbnail, unit
-from lettercast.runtime.page.find import find_spots
+from lettercast.runtime.page.find import find_candidates
 
 
 @pytest.fixture(scope="module")
@@ -24,7 +24,7 @@ def places(before: Appearances, after: Appearances, pairs) -> list:
 
 @pytest.mark.parametrize("move", [(0, 0), (5, -4), (-30, 12), (20, 20)])
 def test_every_letter_is_found_where_the_picture_moved(page, move):
-    before, after = look_at(find_spots(page)), look_at(find_spots(moved(page, *move)))
+    before, after = look_at(find_candidates(page)), look_at(find_candidates(moved(page, *move)))
     found = match(before, after)
     assert found.motion == pytest.approx(move, abs=1.5)
     assert len(found.pairs) == 10
@@ -33,18 +33,18 @@ def test_every_letter_is_found_where_the_picture_moved(page, move):
 
 def test_letters_of_one_shape_are_told_apart_by_their_places(draw_page):
     image = draw_page("IIII", "IIII", seed=4)[0]
-    before, after = look_at(find_spots(image)), look_at(find_spots(moved(image, 6, 2)))
+    before, after = look_at(find_candidates(image)), look_at(find_candidates(moved(image, 6, 2)))
     assert np.allclose(places(before, after, match(before, after).pairs), (6, 2), atol=3)
 
 
 def test_another_letter_at_the_same_place_is_not_the_same(draw_page):
-    before, after = (look_at(find_spots(draw_page(text)[0])) for text in ("AB", "MX"))
+    before, after = (look_at(find_candidates(draw_page(text)[0])) for text in ("AB", "MX"))
     assert match(before, after).pairs == ()
 
 
 @pytest.mark.parametrize("texts", [("AB", ""), ("", "AB"), ("", "")])
 def test_an_empty_page_matches_nothing(draw_page, texts):
-    before, after = (look_at(find_spots(draw_page(text)[0])) for text in texts)
+    before, after = (look_at(find_candidates(draw_page(text)[0])) for text in texts)
     assert match(before, after).pairs == ()
     assert match(before, after).motion == (0.0, 0.0)
 

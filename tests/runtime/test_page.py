@@ -5,26 +5,26 @@ import numpy as np
 import pytest
 
 from lettercast.runtime.glyph import glyph
-from lettercast.runtime.page.find import Spot, find_spots, reduce
+from lettercast.runtime.page.find import Candidate, downscale, find_candidates
 from lettercast.runtime.page.lines import order_lines
 
 ROWS = ("ABCD", "OLMR", "SUVZ")
 
 
-def find_lines(image: np.ndarray) -> list[list[Spot]]:
+def find_lines(image: np.ndarray) -> list[list[Candidate]]:
     """The letters of a page in reading order."""
-    spots = find_spots(image)
-    return [[spots[i] for i in line] for line in order_lines([spot.box for spot in spots])]
+    candidates = find_candidates(image)
+    return [[candidates[i] for i in line] for line in order_lines([candidate.box for candidate in candidates])]
 
 
-def middle(spot: Spot) -> np.ndarray:
-    x, y, w, h = spot.box
+def middle(candidate: Candidate) -> np.ndarray:
+    x, y, w, h = candidate.box
     return np.array([x + w / 2, y + h / 2])
 
 
 def boxes(lines) -> list[tuple[int, ...]]:
     """Every box in reading order."""
-    return [spot.box for line in lines for spot in line]
+    return [candidate.box for line in lines for candidate in line]
 
 
 def covers(found, true, slack: int = 3) -> bool:
@@ -56,7 +56,8 @@ def test_lines_are_read_in_order_on_a_turned_page(draw_page, degrees):
     lines = find_lines(page)
     assert [len(line) for line in lines] == [6, 6, 6]
     distances = [
-        np.hypot(*(middle(spot) - m)) for spot, m in zip((spot for line in lines for spot in line), middles, strict=True)
+        np.hypot(*(middle(candidate) - m))
+        for candidate, m in zip((candidate for line in lines for candidate in line), middles, strict=True)
     ]
     assert max(distances) < 12
 
@@ -93,9 +94,9 @@ def test_the_dot_stays_with_its_stem():
         cv2.circle(image, (x + 4, 108), 5, 40, -1)
     (line,) = find_lines(image)
     assert len(line) == 3
-    for spot in line:
-        assert spot.box[1] <= 104
-        assert spot.box[1] + spot.box[3] >= 200
+    for candidate in line:
+        assert candidate.box[1] <= 104
+        assert candidate.box[1] + candidate.box[3] >= 200
 
 
 def test_dust_is_ignored(draw_page):
@@ -129,8 +130,8 @@ def test_ink_of_a_spot_is_its_own_and_not_its_neighbours():
     cv2.line(image, (128, 150), (208, 50), 30, 8)
     (line,) = find_lines(image)
     assert len(line) == 2
-    for spot in line:
-        assert cv2.connectedComponents((spot.ink > 100).astype(np.uint8))[0] - 1 == 1
+    for candidate in line:
+        assert cv2.connectedComponents((candidate.ink > 100).astype(np.uint8))[0] - 1 == 1
 
 
 def test_boxes_on_a_large_photograph_are_in_its_own_pixels(draw_page):
@@ -146,7 +147,7 @@ def test_boxes_on_a_large_photograph_are_in_its_own_pixels(draw_page):
 def test_a_photograph_made_small_keeps_everything_in_its_place(width, height, size):
     y, x = np.mgrid[0:height, 0:width]
     large = (127 + 100 * np.sin(x / width * 12) * np.cos(y / height * 9)).astype(np.uint8)
-    small = reduce(large, size)
+    small = downscale(large, size)
     assert small.shape == size[::-1]
     exact = cv2.resize(large, size, interpolation=cv2.INTER_AREA)
     assert cv2.absdiff(small, exact).max() <= 2
@@ -155,12 +156,12 @@ def test_a_photograph_made_small_keeps_everything_in_its_place(width, height, si
 def test_no_pixel_is_passed_over_where_a_photograph_is_made_small():
     grain = np.random.default_rng(1).choice(np.array([0, 255], np.uint8), (3000, 4000))
     # Of blocks of four by four pixels each the mean deviates by a quarter, and less where neighbours are mixed in.
-    assert np.std(reduce(grain, (1000, 750))) <= 0.26 * np.std(grain)
+    assert np.std(downscale(grain, (1000, 750))) <= 0.26 * np.std(grain)
 
 
 def test_a_spot_elsewhere_is_the_same_letter(draw_page):
     image, _ = draw_page(*ROWS)
-    spot = find_spots(image)[0]
-    moved = spot.at((1, 2, 3, 4))
-    assert moved.box == (1, 2, 3, 4) and (moved.corner, moved.strength) == (spot.corner, spot.strength)
-    np.testing.assert_array_equal(moved.picture, glyph(spot.ink))
+    candidate = find_candidates(image)[0]
+    moved = candidate.at((1, 2, 3, 4))
+    assert moved.box == (1, 2, 3, 4) and (moved.corner, moved.strength) == (candidate.corner, candidate.strength)
+    np.testing.assert_array_equal(moved.glyph_image, glyph(candidate.ink))

@@ -144,8 +144,8 @@ def test_gravel_is_not_looked_at_piece_by_piece_for_touching_letters(reader):
     counted = Reader(
         Engine("counted", reader.engine.facts, lambda pictures: classified.append(len(pictures)) or reader.engine(pictures))
     )
-    spots = counted.find(picture)
+    candidates = counted.find(picture)
     classified.clear()
-    counted.recognize(spots)
-    assert len(spots) > 300
-    assert sum(classified) < 2 * len(spots)
+    counted.recognize(candidates)
+    assert len(candidates) > 300
+    assert sum(classified) < 2 * len(candidates)

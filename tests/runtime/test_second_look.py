@@ -5,7 +5,7 @@ import pytest
 
 from lettercast.runtime.model.engine import Engine
 from lettercast.runtime.model.facts import Facts
-from lettercast.runtime.reader import SURE, TURN_RAD, VIEWS, look_again, seen_from
+from lettercast.runtime.reader import LOOK_TUNING, look_again, seen_from
 
 
 def engine(answers: list[list[float]], asked: list) -> Engine:
@@ -26,9 +26,9 @@ def ink() -> np.ndarray:
 
 def test_only_doubtful_letters_are_looked_at_again(ink):
     asked = []
-    before = np.array([[SURE, 1 - SURE], [0.6, 0.4], [0.05, 0.95]], np.float32)
+    before = np.array([[LOOK_TUNING.max_confidence, 1 - LOOK_TUNING.max_confidence], [0.6, 0.4], [0.05, 0.95]], np.float32)
     after = look_again(engine([[0.2, 0.8]], asked), [ink] * 3, before)
-    assert [len(images) for images in asked] == [len(VIEWS)]
+    assert [len(images) for images in asked] == [len(LOOK_TUNING.views)]
     np.testing.assert_array_equal(after[[0, 2]], before[[0, 2]])
 
 
@@ -46,7 +46,7 @@ def test_nothing_doubtful_costs_nothing(ink):
     assert asked == []
 
 
-@pytest.mark.parametrize("view", VIEWS)
+@pytest.mark.parametrize("view", LOOK_TUNING.views)
 def test_a_view_holds_all_of_the_ink(ink, view):
     padded = np.pad(ink, 20)
     assert seen_from(ink, view).sum() == pytest.approx(seen_from(padded, view).sum(), rel=0.02)
@@ -55,7 +55,7 @@ def test_a_view_holds_all_of_the_ink(ink, view):
 def test_the_first_two_views_are_turned_against_each_other(ink):
     stroke = np.zeros((60, 60), np.uint8)
     stroke[5:55, 29:31] = 255
-    leaning = [np.polyfit(*np.nonzero(seen_from(stroke, view) > 100), 1)[0] for view in VIEWS]
+    leaning = [np.polyfit(*np.nonzero(seen_from(stroke, view) > 100), 1)[0] for view in LOOK_TUNING.views]
     assert leaning[0] * leaning[1] < 0
-    assert abs(leaning[0]) == pytest.approx(TURN_RAD, abs=0.02)
+    assert abs(leaning[0]) == pytest.approx(LOOK_TUNING.turn_rad, abs=0.02)
     assert leaning[2] == pytest.approx(0, abs=0.01)

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime.page.find import find_sheet, find_spots
+from lettercast.runtime.page.find import find_candidates, find_sheet
 
 
 def lay_down(page: np.ndarray, desk: int, size: tuple[int, int], corner: tuple[int, int]) -> np.ndarray:
@@ -24,7 +24,7 @@ def test_letters_are_found_on_a_small_sheet_where_they_lie(draw_page, desk, shar
     page, placed = draw_page("ABCD", "OLMR", "SUVZ")
     height, width = page.shape[:2]
     picture = lay_down(page, desk, (share * width, share * height), (width // 2, height // 3))
-    found = sorted(spot.box for spot in find_spots(picture))
+    found = sorted(candidate.box for candidate in find_candidates(picture))
     true = sorted((x + width // 2, y + height // 3, w, h) for _, (x, y, w, h) in placed)
     assert len(found) == len(true)
     assert np.abs(np.array(found) - true).max() <= 6
@@ -36,7 +36,7 @@ def test_what_lies_on_the_desk_is_not_looked_at(draw_page):
     picture = lay_down(page, 90, (3 * width, 3 * height), (width, height))
     for x in range(20, 3 * width, 90):
         cv2.line(picture, (x, 20), (x + 30, height - 30), (30, 30, 30), 6)
-    assert len(find_spots(picture)) == len(placed)
+    assert len(find_candidates(picture)) == len(placed)
 
 
 def test_the_desk_is_taken_off_around_a_turned_sheet(draw_page):
@@ -70,4 +70,4 @@ def test_a_page_that_fills_the_picture_is_no_sheet_on_a_desk(draw_page):
 def test_a_light_bar_on_a_dark_board_is_still_found():
     board = np.full((480, 640, 3), 30, np.uint8)
     cv2.rectangle(board, (300, 120), (340, 360), (230, 230, 230), -1)
-    assert [spot.box for spot in find_spots(board)] == [pytest.approx((300, 120, 41, 241), abs=2)]
+    assert [candidate.box for candidate in find_candidates(board)] == [pytest.approx((300, 120, 41, 241), abs=2)]

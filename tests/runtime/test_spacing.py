@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lettercast.benchmarks.pages.writing import Layout, PenHand, write_page
-from lettercast.runtime.page.lines import first_letters, part_words
+from lettercast.runtime.page.lines import first_letters, split_words
 
 HEIGHT = 60
 WIDTHS = {"I": 8, "L": 30, "J": 25, "M": 62, "W": 66, "?": 20}
@@ -25,7 +25,7 @@ def boxes(text: str, between: float, words: float = 1.0, height: int = HEIGHT) -
 
 def parted(*lines: str, **style) -> list[str]:
     """The same lines with spaces where the gaps say so."""
-    words = part_words([boxes(line, **style) for line in lines])
+    words = split_words([boxes(line, **style) for line in lines])
     return [" ".join(line.replace(" ", "")[word] for word in parts) for line, parts in zip(lines, words, strict=True)]
 
 
@@ -43,12 +43,12 @@ def test_letters_set_evenly_are_one_word_however_far_apart(between):
 
 def test_letters_in_cells_are_one_word_though_narrow_ones_have_more_white_beside_them():
     cells = [(100 * i + 50 - w // 2, 0, w, HEIGHT) for i, w in enumerate([62, 8, 66, 8, 8, 62, 42])]
-    assert part_words([cells]) == [[slice(0, 7)]]
+    assert split_words([cells]) == [[slice(0, 7)]]
 
 
 @pytest.mark.parametrize("lines", [[], [[]], [[(0, 0, 9, 9)]], [[(0, 0, 9, 9)], [], [(0, 50, 9, 9)]]])
 def test_pages_without_gaps(lines):
-    assert part_words(lines) == [[slice(0, len(line))] for line in lines]
+    assert split_words(lines) == [[slice(0, len(line))] for line in lines]
 
 
 def test_a_page_tells_what_a_short_line_cannot():
@@ -58,7 +58,7 @@ def test_a_page_tells_what_a_short_line_cannot():
 
 def test_a_heading_is_measured_in_its_own_height():
     large, small = boxes("BIG NEWS", 0.2, height=120), boxes("IS IT SO", 0.2)
-    assert [len(words) for words in part_words([large, small, small])] == [2, 3, 3]
+    assert [len(words) for words in split_words([large, small, small])] == [2, 3, 3]
 
 
 def test_gaps_of_written_pages(pen):
@@ -69,7 +69,7 @@ def test_gaps_of_written_pages(pen):
         writing = write_page(PenHand(pen), layout, (1280, 960), rng)
         rows = [[(one, j == 0) for word in line for j, one in enumerate(word)] for line in writing.lines]
         lines = [[box(one) for one, _ in row] for row in rows]
-        for words, row in zip(part_words(lines), rows, strict=True):
+        for words, row in zip(split_words(lines), rows, strict=True):
             same = first_letters(words) == np.array([first for _, first in row])
             right, total = right + int(same[1:].sum()), total + len(row) - 1
     assert right / total > 0.985

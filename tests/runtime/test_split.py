@@ -5,21 +5,21 @@ import numpy as np
 import pytest
 
 from lettercast.runtime import Reader
-from lettercast.runtime.page.find import Spot
-from lettercast.runtime.page.split import Cut, best_path, between, find_cuts, may_be_several, part_box
+from lettercast.runtime.page.find import Candidate
+from lettercast.runtime.page.split import Cut, best_path, find_cuts, ink_between, may_be_split, part_box
 from lettercast.train.data.drawing import draw_ink
 from lettercast.train.data.source import LETTERS
 
 
 def test_only_what_is_doubtful_and_wide_is_worth_cutting():
-    def spot(width: int) -> Spot:
-        return Spot((0, 0, width, 100), np.zeros((100, width), np.uint8))
+    def candidate(width: int) -> Candidate:
+        return Candidate((0, 0, width, 100), np.zeros((100, width), np.uint8))
 
-    assert may_be_several(spot(150), 0.5, 0.4)
-    assert not may_be_several(spot(150), 0.9, 0.4)
-    assert not may_be_several(spot(60), 0.5, 0.4)
-    assert may_be_several(spot(104), 0.2, 0.4)
-    assert not may_be_several(spot(104), 0.5, 0.4)
+    assert may_be_split(candidate(150), 0.5, 0.4)
+    assert not may_be_split(candidate(150), 0.9, 0.4)
+    assert not may_be_split(candidate(60), 0.5, 0.4)
+    assert may_be_split(candidate(104), 0.2, 0.4)
+    assert not may_be_split(candidate(104), 0.5, 0.4)
 
 
 def test_cuts_go_where_little_ink_is_crossed():
@@ -35,7 +35,7 @@ def test_cuts_go_where_little_ink_is_crossed():
 def test_parts_between_cuts_make_the_whole_and_share_nothing():
     ink = np.full((60, 100), 90, np.uint8)
     cut = Cut(50.0, 0.25)
-    left, right = between(ink, None, cut), between(ink, cut, None)
+    left, right = ink_between(ink, None, cut), ink_between(ink, cut, None)
     np.testing.assert_array_equal(left + right, ink)
     assert not (left.astype(bool) & right.astype(bool)).any()
     # It leans: further to the right at the bottom.
@@ -46,7 +46,7 @@ def test_a_scrap_of_the_neighbour_does_not_stay_with_a_part():
     ink = np.zeros((60, 100), np.uint8)
     ink[5:55, 5:45] = 200
     ink[5:9, 48:54] = 200
-    assert not between(ink, None, Cut(60.0, 0.0))[:, 47:].any()
+    assert not ink_between(ink, None, Cut(60.0, 0.0))[:, 47:].any()
 
 
 def test_the_path_is_the_likeliest_way_through():
@@ -58,7 +58,7 @@ def test_the_path_is_the_likeliest_way_through():
 def test_a_part_has_its_place_in_the_image():
     ink = np.zeros((62, 102), np.uint8)
     ink[1:61, 51:101] = 200
-    x, y, w, h = part_box(Spot((200, 100, 204, 124), np.zeros((62, 102), np.uint8)), ink)
+    x, y, w, h = part_box(Candidate((200, 100, 204, 124), np.zeros((62, 102), np.uint8)), ink)
     assert x == pytest.approx(302, abs=2)
     assert (y, w, h) == (pytest.approx(102, abs=2), pytest.approx(100, abs=2), pytest.approx(120, abs=2))
 

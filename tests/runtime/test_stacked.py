@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from lettercast.runtime import Reader
-from lettercast.runtime.page.find import Spot, find_spots
-from lettercast.runtime.page.split import find_tall, part_across, part_stacked
+from lettercast.runtime.page.find import Candidate, find_candidates
+from lettercast.runtime.page.split import find_tall, split_across, split_stacked
 
 ROWS = ("KMDAV", "XRSEZ")
 
 
-def spot(x: int, y: int, height: int, width: int = 40) -> Spot:
-    return Spot((x, y, width, height), np.full((height, width), 200, np.uint8), (x, y))
+def candidate(x: int, y: int, height: int, width: int = 40) -> Candidate:
+    return Candidate((x, y, width, height), np.full((height, width), 200, np.uint8), (x, y))
 
 
 @pytest.fixture(scope="module")
@@ -34,25 +34,25 @@ def touching(draw_page) -> np.ndarray:
 
 
 def test_letters_of_two_lines_that_touch_are_read_in_their_lines(reader, touching):
-    assert len(find_spots(touching)) == 9
+    assert len(find_candidates(touching)) == 9
     assert reader.read(touching).text == "\n".join(ROWS)
 
 
 def test_parts_lie_where_they_were_and_hold_the_ink_of_the_whole(reader, touching):
-    spots = find_spots(touching)
-    whole = max(spots, key=lambda one: one.box[3])
-    upper, lower = part_across(reader.engine, whole)
+    candidates = find_candidates(touching)
+    whole = max(candidates, key=lambda one: one.box[3])
+    upper, lower = split_across(reader.engine, whole)
     assert upper.box[1] == whole.box[1]
     assert upper.box[3] + lower.box[3] == pytest.approx(whole.box[3], abs=4)
     assert not (upper.ink.astype(bool) & lower.ink.astype(bool)).any()
 
 
 def test_only_what_towers_over_all_beside_it_is_tall():
-    line = [spot(50 * i, 0, 60) for i in range(6)]
-    assert find_tall([*line, spot(300, 0, 125)]).tolist() == [False] * 6 + [True]
+    line = [candidate(50 * i, 0, 60) for i in range(6)]
+    assert find_tall([*line, candidate(300, 0, 125)]).tolist() == [False] * 6 + [True]
     # A heading has several such letters, and of a few letters one may be large.
-    assert not find_tall([*line, spot(0, 200, 125), spot(60, 200, 120)]).any()
-    assert not find_tall([spot(0, 0, 60), spot(60, 0, 125)]).any()
+    assert not find_tall([*line, candidate(0, 200, 125), candidate(60, 200, 120)]).any()
+    assert not find_tall([candidate(0, 0, 60), candidate(60, 0, 125)]).any()
 
 
 def test_a_tall_letter_stays_whole(reader, draw_page):
@@ -62,6 +62,6 @@ def test_a_tall_letter_stays_whole(reader, draw_page):
     page = cv2.copyMakeBorder(image, 0, 3 * h, 0, 0, cv2.BORDER_REPLICATE)
     large = cv2.resize(letter, None, fx=2, fy=2)
     page[image.shape[0] :][: large.shape[0], x : x + large.shape[1]] = large
-    spots = find_spots(page)
-    assert find_tall(spots).sum() == 1
-    assert len(part_stacked(reader.engine, spots)) == len(spots)
+    candidates = find_candidates(page)
+    assert find_tall(candidates).sum() == 1
+    assert len(split_stacked(reader.engine, candidates)) == len(candidates)
