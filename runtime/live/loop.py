@@ -70,7 +70,7 @@ def read_frames(reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_f
     with ExitStack() as opened:
         session = Session(reader, outputs, opened)
         if session.window and isinstance(frames, Frames):
-            frames.attend(session.attend)
+            frames.call_while_idle(session.attend)
         done, has_ended = 0, False
         with suppress(QuitError):
             for frame in frames:

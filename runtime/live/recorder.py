@@ -14,7 +14,7 @@ from ... import LettercastError
 from ..console import quiet
 from ..files import make_folder, partial_name
 from ..pixels import Frame, Pixels
-from ..sources.video import FRAMES_OF_ESTIMATE, SHARE_OF_ESTIMATE
+from ..sources.video import COUNT_ERROR_FRAMES, COUNT_ERROR_SHARE
 
 # Frames a second of every recording; those of a camera are repeated or left out to keep time.
 FPS = 30.0
@@ -127,7 +127,7 @@ def padded(picture: Pixels) -> Pixels:
 
 def plays(path: Path, frames: int = 1) -> bool:
     """Tell whether a film can be opened, gives its first frame, and one near the end of so many."""
-    spare = math.ceil(max(FRAMES_OF_ESTIMATE, SHARE_OF_ESTIMATE * frames))
+    spare = math.ceil(max(COUNT_ERROR_FRAMES, COUNT_ERROR_SHARE * frames))
     with quiet():
         capture = cv2.VideoCapture(str(path))
         answered = capture.isOpened() and capture.read()[0]

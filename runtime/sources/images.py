@@ -1,4 +1,4 @@
-"""What a picture's first bytes say: its kind, its size and how it was held, at no cost of decoding."""
+"""Images from files: what their header says, and their pixels, upright and with 8 bits."""
 
 import os
 import re
@@ -17,27 +17,27 @@ from ..console import quiet
 from ..pixels import Pixels
 
 PREFIX_BYTES = 512
-# The boxes of AVIF and HEIC that tell the size come before the picture itself.
+# AVIF and HEIC store the size within this many bytes, before the compressed image.
 BOXES_BYTES = 65536
 UPRIGHT, ORIENTATION_TAG, WIDTH_TAG, HEIGHT_TAG = 1, 274, 256, 257
 
 
 @dataclass(frozen=True)
 class Header:
-    """The kind of a picture, its size in pixels as stored, and the EXIF orientation (1 to 8) that is still to be heeded."""
+    """The kind of an image, its size in pixels as stored, and the EXIF orientation (1 to 8) that is still to be applied."""
 
     kind: str
     width: int
     height: int
     orientation: int = UPRIGHT
-    # Of a JPEG, the byte where its frame begins: an end before it is that of a thumbnail.
+    # In a JPEG, the offset of its frame: an end marker before it belongs to a thumbnail.
     start: int = 0
 
 
 def read_header(file: BinaryIO) -> Header | None:
-    """Read what kind of picture a file is and how large; None where it is none that is known here.
+    """Read the kind and the size of an image without decoding it; None if the file is no known kind of image.
 
-    Raises EOFError where the file breaks off within its header, ValueError where that makes no sense.
+    Raises EOFError if the file breaks off within its header, ValueError if the header is damaged.
     """
     prefix = file.read(PREFIX_BYTES)
     for pattern, read in READERS:
@@ -49,27 +49,27 @@ def read_header(file: BinaryIO) -> Header | None:
     return None
 
 
-def _take(file: BinaryIO, layout: str, at: int | None = None) -> tuple[Any, ...]:
-    """Unpack the next bytes, or those at a place; a short read is a struct.error."""
+def _unpack(file: BinaryIO, layout: str, at: int | None = None) -> tuple[Any, ...]:
+    """Unpack the bytes at an offset, or the next bytes; a short read raises struct.error."""
     if at is not None:
         file.seek(at)
     return struct.unpack(layout, file.read(struct.calcsize(layout)))
 
 
 def _png(file: BinaryIO) -> Header:
-    width, height = _take(file, ">II", 16)
+    width, height = _unpack(file, ">II", 16)
     return Header("PNG", width, height, _png_orientation(file))
 
 
 def _png_orientation(file: BinaryIO) -> int:
-    """Walk the chunks: EXIF may stand before the pixels or after them.
+    """Walk the chunks: EXIF may come before or after the pixels.
 
-    Whatever length a chunk claims, OpenCV makes room for it, gigabytes where a byte is wrong; so it must fit the file.
+    OpenCV allocates as much memory as a chunk claims to need, gigabytes if one byte is wrong; so a chunk must fit the file.
     """
     size = file.seek(0, os.SEEK_END)
     at, name, orientation = 8, b"", UPRIGHT
     while name != b"IEND":
-        length, name = _take(file, ">I4s", at)
+        length, name = _unpack(file, ">I4s", at)
         at += length + 12
         if at > size:
             raise EOFError("a chunk is longer than the file")
@@ -82,18 +82,18 @@ def _jpeg(file: BinaryIO) -> Header:
     file.seek(2)
     orientation = UPRIGHT
     while True:
-        (marker,) = _take(file, ">H")
-        # Any number of FF may stand before a marker.
+        (marker,) = _unpack(file, ">H")
+        # Any number of FF bytes may precede a marker.
         while marker == 0xFFFF:
-            marker = 0xFF00 | _take(file, "B")[0]
+            marker = 0xFF00 | _unpack(file, "B")[0]
         if marker < 0xFF01:
-            raise ValueError("no marker where one must be")
+            raise ValueError("no marker where there must be one")
         if marker == 0xFF01 or 0xFFD0 <= marker <= 0xFFD8:
             continue
-        (length,) = _take(file, ">H")
+        (length,) = _unpack(file, ">H")
         body = file.tell()
         if 0xFFC0 <= marker <= 0xFFCF and marker not in (0xFFC4, 0xFFC8, 0xFFCC):
-            _, height, width = _take(file, ">BHH")
+            _, height, width = _unpack(file, ">BHH")
             return Header("JPEG", width, height, orientation, body)
         if marker == 0xFFE1 and file.read(6) == b"Exif\0\0":
             orientation = _exif_orientation(file.read(max(0, length - 8)))
@@ -101,14 +101,14 @@ def _jpeg(file: BinaryIO) -> Header:
 
 
 def _webp(file: BinaryIO) -> Header:
-    (name,) = _take(file, "4s", 12)
+    (name,) = _unpack(file, "4s", 12)
     if name == b"VP8X":
-        low_w, high_w, low_h, high_h = _take(file, "<HBHB", 24)
+        low_w, high_w, low_h, high_h = _unpack(file, "<HBHB", 24)
         return Header("WebP", (low_w | high_w << 16) + 1, (low_h | high_h << 16) + 1, _webp_orientation(file))
     if name == b"VP8L":
-        (bits,) = _take(file, "<I", 21)
+        (bits,) = _unpack(file, "<I", 21)
         return Header("WebP", (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1)
-    width, height = _take(file, "<HH", 26)
+    width, height = _unpack(file, "<HH", 26)
     return Header("WebP", width & 0x3FFF, height & 0x3FFF)
 
 
@@ -126,25 +126,25 @@ def _tiff(file: BinaryIO) -> Header:
     tags = _tiff_tags(file)
     if not {WIDTH_TAG, HEIGHT_TAG} <= tags.keys():
         raise ValueError("no size")
-    # OpenCV heeds the orientation of TIFF itself, whatever it is asked for.
+    # OpenCV always applies the orientation of a TIFF itself.
     return Header("TIFF", tags[WIDTH_TAG], tags[HEIGHT_TAG])
 
 
 def _tiff_tags(file: BinaryIO) -> dict[int, int]:
-    """Return the tags of a TIFF's first page whose values are single whole numbers."""
+    """Return the tags of a TIFF's first page that hold one whole number."""
     file.seek(0)
     order = "<" if file.read(4)[:2] == b"II" else ">"
-    (count,) = _take(file, f"{order}H", *_take(file, f"{order}I"))
+    (count,) = _unpack(file, f"{order}H", *_unpack(file, f"{order}I"))
     tags = {}
     for _ in range(count):
-        tag, kind, number, value = _take(file, f"{order}HHI4s")
+        tag, kind, number, value = _unpack(file, f"{order}HHI4s")
         if number == 1 and kind in (3, 4):
             tags[tag] = struct.unpack(f"{order}H", value[:2])[0] if kind == 3 else struct.unpack(f"{order}I", value)[0]
     return tags
 
 
 def _exif_orientation(exif: bytes) -> int:
-    """Return the orientation that EXIF asks for; EXIF is a TIFF without a picture, and not worth refusing a photo for."""
+    """Return the orientation in EXIF data, which has the layout of a TIFF; upright if the data is damaged."""
     try:
         orientation = _tiff_tags(BytesIO(exif.removeprefix(b"Exif\0\0"))).get(ORIENTATION_TAG, UPRIGHT)
     except struct.error:
@@ -153,13 +153,13 @@ def _exif_orientation(exif: bytes) -> int:
 
 
 def _bmp(file: BinaryIO) -> Header:
-    (size,) = _take(file, "<I", 14)
-    width, height = _take(file, "<HH") if size == 12 else _take(file, "<ii")
+    (size,) = _unpack(file, "<I", 14)
+    width, height = _unpack(file, "<HH") if size == 12 else _unpack(file, "<ii")
     return Header("BMP", abs(width), abs(height))
 
 
 def _gif(file: BinaryIO) -> Header:
-    return Header("GIF", *_take(file, "<HH", 6))
+    return Header("GIF", *_unpack(file, "<HH", 6))
 
 
 def _pnm(file: BinaryIO) -> Header:
@@ -171,7 +171,7 @@ def _pnm(file: BinaryIO) -> Header:
 
 
 def _boxes(file: BinaryIO) -> Header:
-    """AVIF and HEIC: pictures in boxes, each part with an `ispe` that tells its size; the whole is the largest."""
+    """Read AVIF and HEIC: images in boxes, each with an `ispe` that holds a size; the largest is the whole image."""
     file.seek(0)
     data = file.read(BOXES_BYTES)
     kind = "AVIF" if re.search(rb"avif|avis", data[:64]) else "HEIC"
@@ -192,10 +192,10 @@ READERS: tuple[tuple[re.Pattern[bytes], Callable[[BinaryIO], Header]], ...] = (
 
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
-# An A4 page at 600 dpi has 35 million; 100 million take 300 MB of memory.
+# A scan of A4 at 600 dpi has 35 million pixels; 100 million take 300 MB of memory.
 MAX_PIXELS = 100_000_000
 JPEG_END = b"\xff\xd9"
-# By EXIF orientation: transpose, then turn top to bottom, then left to right.
+# By EXIF orientation: transpose, then flip top to bottom, then flip left to right.
 TURNS = {
     2: (False, False, True),
     3: (False, True, True),
@@ -205,16 +205,15 @@ TURNS = {
     7: (True, True, True),
     8: (True, True, False),
 }
-# What white may be in whole numbers wider than 16 bits and in floats.
+# The possible values of white in integers of more than 16 bits and in floats.
 WHITES = (255, 2**16 - 1, 2**32 - 1)
 
 
 def read_image(path: Path) -> Pixels:
-    """Read a picture upright: (H, W) or (H, W, C) uint8, colours as BGR or BGRA; of several pages or frames the first.
+    """Read an image upright: (H, W) or (H, W, C) uint8, grey, BGR or BGRA; of several pages or frames the first.
 
-    Sixteen bits are brought to eight by one scale for all pictures, so that blank paper stays blank.
-    Raises LettercastError where the file is missing, empty, damaged, not a picture, or has more than MAX_PIXELS, which
-    its header tells.
+    Every image of 16 bits is divided by the same number, so that blank paper stays blank. Raises LettercastError if the file is
+    missing, empty, damaged or not an image, or if its header claims more than MAX_PIXELS.
     """
     try:
         with path.open("rb") as file:
@@ -223,48 +222,48 @@ def read_image(path: Path) -> Pixels:
             data = file.read()
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "cannot be read"
-        raise LettercastError(f"{path}: {reason}; give a picture, e.g. page.jpg") from error
+        raise LettercastError(f"{path}: {reason}; give an image, e.g. page.jpg") from error
     try:
         with quiet():
-            # Any other mode drops transparency; this one leaves the orientation to us.
+            # Every other mode drops transparency; this one does not apply the orientation, which happens below.
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     except cv2.error:
         image = None
-    if image is None and header.kind in UNREAD:
-        raise LettercastError(f"{path}: {header.kind} is not read here; convert it: {UNREAD[header.kind]}")
+    if image is None and header.kind in UNSUPPORTED:
+        raise LettercastError(f"{path}: lettercast cannot read {header.kind}; convert it: {UNSUPPORTED[header.kind]}")
     if image is None:
-        raise LettercastError(f"{path}: damaged, or no {header.kind} that this OpenCV reads; copy it again, or save it as PNG")
-    # Older OpenCV fills up with grey what a JPEG lacks: half a page would be read in silence.
+        raise LettercastError(f"{path}: damaged, or a {header.kind} that OpenCV cannot read; copy it again, or save it as PNG")
+    # Older versions of OpenCV fill the missing part of a JPEG with grey; half a page would be read without a warning.
     if header.kind == "JPEG" and data.rfind(JPEG_END) < header.start:
-        raise LettercastError(f"{path}: the picture breaks off; copy it again")
+        raise LettercastError(f"{path}: the image breaks off; copy it again")
     if header.kind == "TIFF":
         image = divide_alpha(image)
     return upright(to_uint8(image), header.orientation)
 
 
 def known_header(path: Path, file: BinaryIO) -> Header:
-    """Return the header of a picture that may be decoded; raises LettercastError for all else."""
+    """Read the header of an image and check it; raises LettercastError if the image must not be decoded."""
     try:
         header = read_header(file)
     except (EOFError, ValueError) as error:
-        raise LettercastError(f"{path}: the picture breaks off or is damaged; copy it again") from error
+        raise LettercastError(f"{path}: the image breaks off or is damaged; copy it again") from error
     if header is None:
         file.seek(0, os.SEEK_END)
         if file.tell() == 0:
-            raise LettercastError(f"{path}: the file is empty; take or copy the picture again")
-        raise LettercastError(f"{path}: not a picture that can be read; give one of {', '.join(IMAGE_SUFFIXES)}")
+            raise LettercastError(f"{path}: the file is empty; take or copy the image again")
+        raise LettercastError(f"{path}: not an image that lettercast can read; give one of {', '.join(IMAGE_SUFFIXES)}")
     if header.width * header.height > MAX_PIXELS:
         raise LettercastError(
-            f"{path}: {header.width} x {header.height} pixels, {MAX_PIXELS // 10**6} million at most; make it smaller"
+            f"{path}: {header.width} x {header.height} pixels, at most {MAX_PIXELS // 10**6} million are read; make it smaller"
         )
     return header
 
 
 def to_uint8(image: Pixels) -> Pixels:
-    """Bring pixels of any depth to uint8 by a scale that hangs on the depth, not on the picture.
+    """Scale pixels of any depth to uint8, by a factor that depends on the depth and not on the content.
 
-    Floats are 0 to 1; where the largest is above, they and whole numbers beyond 16 bits are taken for 0 to 255,
-    65535 or 4294967295. What is not a number is black.
+    White is 1 in floats, and 65535 in 16 bits. If the largest float is above 1, and in integers of more than 16 bits, white is
+    the first of 255, 65535 and 4294967295 that no pixel exceeds. NaN and infinity become black.
     """
     if image.dtype == np.uint8:
         return image
@@ -277,7 +276,7 @@ def to_uint8(image: Pixels) -> Pixels:
 
 
 def divide_alpha(image: Pixels) -> Pixels:
-    """Undo what the TIFF reader does to the colours of transparent pixels: it multiplies them by alpha."""
+    """Undo what OpenCV's TIFF reader does to transparent pixels: it multiplies their colours by alpha."""
     if image.ndim != 3 or image.shape[2] != 4 or image.dtype != np.uint8:
         return image
     alpha = np.maximum(image[:, :, 3:], 1).astype(np.uint16)
@@ -286,15 +285,15 @@ def divide_alpha(image: Pixels) -> Pixels:
 
 
 def upright(image: Pixels, orientation: int) -> Pixels:
-    """Turn and mirror pixels as an EXIF orientation from 1 to 8 asks."""
+    """Rotate and mirror pixels as an EXIF orientation from 1 to 8 says."""
     transposed, top_down, mirrored = TURNS.get(orientation, (False, False, False))
     if transposed:
         image = image.swapaxes(0, 1)
     return np.ascontiguousarray(image[:: -1 if top_down else 1, :: -1 if mirrored else 1])
 
 
-# Phones' own kinds, and how to convert them on Debian or Raspberry Pi OS.
-UNREAD = {
+# Image formats of phones, and how to convert them on Debian or Raspberry Pi OS.
+UNSUPPORTED = {
     "HEIC": "heif-convert photo.heic photo.jpg (apt install libheif-examples), or let the phone save JPEG",
     "AVIF": "heif-convert photo.avif photo.jpg (apt install libheif-examples)",
     "GIF": "save it as PNG",

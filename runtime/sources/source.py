@@ -1,4 +1,4 @@
-"""Where frames come from: images, folders, films, cameras and the network, told apart by how they are written."""
+"""Sources of frames (images, folders, videos, cameras and URLs), recognised by how you write them."""
 
 import difflib
 import re
@@ -20,29 +20,29 @@ from .video import url_frames, video_frames
 CAMERA_DIGITS = 3
 URL = re.compile(r"([a-z]+)://")
 URL_SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "udp", "tcp")
-# Pictures that not every OpenCV reads: tried all the same, so that none in a folder is passed over in silence.
+# Not every OpenCV reads these, but lettercast tries them all, so that it reports every image of a folder that it cannot read.
 OTHER_SUFFIXES = (".gif", ".avif", ".heic", ".heif", ".pgm", ".ppm", ".pbm")
-KINDS = "an image, a folder, a film, a camera number such as 0, picamera or an http or rtsp URL"
+KINDS = "an image, a folder, a video, a camera number such as 0, picamera or an http or rtsp URL"
 
-# A picture that cannot be read does not end the others: it takes its place among the frames.
+# An image that cannot be read takes its place among the frames as an error, and the other images follow.
 Stream = Iterator[Frame | LettercastError]
 
 
 class Frames(Iterator[Frame]):
-    """The frames of several sources, one source after the other; close it, or use it in a `with`, to let go of cameras.
+    """The frames of several sources, one source after the other; close it, or use it in a `with`, to release the cameras.
 
-    A picture that cannot be read is said on stderr, and the rest goes on; where nothing at all could be read, the last
-    LettercastError is raised. That of a camera which is gone for good ends everything.
+    An image that cannot be read gets a line on stderr, and the other sources follow; if nothing at all can be read, the last
+    LettercastError is raised. A camera that is gone for good raises its error at once.
     """
 
     def __init__(self, streams: Sequence[Stream]) -> None:
         self._streams = streams
-        self._frames = in_turn(streams)
-        # What cannot be read at all is known before a window opens; the picture of a camera would grow old meanwhile.
+        self._frames = chain_streams(streams)
+        # Reading the first frame now raises errors before a window opens. A camera is not read: its image would be old by then.
         self._first = [] if isinstance(streams[0], Camera) else list(islice(self._frames, 1))
 
-    def attend(self, idle: Callable[[], None]) -> None:
-        """Have `idle` called again and again while a camera gives nothing; what it raises ends the waiting."""
+    def call_while_idle(self, idle: Callable[[], None]) -> None:
+        """Call `idle` again and again while a camera sends nothing; an error that it raises ends the waiting."""
         for stream in self._streams:
             if isinstance(stream, Camera):
                 stream.idle = idle
@@ -57,68 +57,68 @@ class Frames(Iterator[Frame]):
         self.close()
 
     def close(self) -> None:
-        """Let go of every camera."""
+        """Release every camera."""
         self._frames.close()
-        close_all(self._streams)
+        close_cameras(self._streams)
 
 
 def open_frames(sources: Sequence[str], size: tuple[int, int] = CAMERA_SIZE) -> Frames:
-    """Open several sources at once, so that a bad one is known early; see open_source for what they may be."""
+    """Open several sources at once, so that a bad one raises early; see open_source for what they may be."""
     with ExitStack() as opened:
         streams = []
         for source in sources:
             streams.append(open_source(source, size))
-            opened.callback(close_all, streams[-1:])
+            opened.callback(close_cameras, streams[-1:])
         frames = Frames(streams)
         opened.pop_all()
     return frames
 
 
-def close_all(streams: Sequence[Stream]) -> None:
-    """Let go of the cameras among streams; films and images let go of themselves."""
+def close_cameras(streams: Sequence[Stream]) -> None:
+    """Release the cameras among streams; other streams close themselves."""
     for stream in streams:
         if isinstance(stream, Camera):
             stream.close()
 
 
-def in_turn(streams: Sequence[Stream]) -> Generator[Frame, None, None]:
-    """Give the frames of streams, and say what could not be read; raises the last such error where there was no frame."""
-    given, held = 0, None
+def chain_streams(streams: Sequence[Stream]) -> Generator[Frame, None, None]:
+    """Yield the frames of all streams and report unreadable images on stderr; raises the last error if there was no frame."""
+    count, pending = 0, None
     for frame in chain.from_iterable(streams):
-        if held:
-            say(held)
-        held = frame if isinstance(frame, LettercastError) else None
+        if pending:
+            say(pending)
+        pending = frame if isinstance(frame, LettercastError) else None
         if isinstance(frame, Frame):
-            given += 1
+            count += 1
             yield frame
-    if held and given:
-        say(held)
-    elif held:
-        raise held
+    if pending and count:
+        say(pending)
+    elif pending:
+        raise pending
 
 
 def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE) -> Stream:
-    """Open one source: an image, a folder of images, a film, a URL, or a camera that is asked for `size`.
+    """Open one source: an image, a folder of images, a video, a URL, or a camera, which is asked for images of `size`.
 
-    A camera is a number, `picamera` for that on a Pi's ribbon cable, `picamera:1` for the second, or a file such as
-    /dev/video0. A file of such a name is written ./0.
+    A camera is a number, `picamera` for the one on a Pi's ribbon cable, `picamera:1` for the second, or a file such as
+    /dev/video0. To read a file that is named 0, write ./0.
 
     Raises:
-        LettercastError: it does not exist, holds nothing that can be read, or does not answer.
+        LettercastError: the source does not exist, contains nothing that can be read, or does not answer.
     """
     if not source.strip():
-        raise LettercastError(f"'{source}' names nothing to read; give {KINDS}")
+        raise LettercastError(f"'{source}' is an empty source; give {KINDS}")
     if source.isascii() and source.isdecimal() and len(source) <= CAMERA_DIGITS:
         return Camera(source, lambda: open_webcam(int(source), size))
     number = picamera_number(source)
     if number is not None:
-        # Its import takes seconds on a small Pi, which must not count as silence of the camera.
+        # The import takes seconds on a small Pi, which must not count as silence of the camera.
         import_picamera2()
         return Camera(source, lambda: PiCamera(number, size))
     scheme = URL.match(source)
     if scheme:
         if scheme[1] not in URL_SCHEMES:
-            raise LettercastError(f"{source}: unknown kind of address; take one of {', '.join(URL_SCHEMES)}, or a file's path")
+            raise LettercastError(f"{source}: unknown kind of address; use {', '.join(URL_SCHEMES)}, or the path of a file")
         return url_frames(source)
     path = Path(source)
     if path.is_char_device():
@@ -126,59 +126,59 @@ def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE) -> Stream:
     if path.is_dir():
         return folder_frames(path)
     if not path.exists():
-        raise LettercastError(missing(source))
+        raise LettercastError(describe_missing(source))
     if not path.is_file():
-        raise LettercastError(f"{source}: a pipe or the like, which may never end; give {KINDS}")
-    is_still = is_picture(path)
+        raise LettercastError(f"{source}: not a regular file, so it may never end; give {KINDS}")
+    is_still = is_image(path)
     if not is_still and path.suffix.lower() in OPENERS:
-        raise LettercastError(f"{source}: a model to read with; put --model before it, and give {KINDS} to read")
+        raise LettercastError(f"{source}: this is a model; put --model before it, and give {KINDS} to read")
     return still_frames([path]) if is_still else video_frames(path)
 
 
 def check_outputs(sources: Sequence[str], save: Path | None, record: Path | None) -> None:
-    """See that results are not written over what is read, nor among it; raises LettercastError where they would be."""
+    """Check that results do not overwrite a source or land in a folder that is read; raises LettercastError if they would."""
     for path in (Path(source) for source in sources if not URL.match(source)):
         is_folder = path.is_dir()
-        read = pictures(path) if is_folder else [path]
+        read = image_files(path) if is_folder else [path]
         if record and record.exists() and any(one.exists() and one.samefile(record) for one in read):
-            raise LettercastError(f"--record {record}: that is read here, and would be written over; give another name")
+            raise LettercastError(f"--record {record}: the recording would overwrite a source; give another name")
         if save and is_folder and save.exists() and save.samefile(path):
-            raise LettercastError(f"--save {save}: what is written there would be read the next time; give another folder")
+            raise LettercastError(f"--save {save}: the next run would read what is saved there; give another folder")
 
 
-def missing(source: str) -> str:
-    """Say that a file is not there, and what was perhaps meant."""
+def describe_missing(source: str) -> str:
+    """Return the message for a file that is not there, with the name that was perhaps meant."""
     path = Path(source)
     if path.is_symlink():
-        return f"{source}: a link that leads nowhere; mend it, or give {KINDS}"
-    beside = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
-    near = difflib.get_close_matches(path.name, beside, 1)
+        return f"{source}: a broken link; repair it, or give {KINDS}"
+    names = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = difflib.get_close_matches(path.name, names, 1)
     hint = f"did you mean {path.parent / near[0]}?" if near else f"give {KINDS}"
     return f"{source}: no such file; {hint}"
 
 
 def folder_frames(folder: Path) -> Stream:
     """Return the images of a folder, page2 before page10."""
-    files = pictures(folder)
+    files = image_files(folder)
     if not files:
-        raise LettercastError(f"{folder}: no images in this folder; put some of {', '.join(IMAGE_SUFFIXES)} there")
+        raise LettercastError(f"{folder}: no images in this folder; put some there ({', '.join(IMAGE_SUFFIXES)})")
     return still_frames(sorted(files, key=natural_order))
 
 
-def pictures(folder: Path) -> list[Path]:
-    """Return the files of a folder that call themselves pictures."""
+def image_files(folder: Path) -> list[Path]:
+    """Return the files of a folder that have the suffix of an image."""
     suffixes = (*IMAGE_SUFFIXES, *OTHER_SUFFIXES)
     return [f for f in folder.iterdir() if f.suffix.lower() in suffixes and not f.name.startswith(".") and f.is_file()]
 
 
 def natural_order(path: Path) -> tuple[Any, ...]:
-    """Return what sorts names as people do, by the numbers in them."""
+    """Return a sort key that puts page2 before page10."""
     parts = re.split(r"([0-9]+)", path.name.lower())
     return [(int(part), "") if part.isdecimal() and part.isascii() else (0, part) for part in parts], path.name
 
 
 def still_frames(paths: Sequence[Path]) -> Stream:
-    """Return one still frame an image, each read when its turn comes, or the error in its place."""
+    """Yield one still frame for each image, read only when its turn comes, or the error in its place."""
     for path in paths:
         try:
             yield Frame(str(path), 0, read_image(path), is_still=True)
@@ -186,8 +186,8 @@ def still_frames(paths: Sequence[Path]) -> Stream:
             yield error
 
 
-def is_picture(path: Path) -> bool:
-    """Tell whether a file is a picture, by its first bytes or by what it calls itself."""
+def is_image(path: Path) -> bool:
+    """Tell whether a file is an image, by its suffix or its first bytes."""
     if path.suffix.lower() in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES):
         return True
     try:
