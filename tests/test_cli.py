@@ -30,7 +30,7 @@ def cut(path, to, where: float | int):
 
 @pytest.mark.parametrize(
     ("content", "said"),
-    [(None, "no such file"), (b"", "empty"), (b"hello", "not a picture"), (b"\x89PNG\r\n\x1a\n", "breaks off")],
+    [(None, "no such file"), (b"", "empty"), (b"hello", "not an image"), (b"\x89PNG\r\n\x1a\n", "breaks off")],
 )
 def test_read_refuses_what_is_no_picture(refused, tmp_path, content, said):
     path = tmp_path / "page.png"
@@ -115,12 +115,12 @@ def test_a_truncated_onnx_model_is_refused(refused, exported, page_file, tmp_pat
     assert "cut.onnx" in refused("read", page_file, "--model", path)
 
 
-@pytest.mark.parametrize("verb", ["evaluate", "export"])
+@pytest.mark.parametrize("command", ["evaluate", "export"])
 @pytest.mark.parametrize("where", [0, 0.5, -1])
-def test_a_truncated_keras_model_is_refused(refused, model_file, tmp_path, strokes_file, verb, where):
+def test_a_truncated_keras_model_is_refused(refused, model_file, tmp_path, strokes_file, command, where):
     path = cut(model_file, tmp_path / "cut.keras", where)
-    option = "--data" if verb == "evaluate" else "--check"
-    assert "cut.keras" in refused(verb, path, option, strokes_file)
+    option = "--data" if command == "evaluate" else "--check"
+    assert "cut.keras" in refused(command, path, option, strokes_file)
 
 
 def test_a_keras_archive_without_a_network_is_refused(refused, tmp_path, strokes_file):
@@ -136,7 +136,6 @@ def test_a_keras_archive_without_a_network_is_refused(refused, tmp_path, strokes
         (("evaluat", "m.keras"), "did you mean 'evaluate'?"),
         (("read", "page.png", "--jsn"), "lettercast read: unknown '--jsn': did you mean '--json'?"),
         (("doctor", "letters-nano", "--zzz"), "lettercast doctor: unknown '--zzz': choose from"),
-        ((), "VERB"),
         (("export", "--formats", "coreml"), "unknown format 'coreml': choose from tflite-float32"),
         (("train", "--epochs", "0"), "'0' is not a whole number above 0"),
         (("train", "--size", "huge", "--out", "new/run"), "unknown size 'huge'"),
@@ -150,6 +149,12 @@ def test_a_keras_archive_without_a_network_is_refused(refused, tmp_path, strokes
 )
 def test_a_slip_of_the_pen_is_answered_in_one_line(refused, words, said):
     assert said in refused(*words)
+
+
+def test_without_arguments_the_command_prints_its_help(lettercast):
+    code, out, err = lettercast()
+    assert (code, err) == (0, "")
+    assert out.startswith("usage: lettercast") and "lettercast read page.jpg --json" in out
 
 
 @pytest.mark.parametrize("data", ["mnist", "gone.npz", "gone/folder", "m.csv"])
@@ -207,8 +212,8 @@ def test_labels_of_pages_that_cannot_be_used_are_named(refused, exported, tmp_pa
     assert ("gone.png" if text and "gone" in text else "labels.csv") in message
 
 
-@pytest.mark.parametrize("verb", ["train", "export", "read", "evaluate"])
-def test_a_folder_that_cannot_be_made_is_named(command, exported, page_file, strokes_file, tmp_path, verb):
+@pytest.mark.parametrize("command", ["train", "export", "read", "evaluate"])
+def test_a_folder_that_cannot_be_made_is_named(command, exported, page_file, strokes_file, tmp_path, command):
     (tmp_path / "taken").write_text("a file")
     model = exported["onnx-int8"]
     words = {
@@ -217,7 +222,7 @@ def test_a_folder_that_cannot_be_made_is_named(command, exported, page_file, str
         "read": ("read", page_file, "--no-window", "--save", "taken/out"),
         "evaluate": ("evaluate", model, "--data", strokes_file, "--report", "taken/out"),
     }
-    done = command(*words[verb], folder=tmp_path)
+    done = command(*words[command], folder=tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert "taken" in done.stderr
