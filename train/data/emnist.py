@@ -1,4 +1,4 @@
-"""A large file from the web, whole and unharmed: a download that goes on where it broke off."""
+"""EMNIST Letters: its idx files, and the download of its archive, which continues where it broke off."""
 
 import gzip
 import hashlib
@@ -25,10 +25,10 @@ from ...runtime.glyph import GLYPH_PX
 from .source import LETTERS, ImageSource
 
 CHUNK_BYTES = 1 << 16
-# A server that says nothing for so long has gone.
+# A server that sends nothing for this long counts as gone.
 TIMEOUT_S = 30.0
-# A connection that breaks is taken up again at once, as long as each one brings some bytes.
-CONNECTIONS = 5
+# A broken connection is made again at once, as long as each one brings some bytes.
+MAX_CONNECTIONS = 5
 
 
 class BrokenOffError(Exception):
@@ -36,70 +36,70 @@ class BrokenOffError(Exception):
 
 
 def download(url: str, path: Path, md5: str, instead: str, timeout_s: float = TIMEOUT_S) -> None:
-    """Download a file, unless it is there already and unharmed.
+    """Download a file, unless it is there already and undamaged.
 
-    The bytes gather beside `path` under the name with `.partial`, which stays when the download breaks off or is
+    The bytes are collected beside `path` in a file ending in `.partial`, which stays if the download breaks off or is
     interrupted; the next call asks only for the rest. `path` itself is never half-written.
 
     Args:
         url: http or https.
-        path: where the file goes; its folder is made.
+        path: where the file goes; its folder is created.
         md5: of the file, in hex.
-        instead: what the user can do where this cannot work, as the end of a message.
-        timeout_s: how long the server may say nothing, in seconds.
+        instead: what the user can do if the download fails, as the end of a message.
+        timeout_s: how long the server may send nothing, in seconds.
 
     Raises:
-        LettercastError: no connection, a refusal, too many breaks, a full disk, or another file than was expected.
+        LettercastError: no connection, a refusal, too many breaks, a full disk, or an unexpected file.
     """
     if path.is_file() and checksum(path, "md5") == md5:
         return
     make_folder(path.parent)
     partial = path.with_name(f"{path.name}.partial")
     try:
-        # All of it may have come before the last call was killed.
+        # The last call may have been killed after the last byte.
         if not (partial.is_file() and checksum(partial, "md5") == md5):
             fetch(url, partial, timeout_s)
         mark_of(partial).unlink(missing_ok=True)
         if checksum(partial, "md5") != md5:
             partial.unlink()
-            raise LettercastError(f"{url}: what came was not the file expected (MD5) and was removed; try again, or {instead}")
+            raise LettercastError(f"{url}: the download was not the expected file (MD5) and was removed; try again, or {instead}")
         partial.replace(path)
     except BrokenOffError as error:
-        kept = f", {megabytes(partial)} MB are kept: run it again to go on" if size_of(partial) else "; try again"
+        kept = f", {megabytes(partial)} MB are kept: run it again to continue" if size_of(partial) else "; try again"
         raise LettercastError(f"{url}: {error}{kept}, or {instead}") from error
     except OSError as error:
         raise LettercastError(f"{path.parent}: {error.strerror or 'cannot be written'}; make room there, or {instead}") from error
 
 
 def checksum(path: Path, algorithm: str) -> str:
-    """Return the hex digest of a file by `md5` or `sha256`; they find damage here, and no more is asked of them."""
+    """Return the hex digest of a file by `md5` or `sha256`; here they only detect damage."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, lambda: hashlib.new(algorithm, usedforsecurity=False)).hexdigest()
 
 
 def fetch(url: str, partial: Path, timeout_s: float) -> None:
-    """Bring a partial file to its end over as many connections as CONNECTIONS; raises BrokenOffError."""
+    """Complete a partial file over at most MAX_CONNECTIONS connections; raises BrokenOffError."""
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
-        for connection in range(1, CONNECTIONS + 1):
+        for connection in range(1, MAX_CONNECTIONS + 1):
             before = size_of(partial)
             try:
                 fetch_rest(url, partial, timeout_s, progress)
             except BrokenOffError:
-                if connection == CONNECTIONS or size_of(partial) <= before:
+                if connection == MAX_CONNECTIONS or size_of(partial) <= before:
                     raise
             else:
                 return
 
 
 def fetch_rest(url: str, partial: Path, timeout_s: float, progress: Progress) -> None:
-    """Add what a partial file lacks over one connection, or begin anew where the server has only the whole, or another file."""
+    """Append the rest to a partial file over one connection; start again if the server sends the whole, or another file."""
     response, start = ask(url, partial, timeout_s)
     with response:
         if start == 0:
             write_bytes(mark_of(partial), version_of(response).encode())
-        # None where the server does not tell; then only the checksum can.
+        # None if the server does not say; then only the checksum can tell whether the file is complete.
         promised = response.length
         task = progress.add_task(url.rpartition("/")[2], completed=start, total=None if promised is None else start + promised)
         came = 0
@@ -113,7 +113,7 @@ def fetch_rest(url: str, partial: Path, timeout_s: float, progress: Progress) ->
 
 
 def ask(url: str, partial: Path, timeout_s: float) -> tuple[http.client.HTTPResponse, int]:
-    """Ask for what a partial file lacks; return the answer and the byte that it starts at: 0 where it is the whole file."""
+    """Ask for the rest of a partial file; return the response and the byte at which it starts: 0 if it is the whole file."""
     start = size_of(partial)
     headers = {"User-Agent": f"lettercast/{__version__}"}
     if start:
@@ -129,7 +129,7 @@ def ask(url: str, partial: Path, timeout_s: float) -> tuple[http.client.HTTPResp
         if error.code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE and start:
             partial.unlink()
             return ask(url, partial, timeout_s)
-        raise BrokenOffError(f"the server refuses it ({error.code} {error.reason})") from error
+        raise BrokenOffError(f"the server refused it ({error.code} {error.reason})") from error
     except (OSError, http.client.HTTPException) as error:
         raise BrokenOffError(f"no connection ({getattr(error, 'reason', error)})") from error
     if response.status != HTTPStatus.PARTIAL_CONTENT:
@@ -137,12 +137,12 @@ def ask(url: str, partial: Path, timeout_s: float) -> tuple[http.client.HTTPResp
     if not (response.headers.get("Content-Range") or "").startswith(f"bytes {start}-"):
         response.close()
         partial.unlink(missing_ok=True)
-        raise BrokenOffError("the server sent another part than was asked for")
+        raise BrokenOffError("the server sent another part than requested")
     return response, start
 
 
 def read_some(response: http.client.HTTPResponse, most: int) -> bytes:
-    """Read the bytes that have come, but no more than so many, and none at the end; raises BrokenOffError."""
+    """Read the bytes that have arrived, at most `most`; empty at the end. Raises BrokenOffError."""
     try:
         return response.read1(most)
     except (OSError, http.client.HTTPException) as error:
@@ -150,58 +150,60 @@ def read_some(response: http.client.HTTPResponse, most: int) -> bytes:
 
 
 def mark_of(partial: Path) -> Path:
-    """Return the file that keeps which version of the file on the server a partial one is of."""
+    """Return the file that records which version on the server a partial file belongs to."""
     return partial.with_suffix(".version")
 
 
 def version_of(response: http.client.HTTPResponse) -> str:
-    """Return what If-Range takes: a strong ETag or else the date; empty where the server gives neither."""
+    """Return the value for If-Range: a strong ETag, else the date; empty if the server gives neither."""
     etag = response.headers.get("ETag") or ""
     return etag if etag.startswith('"') else response.headers.get("Last-Modified") or ""
 
 
 def size_of(path: Path) -> int:
-    """Return the bytes of a file, 0 where there is none."""
+    """Return the size of a file in bytes, 0 if there is none."""
     return path.stat().st_size if path.is_file() else 0
 
 
 def megabytes(path: Path) -> int:
-    """Return the whole megabytes of a file."""
+    """Return the size of a file in whole megabytes."""
     return size_of(path) // 1_000_000
 
 
 # The first four bytes: two zeros, 8 for unsigned bytes, and the number of axes.
 BYTES_MAGIC = 0x00000800
-# Deflate packs no better than this, so a file cannot hold more.
-DEFLATE_RATIO = 1032
+# Deflate compresses no better than this, so that a file cannot hold more.
+MAX_DEFLATE_RATIO = 1032
 PIECE_BYTES = 1 << 20
 
 
 def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
-    """Read an idx file of unsigned bytes with so many axes; a name that ends in `.gz` is unpacked.
+    """Read an idx file of unsigned bytes with this number of axes; a file ending in `.gz` is decompressed.
 
-    Memory goes by what the file holds, not by what its header promises.
+    The memory used depends on what the file holds, not on what its header promises.
 
     Raises:
-        LettercastError: the file is missing, damaged, of another kind, or longer or shorter than its header says.
+        LettercastError: the file is missing, damaged, of another kind, or does not have the length in its header.
     """
     try:
         with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
             shape = read_shape(file, axes)
-            # One more than promised: that is how a longer file, and a damaged end, come to light.
-            data = read_at_most(file, min(math.prod(shape), most_bytes(path)) + 1)
+            # One byte more than promised detects a longer file and a damaged end.
+            data = read_at_most(file, min(math.prod(shape), max_bytes(path)) + 1)
     except FileNotFoundError as error:
         raise LettercastError(f"{path}: no such file; download it again") from error
     except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise LettercastError(f"{path}: not an idx file that can be read ({error}); download it again") from error
+        raise LettercastError(f"{path}: not a readable idx file ({error}); download it again") from error
     if len(data) != math.prod(shape):
         less = "less" if len(data) < math.prod(shape) else "more"
-        raise LettercastError(f"{path}: holds {less} than the {math.prod(shape)} bytes that it promises; download it again")
+        raise LettercastError(
+            f"{path}: holds {less} than the {math.prod(shape)} bytes that its header promises; download it again"
+        )
     return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def read_shape(file: io.BufferedIOBase, axes: int) -> tuple[int, ...]:
-    """Read the header: the magic number, then the length of each axis, all 32 bits, the high byte first."""
+    """Read the header: the magic number, then the length of each axis, all 32 bits big-endian."""
     header = np.frombuffer(file.read(4 * (1 + axes)), np.uint8)
     if len(header) < 4 * (1 + axes):
         raise ValueError("too short for its header")
@@ -212,31 +214,31 @@ def read_shape(file: io.BufferedIOBase, axes: int) -> tuple[int, ...]:
 
 
 def read_at_most(file: io.BufferedIOBase, most: int) -> bytearray:
-    """Read to the end, but no more than so many bytes."""
+    """Read to the end, but at most `most` bytes."""
     data = bytearray()
     while piece := file.read(min(PIECE_BYTES, most - len(data))):
         data += piece
     return data
 
 
-def most_bytes(path: Path) -> int:
-    """Return the bytes that a file of this size can hold at most."""
-    return path.stat().st_size * (DEFLATE_RATIO if path.suffix == ".gz" else 1)
+def max_bytes(path: Path) -> int:
+    """Return the most bytes that a file of this size can hold."""
+    return path.stat().st_size * (MAX_DEFLATE_RATIO if path.suffix == ".gz" else 1)
 
 
 NAME = "emnist"
-# The end of the training letters, as the data set's authors hold them out: as many as there are in test.
+# Letters at the end of the training set that the authors hold out: as many as there are in test.
 VALIDATION = 20_800
-# Of a smaller set at most this part, which is what 20,800 are of the whole one.
+# At most one letter in this many is held out of a smaller set: the ratio of the full one.
 VALIDATION_PART = 6
-# Which files each split is in, and what there is of each.
+# Which file each split is in, and the kinds of each file.
 PARTS = {"train": "train", "val": "train", "test": "test"}
 KINDS = ("images-idx3", "labels-idx1")
 
 
 @dataclass(frozen=True)
 class Member:
-    """A file of the archive: what it must be."""
+    """What a file of the archive must be: its SHA-256 in hex, and its size in bytes."""
 
     sha256: str
     size: int
@@ -244,7 +246,7 @@ class Member:
 
 @dataclass(frozen=True)
 class Archive:
-    """A zip on the web and those of its files, below `gzip/`, that are taken from it."""
+    """A zip on the web, its MD5, and the files below `gzip/` that are extracted."""
 
     url: str
     md5: str
@@ -272,15 +274,15 @@ EMNIST = Archive(
 
 
 def open_emnist(split: str, folder: Path | None = None, archive: Archive = EMNIST) -> ImageSource:
-    """Open EMNIST Letters, downloaded at the first use.
+    """Open EMNIST Letters; the first use downloads it.
 
     Args:
         split: train, val, test or all.
-        folder: where the files are kept; by default in the user's cache.
+        folder: where the files are kept; by default the user's cache.
         archive: where they come from.
 
     Raises:
-        LettercastError: they cannot be downloaded.
+        LettercastError: the files cannot be downloaded.
     """
     folder = folder or platformdirs.user_cache_path("lettercast") / NAME
     fetch_members(folder, archive)
@@ -288,7 +290,7 @@ def open_emnist(split: str, folder: Path | None = None, archive: Archive = EMNIS
 
 
 def fetch_members(folder: Path, archive: Archive) -> None:
-    """Download the archive and take its members, unless all of them are in the folder and unharmed."""
+    """Download the archive and extract its members, unless all of them are in the folder and undamaged."""
     if all(is_whole(folder / name, member) for name, member in archive.members.items()):
         return
     path = folder / archive.url.rpartition("/")[2]
@@ -298,18 +300,18 @@ def fetch_members(folder: Path, archive: Archive) -> None:
         data = read_member(path, name, member)
         if hashlib.sha256(data).hexdigest() != member.sha256:
             path.unlink()
-            raise LettercastError(f"{archive.url}: its {name} is not the file expected (SHA-256), all was removed; {instead}")
+            raise LettercastError(f"{archive.url}: its {name} is not the expected file (SHA-256); all was removed; {instead}")
         write_bytes(folder / name, data)
     path.unlink()
 
 
 def is_whole(path: Path, member: Member) -> bool:
-    """Tell whether a file is there and what it must be."""
+    """Return whether a file exists and is what it must be."""
     return path.is_file() and path.stat().st_size == member.size and checksum(path, "sha256") == member.sha256
 
 
 def read_member(archive: Path, name: str, member: Member) -> bytes:
-    """Read a member of a zip, and no more of it than it should have; nothing where it cannot be read."""
+    """Read a member of a zip, at most one byte more than it should have; empty if it cannot be read."""
     try:
         with zipfile.ZipFile(archive) as zipped, zipped.open(f"gzip/{name}") as file:
             return file.read(member.size + 1)
@@ -318,12 +320,12 @@ def read_member(archive: Path, name: str, member: Member) -> bytes:
 
 
 def emnist_splits(folder: Path) -> list[str]:
-    """Return the splits that a folder holds idx files of; none where it is no folder of EMNIST Letters."""
+    """Return the splits for which a folder holds idx files; none if it is not a folder of EMNIST Letters."""
     return [split for split, part in PARTS.items() if any(idx_file(folder, part, kind).is_file() for kind in KINDS)]
 
 
 def idx_file(folder: Path, part: str, kind: str) -> Path:
-    """Return the file of the images or labels of train or test: plain where it is there, else packed."""
+    """Return the file of the images or labels of train or test: the plain one if it exists, else the `.gz`."""
     plain = folder / f"emnist-letters-{part}-{kind}-ubyte"
     return plain if plain.is_file() else plain.with_name(f"{plain.name}.gz")
 
@@ -332,8 +334,8 @@ def open_emnist_folder(folder: Path, split: str, validation: int = VALIDATION) -
     """Open a folder of EMNIST Letters' idx files, plain or as `.gz`.
 
     Args:
-        split: train, val, test, or all that there is.
-        validation: letters at the end of train that are val, at most a sixth of it.
+        split: train, val, test, or all that the folder has.
+        validation: letters at the end of train that form val, at most a sixth of it.
 
     Raises:
         LettercastError: files of the split are missing or cannot be read.
@@ -357,9 +359,9 @@ def load_part(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.in
     images = read_idx(images_file, 3)
     if images.shape != (len(labels), GLYPH_PX, GLYPH_PX):
         raise LettercastError(
-            f"{images_file}: holds {images.shape}, not the {len(labels)} pictures of 28x28 that {labels_file.name} labels"
+            f"{images_file}: holds {images.shape}, not the {len(labels)} images of 28x28 that {labels_file.name} labels"
         )
     if len(labels) and not (labels.min() >= 1 and labels.max() <= len(LETTERS)):
         raise LettercastError(f"{labels_file}: labels go from {labels.min()} to {labels.max()}, not from 1 (A) to 26 (Z)")
-    # White ink on black already, but columns first: x and y change places.
+    # Already white ink on black, but column by column: swap x and y.
     return np.ascontiguousarray(images.transpose(0, 2, 1)), labels.astype(np.int64) - 1

@@ -1,4 +1,4 @@
-"""What `--data` names: the built-in pen, EMNIST, strokes or pictures in a `.npz`, an A-Z CSV, or a folder of class folders."""
+"""Open what `--data` names: the built-in pen, EMNIST, strokes or images in a `.npz`, an A-Z CSV, or a folder of class folders."""
 
 import re
 from collections import Counter
@@ -22,7 +22,7 @@ from .source import LETTERS, SPLITS, ImageSource, MixedSource, Source, StrokeSou
 from .strokes import load_strokes
 
 NUMBERS_A_ROW = 1 + GLYPH_PX * GLYPH_PX
-# Read in pieces, so that the text of a file of 700 MB is never in memory at once.
+# The file is read in pieces: the text of 700 MB is never in memory at once.
 ROWS_AT_ONCE = 10_000
 WHOLE_NUMBER = re.compile(r"\s*[+-]?\d+\s*", re.ASCII)
 PIXEL = re.compile(r"\s*\+?0*\d{1,3}\s*", re.ASCII)
@@ -31,13 +31,13 @@ PIXEL = re.compile(r"\s*\+?0*\d{1,3}\s*", re.ASCII)
 def read_az_csv(path: Path, rows_at_once: int = ROWS_AT_ONCE) -> tuple[Pixels, NDArray[np.int64]]:
     """Read a CSV of letters: label 0 (A) to 25 (Z), then 28x28 pixels row by row, white ink on black, 0..255.
 
-    A first line that is mostly no whole numbers is taken for a header. Blank lines are passed over.
+    If fewer than half of the first line's values are whole numbers, it is a header. Blank lines are skipped.
 
     Returns:
         Ink (N, 28, 28) uint8 and labels (N,).
 
     Raises:
-        LettercastError: the file cannot be read, holds no letters, or has a line that is none; that line is named.
+        LettercastError: the file cannot be read, holds no letters, or has an invalid line, which the message names.
     """
     pieces = []
     try:
@@ -58,7 +58,7 @@ def read_az_csv(path: Path, rows_at_once: int = ROWS_AT_ONCE) -> tuple[Pixels, N
 
 
 def parse(path: Path, lines: Sequence[str], first: int) -> NDArray[np.uint8]:
-    """Parse lines, of which the first has this number in the file, to (N, 785) uint8."""
+    """Parse lines to (N, 785) uint8; `first` is the number of the first line in the file."""
     filled = [line for line in lines if not line.isspace()]
     if not filled:
         return np.empty((0, NUMBERS_A_ROW), np.uint8)
@@ -72,17 +72,17 @@ def parse(path: Path, lines: Sequence[str], first: int) -> NDArray[np.uint8]:
 
 
 def find_fault(lines: Sequence[str], first: int) -> str:
-    """Say which line is the first that is no letter, and why; slow, for lines that are known to hold one."""
+    """Describe the first invalid line and its fault. Slow: meant for lines that are known to hold one."""
     faults = ((number, fault_of(line)) for number, line in enumerate(lines, first) if not line.isspace())
     where = f"lines {first} to {first + len(lines) - 1} are not rows of whole numbers"
     return next((f"line {number} {fault}" for number, fault in faults if fault), where)
 
 
 def fault_of(line: str) -> str:
-    """Say what a line has that a letter has not; empty where it is one."""
+    """Describe what is wrong with a line; empty if it is a letter."""
     fields = line.rstrip("\n").split(",")
     if len(fields) != NUMBERS_A_ROW:
-        return f"has {len(fields)} values; a row is a label and {NUMBERS_A_ROW - 1} pixels, parted by commas"
+        return f"has {len(fields)} values; a row is a label and {NUMBERS_A_ROW - 1} pixels, separated by commas"
     wrong = next((field for field in fields if not PIXEL.fullmatch(field) or int(field) > 255), None)
     if wrong is not None:
         return f"has '{wrong.strip()[:20]}' among its values; they are whole numbers from 0 to 255"
@@ -92,26 +92,26 @@ def fault_of(line: str) -> str:
 
 
 def split_folders(path: Path) -> list[str]:
-    """Return the names among train, val and test that the folder has inside."""
+    """Return which of the folders train, val and test a folder contains."""
     return [name for name in SPLITS if (path / name).is_dir()]
 
 
 def open_folder(path: Path, split: str, shape: tuple[int, int, int] | None = None) -> Source:
     """Open a folder of class folders, or of `train`, `val` and `test` folders of them.
 
-    Class names are the folders' names; letters count as capitals. A folder without splits of its own is
-    split by the file names, the same way every time. With a shape (H, W, C) they are pictures, not letters.
+    Class names are the folders' names; single letters become capitals. If the folder has no splits, the file names decide
+    the split, the same way every time. With a shape (H, W, C) a model gets the images as they are, else they are letters.
 
     Raises:
-        LettercastError: there are no pictures, a class folder is empty, or a class has none left to train on.
+        LettercastError: there are no images, a class folder is empty, or a class has no image left to train on.
     """
     splits = split_folders(path)
     if splits and split not in (*splits, "all"):
         raise LettercastError(f"{path}: has no split '{split}'; it has {', '.join(splits)}")
     roots = [path / name for name in (splits if split == "all" else [split])] if splits else [path]
-    files = class_pictures(roots)
+    files = class_images(roots)
     if not files:
-        raise LettercastError(f"{path}: no pictures in class folders; expected e.g. {path / 'A' / 'one.png'}")
+        raise LettercastError(f"{path}: no images in class folders; expected e.g. {path / 'A' / 'one.png'}")
     names = class_names(files)
     classes = tuple(sorted(set(names)))
     if not splits:
@@ -120,33 +120,33 @@ def open_folder(path: Path, split: str, shape: tuple[int, int, int] | None = Non
         files = [file for file, kept in zip(files, keep, strict=True) if kept]
         names = [name for name, kept in zip(names, keep, strict=True) if kept]
         if split == "train":
-            untaught = sorted(set(classes) - set(names))
-            if untaught:
-                few = f"class '{untaught[0]}' has {counts[untaught[0]]} picture(s), and a tenth each is held out by file name"
-                raise LettercastError(f"{path}: {few}; add some, ten are a beginning, or remove its folder")
+            missing = sorted(set(classes) - set(names))
+            if missing:
+                few = f"class '{missing[0]}' has {counts[missing[0]]} image(s), all held out for val or test by their names"
+                raise LettercastError(f"{path}: {few}; add some, at least ten, or remove its folder")
     labels = np.array([classes.index(name) for name in names], np.int64)
     return image_source(path.name, split, map(read_image, files), labels, classes, shape=shape)
 
 
-def class_pictures(roots: list[Path]) -> list[Path]:
-    """Return the pictures in the class folders below some folders; raises LettercastError where a class folder has none."""
+def class_images(roots: list[Path]) -> list[Path]:
+    """Return the images in the class folders of some folders; raises LettercastError if a class folder has none."""
     files: list[Path] = []
     for root in roots:
         for folder in sorted(f for f in root.iterdir() if f.is_dir() and not f.name.startswith(".")):
-            inside = sorted(f for f in folder.iterdir() if is_picture(f))
+            inside = sorted(f for f in folder.iterdir() if is_image_file(f))
             if not inside:
-                raise LettercastError(f"{folder}: a class folder without a picture; add some, or remove the folder")
+                raise LettercastError(f"{folder}: a class folder without an image; add some, or remove the folder")
             files += inside
     return files
 
 
-def is_picture(file: Path) -> bool:
-    """Tell whether a file is a picture by its name; hidden ones are not, as macOS leaves `._one.png` beside `one.png`."""
+def is_image_file(file: Path) -> bool:
+    """Return whether a file's name is that of an image. Hidden files are not: macOS leaves `._one.png` beside `one.png`."""
     return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
 def class_names(files: list[Path]) -> list[str]:
-    """Return the class of each picture: its folder's name, in capitals where every class is a single letter."""
+    """Return the class of each image: its folder's name, in capitals if every class is a single letter."""
     names = [file.parent.name for file in files]
     if all(len(name) == 1 and name.isascii() and name.isalpha() for name in names):
         names = [name.upper() for name in names]
@@ -154,11 +154,11 @@ def class_names(files: list[Path]) -> list[str]:
 
 
 SPLIT_NAMES = (*SPLITS, "all")
-# Sources known by name rather than by a path; they have every split.
+# Sources that have a name instead of a path; they have every split.
 NAMED = ("pen", "emnist")
 # A million letters of 64 x 64 pixels.
-MOST_BYTES = 4_000_000_000
-MOST_CLASSES = 65_535
+MAX_BYTES = 4_000_000_000
+MAX_CLASSES = 65_535
 TAKEN = "pen, emnist, an .npz file, an A-Z .csv, a folder of class folders or of EMNIST files"
 Shape: TypeAlias = tuple[int, int, int]
 SHARE = re.compile(r"^(?P<path>.+)@(?P<share>\d+(\.\d+)?)$")
@@ -171,9 +171,9 @@ Data: TypeAlias = str | Path | tuple[Any, ...]
 
 
 def open_sources(specs: Sequence[Data], split: str) -> Source:
-    """Open one or several sources as one; `D@SHARE` says how often training draws from D, relative to the others.
+    """Open one or several sources as one; `D@SHARE` is how often training draws from D, relative to the others.
 
-    Sources without a share divide what the shares leave of 1, each by its number of letters.
+    Sources without a share divide the rest up to 1 among them, by their numbers of letters.
     """
     parts = [None if isinstance(spec, tuple) else SHARE.match(str(spec)) for spec in specs]
     sources = [open_source(part["path"] if part else spec, split) for part, spec in zip(parts, specs, strict=True)]
@@ -182,10 +182,10 @@ def open_sources(specs: Sequence[Data], split: str) -> Source:
     rest = 1 - sum(float(part["share"]) for part in parts if part)
     others = sum(len(source.labels) for source, part in zip(sources, parts, strict=True) if not part)
     if others and rest <= 0:
-        raise LettercastError("the shares of --data leave nothing for those without one: give every one a share")
+        raise LettercastError("the shares of --data leave nothing for sources without one: give every source a share")
     amounts = [float(p["share"]) if p else rest * len(s.labels) / others for p, s in zip(parts, sources, strict=True)]
     if sum(amounts) <= 0:
-        raise LettercastError("the shares of --data add up to nothing: give at least one a share above 0")
+        raise LettercastError("the shares of --data add up to nothing: give at least one source a share above 0")
     classes = tuple(dict.fromkeys(name for source in sources for name in source.classes))
     return MixedSource(sources, [a / sum(amounts) for a in amounts], split, classes)
 
@@ -209,9 +209,9 @@ def data_path(spec: str | Path) -> str:
 
 
 def open_validation(specs: Sequence[Data]) -> Source:
-    """Open the validation split of those sources that have one; shares do not count here."""
+    """Open the validation split of those sources that have one; shares are ignored here."""
     paths = [spec if isinstance(spec, tuple) else data_path(spec) for spec in specs]
-    # A folder may bring splits of its own, and no val among them.
+    # A folder with splits may have no val among them.
     with_val = [path for path in paths if "val" in (own_splits(path) or SPLITS)]
     found = [source for path in with_val if len((source := read_source(path, "val")).labels)]
     if not found:
@@ -221,7 +221,7 @@ def open_validation(specs: Sequence[Data]) -> Source:
 
 
 def open_source(spec: Data, split: str, shape: Shape | None = None) -> Source:
-    """Open what one `--data` names; raises LettercastError also where it has no letters in this split."""
+    """Open what one `--data` names; raises LettercastError, also if it has no letters in this split."""
     source = read_source(spec, split, shape)
     if len(source.labels) == 0:
         raise LettercastError(
@@ -231,12 +231,12 @@ def open_source(spec: Data, split: str, shape: Shape | None = None) -> Source:
 
 
 def read_source(spec: Data, split: str, shape: Shape | None = None) -> Source:
-    """Read what one `--data` names; the split may turn out empty.
+    """Read what one `--data` names; the split may be empty.
 
     Args:
         spec: `pen`, `emnist`, a `.npz` of strokes or images, an A-Z `.csv`, or a folder of class folders or of EMNIST files.
         split: train, val, test or all.
-        shape: (H, W, C) of what a model takes that is shown pictures as they are; None where it is shown letters.
+        shape: (H, W, C) of a model that gets images as they are; None for a model of letters.
 
     Raises:
         LettercastError: it does not exist or cannot be read.
@@ -249,7 +249,7 @@ def read_source(spec: Data, split: str, shape: Shape | None = None) -> Source:
     if shape and not path.is_dir() and path.suffix.lower() != ".npz":
         size = " x ".join(map(str, shape))
         raise LettercastError(
-            f"{spec}: holds letters, the model takes pictures of {size}; give a folder of class folders or an .npz"
+            f"{spec}: holds letters, but the model takes images of {size}; give a folder of class folders or an .npz"
         )
     if spec == "pen":
         return PenSource(load_pen(), split)
@@ -261,12 +261,12 @@ def read_source(spec: Data, split: str, shape: Shape | None = None) -> Source:
         return open_npz(path, split, shape)
     if path.suffix.lower() == ".csv" and path.is_file():
         return open_az_csv(path, split)
-    what = "not a source that can be read" if path.exists() else "no such data source or file"
+    what = "not a readable data source" if path.exists() else "no such data source or file"
     raise LettercastError(f"{spec}: {what}; --data takes {TAKEN}")
 
 
 def default_split(spec: Data, trained_on: str = "") -> str:
-    """Return the split that figures are reported on: one that training left out, or all of a folder that it never saw.
+    """Return the split to report figures on: one that training left out, or all of a folder that training never saw.
 
     trained_on names the sources of a model's training, as its facts do.
     """
@@ -280,7 +280,7 @@ def default_split(spec: Data, trained_on: str = "") -> str:
 
 
 def held_out_split(spec: Data) -> str:
-    """Return the split that no training or calibration takes from: test, or val where a folder has its own splits but no test."""
+    """Return the split that neither training nor calibration uses: test, or val if a folder has splits but no test."""
     splits = own_splits(spec)
     return "val" if "val" in splits and "test" not in splits else "test"
 
@@ -314,18 +314,18 @@ def named_arrays(spec: tuple[Any, ...]) -> dict[str, NDArray[Any]]:
 
 
 def open_npz(path: Path, split: str, shape: Shape | None = None) -> Source:
-    """Open strokes (`points`, ...) or pictures (`image` (N, H, W) or RGB uint8, `label` (N,), optional `classes`, `split`)."""
+    """Open strokes (`points`, ...) or images (`image` (N, H, W) or RGB uint8, `label` (N,), optional `classes`, `split`)."""
     try:
-        arrays = load_npz(path, MOST_BYTES)
+        arrays = load_npz(path, MAX_BYTES)
     except FileNotFoundError as error:
         raise LettercastError(f"{path}: no such file; give a .npz of strokes or images") from error
     except (OSError, ValueError) as error:
-        raise LettercastError(f"{path}: not a readable .npz ({first_line(error)}); make it anew with numpy.savez") from error
+        raise LettercastError(f"{path}: not a readable .npz ({first_line(error)}); write it again with numpy.savez") from error
     if "points" in arrays and not shape:
         strokes = load_strokes(path, arrays)
         return StrokeSource(path.name, split, strokes.only(in_split(strokes.split, split)))
     if "image" not in arrays or "label" not in arrays:
-        raise LettercastError(f"{path}: holds neither strokes ('points') nor pictures ('image', 'label')")
+        raise LettercastError(f"{path}: holds neither strokes ('points') nor images ('image', 'label')")
     return from_arrays(path.name, arrays, split, shape, said=str(path))
 
 
@@ -339,15 +339,15 @@ def from_arrays(name: str, arrays: dict[str, NDArray[Any]], split: str, shape: S
     is_picture = images.ndim == 3 or (images.ndim == 4 and images.shape[3] in (1, 3, 4))
     if images.dtype != np.uint8 or not is_picture or min(images.shape[1:]) < 1 or labels.shape != images.shape[:1]:
         raise LettercastError(f"{path}: 'image' must be (N, H, W) uint8 and 'label' (N,); got {images.shape} {images.dtype}")
-    # Of pictures for a network of anything labels without names are numbers; of letters they are A to Z.
+    # Labels without class names are numbers if the images may show anything, and A to Z if they are letters.
     unnamed = (
-        tuple(map(str, range(min(int(labels.max(initial=0)), MOST_CLASSES) + 1)))
+        tuple(map(str, range(min(int(labels.max(initial=0)), MAX_CLASSES) + 1)))
         if shape and labels.dtype.kind in "iu"
         else LETTERS
     )
     classes = tuple(str(name) for name in np.atleast_1d(arrays["classes"])) if "classes" in arrays else unnamed
     if len(set(classes)) != len(classes):
-        raise LettercastError(f"{path}: 'classes' names one twice; give every class a name of its own")
+        raise LettercastError(f"{path}: 'classes' has a name twice; give every class its own name")
     if labels.dtype.kind not in "iu" or (len(labels) and not (labels.min() >= 0 and labels.max() < len(classes))):
         raise LettercastError(f"{path}: 'label' must be whole numbers from 0 to {len(classes) - 1}")
     splits = arrays["split"] if "split" in arrays else hashed_split(range(len(labels)))
@@ -356,13 +356,13 @@ def from_arrays(name: str, arrays: dict[str, NDArray[Any]], split: str, shape: S
     keep = in_split(splits, split)
     chosen = images[keep]
     if chosen.ndim == 4 and chosen.shape[3] >= 3:
-        # Arrays are RGB, as everybody keeps them but OpenCV.
+        # Arrays are RGB, as everywhere but in OpenCV.
         chosen = np.concatenate([chosen[..., 2::-1], chosen[..., 3:]], axis=3)
     return image_source(name, split, chosen, labels[keep].astype(np.int64), classes, shape=shape)
 
 
 def open_az_csv(path: Path, split: str) -> ImageSource:
-    """Open a CSV of label and 784 pixels; it has no splits of its own, so rows go by their number, the same way every time."""
+    """Open a CSV of label and 784 pixels; the row numbers decide the split, the same way every time."""
     inks, labels = read_az_csv(path)
     keep = in_split(hashed_split(range(len(labels))), split)
     return ImageSource(path.name, split, list(inks[keep]), labels[keep])

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.data.emnist import CONNECTIONS, checksum, download
+from lettercast.train.data.emnist import MAX_CONNECTIONS, checksum, download
 
 DATA = np.random.default_rng(1).bytes(300_000)
 HALF = 150_000
@@ -35,7 +35,7 @@ def fetch(shelf, tmp_path):
 def leave_half(shelf, fetch):
     """Break off a download in the middle, and refuse to go on."""
     shelf.moods = [HALF, 0]
-    with pytest.raises(LettercastError, match="run it again to go on"):
+    with pytest.raises(LettercastError, match="run it again to continue"):
         fetch()
     shelf.asked.clear()
 
@@ -98,11 +98,11 @@ def test_a_note_of_the_version_that_is_no_text_does_no_harm(fetch, shelf, tmp_pa
 
 
 def test_a_server_that_breaks_off_again_and_again_is_left_and_what_came_is_kept(fetch, shelf, tmp_path):
-    shelf.moods = [10] * (CONNECTIONS + 1)
-    with pytest.raises(LettercastError, match=r"broke off, .* kept: run it again to go on, or ask a friend"):
+    shelf.moods = [10] * (MAX_CONNECTIONS + 1)
+    with pytest.raises(LettercastError, match=r"broke off, .* kept: run it again to continue, or ask a friend"):
         fetch()
-    assert len(shelf.asked) == CONNECTIONS
-    assert left(tmp_path)["f.zip.partial"] == 10 * CONNECTIONS
+    assert len(shelf.asked) == MAX_CONNECTIONS
+    assert left(tmp_path)["f.zip.partial"] == 10 * MAX_CONNECTIONS
 
 
 def test_an_interrupt_keeps_what_came(fetch, shelf, tmp_path):
@@ -156,7 +156,7 @@ def test_another_part_than_was_asked_for_is_not_taken(fetch, shelf, tmp_path):
 
 def test_another_file_than_was_expected_is_removed(fetch, shelf, tmp_path):
     shelf.etag = '"one"'
-    with pytest.raises(LettercastError, match=r"http://.*f.zip: what came was not the file expected .* removed; .* ask a friend"):
+    with pytest.raises(LettercastError, match=r"http.*f.zip: the download was not the expected file .* removed; .* ask a friend"):
         fetch(b"something else")
     assert left(tmp_path) == {}
 
@@ -166,14 +166,14 @@ def test_a_cut_file_of_untold_length_is_found_by_its_checksum(fetch, shelf, tmp_
     assert fetch() == DATA
     (tmp_path / "new" / "f.zip").unlink()
     shelf.moods = [HALF]
-    with pytest.raises(LettercastError, match="not the file expected"):
+    with pytest.raises(LettercastError, match="not the expected file"):
         fetch()
     assert left(tmp_path) == {}
 
 
 def test_a_refusal_is_named(fetch, shelf):
     shelf.files.clear()
-    with pytest.raises(LettercastError, match=r"f.zip: the server refuses it \(404 Not Found\); try again, or ask a friend"):
+    with pytest.raises(LettercastError, match=r"f.zip: the server refused it \(404 Not Found\); try again, or ask a friend"):
         fetch()
 
 

@@ -137,12 +137,12 @@ def test_a_file_without_its_partner_names_what_is_missing(folder, kind):
 @pytest.mark.parametrize(
     ("kind", "array", "said"),
     [
-        ("labels-idx1", np.ones(TEST - 1), "11 pictures"),
+        ("labels-idx1", np.ones(TEST - 1), "11 images"),
         ("labels-idx1", np.zeros(TEST), "labels go from 0 to 0"),
         ("labels-idx1", np.full(TEST, 27), "labels go from 27 to 27"),
-        ("images-idx3", np.zeros((TEST + 1, 28, 28)), "12 pictures of 28x28"),
-        ("images-idx3", np.zeros((TEST, 28, 27)), "12 pictures of 28x28"),
-        ("images-idx3", np.zeros((TEST, 1, 784)), "12 pictures of 28x28"),
+        ("images-idx3", np.zeros((TEST + 1, 28, 28)), "12 images of 28x28"),
+        ("images-idx3", np.zeros((TEST, 28, 27)), "12 images of 28x28"),
+        ("images-idx3", np.zeros((TEST, 1, 784)), "12 images of 28x28"),
     ],
 )
 def test_files_that_do_not_fit_together_are_refused(folder, kind, array, said):
@@ -178,7 +178,7 @@ def test_an_archive_that_came_whole_is_used_where_taking_from_it_was_interrupted
 
 def test_another_archive_than_was_expected_is_removed(archive, shelf, tmp_path):
     shelf.files["/EMNIST/gzip.zip"] += b"\0"
-    with pytest.raises(LettercastError, match=r"gzip.zip: what came was not the file expected .*--data gzip/"):
+    with pytest.raises(LettercastError, match=r"gzip.zip: the download was not the expected file .*--data gzip/"):
         open_emnist("test", tmp_path, archive)
     assert list(tmp_path.iterdir()) == []
 
@@ -188,7 +188,7 @@ def test_a_file_in_the_archive_that_is_not_the_one_expected_is_not_taken(archive
     wrong = name("train", "images-idx3")
     data = zipped({file: content for file, content in members.items() if file != wrong} | ({} if missing else {wrong: b"other"}))
     shelf.files["/EMNIST/gzip.zip"] = data
-    with pytest.raises(LettercastError, match=rf"gzip.zip: its {wrong} is not the file expected \(SHA-256\).*--data gzip/"):
+    with pytest.raises(LettercastError, match=rf"gzip.zip: its {wrong} is not the expected file \(SHA-256\).*--data gzip/"):
         open_emnist("test", tmp_path, Archive(archive.url, md5(data), archive.members))
     assert not (tmp_path / wrong).exists()
     assert not (tmp_path / "gzip.zip").exists()
@@ -196,7 +196,7 @@ def test_a_file_in_the_archive_that_is_not_the_one_expected_is_not_taken(archive
 
 def test_without_a_network_the_way_by_hand_is_named(archive, shelf, tmp_path):
     shelf.files.clear()
-    with pytest.raises(LettercastError, match=r"gzip.zip: the server refuses it .* by hand, unpack it .* --data gzip/"):
+    with pytest.raises(LettercastError, match=r"gzip.zip: the server refused it .* by hand, unpack it .* --data gzip/"):
         open_emnist("test", tmp_path / "cache", archive)
 
 
@@ -268,7 +268,7 @@ def test_a_cut_packed_file_is_named(tmp_path, share):
     whole = gzip.compress(idx(np.random.default_rng(1).integers(0, 256, (9, 9, 9)).astype(np.uint8)), mtime=0)
     path = tmp_path / "cut.gz"
     path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(LettercastError, match=r"cut.gz: not an idx file"):
+    with pytest.raises(LettercastError, match=r"cut.gz: not a readable idx file"):
         read_idx(path, 3)
 
 
@@ -278,7 +278,7 @@ def test_a_damaged_packed_file_is_named(tmp_path, place):
     whole[place] ^= 0xFF
     path = tmp_path / "damaged.gz"
     path.write_bytes(whole)
-    with pytest.raises(LettercastError, match=r"damaged.gz: not an idx file"):
+    with pytest.raises(LettercastError, match=r"damaged.gz: not a readable idx file"):
         read_idx(path, 3)
 
 
@@ -288,5 +288,5 @@ def test_a_missing_file_is_named(tmp_path):
 
 
 def test_a_folder_is_no_file(tmp_path):
-    with pytest.raises(LettercastError, match="not an idx file"):
+    with pytest.raises(LettercastError, match="not a readable idx file"):
         read_idx(tmp_path, 1)

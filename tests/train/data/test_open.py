@@ -122,7 +122,7 @@ def test_sources_without_a_share_divide_what_is_left(strokes_file, folder):
     mixed = open_sources(["pen@0.3", str(folder), str(strokes_file)], "train")
     own, strokes = (len(open_source(str(path), "train").labels) for path in (folder, strokes_file))
     assert mixed.shares == pytest.approx([0.3, 0.7 * own / (own + strokes), 0.7 * strokes / (own + strokes)])
-    with pytest.raises(LettercastError, match="leave nothing for those without one"):
+    with pytest.raises(LettercastError, match="leave nothing for sources without one"):
         open_sources(["pen@1", str(folder)], "train")
 
 
@@ -258,7 +258,7 @@ def test_the_rows_of_a_csv_are_split_by_their_number(tmp_path):
     assert default_split(str(path)) == held_out_split(str(path)) == "test"
 
 
-@pytest.mark.parametrize(("name", "said"), [("none.csv", "no such data source"), ("notes.txt", "not a source that can be read")])
+@pytest.mark.parametrize(("name", "said"), [("none.csv", "no such data source"), ("notes.txt", "not a readable data source")])
 def test_what_is_no_source_is_told_what_would_be(tmp_path, name, said):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(
@@ -318,7 +318,7 @@ def test_a_class_folder_without_a_picture_is_named(tmp_path):
     write_pictures(tmp_path / "A", 3)
     (tmp_path / "B").mkdir()
     (tmp_path / "B" / "notes.txt").write_text("no picture")
-    with pytest.raises(LettercastError, match=r"B: a class folder without a picture; add some, or remove the folder"):
+    with pytest.raises(LettercastError, match=r"B: a class folder without an image; add some, or remove the folder"):
         open_folder(tmp_path, "train")
 
 
@@ -328,7 +328,7 @@ def test_a_class_whose_pictures_are_all_held_out_is_named(tmp_path):
     for number in range(60):
         write_pictures(tmp_path / f"class{number}", 1)
     with pytest.raises(
-        LettercastError, match=r"class 'class\d+' has 1 picture\(s\), and a tenth each is held out by file name; add"
+        LettercastError, match=r"class 'class\d+' has 1 image\(s\), all held out for val or test by their names; add"
     ):
         open_folder(tmp_path, "train")
 

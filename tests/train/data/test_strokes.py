@@ -154,7 +154,7 @@ def test_a_name_that_data_would_not_know_is_refused(tmp_path):
 
 
 def test_the_example_of_the_docs_makes_a_file_to_train_on(root, tmp_path, monkeypatch):
-    section = (root / "docs" / "data.md").read_text().partition("## Making a strokes file")[2]
+    section = (root / "docs" / "data.md").read_text().partition("## Make a strokes file")[2]
     example = re.search(r"```python\n(.*?)```", section, re.DOTALL)
     monkeypatch.chdir(tmp_path)
     exec(compile(example[1], "docs/data.md", "exec"), {})
