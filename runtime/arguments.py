@@ -1,4 +1,4 @@
-"""What the words of the command line may be: numbers, sizes, addresses, models."""
+"""Types of command-line arguments: numbers, sizes, addresses, models."""
 
 import argparse
 import math
@@ -12,7 +12,7 @@ from typing import Any
 
 from .. import LettercastError
 
-SERVE_HOST, SERVE_PORT, LAST_PORT = "127.0.0.1", 8080, 65535
+SERVE_HOST, SERVE_PORT, MAX_PORT = "127.0.0.1", 8080, 65535
 PACKAGE = Path(__file__).parents[1]
 DEFAULT_NAME = "letters-base"
 SPLIT_CHOICES = ("train", "val", "test", "all")
@@ -26,28 +26,28 @@ def positive(text: str) -> int:
 
 
 def serve_address(text: str) -> tuple[str, int]:
-    """Parse where to serve: HOST:PORT, :PORT, PORT or HOST, with an IPv6 host in brackets; what is left out is the default."""
+    """Parse HOST:PORT, :PORT, PORT or HOST, an IPv6 host in brackets; what is missing gets its default."""
     found = re.fullmatch(r"(?:\[(?P<v6>[0-9a-fA-F:.%\w]+)\]|(?P<host>[^\s:\[\]/]*))(?::(?P<port>\d{1,5}))?", text, re.ASCII)
     if text.isascii() and text.isdecimal():
         found = re.fullmatch(r"(?P<v6>)(?P<host>)(?P<port>\d{1,5})", text)
-    # What follows --serve without a port may be meant as the source.
+    # A path after --serve is probably meant as the source.
     is_path = "/" in text or bool(text and not (found and found["port"]) and is_there(Path(text).exists))
-    if is_path or not found or not text or int(found["port"] or 0) > LAST_PORT:
+    if is_path or not found or not text or int(found["port"] or 0) > MAX_PORT:
         hint = f"; to read it, put it before --serve: lettercast read {shlex.quote(text)} --serve" if is_path else ""
-        raise argparse.ArgumentTypeError(f"'{text}' is no HOST:PORT, such as 0.0.0.0:8080 or [::1]:8080{hint}")
+        raise argparse.ArgumentTypeError(f"'{text}' is not HOST:PORT, such as 0.0.0.0:8080 or [::1]:8080{hint}")
     return found["v6"] or found["host"] or SERVE_HOST, int(found["port"] or SERVE_PORT)
 
 
 def file_to_read(text: str) -> Path:
-    """Parse the path of a file, there or not; a pipe may never end, and a device gives bytes for ever."""
+    """Parse the path of a file, which may be missing; pipes and devices are refused because they may never end."""
     path = Path(text)
     if is_there(path.exists) and not is_there(path.is_file):
-        raise argparse.ArgumentTypeError(f"'{text}' is no file, but a folder, a pipe or a device")
+        raise argparse.ArgumentTypeError(f"'{text}' is not a file but a folder, a pipe or a device")
     return path
 
 
 def is_there(test: Callable[[], bool]) -> bool:
-    """Ask a path whether it is there; none is where its name is longer than names can be, or it may not be looked at."""
+    """Call Path.exists, is_file or is_dir; False if the name is too long or you may not look there."""
     try:
         return test()
     except OSError:
@@ -130,7 +130,7 @@ def checked(name: str, parse: Callable[[str], Any], value: Any) -> Any:
 
 
 def thread_count(text: str) -> int:
-    """Parse a number of threads, at most one a core."""
+    """Parse a number of threads, at most one per core."""
     cores = os.cpu_count() or 1
     if positive(text) > cores:
         raise argparse.ArgumentTypeError(f"{text} is more than the {cores} cores of this machine")
@@ -138,7 +138,7 @@ def thread_count(text: str) -> int:
 
 
 def finite(text: str) -> float:
-    """Parse a number that is neither infinite nor none at all."""
+    """Parse a finite number."""
     try:
         number = float(text)
     except ValueError:
@@ -149,14 +149,14 @@ def finite(text: str) -> float:
 
 
 def amount(text: str) -> float:
-    """Parse a number from zero."""
+    """Parse a number that is zero or above."""
     if finite(text) < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")
     return float(text)
 
 
 def natural(text: str) -> int:
-    """Parse a whole number from zero."""
+    """Parse a whole number from 0 to 2**32 - 1."""
     if not (text.isascii() and text.isdecimal()) or int(text) >= 2**32:
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number from 0 to 4294967295")
     return int(text)
@@ -171,21 +171,21 @@ def image_size(text: str) -> tuple[int, int]:
 
 
 def label_names(text: str) -> list[str]:
-    """Parse names parted by commas, or the path of a text file with a name a line."""
+    """Parse names separated by commas, or the path of a text file with one name per line."""
     path = Path(text)
     try:
         names = path.read_text(encoding="utf-8").splitlines() if is_there(path.is_file) else text.split(",")
     except (OSError, UnicodeDecodeError) as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is no readable list of names") from error
+        raise argparse.ArgumentTypeError(f"'{text}' is not a readable list of names") from error
     names = [name.strip() for name in names if name.strip()]
     if len(names) < 2:
-        raise argparse.ArgumentTypeError(f"'{text}' names fewer than two classes; give a,b,c or a file with one a line")
+        raise argparse.ArgumentTypeError(f"'{text}' names fewer than two classes; give a,b,c or a file with one name per line")
     return names
 
 
 def comma_list(text: str) -> list[str]:
-    """Parse names parted by commas."""
+    """Parse names separated by commas."""
     names = [name.strip() for name in text.split(",") if name.strip()]
     if not names:
-        raise argparse.ArgumentTypeError("no names in it")
+        raise argparse.ArgumentTypeError("there are no names in it")
     return names

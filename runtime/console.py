@@ -1,4 +1,4 @@
-"""Engines and converters print from C++ and Python alike; their talk is kept back unless they fail."""
+"""Messages on stderr, and silencing engines and converters that print from Python and from C++."""
 
 import logging
 import os
@@ -11,39 +11,39 @@ from typing import Any
 
 
 def say(message: object) -> None:
-    """Tell a person something on stderr, in one line."""
+    """Print a message on stderr, as one line."""
     print(f"lettercast: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Send both output streams of this process, C++ included, to a file; a failure shows its last lines."""
+    """Capture what this process prints, from C++ too; an exception gets the last 2000 characters as a note."""
     sys.stdout.flush()
     sys.stderr.flush()
     saved = os.dup(1), os.dup(2)
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
-    with tempfile.TemporaryFile() as talk, warnings.catch_warnings():
+    with tempfile.TemporaryFile() as captured, warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        os.dup2(talk.fileno(), 1)
-        os.dup2(talk.fileno(), 2)
+        os.dup2(captured.fileno(), 1)
+        os.dup2(captured.fileno(), 2)
         try:
             yield
         except Exception as error:
-            talk.seek(0)
-            error.add_note(talk.read().decode(errors="replace")[-2000:])
+            captured.seek(0)
+            error.add_note(captured.read().decode(errors="replace")[-2000:])
             raise
         finally:
             logging.disable(level)
             sys.stdout.flush()
             sys.stderr.flush()
-            for stream, kept in zip((1, 2), saved, strict=True):
-                os.dup2(kept, stream)
-                os.close(kept)
+            for stream, copy in zip((1, 2), saved, strict=True):
+                os.dup2(copy, stream)
+                os.close(copy)
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of what an error says, at most 200 characters, or its type where it says nothing."""
+    """Return the first line of an error's message, at most 200 characters, or its type if it has no message."""
     return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
 
 

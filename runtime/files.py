@@ -1,4 +1,4 @@
-"""Writing files whole or not at all, and reading those that come with the package."""
+"""Writing files completely or not at all, and reading the files of the package."""
 
 import os
 import re
@@ -16,21 +16,21 @@ from .. import LettercastError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A file that nobody wrote to for so long, under a hidden name, was left by a process that was killed, wherever it ran.
-LEFT_BEHIND_S = 3600.0
+# An unfinished file that nobody wrote to for this long was left by a process that was killed, here or on another machine.
+MIN_STALE_S = 3600.0
 PARTIAL = re.compile(r"\..+\.\d+\.partial(\.\w+)?")
 
 
 def packaged(name: str) -> Path:
-    """Return a file or folder that comes with the runtime, whether it is installed or lies within a zip.
+    """Return a file or folder that comes with the runtime, whether it is installed or inside a zip.
 
-    Within a zip it is a zipfile.Path, which can all that reading takes of a Path, and cannot be written.
+    Inside a zip it is a zipfile.Path, which has the methods of Path for reading, but not those for writing.
     """
     return cast(Path, files(__spec__.parent).joinpath(name))
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder, with those above it; raises LettercastError where it cannot be."""
+    """Make a folder and its parents; raises LettercastError if that fails."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -38,26 +38,26 @@ def make_folder(path: Path) -> None:
 
 
 def partial_name(path: Path) -> Path:
-    """Return the hidden name that a file has while it is written; each process has its own, as two may write at once."""
-    clear_left_behind(path.parent)
+    """Return the hidden name of a file while it is written; each process has its own, because two may write at once."""
+    remove_stale_files(path.parent)
     return path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
 
 
 @cache
-def clear_left_behind(folder: Path) -> None:
-    """Remove what killed processes left in a folder, once: a device that loses its power daily would fill its disk."""
-    for left in folder.glob(".*.partial*"):
-        # Somebody else may clear it away too, or it may be somebody else's.
+def remove_stale_files(folder: Path) -> None:
+    """Remove unfinished files of killed processes from a folder, once; else a device that often loses power fills its disk."""
+    for stale in folder.glob(".*.partial*"):
+        # Another process may remove it at the same time, or it may belong to another user.
         with suppress(OSError):
-            if PARTIAL.fullmatch(left.name) and time.time() - left.stat().st_mtime > LEFT_BEHIND_S:
-                left.unlink()
+            if PARTIAL.fullmatch(stale.name) and time.time() - stale.stat().st_mtime > MIN_STALE_S:
+                stale.unlink()
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary file to write, and rename it in the end, so that `path` is never half-written.
+    """Yield a temporary file to write, and rename it at the end, so that `path` is never half written.
 
-    The file ends as `path` does, for writers that go by the ending. Raises LettercastError where the folder cannot be
+    The temporary file has the suffix of `path`, because some writers go by it. Raises LettercastError if the folder cannot be
     written or the disk is full.
     """
     temporary = partial_name(path)
@@ -71,25 +71,25 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def write_bytes(path: Path, data: bytes) -> None:
-    """Write a file whole or not at all; makes its folder. Raises LettercastError as `replacing` does."""
+    """Write a file completely or not at all, and make its folder; raises LettercastError like `replacing`."""
     make_folder(path.parent)
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 def unpacked_bytes(archive: zipfile.ZipFile) -> int:
-    """Return how much a zip archive says it unpacks to; no more is ever read of it."""
+    """Return the unpacked size that a zip archive claims; zipfile never reads more than that."""
     return sum(entry.file_size for entry in archive.infolist())
 
 
 def load_npz(path: Path, max_bytes: int) -> "dict[str, NDArray[Any]]":
-    """Return the arrays by their names.
+    """Load the arrays of an `.npz` file by name.
 
     Raises:
         OSError: the file cannot be read.
-        ValueError: it is no such file, damaged, holds anything but plain arrays, or more than `max_bytes` when unpacked.
+        ValueError: the file is not an `.npz`, is damaged, contains pickled objects, or unpacks to more than `max_bytes`.
     """
-    # What a device lacks is told without NumPy.
+    # Imported here, so that the doctor can report a missing NumPy.
     import numpy as np
 
     try:
@@ -97,11 +97,11 @@ def load_npz(path: Path, max_bytes: int) -> "dict[str, NDArray[Any]]":
             with zipfile.ZipFile(file) as archive:
                 size = unpacked_bytes(archive)
             if size > max_bytes:
-                raise ValueError(f"unpacks to {size / 1e6:.0f} MB, {max_bytes / 1e6:.0f} MB are the limit")
+                raise ValueError(f"unpacks to {size / 1e6:.0f} MB, the limit is {max_bytes / 1e6:.0f} MB")
             file.seek(0)
             with np.load(file, allow_pickle=False) as archive:
                 return {name: np.asarray(archive[name]) for name in archive.files}
     except (OSError, ValueError):
         raise
-    except Exception as error:  # a damaged archive raises what its damage leads to, a lying one MemoryError
+    except Exception as error:  # a damaged archive raises all kinds of errors, MemoryError among them
         raise ValueError(str(error) or type(error).__name__) from error

@@ -1,4 +1,4 @@
-"""Middle values and percentiles of a few numbers, for which NumPy's own take twenty times as long."""
+"""The types of pixels and frames, and a median and percentile that take a twentieth of NumPy's time for a few numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,36 +7,36 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-# uint8 throughout; OpenCV's own annotations do not carry the dtype, so neither does this one.
+# Always uint8; the type does not say so because OpenCV's annotations have no dtype either.
 Pixels: TypeAlias = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class Frame:
-    """One image of a source: its name, its number in the source from 0, and (H, W, C) uint8 pixels."""
+    """One image of a source: the name of the source, the number of the frame from 0, and (H, W) or (H, W, C) uint8 pixels."""
 
     source: str
     number: int
     image: Pixels
-    # Frames of one moving picture follow each other; a still one stands alone.
+    # A still image stands alone; the frames of a video or a camera belong together.
     is_still: bool = False
-    # A camera's frames come when they come; a film's are all there, one after the other.
+    # The frames of a camera come in real time; those of a video are read as fast as you like.
     is_live: bool = False
 
 
 def percentile(values: Sequence[float] | NDArray[np.number], percent: float) -> float:
-    """Return the value (of at least one) below which so many percent lie, between two values in proportion as NumPy does."""
+    """Return the percentile of one value or more, interpolated linearly like NumPy's."""
     ordered = np.sort(values)
-    place = percent / 100 * (len(ordered) - 1)
-    low = int(place)
+    position = percent / 100 * (len(ordered) - 1)
+    low = int(position)
     below, above = float(ordered[low]), float(ordered[min(low + 1, len(ordered) - 1)])
-    share = place - low
-    # From the nearer one, so that equal values give themselves.
+    share = position - low
+    # Interpolate from the nearer value, so that two equal values give exactly that value.
     return below + (above - below) * share if share < 0.5 else above - (above - below) * (1 - share)
 
 
 def median(values: Sequence[float] | NDArray[np.number]) -> float:
-    """Return the middle value of at least one, or the mean of the two in the middle."""
+    """Return the median of one value or more; of an even number, the mean of the middle two."""
     ordered = np.sort(values)
     half = len(ordered) // 2
     return float(ordered[half]) if len(ordered) % 2 else (float(ordered[half - 1]) + float(ordered[half])) / 2

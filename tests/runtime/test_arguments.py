@@ -1,4 +1,4 @@
-"""What the words of the command line may be."""
+"""Types of command-line arguments."""
 
 import argparse
 
@@ -21,11 +21,11 @@ from lettercast.runtime.arguments import amount, device_model, keras_model, serv
         ("[fe80::1%eth0]:1", ("fe80::1%eth0", 1)),
     ],
 )
-def test_where_to_serve_may_be_said_in_short(text, address):
+def test_parts_of_the_serve_address_may_be_left_out(text, address):
     assert serve_address(text) == address
 
 
-def test_a_picture_after_serve_is_told_where_to_stand(tmp_path, monkeypatch):
+def test_an_image_after_serve_is_an_error_with_the_right_order(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "page.jpg").touch()
     (tmp_path / "8081").touch()
@@ -43,12 +43,12 @@ def test_a_model_is_a_name_or_a_path(tmp_path):
 
 @pytest.mark.parametrize("parse", [keras_model, device_model])
 @pytest.mark.parametrize("text", ["nosuch", "gone.tflite", ""])
-def test_of_models_that_are_not_there_it_is_said_which_are_known(parse, text):
+def test_an_unknown_model_is_an_error_that_lists_the_known_ones(parse, text):
     with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}': no such model; give letters-base, letters-nano, or"):
         parse(text)
 
 
-def test_an_amount_is_a_number_from_zero():
+def test_an_amount_is_zero_or_above():
     assert amount("0") == 0 and amount("1.5") == 1.5
     for text, why in (("-1", "-1 is below 0"), ("inf", "not a number"), ("nan", "not a number"), ("", "not a number")):
         with pytest.raises(argparse.ArgumentTypeError, match=why):

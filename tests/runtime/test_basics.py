@@ -1,0 +1,32 @@
+"""Small things that the whole runtime uses: medians, frames, messages."""
+
+import numpy as np
+import pytest
+
+from lettercast import LettercastError
+from lettercast.runtime.console import say
+from lettercast.runtime.pixels import Frame, median, percentile
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 15, 16, 99])
+def test_median_and_percentile_equal_those_of_numpy(count):
+    for seed in range(20):
+        values = np.random.default_rng([count, seed]).normal(size=count)
+        assert median(values) == np.median(values)
+        assert [percentile(values, percent) for percent in (0, 33.3, 70, 80, 100)] == [
+            np.percentile(values, percent) for percent in (0, 33.3, 70, 80, 100)
+        ]
+
+
+def test_the_median_of_integers_may_lie_between_them():
+    assert median([4, 1]) == 2.5
+    assert percentile(np.array([0, 10], np.uint8), 75) == 7.5
+
+
+def test_a_frame_is_not_still_by_default():
+    assert not Frame("0", 3, np.zeros((4, 6), np.uint8)).is_still
+
+
+def test_a_message_is_one_line_on_stderr(capsys):
+    say(LettercastError("page.jpg: damaged;\n copy it again"))
+    assert capsys.readouterr() == ("", "lettercast: page.jpg: damaged; copy it again\n")
