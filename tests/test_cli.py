@@ -201,7 +201,7 @@ def test_an_npz_that_is_a_text_or_a_single_array_is_named(refused, exported, tmp
 
 
 def test_a_folder_without_class_folders_says_what_is_expected(refused, exported, page_file, tmp_path):
-    assert "no pictures in class folders" in refused("evaluate", exported["onnx-int8"], "--data", tmp_path)
+    assert "no images in class folders" in refused("evaluate", exported["onnx-int8"], "--data", tmp_path)
 
 
 @pytest.mark.parametrize("text", [None, "", "name,letters\na.png,A\n", "file,text\ngone.png,A\n"])
@@ -212,8 +212,8 @@ def test_labels_of_pages_that_cannot_be_used_are_named(refused, exported, tmp_pa
     assert ("gone.png" if text and "gone" in text else "labels.csv") in message
 
 
-@pytest.mark.parametrize("command", ["train", "export", "read", "evaluate"])
-def test_a_folder_that_cannot_be_made_is_named(command, exported, page_file, strokes_file, tmp_path, command):
+@pytest.mark.parametrize("name", ["train", "export", "read", "evaluate"])
+def test_a_folder_that_cannot_be_made_is_named(command, exported, page_file, strokes_file, tmp_path, name):
     (tmp_path / "taken").write_text("a file")
     model = exported["onnx-int8"]
     words = {
@@ -222,7 +222,7 @@ def test_a_folder_that_cannot_be_made_is_named(command, exported, page_file, str
         "read": ("read", page_file, "--no-window", "--save", "taken/out"),
         "evaluate": ("evaluate", model, "--data", strokes_file, "--report", "taken/out"),
     }
-    done = command(*words[command], folder=tmp_path)
+    done = command(*words[name], folder=tmp_path)
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1, done.stderr
     assert "taken" in done.stderr

@@ -116,7 +116,7 @@ def test_the_command_reads_a_users_export_back_with_its_own_labels(lettercast, d
     ("words", "said"),
     [
         ((), "takes pictures of 8 x 8 x 1; name some with --check"),
-        (("--check", "pen"), "pen: holds letters, the model takes pictures of 8 x 8 x 1"),
+        (("--check", "pen"), "pen: holds letters, but the model takes images of 8 x 8 x 1"),
         (("--labels", "a,b,c"), "--labels: 3 different names, the model has 10 outputs"),
         (("--labels", "a"), "names fewer than two classes"),
         (("--labels", "a,b,c,d,e,f,g,h,i,j"), "and the model's outputs are a b c ...; name them alike"),
