@@ -1,4 +1,4 @@
-"""Frames without a letter: how often the reader keeps silent before paper, desks, rooms and noise.
+"""How often the reader reports no letter on frames without letters: paper, desks, rooms and noise.
 
 Maintainer's command:
 
@@ -34,12 +34,45 @@ from .writing import REFERENCE_PX, Writing
 Size: TypeAlias = tuple[int, int]
 FRAMES = 200
 LIT_PAPERS = tuple(name for name in PAPERS if name != "screen")
-# Height of the writing that a sheet's rules were printed for, in pixels at 1280.
+# The rules of an empty sheet suit writing of this height in pixels at 1280.
 RULED_FOR = (40.0, 90.0)
 
 
+@dataclass(frozen=True)
+class ExposureRanges:
+    """The ranges of light and camera on frames without letters, as fields of Exposure. They were chosen by hand."""
+
+    level: tuple[float, float] = (0.5, 1.1)
+    falloff: tuple[float, float] = (0, 0.3)
+    defocus: tuple[float, float] = (0.4, 2.5)
+    noise: tuple[float, float] = (1, 5)
+    jpeg: tuple[int, int] = (60, 96)
+
+
+EXPOSURES = ExposureRanges()
+
+
+@dataclass(frozen=True)
+class Blank:
+    """The number of letters reported on each frame, by kind of frame; `?` does not count."""
+
+    model: str
+    seed: int
+    letters: dict[str, tuple[int, ...]]
+
+    @property
+    def silent(self) -> float:
+        """Share of all frames without a reported letter, 0..1."""
+        return float(np.mean([count == 0 for counts in self.letters.values() for count in counts]))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all counts as a JSON object."""
+        kinds = {kind: {"silent": float(np.mean(np.array(c) == 0)), "letters": list(c)} for kind, c in self.letters.items()}
+        return {"model": self.model, "seed": self.seed, "silent": self.silent, "kinds": kinds}
+
+
 def empty_sheet(size: Size, rng: np.random.Generator, paper: Paper, exposure: Exposure) -> Pixels:
-    """Photograph a sheet on which nothing is written, from a place that chance gives; (height, width, 3) BGR uint8."""
+    """Photograph a sheet without writing from a random direction; return (H, W, 3) BGR uint8."""
     width, height = size
     unit = rng.uniform(*RULED_FOR) * width / REFERENCE_PX
     feet = tuple(np.arange(2 * unit, height - unit, 2.2 * unit))
@@ -51,7 +84,7 @@ def empty_sheet(size: Size, rng: np.random.Generator, paper: Paper, exposure: Ex
 
 
 def textured(name: str) -> Callable[[Size, np.random.Generator], Pixels]:
-    """Return a function that photographs one of TEXTURES, in any colour, light and focus."""
+    """Return a function that photographs one of TEXTURES in a random colour, light and focus."""
 
     def draw(size: Size, rng: np.random.Generator) -> Pixels:
         sheet = TEXTURES[name]((size[1], size[0]), rng)[..., None] * any_colour(rng)
@@ -61,19 +94,15 @@ def textured(name: str) -> Callable[[Size, np.random.Generator], Pixels]:
 
 
 def any_colour(rng: np.random.Generator) -> NDArray[np.float32]:
-    """Return shares of blue, green and red that a thing of the house gives back: seldom gaudy."""
+    """Return the reflectance of a household object for blue, green and red light; bright colours are rare."""
     return (rng.uniform(0.15, 0.8) * (1 + rng.uniform(0, 0.35) * rng.uniform(-1, 1, 3))).astype(np.float32)
 
 
 def any_exposure(rng: np.random.Generator, **values: Any) -> Exposure:
-    """Return light and camera as they are met; values set some of them."""
+    """Return random light and camera; values override some fields."""
     drawn: dict[str, Any] = {
-        "level": rng.uniform(0.5, 1.1),
-        "falloff": rng.uniform(0, 0.3),
-        "defocus": rng.uniform(0.4, 2.5),
-        "noise": rng.uniform(1, 5),
-        "jpeg": int(rng.integers(60, 96)),
-    }
+        name: rng.uniform(*getattr(EXPOSURES, name)) for name in ("level", "falloff", "defocus", "noise")
+    } | {"jpeg": int(rng.integers(*EXPOSURES.jpeg))}
     return Exposure(**{**drawn, **values})
 
 
@@ -111,7 +140,7 @@ def wiped_board(size: Size, rng: np.random.Generator) -> Pixels:
 
 
 def dark_noise(size: Size, rng: np.random.Generator) -> Pixels:
-    """Photograph with the lens covered: noise of the sensor about black."""
+    """Photograph with a covered lens: sensor noise on black."""
     black = np.full((size[1], size[0], 3), rng.uniform(0, 12), np.float32)
     return compress(with_noise(black, rng.uniform(2, 15), rng), int(rng.integers(50, 96)))
 
@@ -123,7 +152,7 @@ def grey_noise(size: Size, rng: np.random.Generator) -> Pixels:
 
 
 def jpeg_blocks(size: Size, rng: np.random.Generator) -> Pixels:
-    """Photograph soft clouds, saved so small that the blocks of 8 pixels show."""
+    """Photograph soft clouds and compress them so strongly that blocks of 8 pixels are visible."""
     soft = clouds((size[1], size[0]), size[0] / 8, rng)[..., None] * rng.uniform(5, 40) + 255 * any_colour(rng)
     return compress(soft.astype(np.float32), int(rng.integers(4, 18)))
 
@@ -143,50 +172,44 @@ KINDS: dict[str, Callable[[Size, np.random.Generator], Pixels]] = {
 }
 
 
-@dataclass(frozen=True)
-class Blank:
-    """How many letters were reported on each frame, by kind; `?` is no letter."""
+def blank_frame(number: int, seed: int = 0, sizes: tuple[Size, Size] = (PHONE_PX, WEBCAM_PX)) -> tuple[str, Pixels]:
+    """Draw a frame without letters; return its kind and the image (H, W, 3) BGR uint8.
 
-    model: str
-    seed: int
-    letters: dict[str, tuple[int, ...]]
-
-    @property
-    def silent(self) -> float:
-        """Share of all frames on which no letter is reported."""
-        return float(np.mean([count == 0 for counts in self.letters.values() for count in counts]))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON object."""
-        kinds = {kind: {"silent": float(np.mean(np.array(c) == 0)), "letters": list(c)} for kind, c in self.letters.items()}
-        return {"model": self.model, "seed": self.seed, "silent": self.silent, "kinds": kinds}
+    Kinds take turns. Frames of the first turn have the first size, those of the second turn the second, and so on.
+    """
+    names = list(KINDS)
+    kind, turn = names[number % len(names)], number // len(names)
+    return kind, KINDS[kind](sizes[turn % 2], np.random.default_rng([seed, number]))
 
 
 def blank_frames(count: int = FRAMES, seed: int = 0) -> Iterator[tuple[str, Pixels]]:
-    """Draw frames without letters, with their kinds by turns; half of them small. Each is decided by seed and number."""
-    names = list(KINDS)
-    for number in range(count):
-        kind, turn = names[number % len(names)], number // len(names)
-        yield kind, KINDS[kind](WEBCAM_PX if turn % 2 else PHONE_PX, np.random.default_rng([seed, number]))
+    """Draw frames without letters; seed and number decide each frame."""
+    return (blank_frame(number, seed) for number in range(count))
 
 
 def run_blank(reader: Reader, frames: Iterator[tuple[str, Pixels]], seed: int = 0) -> Blank:
-    """Read frames without letters and count what is reported all the same."""
+    """Read frames without letters and count the letters that are reported nevertheless."""
     letters: dict[str, list[int]] = {}
     for kind, image in frames:
         page = reader.read(image)
-        said = sum(one.letter != UNKNOWN for one in page.letters)
-        letters.setdefault(kind, []).append(said)
+        letters.setdefault(kind, []).append(sum(one.letter != UNKNOWN for one in page.letters))
     return Blank(reader.engine.facts.name, seed, {kind: tuple(counts) for kind, counts in letters.items()})
 
 
+def saved(frames: Iterator[tuple[str, Pixels]], folder: Path) -> Iterator[tuple[str, Pixels]]:
+    """Write each frame as PNG into a folder and pass it on."""
+    for number, (kind, image) in enumerate(frames):
+        write_bytes(folder / f"{number:03d}-{kind.replace(' ', '-')}.png", cv2.imencode(".png", image)[1].tobytes())
+        yield kind, image
+
+
 def blank_table(result: Blank) -> Table:
-    """Return one line a kind of frame without letters."""
+    """Return one line per kind of frame."""
     table = Table(
-        title=f"{result.model}: no letter reported on {100 * result.silent:.1f} % of frames without letters, seed {result.seed}"
+        title=f"frames without letters: {result.model} reports no letter on {100 * result.silent:.1f} %, seed {result.seed}"
     )
-    for name in ("frames of", "silent %", "frames", "most letters", "letters in all"):
-        table.add_column(name, justify="left" if name == "frames of" else "right")
+    for name in ("kind", "no letter %", "frames", "max letters", "all letters"):
+        table.add_column(name, justify="left" if name == "kind" else "right")
     for kind, counts in result.letters.items():
         silent = sum(count == 0 for count in counts) / len(counts)
         shown = Text(f"{100 * silent:.0f}", "" if silent == 1 else "red")
@@ -195,24 +218,29 @@ def blank_table(result: Blank) -> Table:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; returns the exit code."""
+    """Print the table and return the exit code."""
     from rich.console import Console
 
     parser = argparse.ArgumentParser(
         prog="python -m lettercast.benchmarks.pages.blank", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--frames", type=positive, default=FRAMES, metavar="N", help="how many (default: %(default)s)")
-    parser.add_argument("--model", type=device_model, default="letters-base", metavar="M")
-    parser.add_argument("--seed", type=natural, default=0, metavar="N")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
-    parser.add_argument("--save", type=Path, metavar="DIR", help="write every frame there as PNG")
+    parser.add_argument(
+        "--frames", type=positive, default=FRAMES, metavar="N", help="the number of frames (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--model", type=device_model, default="letters-base", metavar="M", help="a model to read with (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=natural, default=0, metavar="N", help="another seed draws other frames (default: %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
+    parser.add_argument("--save", type=Path, metavar="DIR", help="write every frame as PNG into this folder")
     options = parser.parse_args(arguments)
     try:
+        frames = blank_frames(options.frames, options.seed)
         if options.save:
-            for number, (kind, image) in enumerate(blank_frames(options.frames, options.seed)):
-                path = options.save / f"{number:03d}-{kind.replace(' ', '-')}.png"
-                write_bytes(path, cv2.imencode(".png", image)[1].tobytes())
-        result = run_blank(Reader(open_engine(options.model)), blank_frames(options.frames, options.seed), options.seed)
+            frames = saved(frames, options.save)
+        result = run_blank(Reader(open_engine(options.model)), frames, options.seed)
         if options.json:
             write_bytes(options.json, json.dumps(result.to_dict(), indent=1).encode())
     except LettercastError as error:

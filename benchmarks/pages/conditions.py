@@ -1,4 +1,4 @@
-"""Character error rate of generated pages by condition and strength: what the page costs on top of the letters.
+"""Character error rate of generated pages by condition and strength: the errors that a page adds to those of its letters.
 
 Maintainer's command:
 
@@ -32,17 +32,17 @@ from .scenes import ALL_AT_ONCE, CONDITIONS, PHONE_PX, PLAIN, STRENGTHS, WEBCAM_
 from .scoring import Score, difference_interval, error_interval, score
 from .writing import Hand, open_hands
 
-# Three of four pages come from a phone; the fourth is small, as webcams and previews are.
+# Three of four pages come from a phone, the other one from a webcam or a preview.
 SIZES = (PHONE_PX, PHONE_PX, WEBCAM_PX, PHONE_PX)
 PAGES = 4
-# While one page is read, others are drawn.
+# These threads draw the next pages while one page is read.
 DRAWING_THREADS = 2
 TABLE_COLUMNS = 120
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One condition at one strength: the scores of its pages."""
+    """One condition at one strength, with the scores of its pages."""
 
     condition: str
     strength: str
@@ -54,31 +54,31 @@ class Cell:
 
     @property
     def error(self) -> float:
-        """Character error rate where no page counts for more than all of its letters."""
+        """Character error rate 0..1; the errors of a page are limited to its letters."""
         return self.total("lost") / max(1, self.total("letters"))
 
     @property
     def cer(self) -> float:
-        """Character error rate, as of `evaluate --pages`: above 1 where false letters outnumber the true ones."""
+        """Character error rate as in `evaluate --pages`; it is above 1 if there are more errors than letters."""
         return self.total("errors") / max(1, self.total("letters"))
 
     @property
     def interval(self) -> tuple[float, float]:
-        """95 % interval of the error."""
+        """95 % interval of the error, 0..1."""
         return error_interval([one.lost for one in self.scores], [one.letters for one in self.scores])
 
     @property
     def gaps_right(self) -> float | None:
-        """Share of gaps between words that are there or were read, and are both; None where there are none."""
+        """Correct gaps as a share of all true or read gaps between words; None without any gap."""
         either = self.total("gaps") + self.total("gaps_invented")
         return self.total("gaps_found") / either if either else None
 
     def against(self, plain: "Cell") -> tuple[float, float]:
-        """Return the 95 % interval of what this condition adds to the error of the same letters on plain pages."""
+        """Return the 95 % interval of the error that this condition adds to that of the same letters on plain pages."""
         return difference_interval([one.rate for one in self.scores], [one.rate for one in plain.scores])
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the cell as JSON object: rates, and the sums of all counts."""
+        """Return the rates and the sums of all counts as a JSON object."""
         sums = {name: self.total(name) for name in asdict(self.scores[0])}
         return {
             "condition": self.condition,
@@ -96,8 +96,7 @@ class Cell:
 class Conditions:
     """All conditions for one model and one source of letters.
 
-    alone is the share of the letters of the plain pages that the network errs on when it sees them drawn plainly, each by
-    itself: no page can cost less.
+    alone is the error of the network on the same letters as single clean drawings, 0..1; pages cannot have less.
     """
 
     model: str
@@ -108,7 +107,7 @@ class Conditions:
     cells: tuple[Cell, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return everything as JSON object."""
+        """Return all figures as a JSON object."""
         facts = {name: getattr(self, name) for name in ("model", "data", "split", "seed", "alone")}
         plain = self.cells[0]
         cells = [{**cell.to_dict(), "against_plain": list(cell.against(plain))} for cell in self.cells]
@@ -116,16 +115,19 @@ class Conditions:
 
 
 def take_page(hands: Sequence[Hand], condition: str, strength: str, number: int, *, seed: int) -> Photo:
-    """Photograph page `number` of a condition: the same hand and letters in all, and the same chance at every strength."""
+    """Photograph page `number` of a condition.
+
+    A number has the same hand and letters in all conditions, and the same random camera at all strengths of a condition.
+    """
     writer = np.random.default_rng([seed, number])
-    # Every hand has its turn before one comes again.
+    # Every hand writes once before any hand writes again.
     hand = hands[int(np.random.default_rng(seed).permutation(len(hands))[number % len(hands)])]
     camera = np.random.default_rng([seed, number, zlib.crc32(condition.encode())])
     return photograph(hand, scene_of(condition, strength, camera), SIZES[number % len(SIZES)], writer=writer, camera=camera)
 
 
 def cells_of(conditions: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Return every condition with its strengths; the plain page first."""
+    """Yield the plain page, then every condition with its strengths."""
     yield PLAIN, ""
     yield from ((condition, strength) for condition in conditions for strength in STRENGTHS)
 
@@ -140,7 +142,7 @@ def run_conditions(
     conditions: Sequence[str] = (*CONDITIONS, ALL_AT_ONCE),
     progress: Callable[[str], None] = lambda cell: None,
 ) -> Conditions:
-    """Read `pages` pages of every condition and strength; raises LettercastError where the data is not of strokes."""
+    """Read `pages` pages of every condition and strength; raises LettercastError if the data has no strokes."""
     hands = open_hands(data, split)
     cells = []
     for condition, strength in cells_of(conditions):
@@ -154,25 +156,25 @@ def run_conditions(
 
 
 def error_alone(reader: Reader, photos: Sequence[Photo]) -> float:
-    """Return the share of the photographs' letters that the network errs on where each is drawn plainly, by itself."""
+    """Return the network's error 0..1 on the photographs' letters as single clean drawings."""
     letters = [one for photo in photos for one in photo.writing.letters]
-    answers = reader.engine(np.stack([glyph(draw_plain(one.strokes)) for one in letters])[..., None])
+    probabilities = reader.engine(np.stack([glyph(draw_plain(one.strokes)) for one in letters])[..., None])
     facts = reader.engine.facts
-    said = [facts.labels[int(row.argmax())] if row.max() >= facts.reject_below else UNKNOWN for row in answers]
-    return float(np.mean([one.letter.upper() != name.upper() for one, name in zip(letters, said, strict=True)]))
+    names = [facts.labels[int(row.argmax())] if row.max() >= facts.reject_below else UNKNOWN for row in probabilities]
+    return float(np.mean([one.letter.upper() != name.upper() for one, name in zip(letters, names, strict=True)]))
 
 
 def conditions_table(result: Conditions) -> Table:
-    """Return one line a condition and strength, with what it costs against the plain page."""
+    """Return one line per condition and strength, with the error that it adds to the plain page."""
     plain = result.cells[0]
     table = Table(
-        title=f"{result.model}: character error rate of pages by {result.data}, {result.split}, seed {result.seed}",
+        title=f"character error rate of pages: {result.model} on {result.data}, {result.split}, seed {result.seed}",
         caption=f"""\
-the network alone errs on {100 * result.alone:.1f} % of the plain page's letters
-error: edits in % of letters, at most 100 of a page
-vs plain: points above the same letters on the plain page, red where that is no chance (95 %)
-missed: letters without a box of their own; misread: found, and taken for another; extra: boxes without a letter
-gaps: of those between words that stand there or were read, the share that both stands there and was read""",
+The network's error on single clean drawings of the plain page's letters is {100 * result.alone:.1f} %.
+error: edits in % of letters, at most 100 % per page
+vs plain: points above the same letters on the plain page, red if the difference is significant (95 %)
+missed: letters without a box of their own; misread: found, but with another name; extra: boxes without a letter
+gaps: correct gaps in % of all true or read gaps between words""",
         caption_justify="left",
     )
     for name in ("condition", "strength", "error %", "(95 %)", "vs plain", "missed", "misread", "extra", "gaps %", "letters"):
@@ -197,25 +199,35 @@ gaps: of those between words that stand there or were read, the share that both 
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the table; returns the exit code."""
+    """Print the table and return the exit code."""
     from rich.console import Console
 
     parser = argparse.ArgumentParser(
         prog="python -m lettercast.benchmarks.pages.conditions", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("--data", default="pen", metavar="D", help="pen (the default), or an .npz of strokes")
-    parser.add_argument("--split", choices=("val", "test"), default="val", help="writers of the strokes (default: val)")
+    parser.add_argument("--data", default="pen", metavar="D", help="the handwriting: pen (the default) or an .npz of strokes")
+    parser.add_argument("--split", choices=("val", "test"), default="val", help="whose strokes to use (default: val)")
     parser.add_argument(
-        "--pages", type=positive, default=PAGES, metavar="N", help="pages of each strength (default: %(default)s)"
+        "--pages", type=positive, default=PAGES, metavar="N", help="pages of each condition and strength (default: %(default)s)"
     )
-    parser.add_argument("--only", action="append", choices=(*CONDITIONS, ALL_AT_ONCE), metavar="NAME", help="of these conditions")
-    parser.add_argument("--model", type=device_model, default="letters-base", metavar="M")
-    parser.add_argument("--seed", type=natural, default=0, metavar="N")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures there")
+    parser.add_argument(
+        "--only",
+        action="append",
+        choices=(*CONDITIONS, ALL_AT_ONCE),
+        metavar="NAME",
+        help="only this condition; repeatable",
+    )
+    parser.add_argument(
+        "--model", type=device_model, default="letters-base", metavar="M", help="a model to read with (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=natural, default=0, metavar="N", help="another seed draws other pages (default: %(default)s)"
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write all figures as JSON")
     options = parser.parse_args(arguments)
     console = Console(stderr=True)
     try:
-        with console.status("opening") as said:
+        with console.status("opening") as status:
             result = run_conditions(
                 Reader(open_engine(options.model)),
                 options.data,
@@ -223,7 +235,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 pages=options.pages,
                 seed=options.seed,
                 conditions=options.only or (*CONDITIONS, ALL_AT_ONCE),
-                progress=said.update,
+                progress=status.update,
             )
         if options.json:
             write_bytes(options.json, json.dumps(result.to_dict(), indent=1).encode())

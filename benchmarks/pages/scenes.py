@@ -1,5 +1,11 @@
-"""What makes a page hard to read: conditions, each at three strengths, and the scenes that they are."""
+"""Photographs of generated pages, and the conditions that make them hard to read, each at three strengths.
 
+Write an example page:
+
+    python -m lettercast.benchmarks.pages.scenes page.jpg [LINE ...]
+"""
+
+import argparse
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
@@ -18,125 +24,6 @@ from .writing import Hand, Layout, PenHand, Writing, Written, write_page
 
 PHONE_PX, WEBCAM_PX = (1280, 960), (640, 480)
 EXAMPLE_PX, EXAMPLE_SEED = (1280, 500), 12
-
-
-@dataclass(frozen=True)
-class Scene:
-    """All that decides a photograph but chance; the defaults are a clean page in even light."""
-
-    layout: Layout = field(default_factory=Layout)
-    paper: Paper = field(default_factory=Paper)
-    view: View = field(default_factory=View)
-    exposure: Exposure = field(default_factory=Exposure)
-
-    def change(self, **values: Any) -> "Scene":
-        """Return another scene; values are named as the fields of layout, paper, view and exposure, whose names all differ."""
-        parts = {part.name: getattr(self, part.name) for part in fields(self)}
-        unknown = set(values) - {one.name for part in parts.values() for one in fields(part)}
-        if unknown:
-            raise TypeError(f"a scene has no {', '.join(sorted(unknown))}")
-        own = {name: {one.name for one in fields(part)} & set(values) for name, part in parts.items()}
-        return Scene(**{name: replace(part, **{one: values[one] for one in own[name]}) for name, part in parts.items()})
-
-
-@dataclass(frozen=True)
-class PlacedLetter:
-    """A letter that stands on a photograph: itself in its case, its box (x, y, width, height) in pixels, its line and word."""
-
-    letter: str
-    box: tuple[float, float, float, float]
-    line: int
-    word: int
-
-
-@dataclass(frozen=True)
-class Page:
-    """A written page before the camera, not lit yet: sheet (H, W, 3) of reflected shares, and what a Photo knows."""
-
-    sheet: Field
-    text: str
-    letters: tuple[PlacedLetter, ...]
-    writing: Writing
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A photograph (H, W, 3) BGR uint8 of a page with known text and letters, in reading order."""
-
-    image: Pixels
-    text: str
-    letters: tuple[PlacedLetter, ...]
-    writing: Writing
-
-
-def photograph(
-    hand: Hand,
-    scene: Scene,
-    size: tuple[int, int],
-    *,
-    writer: np.random.Generator,
-    camera: np.random.Generator,
-    text: Sequence[str] = (),
-) -> Photo:
-    """Write a page and photograph it.
-
-    Args:
-        hand: who writes.
-        scene: what the page and the camera are like.
-        size: (width, height) of the photograph in pixels.
-        writer: decides words and shapes of letters.
-        camera: decides all else, so that the same letters can be seen on many pages.
-        text: lines to write; without it, words by chance.
-    """
-    for_light, for_rest = camera.spawn(2)
-    page = lay_out(hand, scene, size, writer=writer, camera=for_rest, text=text)
-    return Photo(expose(page.sheet, scene.exposure, for_light), page.text, page.letters, page.writing)
-
-
-def lay_out(
-    hand: Hand,
-    scene: Scene,
-    size: tuple[int, int],
-    *,
-    writer: np.random.Generator,
-    camera: np.random.Generator,
-    text: Sequence[str] = (),
-) -> Page:
-    """Write a page and lay it before the camera, without taking the photograph; arguments as of `photograph`."""
-    writing = write_page(hand, scene.layout, size, writer, text)
-    for_view, for_sheet = camera.spawn(2)
-    points = np.concatenate([s for one in writing.letters for s in one.strokes] or [np.array([size], float) / 2])
-    seen = look_at(scene.view, size, points, for_view)
-    sheet = draw_sheet(writing, scene.paper, seen, scene.view.desk > 0, for_sheet)
-    placed = tuple(
-        PlacedLetter(one.letter, _box(one, scene.paper.pen, seen), line, word)
-        for line, words in enumerate(writing.lines)
-        for word, letters in enumerate(words)
-        for one in letters
-    )
-    return Page(sheet, writing.text, placed, writing)
-
-
-def _box(one: Written, pen: float, seen: Projection) -> tuple[float, float, float, float]:
-    """Return the box (x, y, width, height) of a letter's ink in the picture, half a pen beyond its strokes."""
-    ink = seen(np.concatenate(one.strokes))
-    half = pen * one.size / 2
-    (left, top), (right, bottom) = ink.min(0) - half, ink.max(0) + half
-    return float(left), float(top), float(right - left), float(bottom - top)
-
-
-def main(out: str, *lines: str) -> int:
-    """Write one page as a picture; returns the exit code."""
-    scene = Scene().change(
-        size=82, pitch=2.1, spacing=0.3, margin=0.05, rulings=("lines",), shadow=0.35, turn=1.5, noise=3.0, jpeg=88
-    )
-    writer, camera = np.random.default_rng(EXAMPLE_SEED).spawn(2)
-    photo = photograph(PenHand(load_pen()), scene, EXAMPLE_PX, writer=writer, camera=camera, text=lines)
-    write_bytes(Path(out), cv2.imencode(Path(out).suffix, photo.image)[1].tobytes())
-    print(out)
-    return 0
-
-
 Changes: TypeAlias = dict[str, Any]
 STRENGTHS = ("mild", "moderate", "strong")
 PLAIN = "plain"
@@ -144,8 +31,8 @@ COLOURS = ("blue", "red", "green", "violet")
 CELLS = {"cells": True, "rulings": ("cells",), "rule": 0.9, "pitch": 2.3}
 BOARD = {"inks": ("chalk",), "papers": ("blackboard", "green board"), "grain": 0.03}
 SCREEN = {"inks": ("glow",), "papers": ("screen",), "grain": 0.0}
-# What differs from a clean page at each strength. Mild is met daily, moderate now and then, strong is as bad as anyone
-# would still expect to be read.
+# The differences from a clean page at each strength. You meet mild conditions daily and moderate ones now and then; strong
+# ones are the worst that anyone would still expect to be read.
 CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
     "soft shadow": ({"shadow": 0.3, "soft": 120.0}, {"shadow": 0.45, "soft": 90.0}, {"shadow": 0.65, "soft": 60.0}),
     "hard shadow": ({"shadow": 0.25, "soft": 8.0}, {"shadow": 0.4, "soft": 5.0}, {"shadow": 0.6, "soft": 3.0}),
@@ -213,15 +100,120 @@ CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
     "small letters": ({"case": "title"}, {"case": "lower"}, {"case": "any"}),
     "dust and smudges": ({"dust": 12, "smudge": 0.05}, {"dust": 40, "smudge": 0.1}, {"dust": 120, "smudge": 0.2}),
 }
-# A real photograph has several of these at once; letters and layout stay as they are.
+# A real photograph has several of these conditions at once.
 ALL_AT_ONCE, AT_ONCE = "several at once", 4
-# These are pages of a kind of their own.
+# These conditions do not combine with others.
 UNMIXED = ("glaring light", "grid card", "marker", "chalk", "dark screen", "large writing", "mixed sizes", "small letters")
 MIXABLE = tuple(name for name in CONDITIONS if name not in UNMIXED)
 
 
+@dataclass(frozen=True)
+class Scene:
+    """Everything that decides a photograph except chance; the defaults are a clean page in even light."""
+
+    layout: Layout = field(default_factory=Layout)
+    paper: Paper = field(default_factory=Paper)
+    view: View = field(default_factory=View)
+    exposure: Exposure = field(default_factory=Exposure)
+
+    def change(self, **values: Any) -> "Scene":
+        """Return a scene with other values, by the names of the fields of layout, paper, view and exposure, which all differ."""
+        parts = {part.name: getattr(self, part.name) for part in fields(self)}
+        unknown = set(values) - {one.name for part in parts.values() for one in fields(part)}
+        if unknown:
+            raise TypeError(f"a scene has no {', '.join(sorted(unknown))}")
+        own = {name: {one.name for one in fields(part)} & set(values) for name, part in parts.items()}
+        return Scene(**{name: replace(part, **{one: values[one] for one in own[name]}) for name, part in parts.items()})
+
+
+@dataclass(frozen=True)
+class PlacedLetter:
+    """A letter on a photograph in its case, with its box (x, y, width, height) in pixels and the index of its line and word."""
+
+    letter: str
+    box: tuple[float, float, float, float]
+    line: int
+    word: int
+
+
+@dataclass(frozen=True)
+class Page:
+    """A written page before the camera, without light: its sheet (H, W, 3) of reflectance, and what a Photo knows."""
+
+    sheet: Field
+    text: str
+    letters: tuple[PlacedLetter, ...]
+    writing: Writing
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photograph (H, W, 3) BGR uint8 of a page with known text and letters, in reading order."""
+
+    image: Pixels
+    text: str
+    letters: tuple[PlacedLetter, ...]
+    writing: Writing
+
+
+def photograph(
+    hand: Hand,
+    scene: Scene,
+    size: tuple[int, int],
+    *,
+    writer: np.random.Generator,
+    camera: np.random.Generator,
+    text: Sequence[str] = (),
+) -> Photo:
+    """Write a page and photograph it.
+
+    Args:
+        hand: the hand that writes.
+        scene: the page and the camera.
+        size: (width, height) of the photograph in pixels.
+        writer: decides the words and the shapes of letters.
+        camera: decides everything else, so that the same letters can appear on many photographs.
+        text: lines to write; by default random words.
+    """
+    for_light, for_rest = camera.spawn(2)
+    page = lay_out(hand, scene, size, writer=writer, camera=for_rest, text=text)
+    return Photo(expose(page.sheet, scene.exposure, for_light), page.text, page.letters, page.writing)
+
+
+def lay_out(
+    hand: Hand,
+    scene: Scene,
+    size: tuple[int, int],
+    *,
+    writer: np.random.Generator,
+    camera: np.random.Generator,
+    text: Sequence[str] = (),
+) -> Page:
+    """Write a page and place it before the camera, without light; the arguments are those of `photograph`."""
+    writing = write_page(hand, scene.layout, size, writer, text)
+    for_view, for_sheet = camera.spawn(2)
+    points = np.concatenate([s for one in writing.letters for s in one.strokes] or [np.array([size], float) / 2])
+    seen = look_at(scene.view, size, points, for_view)
+    sheet = draw_sheet(writing, scene.paper, seen, scene.view.desk > 0, for_sheet)
+    placed = tuple(
+        PlacedLetter(one.letter, _box(one, scene.paper.pen, seen), line, word)
+        for line, words in enumerate(writing.lines)
+        for word, letters in enumerate(words)
+        for one in letters
+    )
+    return Page(sheet, writing.text, placed, writing)
+
+
+def _box(one: Written, pen: float, seen: Projection) -> tuple[float, float, float, float]:
+    """Return the box (x, y, width, height) of a letter's ink in the image: its strokes plus half a pen on every side."""
+    ink = seen(np.concatenate(one.strokes))
+    half = pen * one.size / 2
+    (left, top), (right, bottom) = ink.min(0) - half, ink.max(0) + half
+    return float(left), float(top), float(right - left), float(bottom - top)
+
+
 def scene_of(condition: str, strength: str, rng: np.random.Generator) -> Scene:
-    """Return the scene of a condition; rng draws which conditions come together where several do."""
+    """Return the scene of a condition at a strength; rng draws the conditions of ALL_AT_ONCE."""
     scene = Scene()
     if condition == PLAIN:
         return scene
@@ -231,5 +223,23 @@ def scene_of(condition: str, strength: str, rng: np.random.Generator) -> Scene:
     return scene
 
 
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write one page as an image file and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lettercast.benchmarks.pages.scenes", description="Write an example page in the handwriting of the pen."
+    )
+    parser.add_argument("out", type=Path, help="the image to write, .jpg or .png")
+    parser.add_argument("lines", nargs="*", metavar="LINE", help="a line to write on the page (default: random words)")
+    options = parser.parse_args(arguments)
+    scene = Scene().change(
+        size=82, pitch=2.1, spacing=0.3, margin=0.05, rulings=("lines",), shadow=0.35, turn=1.5, noise=3.0, jpeg=88
+    )
+    writer, camera = np.random.default_rng(EXAMPLE_SEED).spawn(2)
+    photo = photograph(PenHand(load_pen()), scene, EXAMPLE_PX, writer=writer, camera=camera, text=options.lines)
+    write_bytes(options.out, cv2.imencode(options.out.suffix, photo.image)[1].tobytes())
+    print(options.out)
+    return 0
+
+
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    sys.exit(main())

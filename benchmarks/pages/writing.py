@@ -1,7 +1,7 @@
-"""Words and letters written by a hand on a flat sheet: strokes at known places."""
+"""Who writes the generated pages, and how: words and letters as strokes at known places of a flat sheet."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 import numpy as np
@@ -15,25 +15,56 @@ from ...train.data.pen import Pen, PenSource
 from ...train.data.source import LETTERS, StrokeSource
 from ...train.data.strokes import Strokes
 
-# A writer with fewer different letters than this, in either case, writes no page.
-FEWEST_LETTERS = 8
+# Only writers with at least this many different letters, in each case, write pages.
+MIN_LETTERS = 8
+# Lengths in pixels refer to an image of this width; on other images they are scaled.
+REFERENCE_PX = 1280
+# The letters of a word, each with its strokes.
+Drawn: TypeAlias = list[tuple[str, list[Stroke]]]
+
+
+@dataclass(frozen=True)
+class LetterShapes:
+    """The proportions of letters, in heights of a capital. The values were chosen by hand.
+
+    small is the height of small letters and how far they hang below the line; other_small lists those that differ. No letter is
+    wider than max_width times its height. Invented words have word_letters letters. The gap between two letters is measured in
+    profile_rows rows per capital, and the ink of touching letters overlaps by touch_depth.
+    """
+
+    small: tuple[float, float] = (0.62, 0.0)
+    other_small: Mapping[str, tuple[float, float]] = field(
+        default_factory=lambda: {
+            **dict.fromkeys("bdfhkl", (1.0, 0.0)),
+            **dict.fromkeys("gjpqy", (0.95, 0.35)),
+            "i": (0.85, 0.0),
+            "t": (0.9, 0.0),
+        }
+    )
+    max_width: float = 1.4
+    word_letters: tuple[int, int] = (2, 7)
+    profile_rows: int = 24
+    touch_depth: float = 0.02
+
+
+SHAPES = LetterShapes()
 
 
 class Hand(Protocol):
-    """Letters of one hand, as strokes in any unit."""
+    """Handwriting: the letters of one writer, as strokes in any unit."""
 
     def letters(self, upper: bool) -> tuple[str, ...]:
-        """Return the letters that this hand can write in this case, as capitals."""
+        """Return the letters that this hand has in a case, as capitals."""
         ...
 
     def strokes(self, letter: str, rng: np.random.Generator) -> list[Stroke]:
-        """Write a letter in its own case: strokes (n, 2), x right and y down."""
+        """Write a letter in the case of its name: strokes (n, 2), x to the right and y down."""
         ...
 
 
 @dataclass(frozen=True)
 class PenHand:
-    """The built-in pen, which writes every letter in both cases."""
+    """The built-in pen; it has every letter in both cases."""
 
     pen: Pen
 
@@ -46,7 +77,7 @@ class PenHand:
 
 @dataclass(frozen=True)
 class RealHand:
-    """One writer of a strokes file, whose letters are taken as they were written."""
+    """One writer of a strokes file; the letters stay as they were written."""
 
     own: Strokes
 
@@ -59,49 +90,34 @@ class RealHand:
 
 
 def open_hands(spec: str, split: str) -> list[Hand]:
-    """Open who writes: `pen`, or a `.npz` of strokes, whose writers of this split each become a hand.
+    """Open the hands of `pen`, or of the writers in one split of an `.npz` of strokes.
 
-    Raises LettercastError where these are no strokes, or no writer has letters enough for a page.
+    Raises LettercastError if the file has no strokes, or no writer has enough letters for a page.
     """
     source = open_source(spec, split)
     if isinstance(source, PenSource):
         return [PenHand(source.pen)]
     if not isinstance(source, StrokeSource):
-        raise LettercastError(f"{spec}: pages are written with pen or with an .npz of strokes; give one of them")
+        raise LettercastError(f"{spec}: only pen or an .npz of strokes can write pages; name one of them")
     hands = [RealHand(source.strokes.only(source.writers == writer)) for writer in np.unique(source.writers)]
-    able: list[Hand] = [hand for hand in hands if min(len(hand.letters(True)), len(hand.letters(False))) >= FEWEST_LETTERS]
+    able: list[Hand] = [hand for hand in hands if min(len(hand.letters(True)), len(hand.letters(False))) >= MIN_LETTERS]
     if not able:
         raise LettercastError(
-            f"{spec}: no writer in split '{split}' has {FEWEST_LETTERS} capitals and as many small letters; try another --split"
+            f"{spec}: no writer in split '{split}' has {MIN_LETTERS} capitals and as many small letters; try another --split"
         )
     return able
 
 
-# The letters of a word, each with its strokes.
-Drawn: TypeAlias = list[tuple[str, list[Stroke]]]
-# Lengths in pixels are those of a picture of this width; on others they are scaled.
-REFERENCE_PX = 1280
-# Height of small letters, and how far they hang below the line, as shares of a capital's height.
-SMALL = (0.62, 0.0)
-NOT_SMALL = {**dict.fromkeys("bdfhkl", (1.0, 0.0)), **dict.fromkeys("gjpqy", (0.95, 0.35)), "i": (0.85, 0.0), "t": (0.9, 0.0)}
-# No letter is wider than this, as a share of its height.
-WIDEST = 1.4
-WORD_LETTERS = (2, 7)
-# The white between two letters is measured in so many rows per height of a capital.
-PROFILE_ROWS = 24
-# Ink of letters that touch runs into each other by this share of a capital's height.
-TOUCH_DEPTH = 0.02
-
-
 @dataclass(frozen=True)
 class Layout:
-    """How the writing lies on the sheet.
+    """The layout of the writing on the sheet.
 
-    size is a capital's height in pixels. As shares of it: pitch from line to line, spacing between letters, word_gap
-    between words, jitter of the letters' feet, climb of a line over its length. size_spread and line_spread are standard
-    deviations of the logarithm of a letter's and a line's size. touching is the share of neighbours in a word whose
-    ink touches; kerned letters keep their distance in ink, so that their boxes may overlap. case is `upper`, `title`,
-    `lower` or `any`; cells puts each letter into a cell, without words. margin is a share of the width; most letters.
+    size is the height of a capital in pixels. In heights of a capital: pitch from line to line, spacing between letters,
+    word_gap between words, jitter of the letters' feet, and climb of a line over its length. size_spread and line_spread are
+    standard deviations of the logarithm of a letter's and a line's size. touching is the share of neighbours in a word whose
+    ink touches. kerned measures the spacing between ink instead of boxes, so that boxes may overlap. case is `upper`, `title`,
+    `lower` or `any`. cells puts each letter into a cell, without words. margin is a share of the image's width. A page of
+    invented words has max_letters letters.
     """
 
     size: float = 72
@@ -117,12 +133,12 @@ class Layout:
     case: str = "upper"
     cells: bool = False
     margin: float = 0.08
-    most: int = 40
+    max_letters: int = 40
 
 
 @dataclass(frozen=True)
 class Written:
-    """One letter: itself in its case, its strokes (n, 2) in pixels, and a capital's height there."""
+    """One letter in its case, its strokes (n, 2) in pixels, and the height of a capital there in pixels."""
 
     letter: str
     strokes: tuple[Stroke, ...]
@@ -131,9 +147,9 @@ class Written:
 
 @dataclass(frozen=True)
 class Writing:
-    """Lines of words of letters on a sheet of size (width, height).
+    """Lines of words of letters on a sheet of size (width, height) in pixels.
 
-    feet are where lines of writing stand, or would on the rest of the sheet; columns are the sides of cells, if any.
+    feet are the y of every line of writing, down to the end of the sheet; columns are the x of the sides of cells, if any.
     """
 
     size: tuple[int, int]
@@ -143,34 +159,34 @@ class Writing:
 
     @property
     def text(self) -> str:
-        """Lines parted by line breaks, words by spaces."""
+        """The text, with line breaks between lines and spaces between words."""
         return "\n".join(" ".join("".join(one.letter for one in word) for word in line) for line in self.lines)
 
     @property
     def letters(self) -> list[Written]:
-        """Every letter in reading order."""
+        """All letters in reading order."""
         return [one for line in self.lines for word in line for one in word]
 
 
 def write_page(hand: Hand, layout: Layout, size: tuple[int, int], rng: np.random.Generator, text: Sequence[str] = ()) -> Writing:
-    """Write a page, as much of the text as there is room for.
+    """Write as much of a text as fits on a page.
 
     Args:
-        hand: who writes.
-        layout: how.
+        hand: the hand that writes.
+        layout: the layout of the page.
         size: (width, height) of the sheet in pixels.
-        rng: decides words, shapes and places, each apart: another layout has the same letters at other places.
-        text: lines of words; characters that are no letters are left out. Without it, words by chance.
+        rng: decides words, shapes and places independently, so that another layout has the same letters at other places.
+        text: lines of words; characters other than letters are left out. By default random words.
     """
     for_words, for_shapes, for_places = rng.spawn(3)
-    lines = [line.split() for line in text] or [invent_words(hand, layout.case, layout.most, for_words)]
+    lines = [line.split() for line in text] or [invent_words(hand, layout.case, layout.max_letters, for_words)]
     drawn = [[[(c, shape(hand, c, for_shapes)) for c in word if c.isascii() and c.isalpha()] for word in line] for line in lines]
     unit, (width, height) = layout.size * size[0] / REFERENCE_PX, size
     margin, pitch = layout.margin * width, layout.pitch * unit
     bottom = height - margin / 2
     columns: tuple[float, ...] = ()
     if layout.cells:
-        columns = tuple(np.arange(margin, width - margin / 2, (1 + layout.spacing) * unit * WIDEST).tolist())
+        columns = tuple(np.arange(margin, width - margin / 2, (1 + layout.spacing) * unit * SHAPES.max_width).tolist())
         drawn = [[[one] for word in line for one in word] for line in drawn]
     pen = _Placer(layout, unit, columns or (margin, width - margin), for_places)
     rows, feet, foot = [], [], max(margin, pitch - unit) + unit - pitch
@@ -184,12 +200,12 @@ def write_page(hand: Hand, layout: Layout, size: tuple[int, int], rng: np.random
     return Writing(size, tuple(rows), (*feet, *rest.tolist()), columns)
 
 
-def invent_words(hand: Hand, case: str, most: int, rng: np.random.Generator) -> list[str]:
-    """Invent words of letters that the hand can write, all equally likely, `most` letters in all; case as in Layout."""
+def invent_words(hand: Hand, case: str, max_letters: int, rng: np.random.Generator) -> list[str]:
+    """Invent words of random letters that the hand has, `max_letters` letters in all; case as in Layout."""
     small, large = hand.letters(False), hand.letters(True)
     words, count = [], 0
-    while count < most:
-        length = min(most - count, int(rng.integers(WORD_LETTERS[0], WORD_LETTERS[1] + 1)))
+    while count < max_letters:
+        length = min(max_letters - count, int(rng.integers(SHAPES.word_letters[0], SHAPES.word_letters[1] + 1)))
         draws, cases = rng.random(length), rng.random(length)
         word = ""
         for i in range(length):
@@ -203,18 +219,18 @@ def invent_words(hand: Hand, case: str, most: int, rng: np.random.Generator) -> 
 
 
 def shape(hand: Hand, letter: str, rng: np.random.Generator) -> list[Stroke]:
-    """Write one letter: a capital is 1 high and stands on y = 0, x begins at 0; small letters are smaller, or hang."""
+    """Write one letter at x >= 0 on the line y = 0, in heights of a capital; small letters are smaller or hang below the line."""
     strokes = hand.strokes(letter, rng)
     low, high = np.min([s.min(0) for s in strokes], 0), np.max([s.max(0) for s in strokes], 0)
-    height, hang = (1.0, 0.0) if letter.isupper() else NOT_SMALL.get(letter, SMALL)
-    scale = height / max(float(high[1] - low[1]), float(high[0] - low[0]) / WIDEST, 1e-6)
+    height, hang = (1.0, 0.0) if letter.isupper() else SHAPES.other_small.get(letter, SHAPES.small)
+    scale = height / max(float(high[1] - low[1]), float(high[0] - low[0]) / SHAPES.max_width, 1e-6)
     foot = np.array([low[0], high[1] - hang / scale], np.float32)
     return [smooth((s - foot) * np.float32(scale)) if len(s) > 2 else (s - foot) * np.float32(scale) for s in strokes]
 
 
 @dataclass(frozen=True)
 class _Placer:
-    """Sets drawn words into rows; stops are the left and right margin, or the sides of cells."""
+    """Places words into rows; stops are the x of the left and right margin, or of the sides of cells."""
 
     layout: Layout
     unit: float
@@ -222,7 +238,7 @@ class _Placer:
     rng: np.random.Generator
 
     def rows(self, words: list[Drawn]) -> list[tuple[float, list[list[Written]]]]:
-        """Break words into rows that fit between the stops, each with a capital's height in it; the feet stand on y = 0."""
+        """Break words into rows between the stops, each with its height of a capital; all letters stand on y = 0."""
         rows: list[tuple[float, list[list[Written]]]] = []
         scale, x = self.unit, np.inf
         for word in (piece for whole in words for piece in self._pieces(whole)):
@@ -240,14 +256,14 @@ class _Placer:
         return rows
 
     def at(self, row: list[list[Written]], foot: float) -> tuple[tuple[Written, ...], ...]:
-        """Let a row stand at its foot, climbing or falling; letters in cells are one word."""
+        """Move a row to its foot, rising or falling; letters in cells become one word."""
         climb = self.layout.climb * self.unit * self.rng.normal() / (self.stops[-1] - self.stops[0])
         drop = -self.unit * self.layout.spacing / 2 if self.layout.cells else 0.0
         moved = [tuple(_moved(one, 0, foot + drop - climb * one.strokes[0][0, 0]) for one in word) for word in row]
         return (tuple(one for word in moved for one in word),) if self.layout.cells else tuple(moved)
 
     def _pieces(self, word: Drawn) -> list[Drawn]:
-        """Break a word that is wider than a row."""
+        """Break a word if it is wider than a row."""
         room = self.stops[-1] - self.stops[0]
         fitting = max(1, sum(_right([one]) <= room for one in self._word(word, self.unit)))
         return [word] if fitting >= len(word) else [word[:fitting], *self._pieces(word[fitting:])]
@@ -263,9 +279,9 @@ class _Placer:
             if placed:
                 own = _profiles(placed[-1], scale)[1], _profiles(new, scale)[0]
                 ink_gap = np.max(own[0] - own[1]) if touches or self.layout.kerned else _right(placed)
-                # Letters without a row in common stand side by side.
+                # If the letters have no row in common, their boxes stand side by side.
                 start = ink_gap if np.isfinite(ink_gap) else _right(placed)
-                new = _moved(new, start + (-TOUCH_DEPTH * scale if touches else gap), 0)
+                new = _moved(new, start + (-SHAPES.touch_depth * scale if touches else gap), 0)
             placed.append(new)
         return placed
 
@@ -279,12 +295,12 @@ def _moved(one: Written, x: float, y: float) -> Written:
 
 
 def _profiles(one: Written, scale: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the left and right end of a letter's ink in rows from 1.5 capitals above the foot to 0.5 below; inf where none."""
-    left, right = np.full(2 * PROFILE_ROWS, np.inf), np.full(2 * PROFILE_ROWS, -np.inf)
+    """Return the left and right end of a letter's ink, in rows from 1.5 capitals above the foot to 0.5 below; inf without ink."""
+    left, right = np.full(2 * SHAPES.profile_rows, np.inf), np.full(2 * SHAPES.profile_rows, -np.inf)
     for stroke in one.strokes:
         steps = np.linspace(0, 1, 8)[:, None, None]
         points = (stroke[:-1] + steps * (stroke[1:] - stroke[:-1])).reshape(-1, 2) if len(stroke) > 1 else stroke
-        rows = np.clip(((points[:, 1] / scale + 1.5) * PROFILE_ROWS).astype(int), 0, 2 * PROFILE_ROWS - 1)
+        rows = np.clip(((points[:, 1] / scale + 1.5) * SHAPES.profile_rows).astype(int), 0, 2 * SHAPES.profile_rows - 1)
         np.minimum.at(left, rows, points[:, 0])
         np.maximum.at(right, rows, points[:, 0])
     return left, right

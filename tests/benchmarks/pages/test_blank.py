@@ -1,19 +1,21 @@
 """Frames without letters."""
 
 import json
-from itertools import islice
 
 import cv2
 import numpy as np
 import pytest
 
-from lettercast.benchmarks.pages.blank import KINDS, Blank, blank_frames, blank_table, main, run_blank
+from lettercast.benchmarks.pages.blank import KINDS, Blank, blank_frame, blank_frames, blank_table, main, run_blank
 from lettercast.runtime import Reader
+
+SMALL = ((640, 480), (320, 240))
 
 
 @pytest.fixture(scope="module")
 def frames():
-    return list(blank_frames(len(KINDS), seed=3))
+    """One small frame of every kind."""
+    return [blank_frame(number, 3, SMALL) for number in range(len(KINDS))]
 
 
 def test_every_kind_has_its_turn(frames):
@@ -22,13 +24,13 @@ def test_every_kind_has_its_turn(frames):
 
 
 def test_half_of_the_frames_are_small():
-    sizes = [image.shape[1] for _, image in islice(blank_frames(2 * len(KINDS)), len(KINDS) - 1, len(KINDS) + 1)]
-    assert sizes == [1280, 640]
+    last, first = (blank_frame(number)[1] for number in (len(KINDS) - 1, len(KINDS)))
+    assert (last.shape[1], first.shape[1]) == (1280, 640)
 
 
 def test_the_seed_decides_every_frame(frames):
-    assert all((a[1] == b[1]).all() for a, b in zip(frames, blank_frames(len(KINDS), seed=3), strict=True))
-    assert any((a[1] != b[1]).any() for a, b in zip(frames, blank_frames(len(KINDS), seed=4), strict=True))
+    assert all((image == blank_frame(number, 3, SMALL)[1]).all() for number, (_, image) in enumerate(frames))
+    assert any((image != blank_frame(number, 4, SMALL)[1]).any() for number, (_, image) in enumerate(frames))
 
 
 def test_a_dark_frame_is_dark_and_rules_are_seen(frames):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lettercast.benchmarks.pages.paper import (
-    FRAMING,
+    DRAWING,
     INKS,
     PAPERS,
     TEXTURES,
@@ -135,8 +135,8 @@ def test_a_tilt_makes_parallels_meet():
 def test_the_photographer_keeps_the_writing_in_the_picture(view):
     for seed in range(8):
         points = project(view, seed)(WRITING)
-        assert points.min() >= FRAMING * VIEW_SIZE[0] - 1e-6
-        assert (points <= np.array(VIEW_SIZE) - FRAMING * VIEW_SIZE[0] + 1e-6).all()
+        assert points.min() >= DRAWING.framing * VIEW_SIZE[0] - 1e-6
+        assert (points <= np.array(VIEW_SIZE) - DRAWING.framing * VIEW_SIZE[0] + 1e-6).all()
 
 
 def test_a_desk_shows_around_the_whole_sheet():

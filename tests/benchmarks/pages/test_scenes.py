@@ -102,6 +102,6 @@ def test_a_clear_page_with_single_letters_is_read(take):
 
 
 def test_the_command_writes_a_picture(tmp_path, capsys):
-    assert main(str(tmp_path / "page.jpg"), "HAND") == 0
+    assert main([str(tmp_path / "page.jpg"), "HAND"]) == 0
     assert cv2.imread(str(tmp_path / "page.jpg")).shape == (500, 1280, 3)
     assert "page.jpg" in capsys.readouterr().out

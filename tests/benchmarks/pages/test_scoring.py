@@ -19,6 +19,7 @@ from lettercast.benchmarks.pages.scoring import (
     kinds_of_words,
     main,
     match_boxes,
+    pages_table,
     plain,
     read_labels,
     read_pages,
@@ -232,3 +233,11 @@ def test_cases_of_words(pen):
 def test_the_command_tells_what_is_no_list(tmp_path, capsys):
     assert main([str(tmp_path / "gone.txt")]) == 2
     assert "gone.txt" in capsys.readouterr().err
+
+
+def test_pages_show_only_what_was_misread(printed):
+    pages = (PageResult("good.png", "AB", "AB", 0, 3.0), PageResult("bad.png", "CD", "CO", 1, 5.0))
+    text = printed(pages_table(PagesResult("m", pages)))
+    assert "25.00 %" in text
+    assert "bad.png" in text
+    assert "good.png" not in text

@@ -37,7 +37,7 @@ def test_characters_that_are_no_letters_are_left_out(hand):
 
 
 def test_invented_words_fill_the_page_with_so_many_letters(hand):
-    page = write(hand, replace(STILL, most=30))
+    page = write(hand, replace(STILL, max_letters=30))
     assert len(page.letters) == 30
     assert " " in page.text and "\n" in page.text
 
@@ -131,5 +131,5 @@ def test_strokes_without_small_letters_are_refused(strokes_file):
 
 def test_pictures_are_no_strokes(tmp_path):
     np.savez(tmp_path / "pictures.npz", image=np.zeros((2, 28, 28), np.uint8), label=[0, 1], split=[1, 1])
-    with pytest.raises(LettercastError, match="written with pen"):
+    with pytest.raises(LettercastError, match="only pen or an .npz of strokes"):
         open_hands(str(tmp_path / "pictures.npz"), "val")

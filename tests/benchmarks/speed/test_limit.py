@@ -7,6 +7,7 @@ import pytest
 
 from lettercast.benchmarks.parity.contender import BATCH
 from lettercast.benchmarks.parity.measure import Latency
+from lettercast.benchmarks.speed import limit as limit_module
 from lettercast.benchmarks.speed.layers import Layer
 from lettercast.benchmarks.speed.limit import (
     FLOAT32,
@@ -124,7 +125,8 @@ def test_lost_is_what_a_layer_takes_beyond_the_peak():
     assert list(layers.columns[-1].cells) == ["25", "25"]
 
 
-def test_the_command_measures_a_model_that_comes_with_it(tmp_path, capsys):
+def test_the_command_measures_a_model_that_comes_with_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(limit_module, "make_products", lambda: make_products((4, 8), (), depth=2))
     assert main(["letters-nano", "--seconds", "0", "--json", str(tmp_path / "limit.json")]) == 0
     figures = json.loads((tmp_path / "limit.json").read_text())
     assert [model["model"] for model in figures["models"]] == ["letters-nano-int8.tflite"]
