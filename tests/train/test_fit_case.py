@@ -1,4 +1,4 @@
-"""Fitting the network that tells capitals from small letters."""
+"""Fitting the network that distinguishes capitals from small letters."""
 
 import numpy as np
 import pytest
@@ -27,14 +27,14 @@ def cases_file(pen, tmp_path):
     return path
 
 
-def test_both_cases_of_a_letter_count_alike():
+def test_both_cases_of_a_letter_have_the_same_weight():
     labels, upper = np.array([0, 0, 0, 0, 1, 1]), np.array([True, False, False, False, True, False])
     weights = case_weights(labels, upper)
     assert weights[0] == pytest.approx(weights[1:4].sum())
     assert weights[4:] == pytest.approx([1, 1])
 
 
-def test_the_command_writes_a_network_that_tells_the_cases(cases_file, pen, tmp_path, capsys):
+def test_command_writes_a_network_that_distinguishes_cases(cases_file, pen, tmp_path, capsys):
     from lettercast.runtime.glyph import glyph
     from lettercast.train.data.drawing import draw_ink
 
