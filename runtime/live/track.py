@@ -1,4 +1,4 @@
-"""Letters followed from frame to frame: what was read stands still, and what did not change is not read again."""
+"""Letters tracked from frame to frame: readings stay steady, and only letters that changed are classified again."""
 
 import time
 from collections.abc import Sequence
@@ -16,34 +16,81 @@ from ..pixels import Pixels, median
 from ..reader import Reader
 from ..text import Box, Page
 
-# Letters are compared at half the network's size, where hand shake hardly changes them.
-LOOK_PX = GLYPH_PX // 2
-# Correlation of two looks from which they may be one letter.
-ALIKE = 0.75
-# Sizes of one letter in two frames differ by this factor at most.
-SIZE_RATIO = 1.5
-# After the picture's motion is taken away, a letter is found within this share of its size.
-REACH_SHARE = 0.6
-# Moves that differ by less than this share of a letter are one move.
-MOVE_SHARE = 0.3
-# So many pairs tell the motion; more would only take longer.
-MOST_PAIRS = 300
-# Between moves that explain the letters equally well, the shorter one is right: the price of a letter's size of motion.
-MOTION_PRICE = 0.01
-# A picture is compared with the one before at this width and height in pixels.
-THUMBNAIL = (32, 24)
+# Letters are compared at half the size that the network sees; a shaking hand hardly changes them there.
+APPEARANCE_PX = GLYPH_PX // 2
+# The width and height of the copies in which two whole frames are compared.
+THUMBNAIL_PX = (32, 24)
+
+
+@dataclass(frozen=True)
+class MatchTuning:
+    """When a letter of one frame and a letter of the next frame are the same.
+
+    No tuning run is recorded; tests/runtime/live/test_match.py holds what the values were chosen for.
+    """
+
+    # Two letters may be the same if their appearances correlate at least this much ...
+    min_correlation: float = 0.75
+    # ... if their sizes differ by less than this factor ...
+    max_size_ratio: float = 1.5
+    # ... and if they are this near, as a share of their size, once the motion of the whole image is taken away.
+    max_distance: float = 0.6
+    # Two moves are the same if they differ by less than this share of a letter.
+    max_move_difference: float = 0.3
+    # This many pairs are enough to find the motion of the image; more only take longer.
+    max_pairs: int = 300
+    # Of two motions that explain the letters equally well the shorter one is right: a motion by one letter costs this much.
+    motion_cost: float = 0.01
+
+
+@dataclass(frozen=True)
+class TrackTuning:
+    """How long letters stay, when they are read again, how frames are averaged, and what a cut is.
+
+    No tuning run is recorded; tests/runtime/live/test_track.py holds what the values were chosen for, and
+    `python -m lettercast.benchmarks.speed.camera_loop` times the result.
+    """
+
+    # A letter that is not found stays for this many frames ...
+    held_frames: int = 2
+    # ... and for this many if its ink is still there, but split or joined in another way.
+    disputed_frames: int = 4
+    # A new letter is shown once it was found in this many frames.
+    confirm_frames: int = 2
+    # A letter is unchanged if its image correlates at least this much with the image that was last classified.
+    min_unchanged: float = 0.95
+    # Two images that correlate at least this much are the same pixels.
+    min_identical: float = 1 - 1e-6
+    # After this many classified images of an unchanged letter its reading is settled.
+    settled_views: int = 4
+    # The weight of the newest frame in the probabilities that are shown: a changed letter shows within three frames.
+    newest_weight: float = 0.25
+    # The weight of the newest frame in a box, once the motion of the image is taken away.
+    box_weight: float = 0.5
+    # Two frames show the same scene if their thumbnails correlate at least this much.
+    min_same_scene: float = 0.5
+    # If they do not, it is a cut if fewer than this share of the letters go on.
+    min_kept: float = 0.5
+    # The same paper can show another page: of at least this many letters fewer than this share go on, and the page is at
+    # least this full of letters, compared with the frame before.
+    min_letters: int = 4
+    min_kept_on_same_paper: float = 0.25
+    min_fullness: float = 0.5
+
+
+MATCH_TUNING, TRACK_TUNING = MatchTuning(), TrackTuning()
 
 
 @dataclass(frozen=True)
 class Appearances:
-    """Letters as they are compared: boxes (n, 4) float64 of x, y, width, height, and looks (n, 196) float32 of unit length."""
+    """Letters as they are compared: boxes (n, 4) float64 of x, y, width, height, and vectors (n, 196) float32 of length 1."""
 
     boxes: NDArray[np.float64]
-    looks: NDArray[np.float32]
+    vectors: NDArray[np.float32]
 
     @property
-    def middles(self) -> NDArray[np.float64]:
-        """(n, 2) x and y of the boxes' middles."""
+    def centres(self) -> NDArray[np.float64]:
+        """(n, 2) x and y of the centres of the boxes."""
         return self.boxes[:, :2] + self.boxes[:, 2:] / 2
 
     @property
@@ -54,248 +101,252 @@ class Appearances:
 
 @dataclass(frozen=True)
 class Match:
-    """How the picture moved (x, y) in pixels, and pairs of indices (before, after) of the letters that are in both frames."""
+    """The motion (x, y) of the image in pixels, and pairs of indices (before, after) of the letters that are in both frames."""
 
     motion: tuple[float, float]
     pairs: tuple[tuple[int, int], ...]
 
 
-def look_at(candidates: Sequence[Candidate]) -> Appearances:
-    """Return the looks of candidates, whatever their place, size and strength of ink."""
+def appearances_of(candidates: Sequence[Candidate]) -> Appearances:
+    """Return the appearances of candidates, which do not depend on place, size and strength of ink."""
     if not candidates:
-        return Appearances(np.zeros((0, 4)), np.zeros((0, LOOK_PX * LOOK_PX), np.float32))
-    looks = unit(halved(np.stack([candidate.glyph_image for candidate in candidates])))
-    return Appearances(np.array([candidate.box for candidate in candidates], np.float64), looks)
+        return Appearances(np.zeros((0, 4)), np.zeros((0, APPEARANCE_PX * APPEARANCE_PX), np.float32))
+    vectors = normalised(halved(np.stack([candidate.glyph_image for candidate in candidates])))
+    return Appearances(np.array([candidate.box for candidate in candidates], np.float64), vectors)
 
 
-def unit(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return rows without their mean and of length 1, so that a product of two is their correlation; flat ones stay zero."""
+def normalised(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return rows minus their mean, scaled to length 1, so that a dot product is a correlation; constant rows become zero."""
     centred = rows - rows.mean(-1, keepdims=True)
     return centred / np.maximum(np.linalg.norm(centred, axis=-1, keepdims=True), 1e-6)
 
 
 def thumbnail(image: Pixels) -> NDArray[np.float32]:
-    """Return (768,) float32 of unit length: what the whole picture looks like, whatever the exposure."""
-    # A few pixels of each block tell enough; 4K costs no more than a small picture.
-    thin = cv2.resize(image, (4 * THUMBNAIL[0], 4 * THUMBNAIL[1]), interpolation=cv2.INTER_NEAREST)
-    small = cv2.resize(thin, THUMBNAIL, interpolation=cv2.INTER_AREA)
-    return unit(small.reshape(THUMBNAIL[0] * THUMBNAIL[1], -1)[:, :3].mean(1, dtype=np.float32))
+    """Return (768,) float32 of length 1 that describes a whole frame and does not depend on the exposure."""
+    # A few pixels of each block are enough, so that a 4K image takes no longer than a small one.
+    sampled = cv2.resize(image, (4 * THUMBNAIL_PX[0], 4 * THUMBNAIL_PX[1]), interpolation=cv2.INTER_NEAREST)
+    small = cv2.resize(sampled, THUMBNAIL_PX, interpolation=cv2.INTER_AREA)
+    return normalised(small.reshape(THUMBNAIL_PX[0] * THUMBNAIL_PX[1], -1)[:, :3].mean(1, dtype=np.float32))
 
 
 def match(before: Appearances, after: Appearances) -> Match:
-    """Find the letters of one frame in the next one: alike, of like size, and moved as the whole picture moved."""
-    alike = before.looks @ after.looks.T
+    """Find the letters of one frame in the next: of similar appearance and size, and moved like the whole image."""
+    tuning = MATCH_TUNING
+    correlation = before.vectors @ after.vectors.T
     ratio = before.sizes[:, None] / np.maximum(after.sizes, 1)
-    first, second = np.nonzero((alike >= ALIKE) & (ratio < SIZE_RATIO) & (ratio > 1 / SIZE_RATIO))
+    is_similar_size = (ratio < tuning.max_size_ratio) & (ratio > 1 / tuning.max_size_ratio)
+    first, second = np.nonzero((correlation >= tuning.min_correlation) & is_similar_size)
     if not len(first):
         return Match((0.0, 0.0), ())
-    moves = after.middles[second] - before.middles[first]
+    moves = after.centres[second] - before.centres[first]
     sizes = np.maximum(before.sizes[first], after.sizes[second])
-    motion = common_move(moves, sizes, alike[first, second])
-    apart = np.hypot(*(moves - motion).T)
+    motion = common_motion(moves, sizes, correlation[first, second])
+    distances = np.hypot(*(moves - motion).T)
     pairs, taken_before, taken_after = [], set(), set()
-    for k in np.argsort(apart, kind="stable"):
+    for k in np.argsort(distances, kind="stable"):
         i, j = int(first[k]), int(second[k])
-        if apart[k] <= REACH_SHARE * sizes[k] and i not in taken_before and j not in taken_after:
+        if distances[k] <= tuning.max_distance * sizes[k] and i not in taken_before and j not in taken_after:
             pairs.append((i, j))
             taken_before.add(i)
             taken_after.add(j)
     return Match((float(motion[0]), float(motion[1])), tuple(pairs))
 
 
-def common_move(moves: NDArray[np.float64], sizes: NDArray[np.float64], weights: NDArray[np.float32]) -> NDArray[np.float64]:
+def common_motion(moves: NDArray[np.float64], sizes: NDArray[np.float64], weights: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the move (2,) in pixels that most pairs of letters agree on.
 
     Args:
-        moves: (n, 2) of pairs, right and wrong ones, n at least 1.
-        sizes: (n,) of their letters in pixels.
-        weights: (n,) how alike their letters are.
+        moves: (n, 2) moves of right and wrong pairs, n at least 1.
+        sizes: (n,) sizes of their letters in pixels.
+        weights: (n,) correlations of their letters.
     """
-    best = np.argsort(-weights, kind="stable")[:MOST_PAIRS]
+    best = np.argsort(-weights, kind="stable")[: MATCH_TUNING.max_pairs]
     moves, sizes, weights = moves[best], sizes[best], weights[best]
     size = median(sizes)
-    close = np.hypot(*(moves[:, None] - moves[None]).T) <= MOVE_SHARE * size
-    votes = close @ weights - MOTION_PRICE * np.hypot(*moves.T) / size
-    return np.array([median(along) for along in moves[close[np.argmax(votes)]].T])
-
-
-# A letter that is not seen stays for so many frames, and longer where its ink is there still, but parted or joined otherwise.
-HELD_FRAMES, DISPUTED_FRAMES = 2, 4
-# A new letter is shown once it was seen in so many frames.
-CONFIRM_FRAMES = 2
-# Correlation with the picture that was read last from which a letter is taken for unchanged.
-UNCHANGED = 0.95
-# Two pictures that correlate more than this are the same pixels.
-IDENTICAL = 1 - 1e-6
-# So many nearly equal pictures of a letter are read before its reading is taken for settled.
-ENOUGH_VIEWS = 4
-# The newest frame's share of what is shown: a letter that changes has changed in three frames.
-NEWEST_SHARE = 0.25
-# The newest frame's share of a box, once the motion of the picture is taken away.
-BOX_SHARE = 0.5
-# A cut: the picture does not correlate with the one before, and fewer than this share of letters go on.
-SAME_SCENE, KEPT_SHARE = 0.5, 0.5
-# A cut, too, though the paper looks the same: of at least so many letters fewer than this share go on, in as full a page.
-FEWEST_TO_CUT, KEPT_ON_SAME_PAPER, AS_FULL = 4, 0.25, 0.5
+    is_close = np.hypot(*(moves[:, None] - moves[None]).T) <= MATCH_TUNING.max_move_difference * size
+    votes = is_close @ weights - MATCH_TUNING.motion_cost * np.hypot(*moves.T) / size
+    return np.array([median(axis) for axis in moves[is_close[np.argmax(votes)]].T])
 
 
 @dataclass
 class Track:
-    """One letter over time (or what the model parts into several).
+    """One letter over time, or a candidate that the model splits into several letters.
 
     Attributes:
-        candidate: where it is now, its box steadied.
-        look: (196,) what it looked like when last seen, `judged` when last read.
-        reading: its latest reading, with probabilities averaged over `views` pictures.
-        shown: (n, classes) probabilities averaged over frames.
+        candidate: where the letter is now; its box is smoothed.
+        appearance: (196,) float32, in the frame where the letter was last found.
+        read_appearance: (196,) float32, in the frame where the letter was last classified.
+        reading: the latest reading; its probabilities are averaged over `views` images.
+        shown: (n, classes) float32 probabilities averaged over frames.
+        found_frames: the number of frames in which the letter was found.
+        missed_frames: the number of frames since it was last found.
+        resplit_frames: the number of frames in which the model split the candidate into another number of letters.
+        is_shown: whether the last frame showed the letter. If the same ink is found in two ways, the one that is shown stays.
     """
 
     candidate: Candidate
-    look: NDArray[np.float32]
-    judged: NDArray[np.float32]
+    appearance: NDArray[np.float32]
+    read_appearance: NDArray[np.float32]
     reading: Reading
     shown: NDArray[np.float32]
     views: int = 1
-    seen: int = 1
-    missed: int = 0
-    # Frames in which the model parted it otherwise than before.
-    parted: int = 0
-    # Whether the last frame showed it: of two ways to see the same ink the one that is shown stays.
+    found_frames: int = 1
+    missed_frames: int = 0
+    resplit_frames: int = 0
     is_shown: bool = False
 
     @property
     def is_confirmed(self) -> bool:
-        return self.seen >= CONFIRM_FRAMES
+        return self.found_frames >= TRACK_TUNING.confirm_frames
 
-    def is_changed(self, look: NDArray[np.float32]) -> bool:
-        """Tell whether a picture of the letter must be read: it differs, or a second opinion is still worth having."""
-        alike = float(self.judged @ look)
-        return alike < UNCHANGED or (alike < IDENTICAL and self.views < ENOUGH_VIEWS)
+    def needs_reading(self, appearance: NDArray[np.float32]) -> bool:
+        """Tell whether to classify the newest image of the letter: it changed, or it may still improve the reading."""
+        correlation = float(self.read_appearance @ appearance)
+        return correlation < TRACK_TUNING.min_unchanged or (
+            correlation < TRACK_TUNING.min_identical and self.views < TRACK_TUNING.settled_views
+        )
 
-    def judge(self, look: NDArray[np.float32], reading: Reading) -> None:
-        """Take in what the model says of the letter's newest picture."""
+    def update_reading(self, appearance: NDArray[np.float32], reading: Reading) -> None:
+        """Average the reading of the newest image with those of the same letter before it."""
         if len(reading.candidates) != len(self.reading.candidates):
-            self.parted += 1
-            if self.parted <= DISPUTED_FRAMES:
+            self.resplit_frames += 1
+            if self.resplit_frames <= TRACK_TUNING.disputed_frames:
                 return
             self.shown, self.views = reading.probabilities, 0
-        elif self.judged @ look < UNCHANGED:
+        elif self.read_appearance @ appearance < TRACK_TUNING.min_unchanged:
             self.views = 0
-        self.parted, self.judged, self.views = 0, look, self.views + 1
+        self.resplit_frames, self.read_appearance, self.views = 0, appearance, self.views + 1
         rows = reading.probabilities
         if self.views > 1:
             rows = self.reading.probabilities + (rows - self.reading.probabilities) / self.views
         self.reading = replace(reading, probabilities=rows)
 
-    def follow(self, candidate: Candidate, look: NDArray[np.float32], motion: tuple[float, float]) -> None:
-        """Move on to where the letter is now, and let this frame vote: an unchanged letter votes as it did before."""
-        # One by one, as NumPy takes longer over four numbers.
+    def update(self, candidate: Candidate, appearance: NDArray[np.float32], motion: tuple[float, float]) -> None:
+        """Move to where the letter is in this frame, and average its reading into what is shown."""
+        # Plain numbers, because NumPy takes longer for four of them.
         expected = (old + moved for old, moved in zip(self.candidate.box, (*motion, 0, 0), strict=True))
-        x, y, w, h = (round(there + BOX_SHARE * (here - there)) for here, there in zip(candidate.box, expected, strict=True))
-        self.candidate, self.look, self.missed = candidate.at((x, y, w, h)), look, 0
-        self.seen += 1
-        newest = max(1 / self.seen, NEWEST_SHARE)
-        shown = self.shown + (self.reading.probabilities - self.shown) * newest
+        x, y, w, h = (
+            round(old + TRACK_TUNING.box_weight * (new - old)) for new, old in zip(candidate.box, expected, strict=True)
+        )
+        self.candidate, self.appearance, self.missed_frames = candidate.at((x, y, w, h)), appearance, 0
+        self.found_frames += 1
+        weight = max(1 / self.found_frames, TRACK_TUNING.newest_weight)
+        shown = self.shown + (self.reading.probabilities - self.shown) * weight
         self.shown = shown.astype(np.float32)
 
     def miss(self, motion: tuple[float, float]) -> None:
-        """Go with the picture's motion, unseen."""
+        """Move with the image in a frame in which the letter was not found."""
         x, y, w, h = self.candidate.box
         self.candidate = self.candidate.at((round(x + motion[0]), round(y + motion[1]), w, h))
-        self.missed += 1
+        self.missed_frames += 1
 
     def to_reading(self) -> Reading:
-        """Return the reading as it is shown: steady, at the letter's place in this frame."""
+        """Return the reading to show: averaged, at the place of the letter in this frame."""
         candidates = self.reading.candidates
         whole = around([candidate.box for candidate in candidates])
-        moved = tuple(candidate.at(carry(candidate.box, whole, self.candidate.box)) for candidate in candidates)
+        moved = tuple(candidate.at(map_box(candidate.box, whole, self.candidate.box)) for candidate in candidates)
         return Reading(moved, self.reading.images, self.shown)
 
 
 class Tracker:
-    """Reads the frames of one moving picture, in their order."""
+    """Reads the frames of one video or camera, in their order."""
 
     def __init__(self, reader: Reader) -> None:
         self.reader = reader
         self.forget()
 
     def forget(self) -> None:
-        """Start anew: the next frame has nothing to do with those before."""
+        """Start again: the next frame has nothing to do with those before."""
         self._tracks: list[Track] = []
         self._thumbnail: NDArray[np.float32] | None = None
 
     def read(self, image: Pixels) -> Page:
-        """Read the next frame; takes images as Reader.read does."""
+        """Read the next frame; takes images like Reader.read."""
         start = time.perf_counter()
         candidates = self.reader.find(image)
         found = time.perf_counter()
-        lines = self.reader.compose(self._follow(image, candidates))
+        lines = self.reader.compose(self._track(image, candidates))
         done = time.perf_counter()
         return Page((image.shape[1], image.shape[0]), lines, 1000 * (found - start), 1000 * (done - found))
 
-    def _follow(self, image: Pixels, candidates: Sequence[Candidate]) -> list[Reading]:
-        looks, seen = look_at(candidates), thumbnail(image)
+    def _track(self, image: Pixels, candidates: Sequence[Candidate]) -> list[Reading]:
+        """Update the tracks with the candidates of the next frame, and return the readings to show."""
+        after, frame = appearances_of(candidates), thumbnail(image)
         before = Appearances(
             np.array([track.candidate.box for track in self._tracks], np.float64).reshape(-1, 4),
-            np.array([track.look for track in self._tracks], np.float32).reshape(-1, looks.looks.shape[1]),
+            np.array([track.appearance for track in self._tracks], np.float32).reshape(-1, after.vectors.shape[1]),
         )
-        matched = match(before, looks)
-        cut = self._thumbnail is None or is_cut(matched, len(before.boxes), len(candidates), float(self._thumbnail @ seen))
+        matched = match(before, after)
+        cut = self._thumbnail is None or is_cut(matched, len(before.boxes), len(candidates), float(self._thumbnail @ frame))
         if cut:
             self._tracks, matched = [], Match((0.0, 0.0), ())
-        self._thumbnail = seen
-        now = self._match_tracks(candidates, looks, matched, cut)
-        held = [track for track in self._tracks if track.missed and track.is_shown]
-        for track in now:
+        self._thumbnail = frame
+        found = self._update_tracks(candidates, after, matched, is_first=cut)
+        held = [track for track in self._tracks if track.missed_frames and track.is_shown]
+        for track in found:
             track.is_shown = track.is_confirmed and not any(covers(old.candidate.box, track.candidate.box) for old in held)
-        return [track.to_reading() for track in (*now, *held) if track.is_shown]
+        return [track.to_reading() for track in (*found, *held) if track.is_shown]
 
-    def _match_tracks(self, candidates: Sequence[Candidate], looks: Appearances, matched: Match, at_once: bool) -> list[Track]:
-        """Return the track of each candidate, and keep those that are not seen for a while; reads only what is new or changed."""
-        known = {after: self._tracks[before] for before, after in matched.pairs}
-        ask = [j for j in range(len(candidates)) if j not in known or known[j].is_changed(looks.looks[j])]
-        answers = dict(zip(ask, self.reader.recognize([candidates[j] for j in ask]), strict=True)) if ask else {}
-        now = []
-        for j, (candidate, look) in enumerate(zip(candidates, looks.looks, strict=True)):
+    def _update_tracks(
+        self, candidates: Sequence[Candidate], after: Appearances, matched: Match, *, is_first: bool
+    ) -> list[Track]:
+        """Return the track of each candidate, and keep the tracks of missed letters for a while.
+
+        Classifies only candidates that are new or changed. In the first frame of a scene they are shown at once.
+        """
+        known = {j: self._tracks[i] for i, j in matched.pairs}
+        asked = [j for j in range(len(candidates)) if j not in known or known[j].needs_reading(after.vectors[j])]
+        readings = dict(zip(asked, self.reader.recognize([candidates[j] for j in asked]), strict=True)) if asked else {}
+        found = []
+        for j, (candidate, appearance) in enumerate(zip(candidates, after.vectors, strict=True)):
             track = known.get(j)
             if track is None:
-                rows = answers[j].probabilities
-                track = Track(candidate, look, look, answers[j], rows, seen=CONFIRM_FRAMES if at_once else 1)
+                rows = readings[j].probabilities
+                frames = TRACK_TUNING.confirm_frames if is_first else 1
+                track = Track(candidate, appearance, appearance, readings[j], rows, found_frames=frames)
             else:
-                if j in answers:
-                    track.judge(look, answers[j])
-                track.follow(candidate, look, matched.motion)
-            now.append(track)
-        going = {id(track) for track in known.values()}
-        lost = [track for track in self._tracks if id(track) not in going and track.is_confirmed]
+                if j in readings:
+                    track.update_reading(appearance, readings[j])
+                track.update(candidate, appearance, matched.motion)
+            found.append(track)
+        continued = {id(track) for track in known.values()}
+        lost = [track for track in self._tracks if id(track) not in continued and track.is_confirmed]
         for track in lost:
             track.miss(matched.motion)
-            disputed = any(covers(candidate.box, track.candidate.box) for candidate in candidates)
-            track.is_shown = track.is_shown and track.missed <= (DISPUTED_FRAMES if disputed else HELD_FRAMES)
-        self._tracks = now + [track for track in lost if track.missed <= DISPUTED_FRAMES]
-        return now
+            is_disputed = any(covers(candidate.box, track.candidate.box) for candidate in candidates)
+            limit = TRACK_TUNING.disputed_frames if is_disputed else TRACK_TUNING.held_frames
+            track.is_shown = track.is_shown and track.missed_frames <= limit
+        self._tracks = found + [track for track in lost if track.missed_frames <= TRACK_TUNING.disputed_frames]
+        return found
 
 
-def is_cut(matched: Match, before: int, after: int, alike: float) -> bool:
-    """Tell whether another scene begins, by what became of the letters `before`, and how alike the pictures are.
+def is_cut(matched: Match, before: int, after: int, correlation: float) -> bool:
+    """Tell whether a new scene begins.
 
-    A blank frame is none: the letters of a hiccup come back.
+    A blank frame does not begin one: after a moment without an image the letters come back.
+
+    Args:
+        matched: the letters that go on.
+        before: the number of letters in the frame before.
+        after: the number of letters in this frame.
+        correlation: that of the thumbnails of both frames.
     """
     if not after:
         return False
     kept = len(matched.pairs) / max(1, min(before, after))
-    if alike < SAME_SCENE:
-        return kept < KEPT_SHARE
-    return before >= FEWEST_TO_CUT and after >= AS_FULL * before and kept < KEPT_ON_SAME_PAPER
+    if correlation < TRACK_TUNING.min_same_scene:
+        return kept < TRACK_TUNING.min_kept
+    is_full = before >= TRACK_TUNING.min_letters and after >= TRACK_TUNING.min_fullness * before
+    return is_full and kept < TRACK_TUNING.min_kept_on_same_paper
 
 
 def covers(a: Box, b: Box) -> bool:
-    """Tell whether the middle of one box lies in the other."""
+    """Tell whether the centre of one box lies in the other."""
     return any(p[0] <= q[0] + q[2] / 2 <= p[0] + p[2] and p[1] <= q[1] + q[3] / 2 <= p[1] + p[3] for p, q in ((a, b), (b, a)))
 
 
-def carry(box: Box, source: Box, target: Box) -> Box:
-    """Move and stretch a box as `source` must be to become `target`."""
-    along, down = target[2] / max(1, source[2]), target[3] / max(1, source[3])
-    x, y = target[0] + (box[0] - source[0]) * along, target[1] + (box[1] - source[1]) * down
-    return round(x), round(y), max(1, round(box[2] * along)), max(1, round(box[3] * down))
+def map_box(box: Box, source: Box, target: Box) -> Box:
+    """Move and stretch a box by what turns the box `source` into `target`."""
+    x_scale, y_scale = target[2] / max(1, source[2]), target[3] / max(1, source[3])
+    x, y = target[0] + (box[0] - source[0]) * x_scale, target[1] + (box[1] - source[1]) * y_scale
+    return round(x), round(y), max(1, round(box[2] * x_scale)), max(1, round(box[3] * y_scale))

@@ -1,4 +1,4 @@
-"""Letters followed from frame to frame."""
+"""Reading frame after frame: steady text, few classifications, cuts."""
 
 import dataclasses
 
@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from lettercast.runtime import Reader
-from lettercast.runtime.live.track import DISPUTED_FRAMES, HELD_FRAMES, Tracker, carry, covers
+from lettercast.runtime.live.track import TRACK_TUNING, Tracker, covers, map_box
 
 
 @pytest.fixture
 def counted():
-    """A reader, and the list of how many pictures each of its classifications took."""
+    """A reader, and a list of the number of images of each of its classifications."""
     reader, calls = Reader(), []
     engine = reader.engine
 
@@ -32,11 +32,11 @@ def tracker(counted) -> Tracker:
 def shaken(image, count: int, noise: float = 3, step: float = 4, seed: int = 1):
     """Frames of a hand-held camera over a page."""
     rng = np.random.default_rng(seed)
-    place, height, width = np.zeros(2), *image.shape[:2]
+    position, height, width = np.zeros(2), *image.shape[:2]
     for _ in range(count):
-        place = 0.8 * place + rng.normal(0, step, 2)
+        position = 0.8 * position + rng.normal(0, step, 2)
         matrix = cv2.getRotationMatrix2D((width / 2, height / 2), rng.normal(0, 0.4), 1 + rng.normal(0, 0.004))
-        matrix[:, 2] += place
+        matrix[:, 2] += position
         frame = cv2.warpAffine(image, matrix, (width, height), borderMode=cv2.BORDER_REPLICATE)
         yield np.clip(frame + rng.normal(0, noise, frame.shape), 0, 255).astype(np.uint8)
 
@@ -53,13 +53,13 @@ def texts(tracker: Tracker, *frames) -> list[str]:
     return [tracker.read(frame).text.replace("\n", "").replace(" ", "") for frame in frames]
 
 
-def test_the_first_frame_is_read_as_a_picture_is(tracker, draw_page):
+def test_the_first_frame_is_read_like_a_still_image(tracker, draw_page):
     image = draw_page("ABC", "DEF")[0]
     page, still = tracker.read(image), tracker.reader.read(image)
     assert page.lines == still.lines
 
 
-def test_an_unchanged_picture_is_classified_once(tracker, counted, draw_page):
+def test_an_unchanged_image_is_classified_once(tracker, counted, draw_page):
     image = draw_page("ABC", "DEF")[0]
     tracker.read(image)
     first = sum(counted[1])
@@ -80,7 +80,7 @@ def test_a_shaken_page_is_classified_less_and_does_not_flicker(tracker, counted,
     assert sum(counted[1]) < alone / 2
 
 
-def test_boxes_stand_stiller_than_they_are_found(tracker, draw_page):
+def test_tracked_boxes_are_steadier_than_found_ones(tracker, draw_page):
     frames = list(shaken(draw_page("ABCDE")[0], 20, noise=8, step=0))
     found = [[letter.box for letter in tracker.reader.read(frame).letters] for frame in frames]
     followed = [[letter.box for letter in tracker.read(frame).letters] for frame in frames]
@@ -88,31 +88,31 @@ def test_boxes_stand_stiller_than_they_are_found(tracker, draw_page):
     assert followed < found
 
 
-@pytest.mark.parametrize("missing", [1, HELD_FRAMES])
+@pytest.mark.parametrize("missing", [1, TRACK_TUNING.held_frames])
 def test_a_letter_that_vanishes_for_a_moment_stays(tracker, draw_page, missing):
     image, placed = draw_page("ABC", "DEF")
     gone = without(image, placed, 4)
     assert set(texts(tracker, *[image] * 3, *[gone] * missing, *[image] * 3)) == {"ABCDEF"}
 
 
-def test_a_letter_that_vanishes_goes(tracker, draw_page):
+def test_a_letter_that_vanishes_for_longer_goes(tracker, draw_page):
     image, placed = draw_page("ABC", "DEF")
     gone = without(image, placed, 4)
-    assert texts(tracker, *[image] * 3, *[gone] * (HELD_FRAMES + 1))[-2:] == ["ABCDEF", "ABCDF"]
+    assert texts(tracker, *[image] * 3, *[gone] * (TRACK_TUNING.held_frames + 1))[-2:] == ["ABCDEF", "ABCDF"]
 
 
-def test_a_blank_frame_is_passed_over(tracker, draw_page):
+def test_a_blank_frame_is_ignored(tracker, draw_page):
     image = draw_page("ABC", "DEF")[0]
     assert set(texts(tracker, image, image, np.full_like(image, 235), image)) == {"ABCDEF"}
 
 
-def test_a_letter_that_changes_has_changed_within_a_few_frames(tracker, draw_page):
+def test_a_changed_letter_shows_within_a_few_frames(tracker, draw_page):
     image, placed = draw_page("ABC", "DEF")
     other, others = draw_page("ABC", "DXF")
     x, y, w, h = others[4][1]
     changed = without(image, placed, 4)
     changed[y - 4 : y + h + 4, x - 4 : x + w + 4] = other[y - 4 : y + h + 4, x - 4 : x + w + 4]
-    read = texts(tracker, *[image] * 10, *[changed] * (DISPUTED_FRAMES + 2))
+    read = texts(tracker, *[image] * 10, *[changed] * (TRACK_TUNING.disputed_frames + 2))
     assert read[9] == "ABCDEF"
     assert read[-1] == "ABCDXF"
     assert set(read) == {"ABCDEF", "ABCDXF"}
@@ -124,7 +124,7 @@ def test_a_new_letter_is_shown_in_its_second_frame(tracker, draw_page):
     assert texts(tracker, before, before, image, image) == ["ABCDE", "ABCDE", "ABCDE", "ABCDEF"]
 
 
-def test_another_scene_is_shown_at_once_and_owes_nothing_to_the_one_before(tracker, draw_page):
+def test_a_new_scene_shows_at_once_and_without_a_trace_of_the_old_one(tracker, draw_page):
     one, two = draw_page("ABCAB", "DEFDE")[0], draw_page("KLMXY", "TUVWZ", seed=5)[0]
     for _ in range(6):
         tracker.read(one)
@@ -133,7 +133,7 @@ def test_another_scene_is_shown_at_once_and_owes_nothing_to_the_one_before(track
     assert after.lines == alone.lines
 
 
-def test_what_was_forgotten_is_not_averaged(tracker, draw_page):
+def test_after_forget_nothing_is_averaged(tracker, draw_page):
     one, two = draw_page("ABC")[0], draw_page("ABC", seed=6)[0]
     for _ in range(4):
         tracker.read(one)
@@ -141,7 +141,7 @@ def test_what_was_forgotten_is_not_averaged(tracker, draw_page):
     assert tracker.read(two).lines == tracker.reader.read(two).lines
 
 
-def test_a_pan_over_the_page_keeps_its_letters_and_reads_only_new_ones(tracker, counted, draw_page):
+def test_a_pan_keeps_its_letters_and_reads_only_new_ones(tracker, counted, draw_page):
     wide = draw_page("ABCDEKLMNOTUVWX")[0]
     frames = [wide[:, left : left + 700] for left in range(0, 400, 40)]
     panned = texts(tracker, *frames)
@@ -156,7 +156,7 @@ def test_a_pan_over_the_page_keeps_its_letters_and_reads_only_new_ones(tracker, 
     assert sum(counted[1]) < alone
 
 
-def test_probabilities_of_a_noisy_letter_move_less_than_those_of_its_frames(tracker, draw_page):
+def test_tracked_probabilities_are_steadier_than_those_of_single_frames(tracker, draw_page):
     frames = list(shaken(draw_page("ABCDE", seed=7)[0], 25, noise=30))
     alone = [[letter.confidence for letter in tracker.reader.read(frame).letters] for frame in frames]
     followed = [[letter.confidence for letter in tracker.read(frame).letters] for frame in frames]
@@ -165,11 +165,11 @@ def test_probabilities_of_a_noisy_letter_move_less_than_those_of_its_frames(trac
     assert steps[1] < steps[0]
 
 
-def test_boxes_are_carried_with_the_whole():
-    assert carry((10, 10, 5, 20), (10, 10, 10, 20), (30, 12, 20, 20)) == (30, 12, 10, 20)
-    assert carry((15, 10, 5, 20), (10, 10, 10, 20), (30, 12, 20, 20)) == (40, 12, 10, 20)
+def test_map_box_moves_and_stretches():
+    assert map_box((10, 10, 5, 20), (10, 10, 10, 20), (30, 12, 20, 20)) == (30, 12, 10, 20)
+    assert map_box((15, 10, 5, 20), (10, 10, 10, 20), (30, 12, 20, 20)) == (40, 12, 10, 20)
 
 
-def test_a_box_covers_another_by_its_middle():
+def test_a_box_covers_another_by_its_centre():
     assert not covers((0, 0, 10, 10), (8, 0, 10, 10))
     assert covers((0, 0, 10, 10), (4, 4, 6, 2))
