@@ -1,9 +1,9 @@
-"""What was read: letters, words, lines and pages."""
+"""Results of reading: letters, words, lines and pages."""
 
 from dataclasses import dataclass
 from typing import Any
 
-# What stands for something that the model takes for no letter.
+# Stands for what the model takes for a non-letter.
 UNKNOWN = "?"
 
 Box = tuple[int, int, int, int]
@@ -11,10 +11,10 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Letter:
-    """One letter: its label, probability 0..1, box (x, y, width, height) in pixels, and the next guesses.
+    """One letter: its label, probability 0..1, box (x, y, width, height) in pixels, and the next likeliest labels.
 
-    Where the model is less sure than its facts ask for, the label is `?`, the confidence that of the likeliest
-    guess, and that guess stands first among the alternatives.
+    If the model takes it for a non-letter, the label is `?`, the confidence is that of the likeliest label, and this label is
+    the first of the alternatives.
     """
 
     letter: str
@@ -23,7 +23,7 @@ class Letter:
     alternatives: tuple[tuple[str, float], ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the letter as JSON has it."""
+        """Return the letter as in the JSON of a page."""
         return {
             "letter": self.letter,
             "confidence": round(self.confidence, 4),
@@ -34,10 +34,10 @@ class Letter:
 
 @dataclass(frozen=True)
 class Word:
-    """Letters from left to right with no gap of a word between them.
+    """Letters from left to right without a space between them.
 
-    Where the reader has a list of words, listed is the word of the list that probably stands there, None where none does,
-    and probability 0..1 that of the list's likeliest word; without a list probability is None, too.
+    If the reader has a list of words, listed is the word of the list that probably stands there, or None, and probability
+    0..1 is that of the list's likeliest word. Without a list both are None.
     """
 
     letters: tuple[Letter, ...]
@@ -46,11 +46,11 @@ class Word:
 
     @property
     def text(self) -> str:
-        """What was read."""
+        """The letters that were read."""
         return "".join(letter.letter for letter in self.letters)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the word as JSON has it where there is a list of words."""
+        """Return the word as in the JSON of a page that was read with a list of words."""
         return {"text": self.text, "listed": self.listed, "probability": round(self.probability or 0.0, 4)}
 
 
@@ -66,21 +66,21 @@ class Line:
 
     @property
     def text(self) -> str:
-        """What was read, with spaces between words."""
+        """The words that were read, with spaces between them."""
         return " ".join(word.text for word in self.words)
 
     @property
     def listed_text(self) -> str:
-        """The same with each word that probably stands in the list as the list writes it."""
+        """The same text, with words of the list spelled as in the list."""
         return " ".join(word.listed or word.text for word in self.words)
 
     @property
     def shown_text(self) -> str:
-        """What was read, and what the list makes of it where that is something else, for a person."""
+        """The text and, if it differs, the text by the list of words, for people."""
         return self.text if self.listed_text.upper() == self.text.upper() else f"{self.text} -> {self.listed_text}"
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the line as JSON has it; words are told where there is a list of them."""
+        """Return the line as in the JSON of a page; with words only if there is a list of them."""
         record: dict[str, Any] = {"text": self.text, "letters": [letter.to_dict() for letter in self.letters]}
         if any(word.probability is not None for word in self.words):
             record["words"] = [word.to_dict() for word in self.words]
@@ -89,7 +89,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Page:
-    """What was read from one image of size (width, height), and how many milliseconds it took."""
+    """The lines that were read from one image of size (width, height), and the milliseconds that it took."""
 
     size: tuple[int, int]
     lines: tuple[Line, ...]
@@ -102,17 +102,17 @@ class Page:
 
     @property
     def text(self) -> str:
-        """What was read, line by line; a list of words changes nothing in it."""
+        """The lines that were read, separated by line breaks; a list of words does not change them."""
         return "\n".join(line.text for line in self.lines)
 
     @property
     def listed_text(self) -> str:
-        """The same with each word that probably stands in the list as the list writes it."""
+        """The same text, with words of the list spelled as in the list."""
         return "\n".join(line.listed_text for line in self.lines)
 
     @property
     def shown_text(self) -> str:
-        """What was read, and what the list makes of it where that is something else, for a person."""
+        """The text and, if it differs, the text by the list of words, for people."""
         return "\n".join(line.shown_text for line in self.lines)
 
     def to_dict(self) -> dict[str, Any]:

@@ -1,7 +1,8 @@
-"""Capitals or small letters: what all shapes of a page say together settles what one shape leaves open.
+"""Capital or small letters: the shapes and heights of all letters on a page settle what one shape leaves open.
 
-A bare stroke is a capital I or a small l, a small d with a short stem is an O or an a; a reader who sees that the line is
-in capitals takes the capital. A small network says how likely a picture is a capital for every letter that it might be.
+A bare stroke is a capital I or a small l, and a small d with a short stem looks like an O or an a; a reader who sees that
+the line is in capitals chooses the capital. A small network estimates, for every letter that an image might show, the
+chance that it is the capital.
 """
 
 from collections.abc import Sequence
@@ -19,16 +20,28 @@ from . import Box
 
 CASE_FILE = packaged("models/letters-case.npz")
 LABELS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
-# A line is in capitals, in small letters or in both; before anything is seen, with these chances.
-STYLE_PRIORS = np.array([0.45, 0.45, 0.1])
-# A line keeps to the style of its page with this chance; a heading does not.
-SAME_STYLE = 0.8
-# No shape speaks for a case with more than this certainty.
-SUREST = 0.97
-# What is taken for impossible has this chance all the same, which single precision still tells from 0 and from 1.
-NEVER = 1e-6
-# In small letters a word may begin with a capital or not.
-FIRST_CAPITAL = 0.3
+# The chance of what counts as impossible; single precision still distinguishes it from 0, and 1 minus it from 1.
+MIN_CHANCE = 1e-6
+
+
+@dataclass(frozen=True)
+class CaseTuning:
+    """How the case of a page, of a line and of a letter depend on each other.
+
+    Tuned on pages of validation writers (`python -m lettercast.benchmarks.pages.conditions --split val`).
+    """
+
+    # The chances that a line is in capitals, in small letters, or in both, before any letter is seen.
+    style_priors: tuple[float, float, float] = (0.45, 0.45, 0.1)
+    # The chance that a line has the style of its page; a heading may differ.
+    same_style: float = 0.8
+    # No single shape indicates a case with more certainty than this.
+    max_certainty: float = 0.97
+    # The chance that a word in small letters begins with a capital.
+    first_capital: float = 0.3
+
+
+CASE_TUNING = CaseTuning()
 
 
 @dataclass(frozen=True)
@@ -38,21 +51,21 @@ class CaseNet:
     weights: tuple[NDArray[np.float32], NDArray[np.float32]]
     biases: tuple[NDArray[np.float32], NDArray[np.float32]]
 
-    def capital(self, pictures: Pixels) -> NDArray[np.float32]:
-        """Return (n, 26) float32: were picture i this letter, the chance that it is the capital; takes (n, 28, 28, 1) uint8."""
-        hidden = np.maximum(case_input(pictures) @ self.weights[0] + self.biases[0], 0)
+    def capital(self, images: Pixels) -> NDArray[np.float32]:
+        """Return the chance (n, 26) that an image shows the capital, if it shows this letter; takes (n, 28, 28, 1) uint8."""
+        hidden = np.maximum(case_input(images) @ self.weights[0] + self.biases[0], 0)
         logits = hidden @ self.weights[1] + self.biases[1]
         return (1 / (1 + np.exp(-logits))).astype(np.float32)
 
 
-def case_input(pictures: Pixels) -> NDArray[np.float32]:
-    """Return (n, 196) float32 0..1 of pictures (n, 28, 28, 1) uint8, as the network takes them."""
-    return halved(pictures) * np.float32(1 / 255)
+def case_input(images: Pixels) -> NDArray[np.float32]:
+    """Return the network's input (n, 196) float32 in 0..1 for images (n, 28, 28, 1) uint8."""
+    return halved(images) * np.float32(1 / 255)
 
 
 @lru_cache(maxsize=1)
 def load_case(path: Path = CASE_FILE) -> CaseNet:
-    """Open the network that comes with lettercast."""
+    """Load the network that comes with lettercast."""
     with path.open("rb") as file, np.load(file, allow_pickle=False) as archive:
         first, first_bias, second, second_bias = (archive[f"arr_{i}"].astype(np.float32) for i in range(4))
     return CaseNet((first, second), (first_bias, second_bias))
@@ -60,7 +73,8 @@ def load_case(path: Path = CASE_FILE) -> CaseNet:
 
 @dataclass(frozen=True)
 class Evidence:
-    """One line's letters: probabilities (n, 26), chances of the capital by class (n, 26), first letters of words (n,)."""
+    """The letters of one line: probabilities (n, 26), chances of the capital by class (n, 26), and whether each is the first
+    of its word (n,)."""
 
     probabilities: NDArray[np.float32]
     capital: NDArray[np.float32]
@@ -68,26 +82,27 @@ class Evidence:
 
     @property
     def log_styles(self) -> NDArray[np.float64]:
-        """(3,) log-likelihood of the line in capitals, in small letters, in both."""
-        upper = (self.probabilities * self.capital).sum(1) / np.maximum(self.probabilities.sum(1), NEVER)
-        upper = np.clip(upper, 1 - SUREST, SUREST)
-        # A word's first letter is a capital in either style, so it tells neither.
+        """Log-likelihoods (3,) of the line in capitals, in small letters, and in both."""
+        upper = (self.probabilities * self.capital).sum(1) / np.maximum(self.probabilities.sum(1), MIN_CHANCE)
+        upper = np.clip(upper, 1 - CASE_TUNING.max_certainty, CASE_TUNING.max_certainty)
+        # The first letter of a word may be a capital in either style, so it indicates neither.
         upper = np.where(self.first, 0.5, upper)
         return np.array([np.log(upper).sum(), np.log(1 - upper).sum(), len(upper) * np.log(0.5)])
 
 
 def settle_case(lines: Sequence[Evidence]) -> list[NDArray[np.float32]]:
-    """Weigh each line's probabilities by the case that its line and its page are written in; returns (n, 26) a line."""
+    """Weight each line's probabilities by the case of the line and of the page; returns (n, 26) per line."""
     styles = [line.log_styles for line in lines]
-    page = posterior(np.sum(styles, 0), STYLE_PRIORS)
+    tuning, prior = CASE_TUNING, np.array(CASE_TUNING.style_priors)
+    page = posterior(np.sum(styles, 0), prior)
     settled = []
     for line, likelihood in zip(lines, styles, strict=True):
-        capitals, small, mixed = posterior(likelihood, SAME_STYLE * page + (1 - SAME_STYLE) * STYLE_PRIORS)
-        upper = (capitals + mixed / 2 + np.where(line.first, FIRST_CAPITAL * small, 0))[:, None]
-        # No shape and no line is so sure that a letter could become impossible.
-        capital, upper = np.clip(line.capital, NEVER, 1 - NEVER), np.clip(upper, NEVER, 1 - NEVER)
+        capitals, small, mixed = posterior(likelihood, tuning.same_style * page + (1 - tuning.same_style) * prior)
+        upper = (capitals + mixed / 2 + np.where(line.first, tuning.first_capital * small, 0))[:, None]
+        # Neither a shape nor a line can make a letter impossible.
+        capital, upper = np.clip(line.capital, MIN_CHANCE, 1 - MIN_CHANCE), np.clip(upper, MIN_CHANCE, 1 - MIN_CHANCE)
         weighted = line.probabilities * (upper * capital + (1 - upper) * (1 - capital))
-        settled.append((weighted / np.maximum(weighted.sum(1, keepdims=True), NEVER)).astype(np.float32))
+        settled.append((weighted / np.maximum(weighted.sum(1, keepdims=True), MIN_CHANCE)).astype(np.float32))
     return settled
 
 
@@ -97,46 +112,74 @@ def posterior(log_likelihood: NDArray[np.float64], prior: NDArray[np.float64]) -
     return joint / joint.sum()
 
 
-# Heights of small letters as a share of a capital's: copybook proportions, as single letters of public data tell no sizes.
-SMALL_HEIGHTS = {**dict.fromkeys("BDFHKL", 1.0), **dict.fromkeys("GJPQY", 0.95), "T": 0.9, "I": 0.85}
-X_HEIGHT = 0.62
-LOG_HEIGHTS = np.log([SMALL_HEIGHTS.get(label, X_HEIGHT) for label in LABELS])
-# Hands differ by this much (standard deviation of the logarithm), and a letter may have any height with some chance.
-HEIGHT_SPREAD, ANY_HEIGHT = 0.2, 0.1
-# With fewer letters than this in a line their heights say nothing.
-FEWEST_LETTERS = 3
+@dataclass(frozen=True)
+class HeightTuning:
+    """How high letters are on a line of small letters.
+
+    The heights of small letters, as shares of a capital's, are copybook proportions, because public data of single letters
+    has no sizes. The others were tuned on pages of validation writers with small letters
+    (`python -m lettercast.benchmarks.pages.conditions --split val --only "small letters"`).
+    """
+
+    x_height: float = 0.62
+    ascender_height: float = 1.0
+    descender_height: float = 0.95
+    t_height: float = 0.9
+    i_height: float = 0.85
+    # Heights deviate by this standard deviation of their logarithm; a letter has any other height with this chance.
+    spread: float = 0.2
+    any_height: float = 0.1
+    # In a line with fewer letters, heights indicate nothing.
+    min_letters: int = 3
+
+
+HEIGHT_TUNING = HeightTuning()
+
+
+@lru_cache(maxsize=1)
+def log_heights(tuning: HeightTuning) -> NDArray[np.float64]:
+    """Return the logarithm of each small letter's height (26,), as a share of a capital's."""
+    heights = {
+        **dict.fromkeys("BDFHKL", tuning.ascender_height),
+        **dict.fromkeys("GJPQY", tuning.descender_height),
+        "T": tuning.t_height,
+        "I": tuning.i_height,
+    }
+    return np.log([heights.get(label, tuning.x_height) for label in LABELS])
 
 
 def settle_heights(probabilities: NDArray[np.float32], boxes: Sequence[Box], first: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Weigh the letters of one line by their heights, as far as these speak for small letters rather than capitals.
+    """Weight the letters of one line by their heights, if these indicate small letters rather than capitals.
 
     Args:
         probabilities: (n, 26) of the letters, A to Z.
         boxes: their (x, y, width, height) in pixels.
-        first: (n,) True where a letter is the first of its word.
+        first: (n,) True if the letter is the first of its word.
 
     Returns:
         (n, 26), rows that add up to 1.
     """
-    if len(boxes) < FEWEST_LETTERS:
+    if len(boxes) < HEIGHT_TUNING.min_letters:
         return probabilities
     heights = np.log([height for _, _, _, height in boxes])
     as_capitals = fit(heights - median(heights))
-    # A capital's height on this line, by the letters that they are read as; first letters may be capitals themselves.
-    sizes = heights - LOG_HEIGHTS[probabilities.argmax(1)]
+    expected = log_heights(HEIGHT_TUNING)
+    # The height of a capital on this line, by the letters that were read; first letters may be capitals themselves.
+    sizes = heights - expected[probabilities.argmax(1)]
     size = median(sizes if first.all() else sizes[~first])
-    as_small = fit(heights[:, None] - size - LOG_HEIGHTS)
-    capital = np.where(first, FIRST_CAPITAL, 0)[:, None]
+    as_small = fit(heights[:, None] - size - expected)
+    capital = np.where(first, CASE_TUNING.first_capital, 0)[:, None]
     as_small = capital * fit(heights - size)[:, None] + (1 - capital) * as_small
     likelihoods = (
         np.log(as_capitals).sum(),
-        np.log(np.maximum((probabilities * as_small).sum(1) / np.maximum(probabilities.sum(1), NEVER), NEVER)).sum(),
+        np.log(np.maximum((probabilities * as_small).sum(1) / np.maximum(probabilities.sum(1), MIN_CHANCE), MIN_CHANCE)).sum(),
     )
     small = np.exp(likelihoods[1] - np.logaddexp(*likelihoods))
-    weighed = probabilities * (1 - small + small * as_small)
-    return (weighed / np.maximum(weighed.sum(1, keepdims=True), NEVER)).astype(np.float32)
+    weighted = probabilities * (1 - small + small * as_small)
+    return (weighted / np.maximum(weighted.sum(1, keepdims=True), MIN_CHANCE)).astype(np.float32)
 
 
 def fit(deviation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return 0..1 how well heights fit that deviate so much, in logarithms, from what is expected."""
-    return (1 - ANY_HEIGHT) * np.exp(-0.5 * (deviation / HEIGHT_SPREAD) ** 2) + ANY_HEIGHT
+    """Return how well heights fit, 0..1, by the deviation of their logarithms from the expected ones."""
+    any_height = HEIGHT_TUNING.any_height
+    return (1 - any_height) * np.exp(-0.5 * (deviation / HEIGHT_TUNING.spread) ** 2) + any_height

@@ -1,7 +1,7 @@
-"""A list of words that may stand on a page, and the likeliest of them for letters that were read.
+"""Find the words of a list that probably stand on a page, from the letters that were read.
 
-The whole probabilities of every letter decide, not only the letters that were read. Words that are in no list, names and
-codes, have a chance of their own, so that they stay as they are.
+The whole probabilities of every letter decide, not only the likeliest letters. Words that are not in the list, such as names
+and codes, have a chance of their own, so that they stay unchanged.
 """
 
 import re
@@ -15,30 +15,46 @@ from numpy.typing import NDArray
 
 from ... import LettercastError
 
-# The chance that a letter is just any one, however sure the model is of it; and where the model takes it for none.
-SLIP, UNKNOWN_SLIP = 0.05, 0.9
-# The chance that a letter of a word was read as part of its neighbour, and that a part of a letter was read as one more.
-MISSING, EXTRA = 0.002, 0.003
-# Fewer letters than these say too little where one more may be wrong.
-FEWEST_FOR_EDITS = 3
-# The chance that a word stands in the list, and among how many letters each one is chosen in a word that does not.
-LISTED, CHOICE = 0.7, 7.0
-# A word of the list is told where it is likelier than all else; what is this much less likely (log) plays no part.
-LEAST_SURE, NEGLIGIBLE = 0.5, 4.0
-LEAST_LEFT = 1e-3
-# Stand inside of words, and are not read: apostrophes, hyphens and, in decomposed Unicode, accents.
+
+@dataclass(frozen=True)
+class WordTuning:
+    """How letters are misread, and how likely a word of the list is.
+
+    Tuned on pages of validation writers and on names and codes that are not in the list; docs/words.md has the figures.
+    """
+
+    # The chance that a letter is any other one, however sure the model is of it; and if the model takes it for a non-letter.
+    slip: float = 0.05
+    unknown_slip: float = 0.9
+    # The chance that a letter of a word was read as part of its neighbour, and that a part of a letter was read as one more.
+    missing: float = 0.002
+    extra: float = 0.003
+    # Shorter words are too ambiguous if one letter may be missing or extra.
+    min_letters_for_edits: int = 3
+    # The chance that a word is in the list; in other words, each letter is chosen from this many.
+    listed: float = 0.7
+    choices: float = 7.0
+    # A word of the list is reported from this probability; words less likely than the best by this factor (log) are ignored.
+    min_probability: float = 0.5
+    max_log_distance: float = 4.0
+    # At least this share of all strings is left to words that are not in the list.
+    min_unlisted: float = 1e-3
+
+
+WORD_TUNING = WordTuning()
+# Characters inside words that are not read: apostrophes, hyphens and, in decomposed Unicode, accents.
 SILENT = "'\u2019-\u00ad" + "".join(map(chr, range(0x300, 0x370)))
 NO_LETTER, SILENT_LETTER, BREAK = 255, 254, 253
-# Words that begin with the same letters, so many, are looked at together; other letters are known by bits of their hash.
+# Words that share this many first letters are scored together; the other letters count by bits of their hash.
 HEAD_LETTERS, REST_BITS = 3, 40
 CODE_POINTS = 0x110000
 
 
 @dataclass(frozen=True)
 class Group:
-    """Words of one length, n of them: letters (length, n) uint8 count labels, places (n,) tell where each stands in the list.
+    """The n words of one length: letters (length, n) uint8 are indices of labels, places (n,) indices into the list.
 
-    Words that begin alike stand together; starts (m + 1,) are where each beginning starts, and n.
+    Words with the same first letters stand together; starts (m + 1,) are the first index of each such block, and n.
     """
 
     letters: NDArray[np.uint8]
@@ -48,7 +64,7 @@ class Group:
 
 @dataclass(frozen=True)
 class WordList:
-    """The words of a text, from starts to stops, grouped by how many letters they have."""
+    """The words of a text, from starts to stops, grouped by their number of letters."""
 
     text: str
     starts: NDArray[np.int64]
@@ -59,27 +75,27 @@ class WordList:
         return sum(len(group.places) for group in self.groups.values())
 
     def word(self, place: int) -> str:
-        """Return a word as the list writes it."""
+        """Return the word at this place of the list, spelled as there."""
         return unicodedata.normalize("NFC", self.text[self.starts[place] : self.stops[place]])
 
 
 @dataclass(frozen=True)
 class Match:
-    """The likeliest word of a list and its probability 0..1; word is None where something else is likelier."""
+    """The likeliest word of a list and its probability 0..1; word is None if something else is likelier."""
 
     word: str | None
     probability: float
 
 
 def load_words(source: str | Path | Iterable[str], labels: Sequence[str]) -> WordList:
-    """Load words that a model with these labels can read.
+    """Load the words that a model with these labels can read.
 
     Args:
-        source: a UTF-8 text file with a word a line, in any case; from # to the end of a line is a comment. Or the words.
-        labels: the model's classes. Words of other letters are left out; accents, apostrophes and hyphens are not read.
+        source: a UTF-8 text file with one word per line, in any case, and comments from # to the end of a line; or the words.
+        labels: the model's classes. Words with other letters are skipped; accents, apostrophes and hyphens do not count.
 
     Raises:
-        LettercastError: the file cannot be read or is no text, or no word is left.
+        LettercastError: if the file cannot be read or is not text, or if no word remains.
     """
     if isinstance(source, str | Path):
         name, text = str(source), read_text(Path(source))
@@ -94,25 +110,25 @@ def load_words(source: str | Path | Iterable[str], labels: Sequence[str]) -> Wor
     starts, stops = np.flatnonzero(inside == 1), np.flatnonzero(inside == -1)
     words = WordList(text, starts, stops, group_words(kinds, starts, stops))
     if not words.groups:
-        raise LettercastError(f"{name}: no word of the letters {''.join(labels)} in it; give one word a line")
+        raise LettercastError(f"{name}: no word of the letters {''.join(labels)} in it; give one word per line")
     return words
 
 
 def read_text(path: Path) -> str:
-    """Read a UTF-8 file; raises LettercastError where it is none."""
+    """Read a UTF-8 file; raises LettercastError if it cannot be read or is not text."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except OSError as error:
-        raise LettercastError(f"{path}: {error.strerror}; give a text file with a word a line") from error
+        raise LettercastError(f"{path}: {error.strerror}; give a text file with one word per line") from error
     except UnicodeDecodeError as error:
-        raise LettercastError(f"{path}: not UTF-8 text; save it as such, with a word a line") from error
+        raise LettercastError(f"{path}: not UTF-8 text; save it as UTF-8, with one word per line") from error
     if "\0" in text:
-        raise LettercastError(f"{path}: not text; give a text file with a word a line")
+        raise LettercastError(f"{path}: not text; give a text file with one word per line")
     return text
 
 
 def kinds_of_letters(labels: Sequence[str]) -> NDArray[np.uint8]:
-    """Return (CODE_POINTS,) uint8: the label that each character is, whatever its case, or that it is none."""
+    """Return (CODE_POINTS,) uint8: each character's label by index, whatever its case, or NO_LETTER, SILENT_LETTER or BREAK."""
     kinds = np.full(CODE_POINTS, NO_LETTER, np.uint8)
     kinds[[code for code in range(0x3001) if chr(code).isspace()]] = BREAK
     kinds[[ord(mark) for mark in SILENT]] = SILENT_LETTER
@@ -124,14 +140,14 @@ def kinds_of_letters(labels: Sequence[str]) -> NDArray[np.uint8]:
 
 
 def group_words(kinds: NDArray[np.uint8], starts: NDArray[np.int64], stops: NDArray[np.int64]) -> dict[int, Group]:
-    """Group words by how many letters they have; words of other letters are left out.
+    """Group words by their number of letters; words with other letters are skipped.
 
-    Of words of the same letters the one without apostrophes and accents is kept, or the first.
+    Among words with the same letters, the one without apostrophes and accents stays, or else the first.
 
     Args:
-        kinds: (n,) of the text's characters.
-        starts: (w,) where words start in the text.
-        stops: (w,) where they end.
+        kinds: (n,) of the text's characters, by kinds_of_letters.
+        starts: (w,) of the words in the text.
+        stops: (w,) of the words in the text.
     """
     if not len(starts):
         return {}
@@ -151,13 +167,13 @@ def group_words(kinds: NDArray[np.uint8], starts: NDArray[np.int64], stops: NDAr
 
 
 def spelling_keys(letters: NDArray[np.uint8]) -> NDArray[np.uint64]:
-    """Return (n,) numbers for words of letters (length, n) uint8: equal ones are equal, words that begin alike are near."""
+    """Return a number for each word of letters (length, n) uint8: equal for equal words, near for words that begin alike."""
     head, rest = np.zeros((2, letters.shape[1]), np.uint64)
     for i, column in enumerate(letters):
         if i < HEAD_LETTERS:
             head = (head << np.uint64(8)) | column
         else:
-            # FNV-1a: to sort numbers takes a tenth of the time of sorting words.
+            # The hash FNV-1a, because sorting numbers takes a tenth of the time of sorting words.
             rest = (rest ^ column) * np.uint64(0x100000001B3)
     return (head << np.uint64(REST_BITS)) | (rest >> np.uint64(64 - REST_BITS))
 
@@ -168,59 +184,60 @@ def find_word(words: WordList, probabilities: NDArray[np.float32], known: NDArra
     Args:
         words: the list.
         probabilities: (n, classes) of the letters of one word, n at least 1.
-        known: (n,) False where the model takes a letter for none.
+        known: (n,) False if the model takes it for a non-letter.
     """
+    tuning = WORD_TUNING
     count, classes = probabilities.shape
-    slip = np.where(known, SLIP, UNKNOWN_SLIP)[:, None]
+    slip = np.where(known, tuning.slip, tuning.unknown_slip)[:, None]
     log = np.log((1 - slip) * probabilities + slip / classes).astype(np.float32)
-    # By Bayes: words of the list are equally likely; others are as long as those, and of letters that say little. What is
-    # no letter fits no word.
+    # By Bayes: words of the list are equally likely. Other words are as long as those, and each letter is one of few. A
+    # non-letter fits no word.
     alike = words.groups.get(count)
     other = float(
-        np.log((1 - LISTED) / LISTED * (len(alike.places) if alike else 1))
-        - known.sum() * np.log(CHOICE)
+        np.log((1 - tuning.listed) / tuning.listed * (len(alike.places) if alike else 1))
+        - known.sum() * np.log(tuning.choices)
         - (~known).sum() * np.log(classes)
     )
-    lowest = other - NEGLIGIBLE
+    lowest = other - tuning.max_log_distance
     places, scores = [-1], [other]
-    for longer in (0, 1, -1) if count >= FEWEST_FOR_EDITS else (0,):
+    for longer in (0, 1, -1) if count >= tuning.min_letters_for_edits else (0,):
         group = words.groups.get(count + longer)
         if group is None:
             continue
         alive, reached = score_words(group, log, longer, lowest)
         places += group.places[alive].tolist()
         scores += reached.tolist()
-        lowest = max(scores) - NEGLIGIBLE
+        lowest = max(scores) - tuning.max_log_distance
         if not longer:
-            # Other words are what the list's own leave of all strings.
-            scores[0] += float(np.log(max(1 - np.exp(reached).sum(dtype=np.float64), LEAST_LEFT)))
+            # Words that are not in the list are all strings but those of the list.
+            scores[0] += float(np.log(max(1 - np.exp(reached).sum(dtype=np.float64), tuning.min_unlisted)))
     if len(places) == 1:
         return Match(None, 0.0)
     shares = np.exp(np.array(scores) - max(scores))
     best = 1 + int(shares[1:].argmax())
-    sure = float(shares[best] / shares.sum())
-    return Match(words.word(places[best]) if sure >= LEAST_SURE else None, sure)
+    probability = float(shares[best] / shares.sum())
+    return Match(words.word(places[best]) if probability >= tuning.min_probability else None, probability)
 
 
 def score_words(
     group: Group, log: NDArray[np.float32], longer: int, lowest: float
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Return which words of a group reach a log-probability of `lowest`, and theirs.
+    """Return the indices of a group's words that reach a log-probability of `lowest`, and their log-probabilities.
 
     Args:
         group: the words.
         log: (count, classes) log-probabilities of what was read.
-        longer: the words' length less count: 0, 1 where a letter is missing in what was read, -1 where one is too many.
-        lowest: words are given up as soon as they fall below it.
+        longer: the words' length minus count: 0, 1 if a letter is missing in what was read, or -1 if one is extra.
+        lowest: scoring a word stops as soon as it falls below this.
     """
-    cost = {0: 0.0, 1: np.log(MISSING), -1: np.log(EXTRA / log.shape[1])}[longer]
+    cost = {0: 0.0, 1: np.log(WORD_TUNING.missing), -1: np.log(WORD_TUNING.extra / log.shape[1])}[longer]
     alive, stops = group.starts[:-1], group.starts[1:]
     straight = np.zeros(len(alive), np.float32)
-    # The same after the letter that is missing or too many, come to by the likelier way.
+    # The same after the missing or extra letter, on the likelier path.
     bent = np.full(len(alive), -np.inf, np.float32)
     for i, column in enumerate(group.letters):
         if i == HEAD_LETTERS:
-            # From beginnings to their words.
+            # From blocks of words to the words themselves.
             sizes = stops - alive
             alive = np.repeat(stops - np.cumsum(sizes), sizes) + np.arange(sizes.sum())
             straight, bent = np.repeat(straight, sizes), np.repeat(bent, sizes)
