@@ -1,4 +1,4 @@
-"""The same network in engines that others would pick: OpenVINO and ncnn on the exported ONNX models, beside our own engines."""
+"""The same network in other engines: OpenVINO and ncnn on the exported ONNX models, beside LiteRT and ONNX Runtime."""
 
 import shutil
 import subprocess
@@ -23,9 +23,9 @@ from ..parity.measure import SECONDS, Latency, take_turns
 
 OPENVINO = Package("OpenVINO", "openvino", "openvino", extra="lettercast[peers]")
 NCNN = Package("ncnn", "ncnn", "ncnn", extra="lettercast[peers]")
-# It makes ncnn's files of ONNX ones.
+# pnnx converts ONNX files for ncnn.
 PNNX = Package("pnnx", "pnnx", "pnnx", extra="lettercast[peers]")
-# Its plugin for processors would rather use bfloat16 where there is any.
+# Without the last hint OpenVINO uses bfloat16 on processors that have it.
 ONE_THREAD = {
     "INFERENCE_NUM_THREADS": 1,
     "NUM_STREAMS": 1,
@@ -36,15 +36,16 @@ CONVERSION_LIMIT_S = 120
 RUN_PNNX = "from pnnx import pnnx; pnnx()"
 FLOAT, INT8 = "onnx-float32", "onnx-int8"
 COMPARED = (FLOAT, INT8, "tflite-float32", "tflite-int8")
-NO_NCNN_INT8 = "runs float32 only: the tools that make its int8 models are not packaged"
+NO_NCNN_INT8 = "float32 only: no package has the tools for int8 models of ncnn"
 
 
 @dataclass(frozen=True)
 class EngineRow:
-    """One model in one engine, one thread: p50 of one letter and of 15, the network alone; what it agrees on with ONNX
-    Runtime on the ONNX model of the same precision, in percent, and the largest difference of a probability.
+    """One model in one engine on one thread, without pre- and postprocessing.
 
-    What was not measured is None, and missing says why.
+    letter and batch are the latencies of one letter and of 15. agreement (percent) and difference (the largest of any
+    probability) compare with ONNX Runtime on the ONNX model of the same precision. A figure is None if it was not measured,
+    and missing says why.
     """
 
     model: str
@@ -56,29 +57,32 @@ class EngineRow:
     missing: str = ""
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the row as JSON object."""
+        """Return the row as a JSON object."""
         return asdict(self)
 
 
 def compare_engines(
-    models: Sequence[Path], pictures: Pixels, seconds: float = SECONDS, report: Callable[[str], None] = lambda said: None
+    models: Sequence[Path], images: Pixels, seconds: float = SECONDS, report: Callable[[str], None] = lambda message: None
 ) -> tuple[EngineRow, ...]:
-    """Run exported letter models of float32 and int8 in every engine, all taking turns.
+    """Run exported float32 and int8 models of letters in every engine; all of them take turns.
 
-    pictures are (N, H, W, C) uint8, at least 15; models of other formats are left out.
+    images are (N, H, W, C) uint8, at least 15; models of other formats are left out.
     """
     own = [one for path in models for one in open_exported(path, 1) if not one.engine or one.format in COMPARED]
     peers = [
-        peer for one in own if one.package == ONNX_RUNTIME and one.engine for peer in open_others(one.path, one.engine, report)
+        peer
+        for one in own
+        if one.package == ONNX_RUNTIME and one.engine
+        for peer in open_peer_engines(one.path, one.engine, report)
     ]
     everyone = [*own, *peers]
     for one in everyone:
         if one.engine:
             report(f"{one.path.name} in {one.engine.name}")
             with one.trying():
-                one.probabilities = in_batches(one.engine, pictures)
+                one.probabilities = in_batches(one.engine, images)
     running = [one for one in everyone if one.runs]
-    runs = [run for one in running if one.engine for run in timed_calls(one.engine, pictures)]
+    runs = [run for one in running if one.engine for run in timed_calls(one.engine, images)]
     for number, latencies in enumerate(take_turns(runs, seconds) if runs else ()):
         report(f"timing engines, round {number + 1}")
         for one, letter, batch in zip(running, latencies[::2], latencies[1::2], strict=True):
@@ -87,8 +91,8 @@ def compare_engines(
     return tuple(row_of(one, reference.get(INT8 if one.format.endswith("int8") else FLOAT)) for one in everyone)
 
 
-def open_others(path: Path, ours: Engine, report: Callable[[str], None]) -> list[Contender]:
-    """Open an ONNX model, which one of our engines has opened, in the others; what cannot be is said."""
+def open_peer_engines(path: Path, ours: Engine, report: Callable[[str], None]) -> list[Contender]:
+    """Open an ONNX model in OpenVINO and ncnn, with the facts from our engine; skipped or failure say why one is not open."""
     facts, peers = ours.facts, []
     for package, opener in ((OPENVINO, open_openvino), (NCNN, open_ncnn)):
         found = find_package(package)
@@ -107,8 +111,9 @@ def open_others(path: Path, ours: Engine, report: Callable[[str], None]) -> list
 
 
 def open_openvino(path: Path, facts: Facts, found: Found) -> Engine:
-    """Open an ONNX model with OpenVINO on the processor, one thread, one compiled network for each number of pictures:
-    those of a fixed number are faster than one of any.
+    """Open an ONNX model with OpenVINO on one thread of the processor.
+
+    Each batch size gets its own compiled network, because a network of a fixed size is faster.
     """
     core = found.module.Core()
 
@@ -119,18 +124,18 @@ def open_openvino(path: Path, facts: Facts, found: Found) -> Engine:
         return core.compile_model(model, "CPU", ONE_THREAD).create_infer_request()
 
     def classify(images: Pixels) -> NDArray[np.float32]:
-        asked = request(len(images))
-        asked.infer({0: images.astype(facts.input_dtype)}, share_inputs=True)
-        return np.array(asked.get_output_tensor(0).data, np.float32)
+        infer_request = request(len(images))
+        infer_request.infer({0: images.astype(facts.input_dtype)}, share_inputs=True)
+        return np.array(infer_request.get_output_tensor(0).data, np.float32)
 
-    # The rest of its version names a commit.
+    # The rest of the version names a commit.
     return Engine(found.name.partition("-")[0], facts, classify)
 
 
 def open_ncnn(path: Path, facts: Facts, found: Found) -> Engine:
-    """Open a float32 ONNX model with ncnn on the processor, one thread, one picture at a time: it knows no batches.
+    """Open a float32 ONNX model with ncnn on one thread of the processor; it runs one image at a time, without batches.
 
-    Raises LettercastError where pnnx, which converts it, is not installed or fails.
+    Raises LettercastError if pnnx, which converts the model, is not installed or fails.
     """
     ncnn = found.module
     network = ncnn.Net()
@@ -138,23 +143,23 @@ def open_ncnn(path: Path, facts: Facts, found: Found) -> Engine:
     with tempfile.TemporaryDirectory() as folder:
         parameters, weights = convert(path, facts, Path(folder))
         if network.load_param(str(parameters)) or network.load_model(str(weights)):
-            raise LettercastError(f"{path}: ncnn does not load what pnnx made of it")
+            raise LettercastError(f"{path}: ncnn cannot load the model that pnnx converted; try another version of pnnx")
     (source,), (target,) = network.input_names(), network.output_names()
 
     def classify(images: Pixels) -> NDArray[np.float32]:
-        answers = []
-        for picture in images.astype(facts.input_dtype):
+        rows = []
+        for image in images.astype(facts.input_dtype):
             with network.create_extractor() as run:
-                # A matrix does not keep alive what it was made of.
-                run.input(source, ncnn.Mat(picture).clone())
-                answers.append(np.array(run.extract(target)[1], np.float32))
-        return np.stack(answers)
+                # A Mat does not keep its array alive, so clone it.
+                run.input(source, ncnn.Mat(image).clone())
+                rows.append(np.array(run.extract(target)[1], np.float32))
+        return np.stack(rows)
 
     return Engine(found.name, facts, classify)
 
 
 def convert(path: Path, facts: Facts, folder: Path) -> tuple[Path, Path]:
-    """Convert an ONNX model to ncnn's two files in this folder, weights in float32; returns parameters and weights."""
+    """Convert an ONNX model to ncnn's files with float32 weights; return the paths of parameters and weights."""
     copy = Path(shutil.copy(path, folder / "letters.onnx"))
     shape = ",".join(map(str, (1, *facts.input_shape)))
     words = [copy.name, f"inputshape=[{shape}]f32", "fp16=0"]
@@ -163,29 +168,30 @@ def convert(path: Path, facts: Facts, folder: Path) -> tuple[Path, Path]:
     )
     made = folder / "letters.ncnn.param", folder / "letters.ncnn.bin"
     if done.returncode or not all(file.exists() for file in made):
-        said = done.stderr.decode(errors="replace").strip().splitlines()[-1:] or ["it made no model"]
-        mend = f"not installed: pip install '{PNNX.extra}'" if "No module named" in said[0] else said[0]
-        raise LettercastError(f"{path}: ncnn needs it converted by pnnx, {mend}")
+        reason = (done.stderr.decode(errors="replace").strip().splitlines() or ["it wrote no model"])[-1]
+        if "No module named" in reason:
+            reason = f"which is not installed: pip install '{PNNX.extra}'"
+        raise LettercastError(f"{path}: cannot be converted for ncnn by pnnx, {reason}")
     return made
 
 
-def in_batches(engine: Engine, pictures: Pixels) -> NDArray[np.float32]:
-    """Return the probabilities (N, classes) of pictures, 15 at a time, leaving out what is left of them."""
-    whole = len(pictures) // BATCH * BATCH
-    return np.concatenate([engine(pictures[i : i + BATCH]) for i in range(0, whole, BATCH)])
+def in_batches(engine: Engine, images: Pixels) -> NDArray[np.float32]:
+    """Return the probabilities (N, classes) of images in batches of 15, without an incomplete last batch."""
+    whole = len(images) // BATCH * BATCH
+    return np.concatenate([engine(images[i : i + BATCH]) for i in range(0, whole, BATCH)])
 
 
-def timed_calls(engine: Engine, pictures: Pixels) -> tuple[Callable[[int], object], Callable[[int], object]]:
-    """Return what is timed: one picture, and 15 at once."""
-    batches = len(pictures) // BATCH
+def timed_calls(engine: Engine, images: Pixels) -> tuple[Callable[[int], object], Callable[[int], object]]:
+    """Return the calls to time: one image, and 15 at once."""
+    batches = len(images) // BATCH
     return (
-        lambda number: engine(pictures[number % len(pictures)][None]),
-        lambda number: engine(pictures[BATCH * (number % batches) :][:BATCH]),
+        lambda number: engine(images[number % len(images)][None]),
+        lambda number: engine(images[BATCH * (number % batches) :][:BATCH]),
     )
 
 
 def row_of(one: Contender, reference: NDArray[np.float32] | None) -> EngineRow:
-    """Return what was measured of a model in an engine, against ONNX Runtime's probabilities."""
+    """Return the row of a model in an engine, compared with the probabilities of ONNX Runtime."""
     name = one.engine.name if one.engine else one.package.title if one.package else ""
     agreement = difference = None
     if one.runs and one.probabilities is not None and reference is not None:

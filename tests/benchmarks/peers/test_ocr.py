@@ -11,10 +11,10 @@ from lettercast.benchmarks.peers.ocr import (
     AT_ITS_BEST,
     LETTER_PX,
     LOOK_ALIKES,
-    OFFERS,
+    PEER_PACKAGES,
     even_light,
     in_rows,
-    letter_picture,
+    letter_image,
     letters_only,
     open_peers,
 )
@@ -30,10 +30,10 @@ def printed() -> np.ndarray:
     return page
 
 
-@pytest.fixture(scope="module", params=OFFERS, ids=lambda offer: offer.name)
+@pytest.fixture(scope="module", params=PEER_PACKAGES, ids=lambda package: package.name)
 def peers(request):
     """What is opened by each package, where it is installed."""
-    if not request.param.is_there():
+    if not request.param.is_installed():
         pytest.skip(f"not installed: {request.param.install}")
     return request.param.open()
 
@@ -59,7 +59,7 @@ def test_what_is_not_installed_is_named_with_what_to_install(monkeypatch):
         monkeypatch.setitem(sys.modules, module, None)
     peers, absent = open_peers()
     assert peers == []
-    assert set(absent) == {offer.name for offer in OFFERS}
+    assert set(absent) == {package.name for package in PEER_PACKAGES}
     assert all(why.startswith("not installed: ") and "install " in why.removeprefix("not installed: ") for why in absent.values())
 
 
@@ -107,7 +107,7 @@ def test_a_shadow_is_gone_and_the_writing_stays():
 def test_a_letter_is_shown_black_on_white_at_the_height_of_a_line_whatever_its_size(side):
     ink = np.zeros((side, side), np.uint8)
     ink[side // 4 : side // 2, side // 4 : side // 3] = 255
-    picture = letter_picture(ink)
+    picture = letter_image(ink)
     dark = cv2.boundingRect((picture < 128).astype(np.uint8))
     assert dark[3] == pytest.approx(LETTER_PX, abs=2)
     assert picture[0].min() == picture[:, 0].min() == 255
@@ -115,4 +115,4 @@ def test_a_letter_is_shown_black_on_white_at_the_height_of_a_line_whatever_its_s
 
 
 def test_a_picture_without_ink_is_shown_as_paper():
-    assert letter_picture(np.zeros((28, 28), np.uint8)).min() == 255
+    assert letter_image(np.zeros((28, 28), np.uint8)).min() == 255

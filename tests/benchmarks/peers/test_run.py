@@ -4,6 +4,7 @@ import io
 import json
 import shutil
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,8 +13,9 @@ from rich.console import Console
 from lettercast import LettercastError
 from lettercast.benchmarks.pages.scoring import PageResult, PagesResult, plain, read_labels
 from lettercast.benchmarks.parity.measure import Latency
-from lettercast.benchmarks.peers.engines import EngineRow
-from lettercast.benchmarks.peers.ocr import AS_IT_COMES, OFFERS, Peer, open_peers
+from lettercast.benchmarks.peers import run
+from lettercast.benchmarks.peers.engines import EngineRow, compare_engines
+from lettercast.benchmarks.peers.ocr import AS_IT_COMES, PEER_PACKAGES, Peer, open_peers
 from lettercast.benchmarks.peers.run import (
     GENERATED,
     LetterRow,
@@ -21,8 +23,9 @@ from lettercast.benchmarks.peers.run import (
     PageRow,
     compare_letters,
     compare_pages,
+    generated_pages,
+    lettercast_peer,
     main,
-    own_peer,
     page_sets,
     peer_engines_table,
     peer_letters_table,
@@ -35,9 +38,16 @@ from lettercast.runtime.sources.images import read_image
 from lettercast.train.data.open import open_source, open_sources
 
 
+@pytest.fixture(scope="module")
+def generated():
+    return generated_pages()
+
+
 @pytest.fixture
-def alone(monkeypatch):
-    """Take away every peer that may be installed."""
+def alone(monkeypatch, generated):
+    """Take away every installed peer, and shorten the run: two generated pages, and a short timing of engines."""
+    monkeypatch.setattr(run, "generated_pages", lambda: generated[:2])
+    monkeypatch.setattr(run, "compare_engines", partial(compare_engines, seconds=0.01))
     monkeypatch.setenv("PATH", "")
     for module in ("tesserocr", "rapidocr", "rapidocr_onnxruntime", "openvino", "ncnn"):
         monkeypatch.setitem(sys.modules, module, None)
@@ -59,11 +69,11 @@ def test_without_any_peer_the_command_says_what_to_install_and_measures_the_rest
     words = [str(page_file.parent), "--models", str(models), "--model", "letters-nano", "--rounds", "1", "--json", str(out)]
     assert main(words) == 0
     shown = capsys.readouterr().out
-    assert shown.count("not installed: ") >= 3 * len(OFFERS)
+    assert shown.count("not installed: ") >= 3 * len(PEER_PACKAGES)
     assert "apt install tesseract-ocr" in shown
     assert "pip install 'lettercast[peers]'" in shown
     figures = json.loads(out.read_text())
-    assert set(figures["absent"]) == {offer.name for offer in OFFERS}
+    assert set(figures["absent"]) == {package.name for package in PEER_PACKAGES}
     assert [len(rows) for rows in figures["pages"].values()] == [1, 1, 1]
     assert figures["pages"][page_file.parent.name][0]["cer"] == 0
     assert figures["letters"]["pen, test"][0]["error"] < 0.2
@@ -89,15 +99,20 @@ def test_an_interrupt_leaves_what_was_measured(alone, models, monkeypatch, capsy
     assert "generated pages" in capsys.readouterr().out
 
 
-def test_without_pages_there_are_the_example_and_generated_ones_the_same_every_time():
-    sets, again = page_sets(None), page_sets(None)
+def test_without_a_folder_the_example_and_the_generated_pages_are_read(generated, monkeypatch):
+    monkeypatch.setattr(run, "generated_pages", lambda: generated)
+    sets = page_sets(None)
     assert list(sets) == ["example page", "generated pages"]
     assert [page.name for page in sets["generated pages"]] == [condition for condition, _ in GENERATED]
-    assert all(np.array_equal(a.image, b.image) for a, b in zip(sets["generated pages"], again["generated pages"], strict=True))
     assert all(plain(page.text).isalpha() for pages in sets.values() for page in pages)
 
 
-def test_a_folder_of_pages_or_its_label_file_comes_first(page_file):
+def test_generated_pages_are_the_same_every_time(generated):
+    assert all(np.array_equal(a.image, b.image) for a, b in zip(generated, generated_pages(), strict=True))
+
+
+def test_a_folder_of_pages_or_its_label_file_comes_first(page_file, generated, monkeypatch):
+    monkeypatch.setattr(run, "generated_pages", lambda: generated)
     labels = page_file.parent / "labels.csv"
     labels.write_text(f"file,text\n{page_file.name},ABC|DEF\n")
     for given in (page_file.parent, labels):
@@ -116,7 +131,7 @@ def test_letters_are_larger_than_the_network_sees_them_and_the_same_letters(stro
         inks, truth = some_letters(source, 30)
         assert len(inks) == len(truth) == 30
         assert all(max(ink.shape) > GLYPH_SHAPE[0] for ink in inks)
-        pictures = [source.picture(i, None) for i in range(len(source.labels))]
+        pictures = (source.picture(i, None) for i in range(len(source.labels)))
         found = next(i for i, one in enumerate(pictures) if np.array_equal(one, glyph(inks[0])))
         assert source.classes[source.labels[found]] == truth[0]
 
@@ -126,7 +141,7 @@ def test_fewer_letters_than_asked_for_are_all_taken(strokes_file):
 
 
 def test_several_sources_as_one_are_refused(strokes_file):
-    with pytest.raises(LettercastError, match="one by one"):
+    with pytest.raises(LettercastError, match="each source separately"):
         some_letters(open_sources(["pen", str(strokes_file)], "test"), 3)
 
 
@@ -140,7 +155,7 @@ def silent(said: str) -> None:
 
 def test_a_reader_of_nothing_errs_on_every_letter_and_ours_on_none(draw_page):
     page = NamedPage("page", "ABC|DEF", draw_page("ABC", "DEF")[0])
-    ours, mute = compare_pages([own_peer(BASE), Peer("mute", AS_IT_COMES, lambda _: "")], [page, page], 2, silent)
+    ours, mute = compare_pages([lettercast_peer(BASE), Peer("mute", AS_IT_COMES, lambda _: "")], [page, page], 2, silent)
     assert (ours.pages.cer, mute.pages.cer) == (0, 1)
     assert ours.pages.pages[0].read == "ABC|DEF"
     assert ours.ms > mute.ms >= 0
@@ -158,7 +173,7 @@ def test_every_page_is_read_by_every_reader_in_every_round_and_a_white_one_too()
 def test_only_the_first_letter_counts_and_who_reads_pages_only_has_no_row():
     inks, truth = some_letters(open_source("pen", "test"), 52)
     peers = [
-        own_peer(BASE),
+        lettercast_peer(BASE),
         Peer("pages only", AS_IT_COMES, lambda _: ""),
         Peer("always E", AS_IT_COMES, lambda _: "", lambda _: "EX"),
     ]
@@ -176,7 +191,7 @@ def test_of_real_cards_ours_reads_more_than_any_peer_as_it_comes(shared):
     pages = [
         NamedPage(file, text, read_image(folder / file)) for file, text in read_labels(folder / "labels.csv") if file in CARDS
     ]
-    ours, *rest = compare_pages([own_peer(BASE), *others], pages, 1, silent)
+    ours, *rest = compare_pages([lettercast_peer(BASE), *others], pages, 1, silent)
     assert len(pages) == len(CARDS)
     assert all(ours.pages.cer < row.pages.cer for row in rest)
 
