@@ -23,8 +23,8 @@ def add(commands: Any) -> None:
         commands,
         "bundle",
         help="write one file that reads letters on a device",
-        description="Write the reader with one model as a single file. Start it with python3 reader.pyz [SOURCE ...] [OPTION ...], "
-        "with the options of read. It needs Python 3.11 or later, NumPy, OpenCV and an engine.",
+        description="Write the reader with one model as a single file. Run it with python3 reader.pyz [SOURCE ...] [OPTION ...] "
+        "and the options of read. It needs Python 3.11 or later, NumPy, OpenCV and an engine.",
         examples=EXAMPLES,
     )
     command.add_argument(

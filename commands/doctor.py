@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
         "doctor",
         help="check what is installed here, and whether models give the right results",
         description="Show what is installed here. Then run each model on the golden cases that were exported with it: its "
-        "results are equal, close or wrong. The exit code is 1 if they are wrong, and 2 if something that reading needs is missing.",
+        "results are equal, close or wrong. The exit code is 1 if they are wrong, and 2 if something that it needs is missing.",
         examples=EXAMPLES,
     )
     command.add_argument(

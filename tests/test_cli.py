@@ -286,8 +286,8 @@ def test_a_student_of_a_teacher_says_so_in_its_facts(lettercast, model_file, str
         (("--init", "gone.keras"), "'gone.keras': no such model; give letters-base, letters-nano, or the path of a .keras file"),
         (("--teacher", "gone.keras"), "'gone.keras': no such model; give letters-base, letters-nano"),
         (("--size", "nano", "--init", "letters-base"), "--size: the network is that of --init; leave --size out"),
-        (("--clutter", "1.5"), "--clutter 1.5: a share from 0 to below 1 is needed"),
-        (("--rate", "-1"), "--rate -1: a learning rate above 0 and below 1 is needed"),
+        (("--clutter", "1.5"), "--clutter 1.5: must be a share from 0 to below 1"),
+        (("--rate", "-1"), "--rate -1: must be a learning rate above 0 and below 1"),
     ],
 )
 def test_settings_that_cannot_be_used_are_refused(refused, words, said):

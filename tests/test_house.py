@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from lettercast.commands.cli import VERBS, build_parser
+from lettercast.commands.cli import COMMANDS, build_parser
 from lettercast.runtime.arguments import device_model, keras_model
 from lettercast.runtime.model.engine import open_engine
 
@@ -51,11 +51,11 @@ def test_help_loads_neither_numpy_nor_opencv(words):
     assert not loaded(code, *words) & {"numpy", "cv2", "rich", "keras", "tensorflow"}
 
 
-@pytest.mark.parametrize("verb", VERBS)
-def test_every_verb_has_examples_below_its_help(verb, capsys):
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_examples_below_its_help(command, capsys):
     with pytest.raises(SystemExit):
-        build_parser().parse_args([verb, "--help"])
-    assert capsys.readouterr().out.rstrip().endswith(import_module(f"lettercast.commands.{verb}").EXAMPLES.rstrip())
+        build_parser().parse_args([command, "--help"])
+    assert capsys.readouterr().out.rstrip().endswith(import_module(f"lettercast.commands.{command}").EXAMPLES.rstrip())
 
 
 def test_imports_point_one_way(root, tmp_path):

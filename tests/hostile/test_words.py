@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lettercast.commands.cli import VERBS, build_parser
+from lettercast.commands.cli import COMMANDS, build_parser
 
 # What programs trip over, and whole values beside them.
 NASTY = (
@@ -98,12 +98,12 @@ def test_what_is_no_file_is_refused_and_waited_for_by_nobody(words, name, odd, l
 
 
 @settings(max_examples=400, deadline=None, derandomize=True)
-@given(st.sampled_from(VERBS), st.lists(st.sampled_from([*NASTY, *OPTIONS]), max_size=6))
-def test_any_words_are_taken_or_refused_in_one_line(verb, words):
+@given(st.sampled_from(COMMANDS), st.lists(st.sampled_from([*NASTY, *OPTIONS]), max_size=6))
+def test_any_words_are_taken_or_refused_in_one_line(command, words):
     said = io.StringIO()
     try:
         with redirect_stderr(said), redirect_stdout(io.StringIO()):
-            build_parser().parse_args([verb, *words])
+            build_parser().parse_args([command, *words])
     except SystemExit as left:
         assert left.code == 2 or {"-h", "--help", "--version"} & set(words)
         assert left.code == 0 or len(said.getvalue().splitlines()) == 1

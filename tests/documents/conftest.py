@@ -1,0 +1,85 @@
+"""What the tests of the documents share: a desk with everything that the documents name."""
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lettercast.train.data.drawing import draw_ink
+from lettercast.train.data.pen import Pen
+
+
+@pytest.fixture(scope="session")
+def desk(made_once, draw_page, pen, strokes_file, model_file, exported) -> Path:
+    """A folder with everything that the documents name, made once for all processes."""
+
+    def make(folder: Path) -> Path:
+        folder.mkdir()
+        fill(folder, draw_page, pen, strokes_file, model_file, exported)
+        return folder
+
+    return made_once("desk", make)
+
+
+def fill(folder: Path, draw_page: Callable, pen: Pen, strokes_file: Path, model_file: Path, exported: dict[str, Path]) -> None:
+    """Put pages, videos, letters, models and word lists into a folder."""
+    image, _ = draw_page("ABC", "DEF")
+    for name in ("page.jpg", "scans/1.png", "scans/2.png", "cards/1.png", "pages/1.png", "docs/example-page.jpg"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        cv2.imwrite(str(folder / name), image)
+    for name in ("cards", "pages"):
+        (folder / name / "labels.csv").write_text("file,text\n1.png,ABC|DEF\n")
+    for name in ("talk.mp4", "film.mp4"):
+        writer = cv2.VideoWriter(str(folder / name), cv2.VideoWriter.fourcc(*"mp4v"), 10, image.shape[1::-1])
+        for _ in range(4):
+            writer.write(image)
+        writer.release()
+    for name in ("names.txt", "words.txt"):
+        (folder / name).write_text("Abc\nDef\nAnna\nBernd\nCleo\nDoro\n")
+    rng = np.random.default_rng(0)
+    for label in range(26):
+        for i in range(10):
+            ink = 255 - draw_ink(pen.sample(label, rng), 60, 5)
+            picture = cv2.copyMakeBorder(ink, 20, 20, 20, 20, cv2.BORDER_CONSTANT, value=255)
+            for source in ("my_letters", "phone_crops"):
+                (folder / source / chr(65 + label)).mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(folder / source / chr(65 + label) / f"{i}.png"), picture)
+    strokes = dict(np.load(strokes_file))
+    for name in ("letters.npz", "strokes.npz", "unipen_letters.npz", "nist_az_sample.npz"):
+        np.savez(folder / name, **strokes, upper=np.arange(len(strokes["label"])) // 26 % 2 == 0)
+    for name in ("my.keras", "letters-large.keras"):
+        shutil.copy(model_file, folder / name)
+    shutil.copy(exported["tflite-int8"], folder / "my.tflite")
+    write_digits(folder)
+    (folder / "dist").mkdir()
+    for ending in ("", ".golden.npz"):
+        source = exported["tflite-int8"]
+        shutil.copy(source.with_name(source.name + ending), folder / "dist" / f"letters-base-int8.tflite{ending}")
+
+
+def write_digits(folder: Path) -> None:
+    """Write a user's network of ten digits, and pictures for it."""
+    import keras
+    from sklearn.datasets import load_digits
+
+    keras.utils.set_random_seed(0)
+    layers = [keras.Input((8, 8, 1)), keras.layers.Rescaling(1 / 255), keras.layers.Conv2D(8, 3, activation="relu")]
+    network = keras.Sequential([*layers, keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")])
+    network.compile("adam", "sparse_categorical_crossentropy")
+    digits = load_digits()
+    images = (digits.images * (255 / 16)).astype(np.uint8)
+    network.fit(images[..., None], digits.target, epochs=2, verbose=0)
+    network.save(folder / "digits.keras")
+    np.savez(folder / "digits.npz", image=images, label=digits.target, classes=[str(i) for i in range(10)])
+
+
+@pytest.fixture
+def at_desk(desk, tmp_path, monkeypatch) -> Path:
+    """A copy of the desk, as what is typed leaves things there."""
+    folder = tmp_path / "desk"
+    shutil.copytree(desk, folder)
+    monkeypatch.chdir(folder)
+    return folder

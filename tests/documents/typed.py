@@ -1,0 +1,126 @@
+"""What the documents and the help tell people to type: found, made quick, and typed."""
+
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from lettercast.commands.cli import COMMANDS
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "RELEASE.md", "examples/README.md")),
+    *sorted((ROOT / "docs").glob("*.md")),
+]
+FENCED, INDENTED, INLINE = r"^```(?P<language>\w*)\n(?P<block>.*?)^```", r"^    (?P<indented>\S[^\n]*)$", r"`(?P<inline>[^`\n]+)`"
+CODE = re.compile(f"{FENCED}|{INDENTED}|{INLINE}", re.DOTALL | re.MULTILINE)
+# Commands of other programs and other machines, and those that the tests' own make target runs.
+OUTSIDE = re.compile(
+    r"(sudo|apt|ssh|scp|jq|make|journalctl|python3 -m venv|rpicam-hello|heif-convert|~/letters/bin/pip|pip|git|\.venv)\b"
+)
+OURS = re.compile(r"((~/letters|\.venv)/bin/)?lettercast \S|python -m lettercast\.")
+# Names that stand for anything, so the line is not typed as it is.
+PLACEHOLDER = re.compile(r"…|\.\.\.|\b(MODEL|FILE|DIR|OLD\.json|FILM|VIDEO|PERCENT|WORD|COMMAND)\b|KERAS_BACKEND")
+# The same command with less work: the first entry whose beginning fits is added to it.
+LESS = {
+    "lettercast train": "--epochs 1 --steps 2",
+    "lettercast export letters-nano": "--check strokes.npz --max-drop 5 --min-agreement 90",
+    "lettercast export --formats": "--check strokes.npz --max-drop 5 --min-agreement 90",
+    "lettercast export my.keras": "--formats tflite-float32",
+    "lettercast export digits.keras": "--formats tflite-float32,onnx-float32",
+    "lettercast export --check": "--formats tflite-int8",
+    "lettercast export": "--formats tflite-int8 --check strokes.npz --max-drop 5 --min-agreement 90",
+    "lettercast benchmark dist --also": "--seconds 0.02 --data letters.npz",
+    "lettercast benchmark dist": "--seconds 0.05 --data letters.npz",
+    "lettercast benchmark": "--seconds 0.05",
+    "lettercast read": "--max-frames 2",
+    "python -m lettercast.benchmarks.pages.conditions": "--pages 1 --only folds",
+    "python -m lettercast.benchmarks.pages.scoring": "--pages 1",
+    "python -m lettercast.benchmarks.pages.sensitivity": "--pages 1 --frames 1 --only Glyph",
+    "python -m lettercast.benchmarks.soak": "--hours 0.001",
+    "python -m lettercast.train.fit_case": "--out case.npz",
+}
+# Pages of 500 letters and photographs of 12 megapixels take minutes; the tests of that measurement read smaller ones.
+TOO_LONG = ("limit,reader", "limit")
+CAMERA = re.compile(r"read( 0| picamera)?( -| \||$)")
+# Programs that need another machine's files or many minutes; their own tests run them.
+ELSEWHERE = ("emulated_pi", "model_card", "sensitivity")
+
+
+def find_commands() -> list[str]:
+    """Return every command line that the help and the documents show, once."""
+    found = dict.fromkeys(examples_of_the_help())
+    for document in DOCUMENTS:
+        for code in CODE.finditer(document.read_text(encoding="utf-8")) if document.exists() else ():
+            lines = (code["block"] or "").splitlines() if not code["language"] else ()
+            # The name of a command within a sentence is not typed.
+            inline = code["inline"] if (code["inline"] or "").count(" ") > 1 else ""
+            for line in (*lines, code["indented"] or inline or ""):
+                typed = re.split(r"\s#|\s{3,}", line.strip())[0].strip()
+                if (OURS.match(typed) or (OUTSIDE.match(typed) and " " in typed)) and not PLACEHOLDER.search(typed):
+                    found[typed] = None
+    return list(found)
+
+
+def examples_of_the_help() -> list[str]:
+    """Return the command lines that `--help` shows, of `lettercast` itself and of each command."""
+    modules = ["lettercast.commands.cli", *(f"lettercast.commands.{command}" for command in COMMANDS)]
+    lines = [line.strip() for name in modules for line in import_module(name).EXAMPLES.splitlines()]
+    return [re.split(r"\s{2,}", line)[0] for line in lines if line.startswith("lettercast ") and "COMMAND" not in line]
+
+
+LINES = find_commands()
+TYPED = [line for line in LINES if OURS.match(line) and not any(name in line for name in ELSEWHERE)]
+
+
+def of_commands(*names: str) -> list[str]:
+    """Return the lines that are typed for some commands of lettercast."""
+    return [line for line in TYPED if "--serve" not in line and re.search(rf"lettercast ({'|'.join(names)})\b", line)]
+
+
+def check_typed(line: str, desk: Path, lettercast: Callable, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Type a line at the desk, with less work, and see that it does what it should."""
+    monkeypatch.chdir(desk)
+    prepare(line, desk, lettercast)
+    plain = re.sub(r"^(~/letters|\.venv)/bin/", "", line.partition(" | ")[0])
+    less = next((words for beginning, words in LESS.items() if plain.startswith(beginning)), "")
+    words = [*shlex.split(plain.replace(*TOO_LONG)), *shlex.split(less)]
+    if words[:2] == ["lettercast", "train"] and not {"--size", "--init"} & set(words):
+        words += ["--size", "nano"]
+    monkeypatch.chdir(desk)
+    code, out, err = run_module(words) if words[0] == "python" else lettercast(*words[1:])
+    if CAMERA.search(line):
+        # With a camera it reads, and without one it says what to do.
+        assert code in (0, 2) and len(err.splitlines()) == code // 2, err
+        return
+    # A network of two epochs misses a threshold of 95 %, and a busy machine is slower than before.
+    assert code == 0 or (code == 1 and ("--min-accuracy" in line or "--against" in line)), err
+    assert out or "--record" in line
+
+
+def prepare(line: str, folder: Path, lettercast: Callable) -> None:
+    """Do what a command builds upon."""
+    if "--against before.json" in line:
+        words = ("--data", "letters.npz", "--seconds", 0.05, "--tolerance", 500)
+        assert lettercast("benchmark", "dist", "--json", "before.json", *words)[0] == 0
+    if "--resume" in line:
+        words = shlex.split(line)[1:]
+        words.remove("--resume")
+        size = [] if "--init" in words else ["--size", "nano"]
+        assert lettercast(*words, *shlex.split(LESS["lettercast train"]), *size)[0] == 0
+    if "lettercast export" in line:
+        shutil.rmtree(folder / "dist")
+
+
+def run_module(words: list[str]) -> tuple[int, str, str]:
+    """Run `python -m` of a maintainer's program as a process, as people do."""
+    if "peers" in words[2]:
+        pytest.importorskip("rapidocr", reason="not installed: pip install 'lettercast[peers]'")
+    done = subprocess.run([sys.executable, *words[1:]], capture_output=True, text=True, check=False)
+    return done.returncode, done.stdout, done.stderr
