@@ -1,4 +1,4 @@
-"""Training: batches drawn anew each epoch, every epoch saved, best on validation kept."""
+"""Training: every epoch is drawn again and saved, and the best one on validation is returned."""
 
 import io
 import math
@@ -10,7 +10,7 @@ import time
 import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from types import FrameType, TracebackType
@@ -32,10 +32,27 @@ from .network import build_network, fold, soften, with_classes
 from .plan import BATCH, Epoch, Plan, read_history, write_history
 from .predict import KERAS_BATCH, classify, save_keras
 
-LABEL_SMOOTHING = 0.05
-# How much of a letter's target is the teacher's answer; the rest is the label itself.
-TEACHER_SHARE = 0.7
-MOST_WORKERS = 16
+MAX_WORKERS = 16
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained, whatever its plan says.
+
+    Chosen by hand; no search over these values is recorded. The models of docs/model-card.md were trained with them.
+    """
+
+    label_smoothing: float = 0.05
+    """Share of a target that is spread evenly over all classes."""
+    teacher_share: float = 0.7
+    """Share of a target that is the teacher's answer; the rest is the label."""
+    weight_decay: float = 0.05
+    warm_up_epochs: float = 1.0
+    warm_up_factor: float = 50
+    """Warm-up starts from the peak of the learning rate divided by this."""
+
+
+RECIPE = Recipe()
 
 Teacher = Callable[[Pixels], NDArray[np.float32]]
 
@@ -43,9 +60,9 @@ Teacher = Callable[[Pixels], NDArray[np.float32]]
 class Batches(keras.utils.PyDataset):
     """One epoch of drawn letters.
 
-    What stands at which place is decided by the plan and the epoch alone, so a resumed run sees the same. A share of
-    the places is clutter, whose target is every class alike. With a folder to keep them in, pictures and the teacher's
-    answers are made once; where the plan repeats them they come in another order.
+    The plan and the epoch alone decide which letter is drawn at which place, so that a resumed run sees the same ones. A
+    share of the places is clutter, whose target is the same for every class. With a cache folder, images and the teacher's
+    answers are made once; if the plan repeats them, they come in another order.
     """
 
     def __init__(
@@ -58,7 +75,7 @@ class Batches(keras.utils.PyDataset):
         *,
         draw: Draw | None = None,
     ) -> None:
-        workers = max(1, min(MOST_WORKERS, (os.cpu_count() or 1) - 1))
+        workers = max(1, min(MAX_WORKERS, (os.cpu_count() or 1) - 1))
         super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=16)
         self.source, self.plan, self.teacher = source, plan, teacher
         self.draw = draw or partial(draw_order, source)
@@ -68,57 +85,57 @@ class Batches(keras.utils.PyDataset):
         self.entropy = [plan.draw_seed, drawn]
         self.order = np.random.default_rng([plan.seed, epoch]).permutation(count) if repeated else np.arange(count)
         self.letters = np.random.default_rng(self.entropy).choice(len(source.labels), count, p=source.weights)
-        # Once an epoch: a mixture of sources works its labels out anew each time that it is asked.
+        # Asked once per epoch: a mixture of sources computes its labels each time.
         self.labels = source.labels[self.letters]
         name = f"{plan.drawings}-{drawn}"
-        self.drawings = Kept(folder and folder / f"{name}.npz", (count, GLYPH_PX, GLYPH_PX, 1), np.uint8)
+        self.drawings = Cached(folder and folder / f"{name}.npz", (count, GLYPH_PX, GLYPH_PX, 1), np.uint8)
         answered = folder / f"{name}-{plan.teacher[:16]}.npz" if folder and teacher else None
-        self.answers = Kept(answered, (count, classes), np.float16)
+        self.answers = Cached(answered, (count, classes), np.float16)
 
     def __len__(self) -> int:
         return self.plan.steps
 
     def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.float32]]:
-        """Return pictures (128, 28, 28, 1) uint8 and targets (128, classes) float32 that sum to 1."""
+        """Return images (128, 28, 28, 1) uint8 and targets (128, classes) float32 whose rows sum to 1."""
         places = self.order[index * BATCH : (index + 1) * BATCH]
-        pictures = self.drawings.get(places, lambda: self.draw(self.entropy, [self._standing_at(int(place)) for place in places]))
+        pictures = self.drawings.get(places, lambda: self.draw(self.entropy, [self._entry_at(int(place)) for place in places]))
         count = len(self.source.classes)
         targets = np.eye(count, dtype=np.float32)[self.labels[places]]
         if teacher := self.teacher:
-            # Rounded as they are kept, so that a run is the same whether they were kept or not.
+            # Rounded as in the cache, so that a run is the same with and without one.
             answers = self.answers.get(places, lambda: teacher(pictures).astype(np.float16)).astype(np.float32)
-            targets = (1 - TEACHER_SHARE) * targets + TEACHER_SHARE * answers
+            targets = (1 - RECIPE.teacher_share) * targets + RECIPE.teacher_share * answers
         else:
-            targets = (1 - LABEL_SMOOTHING) * targets + LABEL_SMOOTHING / count
+            targets = (1 - RECIPE.label_smoothing) * targets + RECIPE.label_smoothing / count
         targets[[self._is_clutter(place) for place in places]] = 1 / count
         return pictures, targets
 
-    def keep(self) -> None:
-        """Save what this epoch made, where there is a folder for it; call it when the epoch is over."""
+    def save(self) -> None:
+        """Save this epoch's drawings and answers if there is a cache folder; call it when the epoch is over."""
         self.drawings.save()
         self.answers.save()
 
-    def _standing_at(self, place: int) -> tuple[int, int]:
+    def _entry_at(self, place: int) -> tuple[int, int]:
         return place, -1 if self._is_clutter(place) else int(self.letters[place])
 
     def _is_clutter(self, place: int) -> bool:
-        # Every n-th place: letters stand in no order, so nothing is told by it.
+        # Every n-th place: the letters are in random order, so the place gives nothing away.
         return int((place + 1) * self.plan.clutter) > int(place * self.plan.clutter)
 
 
-class Kept:
-    """An array (count, ...) that is made place by place, or was made before and lies in a file."""
+class Cached:
+    """An array (count, ...) that is filled place by place, or was saved to a file before."""
 
     def __init__(self, path: Path | None, shape: tuple[int, ...], dtype: type) -> None:
         self.path = path
-        found = load_kept(path, shape) if path else None
+        found = load_cached(path, shape) if path else None
         self.is_saved = found is not None
-        # Threads fill it at different places, so it is there from the beginning.
+        # Threads fill it at different places, so it exists from the beginning.
         self.values = found if found is not None or not path else np.zeros(shape, dtype)
         self.made = np.zeros(shape[0], bool)
 
     def get(self, places: NDArray[np.int64], make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
-        """Return the values at some places, made now where they were never made."""
+        """Return the values at some places; `make` makes them unless they were saved before."""
         if self.values is not None and self.is_saved:
             return self.values[places]
         values = make()
@@ -127,19 +144,19 @@ class Kept:
         return values
 
     def save(self) -> None:
-        """Write the array, where it has a file and is whole."""
+        """Write the array if it has a file and is complete."""
         if self.path and self.values is not None and not self.is_saved and self.made.all():
             data = io.BytesIO()
             np.savez(data, values=self.values)
             write_bytes(self.path, data.getvalue())
 
 
-def load_kept(path: Path, shape: tuple[int, ...]) -> NDArray[Any] | None:
-    """Load an array of this shape; None where there is no such file, or a damaged one."""
+def load_cached(path: Path, shape: tuple[int, ...]) -> NDArray[Any] | None:
+    """Load an array of this shape; None if there is no such file or it is damaged."""
     try:
         with np.load(path, allow_pickle=False) as archive:
             values = archive["values"]
-    except Exception:  # a damaged archive raises what its damage leads to
+    except Exception:  # a damaged archive may raise anything
         return None
     return values if values.shape == shape else None
 
@@ -147,15 +164,15 @@ def load_kept(path: Path, shape: tuple[int, ...]) -> NDArray[Any] | None:
 try:
     import fcntl
 except ImportError:
-    # Windows has none; there nobody is kept out.
+    # Windows has none: there, nothing stops a second run.
     fcntl = None
 
 
 @contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Make a folder and hold it for this process; it is let go of however the process ends, kill -9 included.
+def locked(folder: Path) -> Iterator[None]:
+    """Create a folder and lock it for this process; the lock ends with the process, even after kill -9.
 
-    Raises LettercastError where another process holds it.
+    Raises LettercastError if another process holds the lock.
     """
     make_folder(folder)
     with ExitStack() as holding:
@@ -169,32 +186,32 @@ def alone(folder: Path) -> Iterator[None]:
                     f"{folder}: another training run writes there now; wait for it, or choose another --out"
                 ) from error
             except OSError:
-                # Some network drives cannot; there, too, nobody is kept out.
+                # Some network drives cannot lock: there, too, nothing stops a second run.
                 pass
         yield
 
 
-class HeldInterrupt(keras.callbacks.Callback):
-    """Holds Ctrl-C back until the batch under way is trained: TensorFlow, cut short, may swallow it or break.
+class DelayedInterrupt(keras.callbacks.Callback):
+    """Delays Ctrl-C until the current batch is trained: TensorFlow may swallow an interrupt in the middle, or break.
 
-    A context and a callback of `fit`. What is asked for after the last batch, while the epoch is saved, comes at the
-    context's end; asked for twice, it comes at once.
+    A context and a callback of `fit`. Ctrl-C after the last batch, while the epoch is saved, takes effect at the end of the
+    context; a second Ctrl-C takes effect at once.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.is_asked = False
 
-    def __enter__(self) -> "HeldInterrupt":
-        # A shell's background job ignores Ctrl-C, and only the main thread hears it.
+    def __enter__(self) -> "DelayedInterrupt":
+        # A shell's background job ignores Ctrl-C, and only the main thread receives it.
         is_main = threading.current_thread() is threading.main_thread()
-        self.is_holding = is_main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
-        if self.is_holding:
+        self.is_delaying = is_main and signal.getsignal(signal.SIGINT) is not signal.SIG_IGN
+        if self.is_delaying:
             self.before = signal.signal(signal.SIGINT, self._ask)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if self.is_holding:
+        if self.is_delaying:
             signal.signal(signal.SIGINT, self.before)
         if self.is_asked and kind is None:
             raise KeyboardInterrupt
@@ -209,10 +226,9 @@ class HeldInterrupt(keras.callbacks.Callback):
         self.is_asked = True
 
 
-WEIGHT_DECAY = 0.05
-WARM_UP_EPOCHS = 1.0
+# Fewer validation letters give neither a temperature nor a rejection threshold.
 MIN_TO_CALIBRATE = 100
-# What Keras and its archives raise on files that are none of theirs, or were cut short.
+# What Keras and zipfile raise for foreign and truncated files.
 DAMAGED = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, zipfile.BadZipFile)
 MODEL_FILE, LAST_FILE, BEST_FILE, HISTORY_FILE, PLAN_FILE = "model.keras", "last.keras", "best.keras", "history.csv", "plan.json"
 
@@ -230,30 +246,30 @@ def fit(
     report: Callable[[str], None] = print,
     verbose: bool = True,
 ) -> tuple[keras.Model, list[Epoch]]:
-    """Train a network and return the epoch that did best on `val`, with the history.
+    """Train a network and return its best epoch on `val`, with the history.
 
     Args:
-        train, val: sources; the network's classes are those of `train`.
-        out: folder for `last.keras`, `best.keras` and `history.csv`, each replaced atomically.
-        resume: go on after the last finished epoch in `out`.
-        init: network to go on from, with its labels; of its classifier the classes of `train` are kept.
-        teacher: gives probabilities (N, classes) of pictures, which the network learns beside the labels.
-        cache: folder that keeps drawings and targets, for epochs and other runs that draw the same.
+        train, val: letters; the network has the classes of `train`.
+        out: folder for `last.keras`, `best.keras` and `history.csv`; none is ever half-written.
+        resume: continue after the last finished epoch in `out`.
+        init: network to start from, with its labels; its classifier keeps what it knows of the classes of `train`.
+        teacher: returns probabilities (N, classes) for images, which the network learns beside the labels.
+        cache: folder that keeps drawings and answers for epochs and runs that draw the same.
 
     Raises:
-        LettercastError: `out` holds a run already and resume is False, or one that was planned otherwise; another process
-            trains there; or the loss is no number any more.
+        LettercastError: `out` contains a run and resume is False, or a run with another plan; another process trains there;
+            or the loss becomes infinite or NaN.
     """
     if len(train.classes) < 2:
-        raise LettercastError(f"{train.name}: has one class only; a network needs two or more to tell apart")
+        raise LettercastError(f"{train.name}: has only one class; training needs at least two")
     _check(out, resume)
     network, history = _resumed(out, plan) if resume else _begun(plan, train, init)
-    with alone(out):
+    with locked(out):
         if not resume:
             plan.save(out / PLAN_FILE)
         x_val, y_val = draw_all(val), relabel(val, train.classes)
         if (y_val < 0).any():
-            raise LettercastError(f"{val.name}: has classes that {train.name} has not; train on both")
+            raise LettercastError(f"{val.name}: has classes that {train.name} lacks; train on both")
         y_val = keras.utils.to_categorical(y_val, len(train.classes))
         started, begun = time.monotonic(), len(history)
         with drawing(train, (plan.epochs - begun) * plan.steps * BATCH) as draw:
@@ -262,23 +278,23 @@ def fit(
                 report(f"epoch {epoch + 1} of {plan.epochs}{left}")
                 seed_dropout(network, plan.seed, epoch)
                 batches = Batches(train, plan, epoch, teacher, cache, draw=draw)
-                with HeldInterrupt() as interrupt:
+                with DelayedInterrupt() as interrupt:
                     line = _fit_epoch(network, batches, (x_val, y_val), epoch, interrupt, verbose=verbose)
                     if not math.isfinite(line.loss + line.val_loss):
-                        reason = f"the loss is no number in epoch {epoch + 1}"
+                        reason = f"the loss is infinite or NaN in epoch {epoch + 1}"
                         raise LettercastError(f"{out}: {reason}; try a --rate below {plan.rate:g} in another --out")
                     if all(line.val_accuracy > earlier.val_accuracy for earlier in history):
                         save_keras(network, out / BEST_FILE)
                     history.append(line)
-                    # The network last: where a kill leaves it one epoch behind, that epoch is trained again to the same end.
+                    # The network last: if a kill leaves it one epoch behind, that epoch is trained again with the same result.
                     write_history(history, out / HISTORY_FILE)
                     save_keras(network, out / LAST_FILE)
-                    batches.keep()
+                    batches.save()
         return _best(out), history
 
 
 def seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
-    """Let an epoch's dropout be decided by seed and epoch alone: Keras does not save where its generators stand."""
+    """Make seed and epoch alone decide an epoch's dropout: Keras does not save the state of its generators."""
     for place, layer in enumerate(network.layers):
         generator = getattr(layer, "seed_generator", None)
         if generator is not None:
@@ -286,7 +302,7 @@ def seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
 
 
 def time_left(elapsed_s: float, done: int, left: int) -> str:
-    """Say how long the epochs that are left will take, by those done; empty before the first is done."""
+    """Estimate in words how long the remaining epochs take; empty before the first is done."""
     if done == 0:
         return ""
     minutes = elapsed_s / done * left / 60
@@ -294,9 +310,9 @@ def time_left(elapsed_s: float, done: int, left: int) -> str:
 
 
 def calibrate(network: keras.Model, facts: Facts, val: Source) -> Facts:
-    """Make the network's probabilities mean what they say on `val`, and return its facts with temperature and threshold.
+    """Scale the network's logits so that confidence matches accuracy on `val`; return its facts with temperature and threshold.
 
-    Fewer than 100 letters tell nothing of either: then facts and network stay as they are.
+    With fewer than 100 letters, facts and network stay as they are.
     """
     pictures, truth = draw_all(val), relabel(val, facts.labels)
     if len(truth) < MIN_TO_CALIBRATE:
@@ -307,12 +323,16 @@ def calibrate(network: keras.Model, facts: Facts, val: Source) -> Facts:
 
 
 def compile_network(network: keras.Model, plan: Plan) -> None:
-    """Give the network its loss and an AdamW whose rate warms up and falls along a cosine."""
-    warm_up = round(WARM_UP_EPOCHS * plan.steps)
+    """Compile the network with its loss and an AdamW optimizer whose rate warms up and falls along a cosine."""
+    warm_up = round(RECIPE.warm_up_epochs * plan.steps)
     rate = keras.optimizers.schedules.CosineDecay(
-        plan.rate / 50, max(1, plan.steps * plan.epochs - warm_up), alpha=0.0, warmup_target=plan.rate, warmup_steps=warm_up
+        plan.rate / RECIPE.warm_up_factor,
+        max(1, plan.steps * plan.epochs - warm_up),
+        alpha=0.0,
+        warmup_target=plan.rate,
+        warmup_steps=warm_up,
     )
-    optimizer = keras.optimizers.AdamW(rate, weight_decay=WEIGHT_DECAY)
+    optimizer = keras.optimizers.AdamW(rate, weight_decay=RECIPE.weight_decay)
     optimizer.exclude_from_weight_decay(var_names=["bias"])
     network.compile(
         optimizer,
@@ -326,18 +346,18 @@ def _fit_epoch(
     batches: Batches,
     validation: tuple[Pixels, NDArray[np.float32]],
     epoch: int,
-    interrupt: HeldInterrupt,
+    interrupt: DelayedInterrupt,
     *,
     verbose: bool,
 ) -> Epoch:
-    """Train the network for one epoch; returns what it came to."""
+    """Train the network for one epoch; returns its line of the history."""
     log = network.fit(
         batches,
-        shuffle=False,  # batches are drawn by chance already
+        shuffle=False,  # batches are in random order already
         validation_data=validation,
         validation_batch_size=KERAS_BATCH,
         callbacks=[keras.callbacks.TerminateOnNaN(), interrupt],
-        # Bars on a terminal, one line an epoch in a log file.
+        # A bar on a terminal, one line per epoch in a log file.
         verbose=(1 if sys.stdout.isatty() else 2) if verbose else 0,
     ).history
     return Epoch(epoch + 1, *(float(log[key][-1]) for key in ("loss", "accuracy", "val_loss", "val_accuracy")))
@@ -347,7 +367,7 @@ def _check(out: Path, resume: bool) -> None:
     if resume and not (out / LAST_FILE).exists():
         raise LettercastError(f"{out}: nothing to resume there; start without --resume")
     if not resume and ((out / LAST_FILE).exists() or (out / MODEL_FILE).exists()):
-        raise LettercastError(f"{out}: holds a training run already; add --resume to go on, or choose another --out")
+        raise LettercastError(f"{out}: contains a training run already; add --resume to continue, or choose another --out")
 
 
 def _begun(plan: Plan, train: Source, init: tuple[keras.Model, tuple[str, ...]] | None) -> tuple[keras.Model, list[Epoch]]:
@@ -361,7 +381,7 @@ def _best(out: Path) -> keras.Sequential:
     try:
         return fold(keras.saving.load_model(out / BEST_FILE, compile=False))
     except DAMAGED as error:
-        raise LettercastError(f"{out / BEST_FILE}: missing or damaged ({error}); start anew in another --out") from error
+        raise LettercastError(f"{out / BEST_FILE}: missing or damaged ({error}); start again in another --out") from error
 
 
 def _resumed(out: Path, plan: Plan) -> tuple[keras.Model, list[Epoch]]:
@@ -371,9 +391,9 @@ def _resumed(out: Path, plan: Plan) -> tuple[keras.Model, list[Epoch]]:
         history = read_history(out / HISTORY_FILE)
         finished = int(network.optimizer.iterations) // planned.steps
     except DAMAGED as error:
-        raise LettercastError(f"{out}: the run there is damaged ({error}); start anew in another --out") from error
+        raise LettercastError(f"{out}: the run there is damaged ({error}); start again in another --out") from error
     if len(history) < finished:
-        raise LettercastError(f"{out}: {HISTORY_FILE} lacks finished epochs; start anew in another --out")
+        raise LettercastError(f"{out}: {HISTORY_FILE} lacks finished epochs; start again in another --out")
     if planned != plan:
-        raise LettercastError(f"{out}: was started with {planned.differences(plan)}; use that again, or another --out")
+        raise LettercastError(f"{out}: was started with {planned.differences(plan)}; use that again, or choose another --out")
     return network, history[:finished]

@@ -1,4 +1,4 @@
-"""The letter networks: Sequential, uint8 pixels in, probabilities out."""
+"""The letter networks: Keras Sequential, uint8 pixels in, probabilities out."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,16 +11,15 @@ from keras import layers
 from .. import LettercastError
 from ..runtime.glyph import GLYPH_SHAPE
 
-KERNEL_PX, UNPADDED = 3, 2
+KERNEL_PX = 3
+# The last convolutions have no padding, 7x7 to 5x5 to 3x3, so that the classifier sees what is where.
+UNPADDED = 2
 CLASSIFIER = "probabilities"
 
 
 @dataclass(frozen=True)
 class Size:
-    """Filters of the 3x3 convolutions in each of three stages, and the dropout before the classifier.
-
-    The last two convolutions have no padding, 7x7 to 5x5 to 3x3, and the classifier sees what is where.
-    """
+    """Filters of the 3x3 convolutions in each stage, and the dropout before the classifier."""
 
     stages: tuple[tuple[int, ...], ...]
     dropout: float
@@ -35,11 +34,11 @@ SIZES = {
 
 
 def build_network(size: str, classes: int, momentum: float = 0.99) -> keras.Sequential:
-    """Build an untrained network that takes (N, 28, 28, 1) pixels 0..255 and gives (N, classes) probabilities.
+    """Build an untrained network from (N, 28, 28, 1) pixels 0..255 to (N, classes) probabilities.
 
-    Stages of 3x3 convolutions with max pooling between them, and a dense classifier. The scaling to 0..1 is its
-    first layer, so no caller can normalise wrongly. momentum is that of the batch normalization's running means:
-    lower for runs of few steps.
+    It has stages of 3x3 convolutions with max pooling between them, and a dense classifier. Its first layer scales pixels to
+    0..1, so that no caller can normalise them wrongly. momentum is that of the batch normalization's running means: lower for
+    runs of few steps. Raises LettercastError if the size is unknown.
     """
     if size not in SIZES:
         raise LettercastError(f"unknown size '{size}': choose one of {', '.join(SIZES)}")
@@ -76,20 +75,22 @@ def fold(network: keras.Sequential) -> keras.Sequential:
 
 
 def _can_fold(before: Any, norm: layers.BatchNormalization) -> bool:
-    """Tell whether a batch normalization only scales and shifts the filters of a convolution right before it."""
+    """Return whether a batch normalization only scales and shifts the filters of the convolution right before it."""
     is_plain = isinstance(before, layers.Conv2D) and not before.use_bias and before.activation is keras.activations.linear
     return is_plain and norm.scale and norm.center and norm.axis in (-1, 3)
 
 
 def with_classes(network: keras.Sequential, labels: Sequence[str], classes: Sequence[str]) -> keras.Sequential:
-    """Return a copy of a trained network that tells other classes apart, with what it knows of those that it has.
+    """Return a copy of a trained network for other classes; it keeps what it knows of classes that it has already.
 
-    labels name its outputs. Raises LettercastError where it is not Sequential or ends in no dense layer.
+    labels are its present classes. Raises LettercastError if it is not Sequential or does not end in a dense layer.
     """
     if not isinstance(network, keras.Sequential) or not isinstance(network.layers[-1], layers.Dense):
-        raise LettercastError(f"{network.name}: training goes on only from a Sequential network that ends in a Dense layer")
+        raise LettercastError(f"{network.name}: training continues only from a Sequential network that ends in a Dense layer")
     if (taken := tuple(network.inputs[0].shape[1:])) != GLYPH_SHAPE:
-        raise LettercastError(f"{network.name}: takes {taken} pictures, letters are {GLYPH_SHAPE}; train anew with --size")
+        raise LettercastError(
+            f"{network.name}: takes {taken} images, but letters are {GLYPH_SHAPE}; train from scratch with --size"
+        )
     stack = [type(layer).from_config(layer.get_config()) for layer in network.layers[:-1]]
     name = None if any(layer.name == CLASSIFIER for layer in stack) else CLASSIFIER
     classifier = layers.Dense(len(classes), activation="softmax", use_bias=network.layers[-1].use_bias, name=name)
@@ -103,7 +104,7 @@ def with_classes(network: keras.Sequential, labels: Sequence[str], classes: Sequ
 
 
 def _assembled(network: keras.Sequential, stack: list[keras.Layer], weights: list[list[np.ndarray]]) -> keras.Sequential:
-    """Return layers as one network with the input and name of another; the last layers may go without weights."""
+    """Build a network of layers with the input and name of another; the last layers may come without weights."""
     shape = tuple(network.inputs[0].shape[1:])
     made = keras.Sequential([keras.Input(shape, name="pixels"), *stack], name=network.name)
     for layer, values in zip(made.layers, weights, strict=False):
@@ -112,7 +113,7 @@ def _assembled(network: keras.Sequential, stack: list[keras.Layer], weights: lis
 
 
 def count_multiplications(network: keras.Model) -> int:
-    """Return the multiply-accumulates of one picture, in convolutions and dense layers."""
+    """Return the multiply-accumulates for one image, in convolutions and dense layers."""
     total = 0
     for layer in network.layers:
         if isinstance(layer, (layers.Conv2D, layers.Dense)):
@@ -122,6 +123,6 @@ def count_multiplications(network: keras.Model) -> int:
 
 
 def soften(network: keras.Model, temperature: float) -> None:
-    """Divide the logits of the network by a temperature, in the weights of its classifier."""
+    """Divide the network's logits by a temperature, through the weights of its classifier."""
     classifier = network.layers[-1]
     classifier.set_weights([weight / temperature for weight in classifier.get_weights()])

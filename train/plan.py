@@ -1,4 +1,4 @@
-"""What decides a training run, besides the letters themselves."""
+"""The settings that decide a training run, besides the letters themselves, and its history."""
 
 import csv
 import hashlib
@@ -17,7 +17,7 @@ from .data.source import Source
 
 @dataclass(frozen=True)
 class Epoch:
-    """One line of the history; accuracies are shares of 1."""
+    """One line of the history; accuracies are 0..1."""
 
     epoch: int
     loss: float
@@ -27,7 +27,7 @@ class Epoch:
 
 
 def write_history(history: list[Epoch], path: Path) -> None:
-    """Write the history as CSV, one epoch a line, atomically."""
+    """Write the history as CSV, one line per epoch; the file is never half-written."""
     text = io.StringIO(newline="")
     writer = csv.DictWriter(text, [f.name for f in fields(Epoch)])
     writer.writeheader()
@@ -36,30 +36,30 @@ def write_history(history: list[Epoch], path: Path) -> None:
 
 
 def read_history(path: Path) -> list[Epoch]:
-    """Read a history that write_history wrote."""
+    """Read the file of write_history."""
     with path.open(newline="") as file:
         return [Epoch(int(row.pop("epoch")), **{k: float(v) for k, v in row.items()}) for row in csv.DictReader(file)]
 
 
 BATCH = 128
-# The peak of the learning rate, from scratch and from a trained network.
+# Peak of the learning rate from scratch, and from a trained network.
 PEAK_RATE, TUNING_RATE = 2e-3, 5e-4
 CLUTTER_SHARE = 0.05
 SHA256_DIGITS = 64
-# Counts up with every change of how letters are drawn: what was kept before is not taken for what is drawn now.
-DRAWN_BY = 1
-# Each letter is drawn otherwise each time, so small collections are gone through several times an epoch.
-FEWEST_STEPS = 50
+# Raise it with every change of how letters are drawn, so that older caches are not used.
+DRAWING_VERSION = 1
+# Every drawing of a letter is different, so an epoch draws the letters of a small source several times.
+MIN_STEPS = 50
 
 
 @dataclass(frozen=True)
 class Plan:
     """Settings of one run.
 
-    steps are batches an epoch and rate the learning rate at its peak. data and val name the letters, with their
-    shares; clutter is the share of non-letters among them. After `cycle` epochs the same drawings, made by draw_seed,
-    come again; 0 draws anew for ever. init and teacher are SHA-256 of the models that the run begins with and learns
-    from, empty where there is none; letters and val_letters are those of what data and val hold.
+    steps is the number of batches per epoch and rate the peak of the learning rate. data and val name the letters, with
+    their shares; clutter is the share of non-letters among them. draw_seed decides the drawings, which repeat after `cycle`
+    epochs; 0 never repeats them. init and teacher are the SHA-256 of the models that the run starts from and learns from,
+    empty if there is none; letters and val_letters are the digests of the letters behind data and val.
     """
 
     size: str
@@ -79,50 +79,50 @@ class Plan:
 
     def __post_init__(self) -> None:
         if not 0 <= self.clutter < 1:
-            raise LettercastError(f"--clutter {self.clutter:g}: a share from 0 to below 1 is needed")
+            raise LettercastError(f"--clutter {self.clutter:g}: must be a share from 0 to below 1")
         if not 0 < self.rate < 1:
-            raise LettercastError(f"--rate {self.rate:g}: a learning rate above 0 and below 1 is needed")
+            raise LettercastError(f"--rate {self.rate:g}: must be a learning rate above 0 and below 1")
 
     @classmethod
     def of(
         cls, train: Source, *, size: str = "base", epochs: int = 20, seed: int = 1, steps: int | None = None, **more: Any
     ) -> "Plan":
-        """Plan a run; without steps an epoch draws as many letters as the source has, or 50 batches; the seed also draws."""
+        """Plan a run. By default an epoch draws as many letters as the source has, at least 50 batches, and draw_seed is seed."""
         settings: dict[str, Any] = {"data": train.name, "draw_seed": seed, "letters": train.digest}
         settings |= {name: value for name, value in more.items() if value is not None}
-        return cls(size, epochs, seed, steps or max(FEWEST_STEPS, math.ceil(len(train.labels) / BATCH)), **settings)
+        return cls(size, epochs, seed, steps or max(MIN_STEPS, math.ceil(len(train.labels) / BATCH)), **settings)
 
     @property
     def momentum(self) -> float:
-        """Return the momentum of running means: they must settle in a small part of the run, however short it is."""
+        """Momentum of the running means, low enough for them to settle in a small part of the run, however short it is."""
         return min(0.99, max(0.9, 1 - 20 / (self.epochs * self.steps)))
 
     @property
     def drawings(self) -> str:
-        """Return a name for what this plan draws: equal for plans that draw the same pictures."""
-        told = [DRAWN_BY, self.steps, self.letters, self.clutter, self.draw_seed]
-        return hashlib.sha256(json.dumps(told).encode()).hexdigest()[:16]
+        """A name of what this plan draws: equal for plans that draw the same images."""
+        parts = [DRAWING_VERSION, self.steps, self.letters, self.clutter, self.draw_seed]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def save(self, path: Path) -> None:
-        """Write the plan as JSON, atomically."""
+        """Write the plan as JSON; the file is never half-written."""
         write_bytes(path, json.dumps(asdict(self)).encode())
 
     @classmethod
     def load(cls, path: Path) -> "Plan":
-        """Read a plan; raises LettercastError where the file is none."""
+        """Read a plan; raises LettercastError if the file is not one."""
         try:
             return cls(**json.loads(path.read_text()))
         except (OSError, ValueError, TypeError) as error:
-            raise LettercastError(f"{path}: not the plan of a training run ({error}); start anew in another --out") from error
+            raise LettercastError(f"{path}: not the plan of a training run ({error}); start again in another --out") from error
 
     def differences(self, other: "Plan") -> str:
-        """Say which settings differ from another plan's, as `name a, not b`; empty where none does."""
+        """List the settings that differ from another plan's, as `name a, not b`; empty if none differs."""
         pairs = [(field.name, getattr(self, field.name), getattr(other, field.name)) for field in fields(self)]
         return "; ".join(f"{name} {_short(mine)}, not {_short(theirs)}" for name, mine, theirs in pairs if mine != theirs)
 
 
 def fingerprint(paths: Sequence[Path]) -> str:
-    """Return the SHA-256 of model files, one after the other; nothing where none is given."""
+    """Return the SHA-256 of model files, one after the other; empty without files."""
     digest = hashlib.sha256()
     for path in paths:
         try:
@@ -133,5 +133,5 @@ def fingerprint(paths: Sequence[Path]) -> str:
 
 
 def _short(value: object) -> str:
-    """Return a setting in words, of a SHA-256 only the beginning."""
+    """Return a setting as text; of a SHA-256, its beginning."""
     return f"{value:.12}" if isinstance(value, str) and len(value) == SHA256_DIGITS else str(value)

@@ -23,16 +23,16 @@ from .plan import BATCH
 if TYPE_CHECKING:
     import keras
 
-# Pictures that Keras classifies at a time.
+# Images that Keras classifies at a time.
 KERAS_BATCH = 512
 
 
 def open_model(path: Path, threads: int = 1) -> Engine:
-    """Open a `.keras`, `.tflite` or `.onnx` model; raises LettercastError where it cannot be used."""
+    """Open a `.keras`, `.tflite` or `.onnx` model; raises LettercastError if it cannot be used."""
     if path.suffix.lower() == ".keras":
         return open_keras(path)
     if path.suffix.lower() not in OPENERS:
-        raise LettercastError(f"{path}: not a model that can be read; give a .keras, {' or '.join(OPENERS)} file")
+        raise LettercastError(f"{path}: not a readable model; give a .keras, {' or '.join(OPENERS)} file")
     return open_engine(path, threads)
 
 
@@ -52,45 +52,47 @@ def open_keras(path: Path) -> Engine:
 
 
 def keras_engine(network: "keras.Model", facts: Facts) -> Engine:
-    """Return a Keras model behind the call that every engine answers."""
+    """Return a Keras model behind the interface that every engine has."""
     import keras
 
     return Engine(f"keras {keras.__version__} on {keras.backend.backend()}", facts, lambda images: classify(network, images))
 
 
 def classify(network: "keras.Model", images: Pixels) -> NDArray[np.float32]:
-    """Return the probabilities (N, classes) that a network gives to images (N, H, W, C) uint8."""
+    """Return a network's probabilities (N, classes) float32 for images (N, H, W, C) uint8."""
     return np.asarray(network.predict(images, batch_size=KERAS_BATCH, verbose=0), np.float32)
 
 
 def open_teacher(paths: Sequence[Path], classes: Sequence[str]) -> Classify:
-    """Return the code of `.keras` models that answer together, by their mean, while another network trains.
+    """Return a function that gives the mean probabilities of `.keras` models, for another network to learn from.
 
-    Raises LettercastError where the labels of one are not the classes of the letters, in their order.
+    Raises LettercastError unless the labels of each are the classes of the letters, in the same order.
     """
     networks = [load_keras(path) for path in paths]
     for path, network in zip(paths, networks, strict=True):
         if (taken := tuple(network.inputs[0].shape[1:])) != GLYPH_SHAPE:
-            raise LettercastError(f"{path}: takes {taken} pictures, letters are {GLYPH_SHAPE}; choose another teacher")
+            raise LettercastError(f"{path}: takes {taken} images, but letters are {GLYPH_SHAPE}; choose another teacher")
         if (labels := model_facts(path).labels) != tuple(classes):
-            raise LettercastError(f"{path}: tells {' '.join(labels)} apart, the letters are {' '.join(classes)}")
+            raise LettercastError(
+                f"{path}: has the classes {' '.join(labels)}, but the letters are {' '.join(classes)}; choose another teacher"
+            )
 
     lock = threading.Lock()
 
     def answer(pictures: Pixels) -> NDArray[np.float32]:
-        # JAX lends a network's variables to one call at a time.
+        # With JAX, only one call at a time may use a network's variables.
         with lock:
             return np.asarray(np.mean([network.predict_on_batch(pictures) for network in networks], 0), np.float32)
 
-    # Their graphs are built before several threads ask.
+    # Builds their graphs before several threads call.
     answer(np.zeros((BATCH, *GLYPH_SHAPE), np.uint8))
     return answer
 
 
 def save_keras(network: "keras.Model", path: Path, facts: Facts | None = None) -> None:
-    """Save a model, with its facts as one more entry of the archive, so that `path` is never half-written.
+    """Save a model, with its facts as another entry of the archive; `path` is never half-written.
 
-    Raises LettercastError where the folder cannot be written or the disk is full.
+    Raises LettercastError if the folder cannot be written or the disk is full.
     """
     try:
         with replacing(path) as temporary:
@@ -98,12 +100,12 @@ def save_keras(network: "keras.Model", path: Path, facts: Facts | None = None) -
             if facts:
                 with zipfile.ZipFile(temporary, "a") as archive:
                     archive.writestr(f"{FACTS_KEY}.json", facts.to_json())
-    except RuntimeError as error:  # h5py's, where it cannot write
+    except RuntimeError as error:  # from h5py, if it cannot write
         raise LettercastError(f"{path}: {first_line(error)}; make room, or choose another folder") from error
 
 
 def load_keras(path: Path) -> "keras.Model":
-    """Load a Keras model of one image input and one list of probabilities; raises LettercastError where it is none."""
+    """Load a Keras model with one image input and one output of probabilities; raises LettercastError if it is not one."""
     import keras
 
     if not path.is_file():
@@ -111,14 +113,14 @@ def load_keras(path: Path) -> "keras.Model":
     facts = keras_facts(path)
     try:
         network = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras raises whatever its layers raise
+    except Exception as error:  # Keras passes on what its layers raise
         if "Lambda" in str(error):
             said = "has a Lambda layer, which is code inside the file and is never run"
-            raise LettercastError(f"{path}: {said}; put a layer of Keras in its place, such as Rescaling") from error
+            raise LettercastError(f"{path}: {said}; use a layer of Keras instead, such as Rescaling") from error
         raise LettercastError(f"{path}: Keras cannot load it ({first_line(error)}); save it again with model.save()") from error
     shapes = check_layers(path, network)
     if facts and (facts.input_shape, (len(facts.labels),)) != tuple(shapes):
-        raise LettercastError(f"{path}: its facts do not fit its network ({shapes[0]} to {shapes[1]}); train it again")
+        raise LettercastError(f"{path}: its facts do not match its network ({shapes[0]} to {shapes[1]}); train it again")
     return network
 
 
@@ -132,15 +134,15 @@ def check_layers(path: Path, network: "keras.Model") -> list[tuple[Any, ...]]:
 
 
 def check_shapes(path: Path, inputs: Sequence[tuple[Any, ...]], outputs: Sequence[tuple[Any, ...]]) -> None:
-    """Raise LettercastError where a network is no classifier of images of one size, given the shapes without the batch."""
+    """Raise LettercastError unless a network classifies images of one size; its shapes come without the batch."""
     if len(inputs) != 1 or len(outputs) != 1:
         said = f"has {len(inputs)} inputs and {len(outputs)} outputs"
     elif len(inputs[0]) != 3 or inputs[0][2] not in (1, 3):
-        said = f"takes {inputs[0]}, no grey or RGB images"
+        said = f"takes {inputs[0]}, not grey or RGB images"
     elif None in inputs[0]:
         said = f"takes images of any size {inputs[0]}; give its Input a fixed shape"
     elif len(outputs[0]) != 1 or (outputs[0][0] or 0) < 2:
-        said = f"gives {outputs[0]}, no probabilities of two or more classes"
+        said = f"returns {outputs[0]}, not probabilities of two or more classes"
     else:
         return
     raise LettercastError(
@@ -149,12 +151,12 @@ def check_shapes(path: Path, inputs: Sequence[tuple[Any, ...]], outputs: Sequenc
 
 
 def model_facts(path: Path) -> Facts:
-    """Return the facts of a `.keras` model, its own or assumed."""
+    """Return the facts of a `.keras` model: its own, or assumed ones."""
     return keras_facts(path) or assumed_facts(path, load_keras(path))
 
 
 def assumed_facts(path: Path, network: Any) -> Facts:
-    """Return the facts of a user's own Keras model: letters for 26 outputs, else pictures of numbered classes."""
+    """Return the facts of a user's own Keras model: letters if it has 26 outputs, else images of numbered classes."""
     _, height, width, channels = network.inputs[0].shape
     count = int(network.outputs[0].shape[-1])
     labels = ALPHABET if count == len(ALPHABET) else tuple(str(i) for i in range(count))
@@ -169,5 +171,5 @@ def safe_name(name: str) -> str:
 
 
 def picture_shape(facts: Facts) -> tuple[int, int, int] | None:
-    """Return the (H, W, C) of a model that is shown pictures as they are, None for one that is shown letters."""
+    """Return the (H, W, C) of a model that gets images as they are, None for a model of letters."""
     return facts.input_shape if facts.takes == PICTURES else None

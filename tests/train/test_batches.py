@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lettercast.train.data.source import ImageSource
-from lettercast.train.fit import LABEL_SMOOTHING, TEACHER_SHARE, Batches
+from lettercast.train.fit import RECIPE, Batches
 from lettercast.train.plan import Plan
 
 PLAN = Plan("nano", 4, 1, 3, "letters", clutter=0.0)
@@ -46,7 +46,7 @@ def test_pictures_of_a_batch_are_those_of_its_labels():
 
 def test_targets_are_labels_with_a_little_doubt(strokes_source):
     targets = batch(strokes_source, PLAN, 0, 0)[1]
-    np.testing.assert_allclose(targets.max(1), 1 - LABEL_SMOOTHING + LABEL_SMOOTHING / 26, atol=1e-6)
+    np.testing.assert_allclose(targets.max(1), 1 - RECIPE.label_smoothing + RECIPE.label_smoothing / 26, atol=1e-6)
     np.testing.assert_allclose(targets.sum(1), 1, atol=1e-5)
 
 
@@ -70,7 +70,7 @@ def test_a_teacher_shares_the_targets_but_not_those_of_clutter(strokes_source):
     targets = batch(strokes_source, replace(PLAN, clutter=0.5), 0, 0, teacher=teacher)[1]
     undecided = np.ptp(targets, 1) < 1e-6
     assert undecided.sum() == 64
-    assert (targets[~undecided, 3] >= TEACHER_SHARE - 1e-3).all()
+    assert (targets[~undecided, 3] >= RECIPE.teacher_share - 1e-3).all()
     np.testing.assert_allclose(targets.sum(1), 1, atol=1e-3)
 
 
@@ -87,14 +87,14 @@ def test_kept_drawings_are_those_that_would_be_drawn(strokes_source, tmp_path, e
     making = Batches(strokes_source, plan, 0, folder=tmp_path)
     for i in range(3):
         making[i]
-    making.keep()
+    making.save()
     (file,) = tmp_path.iterdir()
     kept = Batches(strokes_source, plan, epoch, folder=tmp_path)
     for i in range(3):
         for one, other in zip(kept[i], batch(strokes_source, plan, epoch, i), strict=True):
             np.testing.assert_array_equal(one, other)
     before = file.stat().st_mtime_ns
-    kept.keep()
+    kept.save()
     assert file.stat().st_mtime_ns == before
 
 
@@ -110,14 +110,14 @@ def test_a_teacher_is_asked_once_where_answers_are_kept(strokes_source, tmp_path
         batches = Batches(strokes_source, plan, 0, teacher, tmp_path)
         for i in range(3):
             batches[i]
-        batches.keep()
+        batches.save()
     assert asked == [128] * 3
 
 
 def test_an_epoch_that_was_broken_off_keeps_nothing(strokes_source, tmp_path):
     batches = Batches(strokes_source, PLAN, 0, folder=tmp_path)
     batches[1]
-    batches.keep()
+    batches.save()
     assert list(tmp_path.iterdir()) == []
 
 
@@ -127,7 +127,7 @@ def test_damaged_drawings_are_made_anew(strokes_source, tmp_path, damage):
         batches = Batches(strokes_source, PLAN, 0, folder=tmp_path)
         for i in range(3):
             batches[i]
-        batches.keep()
+        batches.save()
         (file,) = tmp_path.iterdir()
         assert len(np.load(file)["values"]) == 3 * 128
         file.write_bytes(damage)

@@ -138,14 +138,14 @@ def test_run_leaves_no_temporary_files(finished):
 
 def test_folder_with_a_run_is_not_trained_into(source, val, plan, finished):
     before = (finished[0] / "last.keras").read_bytes()
-    with pytest.raises(LettercastError, match="add --resume to go on, or choose another --out"):
+    with pytest.raises(LettercastError, match="add --resume to continue, or choose another --out"):
         fit(source, val, finished[0], plan)
     assert (finished[0] / "last.keras").read_bytes() == before
 
 
 @pytest.mark.parametrize(
     ("change", "difference"),
-    [({"epochs": 3}, r"epochs 2, not 3; use that again, or another --out"), ({"letters": "ab" * 32}, "letters")],
+    [({"epochs": 3}, r"epochs 2, not 3; use that again, or choose another --out"), ({"letters": "ab" * 32}, "letters")],
     ids=["another setting", "other letters under the same name"],
 )
 def test_run_with_another_plan_is_not_resumed(source, val, plan, finished, change, difference):
@@ -160,7 +160,7 @@ def test_folder_without_a_run_cannot_be_resumed(source, val, plan, tmp_path):
 
 def test_validation_letters_of_unknown_classes_are_refused(source, plan, tmp_path):
     digits = ImageSource("digits", "val", [np.full((9, 9), 255, np.uint8)], np.array([0]), ("7",))
-    with pytest.raises(LettercastError, match=r"digits: has classes that strokes.npz has not"):
+    with pytest.raises(LettercastError, match=r"digits: has classes that strokes.npz lacks"):
         fit(source, digits, tmp_path, plan)
 
 
@@ -188,7 +188,7 @@ def test_infinite_loss_ends_the_training(source, val, plan, tmp_path):
     def broken(images):
         return np.full((len(images), 26), np.nan, np.float32)
 
-    with pytest.raises(LettercastError, match=r"the loss is no number in epoch 1; try a --rate below 0.002"):
+    with pytest.raises(LettercastError, match=r"the loss is infinite or NaN in epoch 1; try a --rate below 0.002"):
         fit(source, val, tmp_path, plan, teacher=broken, report=silent)
     assert not (tmp_path / "last.keras").exists()
 
@@ -225,7 +225,7 @@ def test_finished_run_without_its_best_network_is_refused(source, val, plan, fin
     (run / "best.keras").unlink()
     if damage:
         (run / "best.keras").write_bytes(damage)
-    with pytest.raises(LettercastError, match=r"best.keras: missing or damaged .*; start anew in another --out"):
+    with pytest.raises(LettercastError, match=r"best.keras: missing or damaged .*; start again in another --out"):
         fit(source, val, run, plan, resume=True, report=silent)
 
 

@@ -127,14 +127,14 @@ def test_a_classifier_without_bias_and_a_layer_of_its_name_do_no_harm():
 
 def test_networks_of_other_pictures_are_not_gone_on_from():
     network = keras.Sequential([keras.Input((32, 32, 3)), layers.Flatten(), layers.Dense(2, activation="softmax")])
-    with pytest.raises(LettercastError, match=r"takes \(32, 32, 3\) pictures, letters are \(28, 28, 1\)"):
+    with pytest.raises(LettercastError, match=r"takes \(32, 32, 3\) images, but letters are \(28, 28, 1\)"):
         with_classes(network, ("0", "1"), ("0", "1"))
 
 
 def test_only_sequential_networks_that_end_in_a_dense_layer_are_gone_on_from():
     pixels = keras.Input((28, 28, 1))
     functional = keras.Model(pixels, layers.Dense(2, activation="softmax")(layers.Flatten()(pixels)))
-    with pytest.raises(LettercastError, match="training goes on only from a Sequential network that ends in a Dense layer"):
+    with pytest.raises(LettercastError, match="training continues only from a Sequential network that ends in a Dense layer"):
         with_classes(functional, ("0", "1"), ("0", "1"))
 
 

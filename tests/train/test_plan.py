@@ -62,7 +62,7 @@ def test_drawings_are_shared_by_plans_that_draw_alike(change, same):
 
 @pytest.mark.parametrize("setting", [{"clutter": 1.0}, {"clutter": -0.1}, {"rate": 0.0}, {"rate": 1.5}])
 def test_settings_out_of_range_are_refused(setting):
-    with pytest.raises(LettercastError, match=f"--{next(iter(setting))} .*needed"):
+    with pytest.raises(LettercastError, match=f"--{next(iter(setting))}.*: must be"):
         replace(PLAN, **setting)
 
 

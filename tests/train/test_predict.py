@@ -65,10 +65,10 @@ def test_models_that_are_no_classifiers_of_one_image_are_told_apart(tmp_path):
     free, deep = keras.Input((None, None, 3)), keras.Input((8, 8, 5))
     networks = {
         "has 1 inputs and 2 outputs": keras.Model(image, [layers.Dense(3)(layers.Flatten()(image)), layers.Flatten()(image)]),
-        "takes (10,), no grey or RGB images": keras.Model(flat, layers.Dense(3)(flat)),
-        "takes (8, 8, 5), no grey or RGB images": keras.Model(deep, layers.Dense(3)(layers.Flatten()(deep))),
+        "takes (10,), not grey or RGB images": keras.Model(flat, layers.Dense(3)(flat)),
+        "takes (8, 8, 5), not grey or RGB images": keras.Model(deep, layers.Dense(3)(layers.Flatten()(deep))),
         "takes images of any size (None, None, 3)": keras.Model(free, layers.Dense(3)(pooled(free))),
-        "gives (1,), no probabilities": keras.Model(image, layers.Dense(1)(layers.Flatten()(image))),
+        "returns (1,), not probabilities": keras.Model(image, layers.Dense(1)(layers.Flatten()(image))),
     }
     for said, network in networks.items():
         network.save(tmp_path / "m.keras")
@@ -116,7 +116,7 @@ def test_a_teacher_answers_several_threads_at_once(model_file, check_source):
 
 
 def test_a_teacher_of_other_classes_is_refused(model_file):
-    with pytest.raises(LettercastError, match=r"model.keras: tells A B .* apart, the letters are 0 1"):
+    with pytest.raises(LettercastError, match=r"model.keras: has the classes A B .*, but the letters are 0 1"):
         open_teacher([model_file], ("0", "1"))
 
 
@@ -170,7 +170,7 @@ def test_a_model_that_cannot_be_saved_leaves_the_last_one_and_no_scraps(tmp_path
 def test_a_teacher_of_other_pictures_is_refused(tmp_path):
     pixels = keras.Input((32, 32, 1))
     keras.Model(pixels, layers.Dense(26, activation="softmax")(layers.Flatten()(pixels))).save(tmp_path / "big.keras")
-    with pytest.raises(LettercastError, match=r"big.keras: takes \(32, 32, 1\) pictures, letters are \(28, 28, 1\)"):
+    with pytest.raises(LettercastError, match=r"big.keras: takes \(32, 32, 1\) images, but letters are \(28, 28, 1\)"):
         open_teacher([tmp_path / "big.keras"], LETTERS)
 
 

@@ -12,12 +12,12 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.train import fit as lock
-from lettercast.train.fit import HeldInterrupt, alone
+from lettercast.train.fit import DelayedInterrupt, locked
 
 HOLD = """
 import pathlib, sys
-from lettercast.train.fit import alone
-with alone(pathlib.Path(sys.argv[1])):
+from lettercast.train.fit import locked
+with locked(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -36,13 +36,13 @@ def holder(tmp_path):
 
 
 def test_a_folder_is_held_by_one_process_until_it_is_killed(holder, tmp_path):
-    with pytest.raises(LettercastError, match="another training run writes there now"), alone(tmp_path / "run"):
+    with pytest.raises(LettercastError, match="another training run writes there now"), locked(tmp_path / "run"):
         pass
-    with alone(tmp_path / "other"):
+    with locked(tmp_path / "other"):
         pass
     holder.kill()
     holder.wait()
-    with alone(tmp_path / "run"):
+    with locked(tmp_path / "run"):
         assert list((tmp_path / "run").iterdir()) == []
 
 
@@ -52,12 +52,12 @@ def test_where_a_drive_cannot_lock_the_run_goes_on(tmp_path, monkeypatch, answer
         raise OSError(answer, os.strerror(answer))
 
     monkeypatch.setattr(lock.fcntl, "flock", flock)
-    with alone(tmp_path / "run"):
+    with locked(tmp_path / "run"):
         assert (tmp_path / "run").is_dir()
 
 
 def test_what_fails_within_is_not_taken_for_the_lock(tmp_path):
-    with pytest.raises(BlockingIOError), alone(tmp_path / "run"):
+    with pytest.raises(BlockingIOError), locked(tmp_path / "run"):
         raise BlockingIOError
 
 
@@ -81,7 +81,7 @@ class Presses(keras.callbacks.Callback):
         self.finished += 1
 
 
-def train(presses: Presses, interrupt: HeldInterrupt) -> None:
+def train(presses: Presses, interrupt: DelayedInterrupt) -> None:
     network = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
     network.compile("sgd", "mse")
     pixels = np.zeros((6, 2), np.float32)
@@ -90,21 +90,21 @@ def train(presses: Presses, interrupt: HeldInterrupt) -> None:
 
 def test_the_batch_under_way_is_finished_first():
     presses = Presses(at=2)
-    with pytest.raises(KeyboardInterrupt), HeldInterrupt() as interrupt:
+    with pytest.raises(KeyboardInterrupt), DelayedInterrupt() as interrupt:
         train(presses, interrupt)
     assert presses.finished == 3
 
 
 def test_pressed_twice_it_comes_at_once():
     presses = Presses(at=2, times=2)
-    with pytest.raises(KeyboardInterrupt), HeldInterrupt() as interrupt:
+    with pytest.raises(KeyboardInterrupt), DelayedInterrupt() as interrupt:
         train(presses, interrupt)
     assert presses.finished == 2
 
 
 def test_what_is_pressed_after_the_last_batch_comes_at_the_end():
     saved = []
-    with pytest.raises(KeyboardInterrupt), HeldInterrupt():
+    with pytest.raises(KeyboardInterrupt), DelayedInterrupt():
         signal.raise_signal(signal.SIGINT)
         saved.append("the epoch")
     assert saved
@@ -112,7 +112,7 @@ def test_what_is_pressed_after_the_last_batch_comes_at_the_end():
 
 def test_afterwards_ctrl_c_is_what_it_was_before():
     before = signal.getsignal(signal.SIGINT)
-    with HeldInterrupt() as interrupt:
+    with DelayedInterrupt() as interrupt:
         assert signal.getsignal(signal.SIGINT) == interrupt._ask
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -120,7 +120,7 @@ def test_afterwards_ctrl_c_is_what_it_was_before():
 def test_a_background_job_goes_on_ignoring_it():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        with HeldInterrupt():
+        with DelayedInterrupt():
             assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGINT, before)
