@@ -24,34 +24,34 @@ from .overlay import Status, add_bar, annotate
 from .recorder import Recorder
 from .track import Tracker
 
-# Frames a second are those of so many last frames.
+# The frame rate is measured over this many frames.
 RATE_FRAMES = 30
-# Text that was the same for so many frames is news.
+# Text is printed once it was the same for this many frames.
 STEADY_FRAMES = 3
 
 
 class QuitError(Exception):
-    """The person at the window quits while there is no frame."""
+    """The user quits in the window while there is no frame."""
 
 
 class View(Protocol):
-    """Somebody who looks on, such as a browser."""
+    """Something that shows the results elsewhere, such as the web view."""
 
     @property
     def viewers(self) -> int:
-        """How many want pictures."""
+        """The number of viewers that want images."""
         ...
 
-    def publish(self, picture: Pixels | None, page: dict[str, Any]) -> None:
-        """Show a frame."""
+    def publish(self, image: Pixels | None, page: dict[str, Any]) -> None:
+        """Show an annotated frame, or only its record."""
         ...
 
 
 @dataclass(frozen=True)
 class Outputs:
-    """Where results go: JSON or text on stdout, a window, a folder of annotated pictures, a film, somebody who looks on.
+    """Where results go: JSON or text on stdout, a window, a folder of annotated images, a video, another view.
 
-    `stay` is called where the sources have come to their end, with the last frame in `view`.
+    `stay` is called when the sources have ended, while `view` shows the last frame.
     """
 
     json: bool = False
@@ -64,13 +64,13 @@ class Outputs:
 
 
 def read_frames(reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_frames: int | None = None) -> int:
-    """Read frames until they end, the window is closed or max_frames are read; returns how many were read."""
+    """Read frames until they end, the user quits, or max_frames are read; returns the number of frames read."""
     if outputs.save:
         make_folder(outputs.save)
     with ExitStack() as opened:
         session = Session(reader, outputs, opened)
         if session.window and isinstance(frames, Frames):
-            frames.call_while_idle(session.attend)
+            frames.call_while_idle(session.poll_keys)
         done, has_ended = 0, False
         with suppress(QuitError):
             for frame in frames:
@@ -87,15 +87,15 @@ def read_frames(reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_f
 
 
 class Session:
-    """What goes on from frame to frame: the letters followed, the text said last, the window and the recording."""
+    """The state that lasts from frame to frame: tracked letters, the text printed last, the window and the recording."""
 
     def __init__(self, reader: Reader, outputs: Outputs, opened: ExitStack) -> None:
         self.outputs = outputs
         self.reader, self.tracker = reader, Tracker(reader)
-        self._source, self._said = "", ""
+        self._source, self._printed = "", ""
         self._last: tuple[Frame, Page] | None = None
-        # The last frame whose text was not said yet, and how many frames had that text.
-        self._unsaid: tuple[Frame, Page] | None = None
+        # The last frame whose text is not printed yet, and the number of frames that had the same text.
+        self._pending: tuple[Frame, Page] | None = None
         self._steady = 0
         self._times: deque[float] = deque(maxlen=RATE_FRAMES)
         self._recorder: Recorder | None = None
@@ -107,10 +107,10 @@ class Session:
             opened.callback(self.window.close)
 
     def read(self, frame: Frame) -> bool:
-        """Read one frame and show it everywhere; returns False to quit."""
+        """Read one frame and send the results to all outputs; returns False to quit."""
         if frame.source != self._source:
             self.end()
-            self._source, self._said = frame.source, ""
+            self._source, self._printed = frame.source, ""
             self._times.clear()
             self.tracker.forget()
         page = self.reader.read(frame.image) if frame.is_still else self.tracker.read(frame.image)
@@ -118,59 +118,59 @@ class Session:
             self._times.append(time.perf_counter())
         self._last = (frame, page)
         record = record_of(frame, page)
-        self._say(frame, page, record)
+        self._print(frame, page, record)
         view = self.outputs.view
-        wanted = self.outputs.save or self._recorder or (view and view.viewers)
-        picture = annotate(frame.image, page) if wanted else None
+        is_drawn = self.outputs.save or self._recorder or (view and view.viewers)
+        image = annotate(frame.image, page) if is_drawn else None
         if view:
-            view.publish(picture if view.viewers else None, record)
-        if picture is not None:
-            self._keep(picture, frame, page)
+            view.publish(image if view.viewers else None, record)
+        if image is not None:
+            self._save(image, frame, page)
         return self.window is None or self.window.show(frame, page, self._status)
 
-    def attend(self) -> None:
-        """Heed the window's keys while no frame comes; raises QuitError."""
-        if self.window and self._last and not self.window.attend(*self._last, self._status):
+    def poll_keys(self) -> None:
+        """Handle the keys of the window while no frame comes; raises QuitError."""
+        if self.window and self._last and not self.window.poll_keys(*self._last, self._status):
             raise QuitError
 
     def show_last(self) -> None:
-        """Show the last frame to who looks on later: a picture that nobody wanted then was not drawn."""
+        """Publish the last frame for later viewers: it was not drawn if nobody watched at that time."""
         if self.outputs.view and self._last:
             frame, page = self._last
             self.outputs.view.publish(annotate(frame.image, page), record_of(frame, page))
 
     def end(self) -> None:
-        """Say what the last frames said, however few they were."""
-        if self._unsaid and self._unsaid[1].text:
-            print(describe(*self._unsaid), flush=True)
-        self._unsaid = None
+        """Print the text of the last frames, even if there were too few to be steady."""
+        if self._pending and self._pending[1].text:
+            print(describe(*self._pending), flush=True)
+        self._pending = None
 
-    def _say(self, frame: Frame, page: Page, record: dict[str, Any]) -> None:
+    def _print(self, frame: Frame, page: Page, record: dict[str, Any]) -> None:
         if self.outputs.json:
             print(json.dumps(record), flush=True)
         elif frame.is_still:
             print(describe(frame, page), flush=True)
         else:
-            self._say_news(frame, page)
+            self._print_if_steady(frame, page)
 
-    def _say_news(self, frame: Frame, page: Page) -> None:
-        """Print the text of a moving picture once it stands still, and is not what was printed last."""
-        self._steady = self._steady + 1 if self._unsaid and self._unsaid[1].text == page.text else 1
-        self._unsaid = (frame, page)
-        if page.text == self._said:
-            self._unsaid = None
+    def _print_if_steady(self, frame: Frame, page: Page) -> None:
+        """Print the text of a video or camera once it is steady, unless it was printed last."""
+        self._steady = self._steady + 1 if self._pending and self._pending[1].text == page.text else 1
+        self._pending = (frame, page)
+        if page.text == self._printed:
+            self._pending = None
         elif self._steady == STEADY_FRAMES:
             if page.text:
                 print(describe(frame, page), flush=True)
-            self._said, self._unsaid = page.text, None
+            self._printed, self._pending = page.text, None
 
-    def _keep(self, picture: Pixels, frame: Frame, page: Page) -> None:
+    def _save(self, image: Pixels, frame: Frame, page: Page) -> None:
         if self.outputs.save:
             stem = Path(frame.source).stem or "camera"
             stem = stem if frame.is_still else f"{stem}-{frame.number:06d}"
-            write_bytes(free_path(self.outputs.save, stem, ".png"), cv2.imencode(".png", picture)[1].tobytes())
+            write_bytes(free_path(self.outputs.save, stem, ".png"), cv2.imencode(".png", image)[1].tobytes())
         if self._recorder:
-            self._recorder.write(add_bar(picture, page, self._status()), frame)
+            self._recorder.write(add_bar(image, page, self._status()), frame)
 
     def _open_window(self) -> Window | None:
         if not self.outputs.window or self.outputs.json or self.outputs.view:
@@ -183,7 +183,7 @@ class Session:
         return window
 
     def _status(self) -> Status:
-        # The median, as a frozen frame or a camera that hung is no slow frame.
+        # The median, so that a frozen frame or a camera that hung does not count as a slow frame.
         times = [after - before for before, after in pairwise(self._times)]
         marks = (f"REC {int(self._recorder.seconds) // 60}:{int(self._recorder.seconds) % 60:02d}",) if self._recorder else ()
         return Status(1 / median(times) if times else None, marks)
@@ -198,7 +198,7 @@ class Session:
 
     def _stop_recording(self) -> None:
         if self._recorder:
-            # Let go of it first: what cannot be finished is not tried twice.
+            # Forget the recorder first, so that it is not closed twice if closing fails.
             recorder, self._recorder = self._recorder, None
             recorder.close()
             if recorder.seconds:
@@ -206,7 +206,7 @@ class Session:
 
 
 def describe(frame: Frame, page: Page) -> str:
-    """Return what was read as text for a person."""
+    """Return the text of a frame as it is printed."""
     name = frame.source if frame.is_still else f"{frame.source}, frame {frame.number}"
     total = page.segment_ms + page.classify_ms
     return f"{name}: {len(page.letters)} letters in {total:.1f} ms\n{page.shown_text}"

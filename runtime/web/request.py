@@ -1,4 +1,4 @@
-"""The little of HTTP that the web view speaks: what is asked, who may ask, and how an answer begins."""
+"""The part of HTTP that the web view needs: requests, who is admitted, and how responses begin."""
 
 import asyncio
 import ipaddress
@@ -16,39 +16,39 @@ from ... import LettercastError
 
 TOKEN_BYTES = 16
 TOKEN_FORM = re.compile(r"[A-Za-z0-9._~-]{8,128}")
-# Addresses of documentation: nothing is sent there, the system only tells which of ours it would send from.
-ELSEWHERE = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
-# Kernels buffer megabytes for a viewer who does not read, and would hand them out, stale, before what is new.
+# Addresses reserved for documentation; nothing is sent, but the system tells which address it would send from.
+OUTSIDE_ADDRESS = {socket.AF_INET: "192.0.2.1", socket.AF_INET6: "2001:db8::1"}
+# Kernels buffer megabytes for a viewer who does not read, and would deliver them late, before anything new.
 SEND_BUFFER_BYTES = 65536
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Return a socket that listens there; port 0 takes any free one.
+    """Return a socket that listens at an address; port 0 takes any free port.
 
-    Raises LettercastError where the address is not this machine's, or the port is taken or reserved.
+    Raises LettercastError if the address does not belong to this machine, or if the port is taken or reserved.
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         listening = socket.create_server(address[:2], family=family)
     except (OSError, UnicodeError) as error:
-        why = getattr(error, "strerror", None) or "no such address"
-        hint = "; what is to be read stands before --serve" if isinstance(error, socket.gaierror) else ""
+        reason = getattr(error, "strerror", None) or "no such address"
+        hint = "; put sources before --serve" if isinstance(error, socket.gaierror) else ""
         raise LettercastError(
-            f"--serve {show_host(host)}:{port}: {why.lower()}; give another HOST:PORT, such as 127.0.0.1:8081{hint}"
+            f"--serve {show_host(host)}:{port}: {reason.lower()}; give another HOST:PORT, such as 127.0.0.1:8081{hint}"
         ) from error
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     return listening
 
 
 def choose_token(listening: socket.socket, token: str | None) -> str | None:
-    """Return the token that browsers must show: the one given, else a new one, else None where only this machine can connect.
+    """Return the token that browsers must show: yours, else a random one, else None if only this machine can connect.
 
-    Raises LettercastError where the token given is too short, or needs quoting in an address.
+    Raises LettercastError if your token is too short or needs quoting in a URL.
     """
     if token is None:
         return None if is_loopback(listening) else secrets.token_urlsafe(TOKEN_BYTES)
     if not TOKEN_FORM.fullmatch(token):
-        raise LettercastError("--token: it takes 8 to 128 letters, digits or . _ ~ -; leave it out for one made at random")
+        raise LettercastError("--token: give 8 to 128 letters, digits or . _ ~ -, or leave it out for a random token")
     return token
 
 
@@ -58,7 +58,7 @@ def is_loopback(listening: socket.socket) -> bool:
 
 
 def page_url(listening: socket.socket, token: str | None) -> str:
-    """Return the address to open in a browser, token included."""
+    """Return the address to open in a browser, including the token."""
     host, port = listening.getsockname()[:2]
     if ipaddress.ip_address(host).is_unspecified:
         host = outward_host(listening.family)
@@ -66,17 +66,17 @@ def page_url(listening: socket.socket, token: str | None) -> str:
 
 
 def outward_host(family: int) -> str:
-    """Return the address of this machine in its network, or its name where it has no network."""
+    """Return the address of this machine in its network, or its name if it has no network."""
     with socket.socket(family, socket.SOCK_DGRAM) as probe:
         try:
-            probe.connect((ELSEWHERE[socket.AddressFamily(family)], 9))
+            probe.connect((OUTSIDE_ADDRESS[socket.AddressFamily(family)], 9))
         except OSError:
             return socket.gethostname()
         return probe.getsockname()[0]
 
 
 def show_host(host: str) -> str:
-    """Return a host as an address has it: IPv6 in brackets."""
+    """Return a host as it is written in a URL: an IPv6 address in brackets."""
     return f"[{host}]" if ":" in host else host
 
 
@@ -84,7 +84,7 @@ METHODS = ("GET", "HEAD")
 MAX_TARGET_CHARS, MAX_HEAD_BYTES = 2048, 8192
 HEAD_TIMEOUT_S, STALL_TIMEOUT_S = 5, 60
 LOOPBACK_NAMES = frozenset({"localhost", "127.0.0.1", "::1"})
-ALWAYS = {
+COMMON_HEADERS = {
     "Cache-Control": "no-store",
     "Connection": "close",
     "Cross-Origin-Resource-Policy": "same-origin",
@@ -92,21 +92,21 @@ ALWAYS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
 }
-# For whatever is no page; the page itself brings a policy of its own.
-NOTHING_ALLOWED = "default-src 'none'; frame-ancestors 'none'; sandbox"
+# For every response except the page, which has a policy of its own.
+DENY_ALL_POLICY = "default-src 'none'; frame-ancestors 'none'; sandbox"
 
 
 class RefusedError(Exception):
-    """What was asked is not answered: the status, and one line for the person who asked."""
+    """A request that is refused, with the status and one line for the user."""
 
-    def __init__(self, status: HTTPStatus, said: str) -> None:
-        super().__init__(said)
+    def __init__(self, status: HTTPStatus, message: str) -> None:
+        super().__init__(message)
         self.status = status
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a browser asks: method, path, the first value of each query field, and headers by their names in lower case."""
+    """A request: method, path, the first value of each query field, and headers by their lower-case names."""
 
     method: str
     path: str
@@ -121,29 +121,29 @@ class Request:
 
 @dataclass(frozen=True)
 class Guard:
-    """Who may look: those with the token; without a token, those on this machine.
+    """Who may watch: with a token, whoever has it; without a token, users of this machine.
 
-    A page of another site, opened in a browser on this machine, can reach a loopback address under a name of its own
-    (DNS rebinding) or embed the picture; names and `Sec-Fetch-Site` tell it from the person who opened our page.
+    The page of another site, opened in a browser on this machine, can reach a loopback address under a name of its own
+    (DNS rebinding) or embed the images; the host name and `Sec-Fetch-Site` show that it is not our page.
     """
 
     token: str | None
-    # Cookies do not keep ports apart, so the name does.
+    # Browsers share cookies between ports, so the name of the cookie includes the port.
     cookie: str
     host: str
 
     def admit(self, request: Request) -> dict[str, str]:
-        """Return the headers that admission adds to the answer; raises RefusedError."""
+        """Return the headers to add to the response; raises RefusedError."""
         if request.path != "/" and request.headers.get("sec-fetch-site", "none") in ("cross-site", "same-site"):
             raise RefusedError(HTTPStatus.FORBIDDEN, "pages of other sites cannot embed this one")
         if self.token is None:
             if host_name(request) not in LOOPBACK_NAMES | {self.host}:
-                raise RefusedError(HTTPStatus.FORBIDDEN, "open this page as http://localhost, with the port")
+                raise RefusedError(HTTPStatus.FORBIDDEN, "open this page as http://localhost with the port number")
             return {}
         if self._is_token(request.query.get("token", "")):
             return {"Set-Cookie": f"{self.cookie}={self.token}; Path=/; HttpOnly; SameSite=Strict"}
         if not self._is_token(request.cookies.get(self.cookie, "")):
-            raise RefusedError(HTTPStatus.FORBIDDEN, "open the whole address that the reader printed: it ends in ?token=...")
+            raise RefusedError(HTTPStatus.FORBIDDEN, "open the whole address that lettercast printed; it ends in ?token=...")
         return {}
 
     def _is_token(self, given: str) -> bool:
@@ -151,14 +151,14 @@ class Guard:
 
 
 def parse_request(head: bytes) -> Request:
-    """Parse a request line and its headers, up to the empty line; raises RefusedError where they are none."""
+    """Parse a request line and headers, without the empty line; raises RefusedError if they are invalid."""
     first, *lines = head.decode("latin-1").split("\r\n")
     words = first.split(" ")
     if len(words) != 3 or words[2] not in ("HTTP/1.0", "HTTP/1.1"):
-        raise RefusedError(HTTPStatus.BAD_REQUEST, "this is not a request of HTTP/1.1")
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "this is not an HTTP/1.1 request")
     method, target, version = words
     if method not in METHODS:
-        raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, f"only {' and '.join(METHODS)} are answered")
+        raise RefusedError(HTTPStatus.METHOD_NOT_ALLOWED, f"use {' or '.join(METHODS)}")
     if len(target) > MAX_TARGET_CHARS:
         raise RefusedError(HTTPStatus.REQUEST_URI_TOO_LONG, "the address is too long")
     fields = [line.partition(":") for line in lines if line]
@@ -166,13 +166,13 @@ def parse_request(head: bytes) -> Request:
         raise RefusedError(HTTPStatus.BAD_REQUEST, "a header is not of the form name: value")
     headers = {name.lower(): value.strip() for name, _, value in fields}
     if not target.startswith("/") or (version == "HTTP/1.1" and "host" not in headers):
-        raise RefusedError(HTTPStatus.BAD_REQUEST, "the request names no path, or no host")
+        raise RefusedError(HTTPStatus.BAD_REQUEST, "the request lacks a path or a host")
     path, _, query = target.partition("?")
     return Request(method, path, {name: values[0] for name, values in parse_qs(query).items()}, headers)
 
 
 def host_name(request: Request) -> str:
-    """Return the name under which the browser knows us, without the port."""
+    """Return the name under which the browser reached this server, without the port."""
     try:
         return urlsplit("//" + request.headers.get("host", "")).hostname or ""
     except ValueError:
@@ -180,7 +180,7 @@ def host_name(request: Request) -> str:
 
 
 def page_policy(html: bytes) -> str:
-    """Return the content security policy of a page: its own inline style and script, pictures and data from here, no more."""
+    """Return the content security policy of a page: its inline style and script, images and data from here, nothing else."""
 
     def inline(tag: bytes) -> str:
         texts = re.findall(b"<%b>(.*?)</%b>" % (tag, tag), html, re.DOTALL)
@@ -192,24 +192,24 @@ def page_policy(html: bytes) -> str:
     )
 
 
-def answer_head(status: HTTPStatus, kind: str, headers: Mapping[str, str]) -> bytes:
-    """Return the status line and headers of an answer whose body is of the media type `kind`."""
-    fields = {"Content-Type": kind, "Content-Security-Policy": NOTHING_ALLOWED, **ALWAYS, **headers}
+def response_head(status: HTTPStatus, kind: str, headers: Mapping[str, str]) -> bytes:
+    """Return the status line and headers of a response whose body has the media type `kind`."""
+    fields = {"Content-Type": kind, "Content-Security-Policy": DENY_ALL_POLICY, **COMMON_HEADERS, **headers}
     lines = [f"HTTP/1.1 {status.value} {status.phrase}", *(f"{name}: {value}" for name, value in fields.items())]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
 
 
-def refusal(refused: RefusedError) -> bytes:
-    """Return the plain page that says why nothing else is shown."""
+def error_response(refused: RefusedError) -> bytes:
+    """Return the response to a refused request: one line of plain text."""
     body = f"{refused.status.value} {refused.status.phrase}: {refused}\n".encode()
     headers = {"Content-Length": str(len(body))}
     if refused.status == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["Allow"] = ", ".join(METHODS)
-    return answer_head(refused.status, "text/plain; charset=utf-8", headers) + body
+    return response_head(refused.status, "text/plain; charset=utf-8", headers) + body
 
 
 async def read_request(reader: asyncio.StreamReader) -> Request:
-    """Read a request up to its empty line; raises RefusedError where it is too long, and TimeoutError where it does not come."""
+    """Read a request up to its empty line; raises RefusedError if it is too long, TimeoutError if it does not come."""
     async with asyncio.timeout(HEAD_TIMEOUT_S):
         try:
             head = await reader.readuntil(b"\r\n\r\n")
@@ -223,7 +223,7 @@ async def read_request(reader: asyncio.StreamReader) -> Request:
 
 
 async def send(writer: asyncio.StreamWriter, data: bytes) -> None:
-    """Send until the kernel has taken everything; raises TimeoutError where the viewer takes nothing for too long."""
+    """Send until the kernel has taken everything; raises TimeoutError if the viewer reads nothing for too long."""
     writer.write(data)
     async with asyncio.timeout(STALL_TIMEOUT_S):
         await writer.drain()

@@ -11,10 +11,11 @@ import pytest
 from lettercast.runtime.web import server as web
 from lettercast.runtime.web.server import WebView
 
-GUARD_MS = 20_000
+# A limit for what must happen; only a failing test reaches it.
+LIMIT_MS = 120_000
 WIDTH, HEIGHT = 64, 48
-# What a person sees: the picture's colour in its middle.
-MIDDLE = """() => {
+# The colour that you see in the centre of the image.
+CENTRE = """() => {
   const canvas = document.createElement("canvas"), image = document.images[0];
   if (!image.naturalWidth) return null;
   canvas.width = image.naturalWidth, canvas.height = image.naturalHeight;
@@ -64,31 +65,31 @@ def view():
 
 @pytest.fixture
 def page(browser, view):
-    """The page, opened; whatever goes wrong in its script fails the test."""
-    wrong = []
+    """The open page; an error in its script fails the test."""
+    errors = []
     context = browser.new_context(viewport={"width": 390, "height": 844})
     opened = context.new_page()
-    opened.set_default_timeout(GUARD_MS)
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on("console", lambda said: wrong.append(said.text) if "Content Security Policy" in said.text else None)
+    opened.set_default_timeout(LIMIT_MS)
+    opened.on("pageerror", lambda error: errors.append(str(error)))
+    opened.on("console", lambda message: errors.append(message.text) if "Content Security Policy" in message.text else None)
     opened.goto(view.url)
     yield opened
     context.close()
-    assert wrong == []
+    assert errors == []
 
 
 def until(page, holds: Callable[[], bool]) -> None:
-    """Let the browser go on until something holds."""
-    for _ in range(GUARD_MS // 20):
+    """Let the browser run until a condition holds."""
+    for _ in range(LIMIT_MS // 20):
         if holds():
             return
         page.wait_for_timeout(20)
-    pytest.fail("it never came to hold")
+    pytest.fail("the condition never held")
 
 
 def looks(page, blue: int, green: int, red: int) -> bool:
-    """Tell whether the picture's middle has this colour, as far as JPEG keeps it."""
-    seen = page.evaluate(MIDDLE)
+    """Tell whether the centre of the image has this colour, as far as JPEG keeps it."""
+    seen = page.evaluate(CENTRE)
     return seen is not None and bool(np.abs(np.subtract(seen, (red, green, blue))).max() <= 8)
 
 
@@ -96,14 +97,14 @@ def state(page) -> str:
     return page.inner_text("#state")
 
 
-def test_each_picture_is_shown_without_waiting_for_the_next(page, view):
+def test_each_image_is_shown_without_waiting_for_the_next(page, view):
     for wanted in ((200, 0, 0), (0, 200, 0), (0, 0, 200)):
         view.publish(colour(*wanted), PAGE)
         until(page, lambda wanted=wanted: looks(page, *wanted))
     assert page.evaluate("[document.images[0].naturalWidth, document.images[0].naturalHeight]") == [WIDTH, HEIGHT]
 
 
-def test_the_text_is_shown_with_its_words_and_what_is_doubtful_is_marked(page, view):
+def test_the_text_is_shown_in_words_and_doubtful_letters_are_marked(page, view):
     view.publish(colour(1, 2, 3), PAGE)
     until(page, lambda: page.locator(".line").count() == 2)
     assert page.locator(".line").all_text_contents() == ["AB C", "<b>?"]
@@ -113,16 +114,16 @@ def test_the_text_is_shown_with_its_words_and_what_is_doubtful_is_marked(page, v
     assert page.inner_text("#source") == "camera 0, frame 7"
     assert page.inner_text("#count") == "5 letters"
     view.publish(colour(1, 2, 3), {**PAGE, "text": "", "lines": []})
-    until(page, lambda: page.inner_text("#text") == "No letters in the picture.")
+    until(page, lambda: page.inner_text("#text") == "No letters found.")
 
 
-def test_the_state_follows_the_reader_to_its_end_and_the_last_picture_stays(page, view):
-    until(page, lambda: state(page) == "waiting for the first picture")
+def test_the_state_follows_the_reader_and_the_last_image_stays(page, view):
+    until(page, lambda: state(page) == "waiting for the first image")
     view.publish(colour(0, 200, 0), PAGE)
     until(page, lambda: state(page) == "reading" and looks(page, 0, 200, 0))
-    view.say("camera lost, reconnecting")
+    view.set_state("camera lost, reconnecting")
     until(page, lambda: state(page) == "camera lost, reconnecting")
-    view.say(web.DONE)
+    view.set_state(web.DONE)
     until(page, lambda: state(page) == "done" and page.get_attribute("body", "data-tone") == "good")
     view.close()
     until(page, lambda: state(page) == "reader stopped")
@@ -130,24 +131,24 @@ def test_the_state_follows_the_reader_to_its_end_and_the_last_picture_stays(page
     assert looks(page, 0, 200, 0)
 
 
-def test_a_reader_that_starts_anew_is_found_again(page, view):
+def test_the_page_reconnects_to_a_reader_that_starts_again(page, view):
     view.publish(colour(0, 200, 0), PAGE)
     until(page, lambda: looks(page, 0, 200, 0))
     view.close()
     until(page, lambda: state(page) == "reader stopped")
-    with WebView("127.0.0.1", urlsplit(view.url).port, token="correct-horse") as anew:
-        anew.publish(colour(0, 0, 200), PAGE)
+    with WebView("127.0.0.1", urlsplit(view.url).port, token="correct-horse") as restarted:
+        restarted.publish(colour(0, 0, 200), PAGE)
         until(page, lambda: state(page) == "reading" and looks(page, 0, 0, 200))
 
 
-def test_a_new_token_is_asked_for(page, view):
-    until(page, lambda: state(page) == "waiting for the first picture")
+def test_after_a_change_of_token_the_page_asks_for_the_new_address(page, view):
+    until(page, lambda: state(page) == "waiting for the first image")
     view.close()
     with WebView("127.0.0.1", urlsplit(view.url).port, token="battery-staple"):
-        until(page, lambda: "open the address" in state(page))
+        until(page, lambda: "open the new address" in state(page))
 
 
-def test_a_hidden_page_takes_no_pictures(page, view):
+def test_a_hidden_page_takes_no_images(page, view):
     view.publish(colour(0, 200, 0), PAGE)
     until(page, lambda: view.viewers == 1)
     page.evaluate(HIDE, True)
@@ -157,26 +158,26 @@ def test_a_hidden_page_takes_no_pictures(page, view):
     until(page, lambda: view.viewers == 1 and looks(page, 200, 0, 0))
 
 
-def test_the_link_saves_the_picture(page, view, tmp_path):
+def test_the_link_saves_the_image(page, view, tmp_path):
     view.publish(colour(0, 0, 200), PAGE)
     with page.expect_download() as saved:
-        page.click("text=Save picture")
+        page.click("text=Save image")
     assert saved.value.suggested_filename == "lettercast-1.jpg"
     saved.value.save_as(tmp_path / "saved.jpg")
     assert cv2.imread(str(tmp_path / "saved.jpg")).shape == (HEIGHT, WIDTH, 3)
 
 
-def test_nothing_is_wider_than_a_phone(page, view):
+def test_the_page_is_not_wider_than_a_phone(page, view):
     line = {"text": "W" * 200, "letters": [letter("W", 0.9)] * 200}
     view.publish(colour(1, 2, 3), {**PAGE, "source": "http://camera.local/" + "long" * 50, "lines": [line]})
     until(page, lambda: page.locator(".line").count() == 1)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
-def test_who_finds_no_place_is_told_so(page, view, monkeypatch):
-    until(page, lambda: state(page) == "waiting for the first picture")
+def test_a_page_without_a_free_place_says_so(page, view, monkeypatch):
+    until(page, lambda: state(page) == "waiting for the first image")
     monkeypatch.setattr(web, "MAX_VIEWERS", 1)
     second = page.context.new_page()
     second.goto(view.url)
     until(second, lambda: state(second) == "too many viewers")
-    assert state(page) == "waiting for the first picture"
+    assert state(page) == "waiting for the first image"
