@@ -1,12 +1,22 @@
-"""Ruled paper."""
+"""Ruled lines: finding and removing them."""
 
 import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime.page.rules import SQUEEZE, absorbed_along, squeeze, without_rules
+from lettercast.runtime.page.rules import (
+    RULED_TUNING,
+    SQUEEZE,
+    UNRULED_TUNING,
+    absorbed_along,
+    find_bars,
+    find_curves,
+    is_long,
+    squeeze,
+    without_rules,
+)
 
-# Ink of the letters, of a printed rule that is lighter and of one that is as dark, and where a stroke begins.
+# Ink of the letters, of a pale and of a dark printed rule, and the threshold of strokes.
 LETTER, PALE, DARK, THRESHOLD = 200, 60, 200, 30
 
 
@@ -31,7 +41,7 @@ def count_pieces(mask: np.ndarray) -> int:
     return cv2.connectedComponents(mask)[0] - 1
 
 
-def test_a_page_without_rules_stays_as_it_is(page):
+def test_a_page_without_rules_is_unchanged(page):
     ink, mask = without_rules(page, THRESHOLD)
     np.testing.assert_array_equal(ink, page)
     np.testing.assert_array_equal(mask > 0, page >= THRESHOLD)
@@ -39,7 +49,7 @@ def test_a_page_without_rules_stays_as_it_is(page):
 
 @pytest.mark.parametrize("level", [PALE, DARK])
 @pytest.mark.parametrize("fall", [0, 8, -14])
-def test_rules_go_and_letters_that_cross_them_stay_whole(page, level, fall):
+def test_rules_are_removed_and_letters_that_cross_them_stay_whole(page, level, fall):
     _, bare = without_rules(ruled(page, level, fall), THRESHOLD)
     assert count_pieces(bare) == 2
     assert (bare[page > 0] > 0).mean() > 0.97
@@ -62,7 +72,7 @@ def test_a_stroke_along_a_paler_rule_keeps_its_ink(page):
     assert (ink[182:184, 235:265] > 0.6 * LETTER).all()
 
 
-def test_a_rule_bends_gently():
+def test_a_gently_curved_rule_is_removed():
     ink = np.zeros((400, 600), np.uint8)
     x = np.arange(600)
     y = np.round(200 + 7 * ((x - 300) / 300) ** 2).astype(int)
@@ -70,7 +80,7 @@ def test_a_rule_bends_gently():
     assert not without_rules(ink, THRESHOLD)[1].any()
 
 
-def test_a_rule_that_writing_hides_is_found_among_others():
+def test_a_rule_hidden_by_writing_is_found_among_others():
     ink = np.zeros((480, 800), np.uint8)
     for y in range(60, 480, 60):
         cv2.line(ink, (0, y), (799, y), PALE, 2)
@@ -81,7 +91,7 @@ def test_a_rule_that_writing_hides_is_found_among_others():
     assert not bare[238:244, gaps].any()
 
 
-def test_a_frame_around_the_page_goes(page):
+def test_a_frame_around_the_page_is_removed(page):
     framed = cv2.rectangle(page.copy(), (1, 1), (598, 398), DARK, 3)
     assert count_pieces(without_rules(framed, THRESHOLD)[1]) == 2
 
@@ -93,7 +103,7 @@ def test_a_thick_bar_is_no_rule():
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (3, 400), (400, 3)])
-def test_the_smallest_pages_are_no_trouble(shape):
+def test_tiny_pages_do_not_fail(shape):
     ink, mask = without_rules(np.full(shape, 255, np.uint8), THRESHOLD)
     assert ink.shape == mask.shape == shape
 
@@ -107,7 +117,7 @@ def test_bars_of_letters_in_a_row_are_no_rule():
     np.testing.assert_array_equal(without_rules(page, THRESHOLD)[1] > 0, page > 0)
 
 
-def test_what_a_rule_absorbs_follows_its_print_and_no_letter():
+def test_absorbed_ink_follows_the_rule_and_ignores_letters():
     band = np.zeros((9, 1200), np.float32)
     band[4, :600], band[4, 600:] = 50, 90
     band[:, 300:360] = LETTER
@@ -124,3 +134,57 @@ def test_squeezed_pixels_are_set_where_most_of_theirs_are():
     squeezed = squeeze(mask)
     np.testing.assert_array_equal(squeezed, 255 * (filled > 0.7))
     assert 0 < np.count_nonzero(squeezed) < squeezed.size
+
+
+THICKNESS = 6
+
+
+def draw_lines(*lines: tuple[int, int], width: int = 150) -> np.ndarray:
+    """A mask (300, width) of lines from a height at the left to one at the right, two pixels thick."""
+    drawn = np.zeros((300, width), np.uint8)
+    for left, right in lines:
+        cv2.line(drawn, (0, left), (width - 1, right), 255, 2)
+    return drawn
+
+
+@pytest.mark.parametrize("lines", [[(100, 100)], [(100, 130)], [(150, 90)], [(60, 60), (120, 121), (180, 184), (240, 240)]])
+def test_each_line_is_found_once_at_its_place(lines):
+    curves = find_curves(draw_lines(*lines), THICKNESS)
+    ends = sorted((float(c.rows(np.array([0]))[0]), float(c.rows(np.array([149]))[0])) for c in curves)
+    assert len(ends) == len(lines)
+    np.testing.assert_allclose(ends, lines, atol=2.5)
+    assert all(curve.start <= 3 and curve.end >= 147 for curve in curves)
+
+
+def test_lines_that_are_too_short_too_steep_or_too_thick_are_no_rules():
+    short, thick = np.zeros((300, 150), np.uint8), np.zeros((300, 150), np.uint8)
+    short[100:102, 20:80] = 255
+    thick[100:120] = 255
+    assert find_curves(short, THICKNESS) == []
+    assert find_curves(thick, THICKNESS) == []
+    assert find_curves(draw_lines((20, 280)), THICKNESS) == []
+
+
+def test_a_short_line_counts_among_others():
+    mask = draw_lines((60, 60), (120, 120), (180, 180))
+    mask[240:242, 10:60] = 255
+    assert len(find_curves(mask, THICKNESS)) == 4
+
+
+def test_bars_are_thin_and_long():
+    drawn = np.zeros((100, 100), np.uint8)
+    drawn[20:22, 10:60] = 255
+    drawn[50:80, 10:60] = 255
+    drawn[90:92, 10:12] = 255
+    bars = find_bars(drawn, THICKNESS)
+    assert (bars[20:22, 12:58] > 0).all()
+    assert not bars[50:80].any()
+    assert not bars[90:92].any()
+
+
+def test_a_row_of_short_bars_is_not_long():
+    bars = np.concatenate([np.arange(x, x + 7) for x in range(0, 140, 10)])
+    assert not is_long(bars, 150, UNRULED_TUNING)
+    assert is_long(np.arange(10, 140), 150, UNRULED_TUNING)
+    assert not is_long(np.arange(10, 60), 150, UNRULED_TUNING)
+    assert is_long(np.arange(10, 60), 150, RULED_TUNING)

@@ -1,11 +1,11 @@
-"""Letters on a page, in reading order."""
+"""Candidates for letters on a page, and on a sheet that lies on a desk."""
 
 import cv2
 import numpy as np
 import pytest
 
 from lettercast.runtime.glyph import glyph
-from lettercast.runtime.page.find import Candidate, downscale, find_candidates
+from lettercast.runtime.page.find import Candidate, downscale, find_candidates, find_sheet
 from lettercast.runtime.page.lines import order_lines
 
 ROWS = ("ABCD", "OLMR", "SUVZ")
@@ -62,14 +62,14 @@ def test_lines_are_read_in_order_on_a_turned_page(draw_page, degrees):
     assert max(distances) < 12
 
 
-def test_a_soft_shadow_across_the_page_changes_nothing(draw_page):
+def test_a_soft_shadow_does_not_move_boxes(draw_page):
     image, placed = draw_page(*ROWS)
     shade = np.linspace(1, 0.5, image.shape[1])[None, :, None]
     found = boxes(find_lines((image * shade).astype(np.uint8)))
     assert all(covers(box, true) for box, (_, true) in zip(found, placed, strict=True))
 
 
-def test_light_on_dark_is_read_like_dark_on_light(draw_page):
+def test_light_on_dark_gives_the_same_boxes_as_dark_on_light(draw_page):
     image, _ = draw_page(*ROWS)
     assert boxes(find_lines(255 - image)) == boxes(find_lines(image))
 
@@ -87,7 +87,7 @@ def test_a_ruled_grid_is_removed_and_letters_that_cross_it_stay_whole(draw_page)
     assert all(covers(box, true, slack=8) for box, (_, true) in zip(found, placed, strict=True))
 
 
-def test_the_dot_stays_with_its_stem():
+def test_dot_and_stem_are_one_candidate():
     image = np.full((300, 500), 230, np.uint8)
     for x in (120, 240, 360):
         image[130:200, x : x + 8] = 40
@@ -110,7 +110,7 @@ def test_dust_is_ignored(draw_page):
 
 @pytest.mark.parametrize("level", [0, 128, 255])
 @pytest.mark.parametrize("shape", [(300, 400, 3), (300, 400), (1, 1), (5, 900)])
-def test_an_empty_page_has_no_letters(level, shape):
+def test_an_empty_page_has_no_candidates(level, shape):
     assert find_lines(np.full(shape, level, np.uint8)) == []
 
 
@@ -124,7 +124,7 @@ def test_pure_noise_gives_boxes_inside_the_page_or_none(seed):
         assert y + h <= 480
 
 
-def test_ink_of_a_spot_is_its_own_and_not_its_neighbours():
+def test_a_candidate_has_no_ink_of_its_neighbours():
     image = np.full((200, 300), 230, np.uint8)
     cv2.line(image, (60, 150), (140, 50), 30, 8)
     cv2.line(image, (128, 150), (208, 50), 30, 8)
@@ -144,24 +144,90 @@ def test_boxes_on_a_large_photograph_are_in_its_own_pixels(draw_page):
 @pytest.mark.parametrize(
     ("width", "height", "size"), [(4000, 3000, (1024, 768)), (2309, 1733, (1024, 769)), (1500, 1001, (1024, 683))]
 )
-def test_a_photograph_made_small_keeps_everything_in_its_place(width, height, size):
-    y, x = np.mgrid[0:height, 0:width]
-    large = (127 + 100 * np.sin(x / width * 12) * np.cos(y / height * 9)).astype(np.uint8)
+def test_downscaling_moves_nothing(width, height, size):
+    x, y = np.arange(width, dtype=np.float32), np.arange(height, dtype=np.float32)
+    large = (127 + 100 * np.outer(np.cos(y / height * 9), np.sin(x / width * 12))).astype(np.uint8)
     small = downscale(large, size)
     assert small.shape == size[::-1]
     exact = cv2.resize(large, size, interpolation=cv2.INTER_AREA)
     assert cv2.absdiff(small, exact).max() <= 2
 
 
-def test_no_pixel_is_passed_over_where_a_photograph_is_made_small():
+def test_downscaling_skips_no_pixel():
     grain = np.random.default_rng(1).choice(np.array([0, 255], np.uint8), (3000, 4000))
     # Of blocks of four by four pixels each the mean deviates by a quarter, and less where neighbours are mixed in.
     assert np.std(downscale(grain, (1000, 750))) <= 0.26 * np.std(grain)
 
 
-def test_a_spot_elsewhere_is_the_same_letter(draw_page):
+def test_a_moved_candidate_is_the_same_letter(draw_page):
     image, _ = draw_page(*ROWS)
     candidate = find_candidates(image)[0]
     moved = candidate.at((1, 2, 3, 4))
     assert moved.box == (1, 2, 3, 4) and (moved.corner, moved.strength) == (candidate.corner, candidate.strength)
     np.testing.assert_array_equal(moved.glyph_image, glyph(candidate.ink))
+
+
+def lay_down(page: np.ndarray, desk: int, size: tuple[int, int], corner: tuple[int, int]) -> np.ndarray:
+    """An image (H, W, 3) of a page that lies on a desk of this grey."""
+    image = np.full((size[1], size[0], 3), desk, np.uint8)
+    image[corner[1] : corner[1] + page.shape[0], corner[0] : corner[0] + page.shape[1]] = page
+    return image
+
+
+def gray(image: np.ndarray) -> np.ndarray:
+    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+
+
+@pytest.mark.parametrize("desk", [20, 90, 160])
+@pytest.mark.parametrize("share", [2, 4, 7])
+def test_letters_are_found_on_a_small_sheet_where_they_lie(draw_page, desk, share):
+    page, placed = draw_page("ABCD", "OLMR", "SUVZ")
+    height, width = page.shape[:2]
+    image = lay_down(page, desk, (share * width, share * height), (width // 2, height // 3))
+    found = sorted(candidate.box for candidate in find_candidates(image))
+    true = sorted((x + width // 2, y + height // 3, w, h) for _, (x, y, w, h) in placed)
+    assert len(found) == len(true)
+    assert np.abs(np.array(found) - true).max() <= 6
+
+
+def test_nothing_on_the_desk_is_a_candidate(draw_page):
+    page, placed = draw_page("ABCD", "OLMR")
+    height, width = page.shape[:2]
+    image = lay_down(page, 90, (3 * width, 3 * height), (width, height))
+    for x in range(20, 3 * width, 90):
+        cv2.line(image, (x, 20), (x + 30, height - 30), (30, 30, 30), 6)
+    assert len(find_candidates(image)) == len(placed)
+
+
+def test_the_desk_around_a_turned_sheet_becomes_paper(draw_page):
+    page, _ = draw_page("ABCD", "OLMR", "SUVZ")
+    height, width = page.shape[:2]
+    image = lay_down(page, 60, (2 * width, 2 * height), (width // 2, height // 2))
+    turn = cv2.getRotationMatrix2D((float(width), float(height)), 12, 1)
+    sheet = find_sheet(gray(cv2.warpAffine(image, turn, (2 * width, 2 * height), borderValue=(60, 60, 60))))
+    assert sheet is not None
+    # No more dark pixels than the letters have: 60 is the desk.
+    assert (np.abs(sheet.image.astype(int) - 60) < 5).mean() < 0.01
+
+
+@pytest.mark.parametrize("edge", ["left", "top", "corner"])
+def test_light_between_shadows_is_no_sheet(draw_page, edge):
+    page = draw_page("ABCD", "OLMR", "SUVZ")[0].astype(np.float32)
+    height, width = page.shape[:2]
+    lit = {"left": np.s_[:, : width // 2], "top": np.s_[: height // 2], "corner": np.s_[: height // 2, : width // 2]}[edge]
+    shade = np.full((height, width, 1), 0.5, np.float32)
+    shade[lit] = 1
+    assert find_sheet(gray((page * shade).astype(np.uint8))) is None
+
+
+def test_a_page_that_fills_the_image_is_no_sheet_on_a_desk(draw_page):
+    page = gray(draw_page("ABCD", "OLMR", "SUVZ")[0])
+    assert find_sheet(page) is None
+    assert find_sheet(255 - page) is None
+    assert find_sheet(np.full((1, 1), 7, np.uint8)) is None
+
+
+def test_a_light_bar_on_a_dark_board_is_a_candidate():
+    board = np.full((480, 640, 3), 30, np.uint8)
+    cv2.rectangle(board, (300, 120), (340, 360), (230, 230, 230), -1)
+    assert [candidate.box for candidate in find_candidates(board)] == [pytest.approx((300, 120, 41, 241), abs=2)]

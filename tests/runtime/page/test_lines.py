@@ -1,10 +1,59 @@
-"""Gaps between words, page by page."""
+"""Lines in reading order, and the words in them."""
 
 import numpy as np
 import pytest
 
 from lettercast.benchmarks.pages.writing import Layout, PenHand, write_page
-from lettercast.runtime.page.lines import first_letters, split_words
+from lettercast.runtime.page.lines import first_letters, order_lines, split_words, tilt
+
+
+def rows(*counts: int, fall: float = 0.0, pitch: int = 70, size: int = 40) -> list[tuple[int, int, int, int]]:
+    """Boxes of lines of so many letters, falling by `fall` pixels a pixel, in reading order."""
+    return [
+        (100 + 60 * column, round(100 + pitch * row + fall * 60 * column), size, size)
+        for row, count in enumerate(counts)
+        for column in range(count)
+    ]
+
+
+def read(boxes, seed: int = 0) -> list[list[int]]:
+    """Order shuffled boxes; indices are those of the boxes given."""
+    shuffled = np.random.default_rng(seed).permutation(len(boxes))
+    return [[int(shuffled[i]) for i in line] for line in order_lines([boxes[i] for i in shuffled])]
+
+
+@pytest.mark.parametrize("fall", [-0.15, -0.05, 0.0, 0.05, 0.15])
+def test_lines_on_a_tilted_page_are_ordered_from_the_top_and_from_the_left(fall):
+    assert read(rows(8, 3, 6, fall=fall)) == [list(range(8)), [8, 9, 10], list(range(11, 17))]
+
+
+def test_tilt_is_the_slope_of_the_lines():
+    assert tilt(rows(8, 8, fall=0.1)) == pytest.approx(0.1, abs=0.01)
+    assert tilt([]) == tilt([(0, 0, 5, 5)]) == 0.0
+
+
+def test_letters_of_different_height_on_one_base_are_one_line():
+    boxes = [(100, 100, 30, 60), (140, 130, 30, 30), (180, 130, 30, 55), (220, 130, 30, 30), (260, 95, 30, 65)]
+    assert read(boxes) == [[0, 1, 2, 3, 4]]
+
+
+def test_a_wavy_line_is_one_line():
+    boxes = [(60 * i, round(100 + 25 * np.sin(i / 3)), 40, 40) for i in range(20)]
+    assert read(boxes) == [list(range(20))]
+
+
+def test_close_lines_are_not_joined():
+    assert read(rows(6, 6, 6, pitch=48)) == [list(range(6)), list(range(6, 12)), list(range(12, 18))]
+
+
+def test_parts_of_a_line_with_a_wide_gap_between_them_are_one_line():
+    boxes = [*rows(3), *[(x + 900, y + 10, w, h) for x, y, w, h in rows(3)]]
+    assert read(boxes) == [list(range(6))]
+
+
+def test_no_boxes_give_no_lines():
+    assert order_lines([]) == []
+
 
 HEIGHT = 60
 WIDTHS = {"I": 8, "L": 30, "J": 25, "M": 62, "W": 66, "?": 20}
@@ -23,25 +72,25 @@ def boxes(text: str, between: float, words: float = 1.0, height: int = HEIGHT) -
     return line
 
 
-def parted(*lines: str, **style) -> list[str]:
-    """The same lines with spaces where the gaps say so."""
+def with_spaces(*lines: str, **style) -> list[str]:
+    """The same lines with spaces where split_words puts them."""
     words = split_words([boxes(line, **style) for line in lines])
     return [" ".join(line.replace(" ", "")[word] for word in parts) for line, parts in zip(lines, words, strict=True)]
 
 
 @pytest.mark.parametrize("between", [0.1, 0.25, 0.4])
 @pytest.mark.parametrize("line", ["I AM A LETTER", "WILL IT FILL", "MILLIMETRE", "IT IS I", "A ? B WORD"])
-def test_words_of_one_line(line, between):
-    assert parted(line, between=between, words=between + 0.8) == [line]
+def test_a_line_is_split_into_words(line, between):
+    assert with_spaces(line, between=between, words=between + 0.8) == [line]
 
 
 @pytest.mark.parametrize("between", [0.1, 0.3, 0.7, 1.2, 2.0])
-def test_letters_set_evenly_are_one_word_however_far_apart(between):
+def test_evenly_spaced_letters_are_one_word_however_far_apart(between):
     card = ["ABCDI", "KOLMR", "EHXWT"]
-    assert parted(*card, between=between) == card
+    assert with_spaces(*card, between=between) == card
 
 
-def test_letters_in_cells_are_one_word_though_narrow_ones_have_more_white_beside_them():
+def test_letters_in_cells_are_one_word():
     cells = [(100 * i + 50 - w // 2, 0, w, HEIGHT) for i, w in enumerate([62, 8, 66, 8, 8, 62, 42])]
     assert split_words([cells]) == [[slice(0, 7)]]
 
@@ -51,9 +100,9 @@ def test_pages_without_gaps(lines):
     assert split_words(lines) == [[slice(0, len(line))] for line in lines]
 
 
-def test_a_page_tells_what_a_short_line_cannot():
+def test_other_lines_settle_the_gaps_of_a_short_line():
     page = ["HAVE A LOOK", "A B", "OF IT ALL", "AB"]
-    assert parted(*page, between=0.5, words=1.2) == page
+    assert with_spaces(*page, between=0.5, words=1.2) == page
 
 
 def test_a_heading_is_measured_in_its_own_height():
@@ -61,7 +110,7 @@ def test_a_heading_is_measured_in_its_own_height():
     assert [len(words) for words in split_words([large, small, small])] == [2, 3, 3]
 
 
-def test_gaps_of_written_pages(pen):
+def test_gaps_of_generated_pages_are_right(pen):
     right = total = 0
     for seed in range(20):
         rng = np.random.default_rng(seed)
@@ -82,5 +131,5 @@ def box(one) -> tuple[int, int, int, int]:
     return int(left), int(top), int(right - left) + 1, int(bottom - top) + 1
 
 
-def test_first_letters_of_words():
+def test_first_letters_of_words_are_marked():
     assert first_letters([slice(0, 2), slice(2, 3), slice(3, 5)]).tolist() == [True, False, True, True, False]

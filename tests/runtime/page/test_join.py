@@ -1,10 +1,9 @@
-"""Strokes with a gap between them."""
+"""Strokes of one letter with a gap between them."""
 
 import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime import Reader
 from lettercast.runtime.model.engine import Engine
 from lettercast.runtime.model.facts import Facts
 from lettercast.runtime.page.find import Candidate
@@ -12,7 +11,7 @@ from lettercast.runtime.page.split import certainty, join_strokes, near_pairs, n
 
 
 def engine(sure: dict[int, float]) -> Engine:
-    """An engine that tells one letter from two by its width: sure of what is as wide as said, by its inked columns."""
+    """An engine whose confidence depends on the number of inked columns; 0.5 for all others."""
 
     def classify(images):
         widths = [int((image.max((0, 2)) > 0).sum()) for image in images]
@@ -27,7 +26,7 @@ def stroke(x: int, width: int, height: int = 60, y: int = 0) -> Candidate:
     return Candidate((x, y, width, height), np.full((height, width), 200, np.uint8), (x, y), 200)
 
 
-def test_a_union_holds_the_ink_of_both_where_it_was():
+def test_a_union_has_the_ink_of_both():
     whole = union(stroke(10, 8), stroke(30, 20, height=30, y=15))
     assert whole.box == (10, 0, 40, 60)
     assert whole.corner == (10, 0)
@@ -36,12 +35,12 @@ def test_a_union_holds_the_ink_of_both_where_it_was():
     assert not whole.ink[:, 9:19].any()
 
 
-def test_only_near_pairs_with_a_part_are_tried():
+def test_only_near_pairs_with_a_stroke_are_tried():
     boxes = np.array([(0, 0, 10, 60), (20, 0, 40, 60), (70, 0, 40, 60), (300, 0, 10, 60)], np.int64)
     assert near_pairs(boxes, 60.0) == [((0, 1), 10)]
 
 
-def test_parts_in_a_chain_are_tried_as_three_and_whole_letters_never():
+def test_linked_strokes_are_tried_as_triples_and_whole_letters_never():
     # A stem with two bars, and a letter as near to the stem as they are.
     boxes = np.array([(0, 10, 8, 50), (10, 0, 40, 10), (12, 30, 25, 10), (-48, 0, 40, 60)], np.int64)
     pairs = near_pairs(boxes, 60.0)
@@ -51,27 +50,27 @@ def test_parts_in_a_chain_are_tried_as_three_and_whole_letters_never():
 
 
 @pytest.mark.parametrize(("whole", "alone", "joined"), [(0.95, 0.4, True), (0.95, 0.95, False), (0.5, 0.2, False)])
-def test_strokes_are_joined_where_the_letter_is_likelier_than_its_parts(whole, alone, joined):
+def test_strokes_are_joined_if_the_letter_is_likelier_than_its_parts(whole, alone, joined):
     # As the network sees them: a bar of 8 by 60 inks 3 columns, one of 30 by 60 inks 12, both together 16.
     model = engine({3: alone, 12: alone, 16: whole})
     candidates = join_strokes(model, [stroke(0, 8), stroke(18, 30)])
     assert len(candidates) == (1 if joined else 2)
 
 
-def test_a_bare_stroke_is_sure_to_be_one_whichever_it_is():
+def test_certainty_counts_i_and_l_as_one_class():
     rows = np.array([[0.1, 0.5, 0.4], [0.8, 0.1, 0.1]], np.float32)
     assert certainty(rows, ("K", "I", "L")) == pytest.approx([0.9, 0.8])
     assert certainty(rows, ("a", "b", "c")) == pytest.approx([0.5, 0.8])
 
 
-def test_the_gap_in_a_letter_is_closed_and_that_between_letters_is_not(draw_page):
+def test_the_gap_in_a_letter_is_closed_and_that_between_letters_is_not(reader, draw_page):
     image, placed = draw_page("HCDE")
     x, y, w, h = placed[0][1]
     image[y : y + h, x + w // 3 : x + w // 3 + 5] = image[0, 0]
-    assert Reader().read(image).text == "HCDE"
+    assert reader.read(image).text == "HCDE"
 
 
-def test_an_f_whose_bars_touch_nothing_is_one_letter():
+def test_an_f_whose_bars_touch_nothing_is_one_letter(reader):
     image = np.full((220, 520, 3), 230, np.uint8)
     for k, x in enumerate((60, 200, 340)):
         cv2.line(image, (x, 80), (x, 150), (40, 40, 40), 7)
@@ -79,10 +78,10 @@ def test_an_f_whose_bars_touch_nothing_is_one_letter():
         gap = 13 if k == 2 else 0
         cv2.line(image, (x + gap // 2, 76 - gap), (x + 48, 72 - gap), (40, 40, 40), 7)
         cv2.line(image, (x + gap, 112), (x + 36, 108), (40, 40, 40), 7)
-    assert Reader().read(image).text.replace(" ", "") == "FFF"
+    assert reader.read(image).text.replace(" ", "") == "FFF"
 
 
-def test_nothing_and_one_are_left_as_they_are():
+def test_no_candidate_and_a_single_one_are_unchanged():
     model = engine({})
     assert join_strokes(model, []) == []
     only = stroke(0, 8)

@@ -1,4 +1,4 @@
-"""A list of words, and the likeliest of them for letters that were read."""
+"""A list of words, and the likeliest of them for the letters that were read."""
 
 import json
 
@@ -20,7 +20,7 @@ def words() -> WordList:
 
 
 def rows(text: str, **doubts: str) -> np.ndarray:
-    """Letters read for sure; of letters named as doubts, others are as likely as they are said to be."""
+    """Probabilities of a text; a letter that is a key of doubts is any letter of its value, each equally likely."""
     read = np.zeros((len(text), 26), np.float32)
     for row, letter in zip(read, text, strict=True):
         choices = doubts.get(letter, letter)
@@ -34,14 +34,14 @@ def found(words: WordList, read: np.ndarray, unknown: tuple[int, ...] = ()) -> M
 
 
 @pytest.mark.parametrize("word", WORDS)
-def test_a_word_that_was_read_well_is_told_as_the_list_writes_it(words, word):
+def test_a_correctly_read_word_is_spelled_as_in_the_list(words, word):
     plain = word.upper().replace("Ë", "E").replace("'", "")
     match = found(words, rows(plain))
     assert match.word == word
     assert match.probability > 0.5
 
 
-def test_whole_probabilities_decide_not_the_letters_that_were_read(words):
+def test_probabilities_of_all_letters_decide(words):
     doubtful = rows("LETXER", X="XXXXXXXXT")
     impossible = rows("LETXER", X="XXXXXXXXQ")
     assert found(words, doubtful).word == "letter"
@@ -49,22 +49,22 @@ def test_whole_probabilities_decide_not_the_letters_that_were_read(words):
 
 
 @pytest.mark.parametrize(("read", "word"), [("HABOUR", "Harbour"), ("HARBOIUR", "Harbour"), ("LANTEN", "lantern")])
-def test_one_letter_may_be_missing_or_too_many(words, read, word):
+def test_one_letter_may_be_missing_or_extra(words, read, word):
     assert found(words, rows(read)).word == word
 
 
-def test_what_the_model_takes_for_no_letter_may_be_any(words):
+def test_a_non_letter_may_be_any_letter(words):
     read = rows("GAXDEN")
     assert found(words, read, unknown=(2,)).word == "garden"
     assert found(words, read, unknown=(2,)).probability > found(words, read).probability
 
 
 @pytest.mark.parametrize("text", ["XKQVBZ", "GERTRUD", "QX", "B", "LADDER"])
-def test_names_and_codes_stay_as_they_are(words, text):
+def test_names_and_codes_stay_unchanged(words, text):
     assert found(words, rows(text)).word is None
 
 
-def test_random_strings_stay_as_they_are():
+def test_random_strings_stay_unchanged():
     rng = np.random.default_rng(0)
     strings = ["".join(rng.choice(LABELS, rng.integers(3, 9))) for _ in range(3000)]
     listed = load_words(strings[:2800], LABELS)
@@ -72,7 +72,7 @@ def test_random_strings_stay_as_they_are():
     assert len(changed) <= 4
 
 
-def test_all_words_are_found_in_a_large_list_as_by_trying_each():
+def test_a_large_list_gives_the_same_words_as_trying_each():
     rng = np.random.default_rng(1)
     strings = sorted({"".join(rng.choice(LABELS[:8], rng.integers(1, 8))) for _ in range(3000)})
     listed = load_words(strings, LABELS)
@@ -93,7 +93,7 @@ def joint(read: np.ndarray, word: str) -> np.ndarray:
     return read[np.arange(len(word)), [LABELS.index(letter) for letter in word]] + 2e-3
 
 
-def test_an_empty_group_beside_the_length_that_was_read_is_no_matter():
+def test_a_list_without_words_of_this_length_gives_none():
     assert found(load_words(["abcdefgh"], LABELS), rows("ABC")) == Match(None, 0.0)
 
 
@@ -106,11 +106,11 @@ def test_a_file_may_have_comments_blank_lines_and_any_case(tmp_path):
     assert found(listed, rows("BERT")).word == "bert"
 
 
-def test_of_words_with_the_same_letters_the_plain_one_is_told():
+def test_of_words_with_the_same_letters_the_plain_one_is_found():
     assert found(load_words(["it's", "its"], LABELS), rows("ITS")).word == "its"
 
 
-def test_labels_of_other_models():
+def test_words_may_have_the_labels_of_other_models():
     listed = load_words(["42", "Zz", "a1"], ("0", "1", "2", "4", "a", "Z", "z", "box"))
     assert len(listed) == 3
     assert listed.groups[2].letters.T.tolist() == [[3, 2], [4, 1], [5, 6]]
@@ -126,7 +126,7 @@ def test_labels_of_other_models():
         (b"123\n", "no word"),
     ],
 )
-def test_a_bad_file_is_refused_in_one_line(refused, page_file, tmp_path, content, said):
+def test_a_bad_file_gives_one_line_and_exit_code_2(refused, page_file, tmp_path, content, said):
     path = tmp_path / "words.txt"
     path.write_bytes(content)
     message = refused("read", page_file, "--words", path, "--no-window")
@@ -135,11 +135,11 @@ def test_a_bad_file_is_refused_in_one_line(refused, page_file, tmp_path, content
 
 
 @pytest.mark.parametrize("name", ["gone.txt", "."])
-def test_a_file_that_cannot_be_read_is_refused(refused, page_file, name):
+def test_an_unreadable_file_gives_one_line_and_exit_code_2(refused, page_file, name):
     assert name in refused("read", page_file, "--words", name, "--no-window")
 
 
-def test_a_list_from_python_changes_nothing_in_what_was_read(draw_page):
+def test_a_list_does_not_change_the_text(draw_page):
     image, _ = draw_page("GARDEN")
     plain, page = Reader().read(image), Reader(words=["garden", "letter"]).read(image)
     assert page.text == plain.text
@@ -150,7 +150,7 @@ def test_a_list_from_python_changes_nothing_in_what_was_read(draw_page):
         Reader(words=[])
 
 
-def test_json_tells_words_only_with_a_list(lettercast, page_file, tmp_path):
+def test_json_of_the_command_has_words_only_with_a_list(lettercast, page_file, tmp_path):
     (tmp_path / "words.txt").write_text("abc\nxyz\n")
     listed = json.loads(lettercast("read", page_file, "--words", "words.txt", "--json")[1])
     plain = json.loads(lettercast("read", page_file, "--json")[1])
@@ -161,7 +161,7 @@ def test_json_tells_words_only_with_a_list(lettercast, page_file, tmp_path):
     assert first[0]["probability"] > 0.5 > second[0]["probability"]
 
 
-def test_a_person_sees_what_was_read_and_the_word_of_the_list(lettercast, draw_page, tmp_path):
+def test_the_command_prints_the_text_and_the_word_of_the_list(lettercast, draw_page, tmp_path):
     cv2.imwrite(str(tmp_path / "page.png"), draw_page("GAXDEN")[0])
     (tmp_path / "words.txt").write_text("garden\n")
     plain = lettercast("read", "page.png", "--no-window")[1].splitlines()[1]

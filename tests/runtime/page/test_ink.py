@@ -1,11 +1,11 @@
-"""Ink against paper."""
+"""Ink of pages, and the ink of one letter."""
 
 import cv2
 import numpy as np
 import pytest
 
 from lettercast.runtime.glyph import at_least
-from lettercast.runtime.page.ink import INK_TUNING, find_ink, ink_levels, shrink, to_gray
+from lettercast.runtime.page.ink import INK_TUNING, find_ink, ink_levels, letter_ink, shrink, to_gray
 
 PAPER, STROKE = 200, 50
 STROKES = np.s_[95:105, 40:160]
@@ -19,20 +19,20 @@ def page() -> np.ndarray:
     return image
 
 
-def test_ink_is_what_the_paper_reflects_and_the_stroke_does_not(page):
+def test_ink_is_the_light_that_the_stroke_absorbs(page):
     ink = find_ink(page)
     assert ink[100, 100] == pytest.approx(255 * (1 - (STROKE + INK_TUNING.darkness) / (PAPER + INK_TUNING.darkness)), abs=2)
     assert ink[20, 20] == 0
 
 
-def test_ink_in_the_shadow_counts_as_in_the_light(page):
+def test_ink_is_equal_in_shadow_and_light(page):
     shade = np.linspace(1, 0.6, 200)[None, :]
     ink = find_ink((page * shade).astype(np.uint8))
     assert np.ptp(ink[100, 50:150].astype(int)) < 12
     assert ink[20:80].max() <= INK_TUNING.min_ink
 
 
-def test_light_ink_on_a_dark_board_comes_out_like_dark_ink_on_paper(page):
+def test_light_ink_on_a_dark_board_equals_dark_ink_on_paper(page):
     np.testing.assert_array_equal(find_ink(255 - page), find_ink(page))
 
 
@@ -40,7 +40,7 @@ def test_blank_paper_has_no_ink():
     assert not find_ink(np.full((90, 120, 3), 180, np.uint8)).any()
 
 
-def test_colour_grey_and_one_channel_pictures_give_the_same_ink(page):
+def test_colour_grey_and_one_channel_images_give_the_same_ink(page):
     grey = find_ink(page)
     np.testing.assert_array_equal(find_ink(cv2.cvtColor(page, cv2.COLOR_GRAY2BGR)), grey)
     np.testing.assert_array_equal(find_ink(page[:, :, None]), grey)
@@ -55,7 +55,7 @@ def test_transparent_pixels_are_white_paper():
 
 
 @pytest.mark.parametrize("level", [1, 13.2, 128, 254.5, 255])
-def test_mask_holds_every_pixel_that_reaches_the_level(level):
+def test_mask_contains_every_pixel_that_reaches_the_level(level):
     ink = np.arange(256, dtype=np.uint8).reshape(16, 16)
     np.testing.assert_array_equal(at_least(ink, level), np.where(ink >= level, 255, 0))
 
@@ -72,7 +72,7 @@ def test_threshold_lies_above_the_grain_of_the_paper_and_below_the_ink(page, spr
 
 
 @pytest.mark.parametrize("factor", [1, 2, 3, 4, 6, 7, 8])
-def test_a_shrunk_picture_has_the_means_of_its_blocks(factor):
+def test_a_shrunk_image_has_the_means_of_its_blocks(factor):
     picture = np.random.default_rng(factor).integers(0, 256, (61, 50)).astype(np.uint8)
     high, wide = 61 // factor, 50 // factor
     blocks = picture[: high * factor, : wide * factor].reshape(high, factor, wide, factor).mean((1, 3))
@@ -84,3 +84,57 @@ def test_a_shrunk_picture_has_the_means_of_its_blocks(factor):
 
 def test_a_side_shorter_than_its_block_becomes_one_pixel():
     assert shrink(np.full((3, 40), 90, np.uint8), 8).tolist() == [[90] * 5]
+
+
+LETTER = np.s_[12:36, 16:22]
+
+
+@pytest.fixture
+def picture() -> np.ndarray:
+    """A stem of 24 by 6 pixels on paper of 48 by 48."""
+    image = np.full((48, 48), 220, np.uint8)
+    image[LETTER] = 40
+    return image
+
+
+def test_only_the_letter_has_ink(picture):
+    ink = letter_ink(picture)
+    assert (ink[LETTER] > 150).all()
+    assert not ink[:10].any()
+    assert not ink[:, 26:].any()
+
+
+def test_a_speck_of_dust_is_removed(picture):
+    clean = letter_ink(picture)
+    picture[40, 40] = 60
+    np.testing.assert_array_equal(letter_ink(picture), clean)
+
+
+def test_the_dot_of_an_i_is_kept(picture):
+    picture[4:8, 17:21] = 40
+    assert (letter_ink(picture)[4:8, 17:21] > 150).all()
+
+
+def test_a_scrap_of_the_neighbour_at_the_edge_is_removed(picture):
+    picture[20:30, 46:] = 40
+    assert not letter_ink(picture)[:, 40:].any()
+
+
+@pytest.mark.parametrize("rule", [np.s_[46:48, :], np.s_[:, 0:2]])
+def test_a_rule_along_a_side_is_removed(picture, rule):
+    picture[rule] = 90
+    ink = letter_ink(picture)
+    assert not ink[rule].any()
+    assert (ink[LETTER] > 100).all()
+
+
+def test_a_letter_that_touches_all_edges_stays():
+    image = np.full((40, 40), 220, np.uint8)
+    image[:, 4:8] = 40
+    image[18:22, 4:] = 40
+    np.testing.assert_array_equal(letter_ink(image) > 100, image < 100)
+
+
+@pytest.mark.parametrize("level", [0, 128, 255])
+def test_an_even_image_has_no_letter(level):
+    assert not letter_ink(np.full((40, 40), level, np.uint8)).any()

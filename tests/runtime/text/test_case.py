@@ -1,16 +1,16 @@
-"""Capitals or small letters, by all shapes of a page together."""
+"""Capital or small letter, by the shapes and the heights of all letters of a page."""
 
 import numpy as np
 import pytest
 
 from lettercast.runtime.glyph import glyph
-from lettercast.runtime.text.context import LABELS, Evidence, case_input, load_case, settle_case
+from lettercast.runtime.text.context import LABELS, Evidence, case_input, load_case, settle_case, settle_heights
 from lettercast.train.data.drawing import draw_ink
 
 STROKE, TALL = LABELS.index("I"), LABELS.index("L")
 
 
-def pictures(pen, letters: str, seed: int = 0) -> np.ndarray:
+def images_of(pen, letters: str, seed: int = 0) -> np.ndarray:
     """Letters written by the pen as the network sees them, capitals and small ones as given."""
     rng = np.random.default_rng(seed)
     drawn = [draw_ink(pen.sample(LABELS.index(c.upper()), rng, c.isupper()), 70, 6) for c in letters]
@@ -35,18 +35,18 @@ def test_a_bare_stroke_is_i_among_capitals_and_l_among_small_letters(sure, lette
     assert settled.sum(1) == pytest.approx(1, abs=1e-5)
 
 
-def test_where_shapes_tell_nothing_nothing_changes():
+def test_shapes_without_a_case_change_nothing():
     (settled,) = settle_case([line(0.5)])
     assert settled[-1, STROKE] == pytest.approx(settled[-1, TALL], abs=0.01)
 
 
-def test_a_line_that_tells_nothing_follows_its_page():
+def test_a_line_without_a_case_follows_its_page():
     alone = settle_case([line(0.5)])[0]
     among = settle_case([line(0.95), line(0.5), line(0.95)])[1]
     assert among[-1, STROKE] > alone[-1, STROKE] + 0.2
 
 
-def test_a_heading_in_capitals_keeps_its_case_over_small_lines():
+def test_a_heading_in_capitals_keeps_its_case_above_small_lines():
     settled = settle_case([line(0.95, count=8), line(0.05), line(0.05)])
     assert [rows[-1].argmax() for rows in settled] == [STROKE, TALL, TALL]
 
@@ -60,11 +60,11 @@ def test_a_word_may_begin_with_a_capital_among_small_letters():
     assert settled[0, STROKE] > 2 * settled[-1, STROKE]
 
 
-def test_the_network_knows_the_cases_of_the_pens_letters(pen):
+def test_the_network_finds_the_case_of_the_pens_letters(pen):
     letters = "ABDEGHNQRT" * 10
     columns = [LABELS.index(letter) for letter in letters]
-    upper = load_case().capital(pictures(pen, letters))[np.arange(100), columns]
-    lower = load_case().capital(pictures(pen, letters.lower()))[np.arange(100), columns]
+    upper = load_case().capital(images_of(pen, letters))[np.arange(100), columns]
+    lower = load_case().capital(images_of(pen, letters.lower()))[np.arange(100), columns]
     assert (upper > 0.5).mean() > 0.85
     assert (lower < 0.5).mean() > 0.85
 
@@ -78,7 +78,7 @@ def test_the_network_sees_blocks_of_four_pixels():
     assert seen.max() == 1
 
 
-def test_a_line_of_sure_capitals_and_a_letter_that_can_be_none_divide_by_nothing():
+def test_impossible_letters_do_not_divide_by_zero():
     """What would be a letter of no chance in either case, and rows without any probability, stay what they are."""
     sure = line(1.0, count=200)
     impossible = Evidence(sure.probabilities, np.where(sure.probabilities == 0.5, 0.0, 1.0).astype(np.float32), sure.first)
@@ -87,3 +87,58 @@ def test_a_line_of_sure_capitals_and_a_letter_that_can_be_none_divide_by_nothing
         settled, nothing = settle_case([impossible, empty])
     assert settled.sum(1) == pytest.approx(1, abs=1e-5)
     assert not nothing.any()
+
+
+# Heights in pixels of copybook letters.
+TALL_PX, LOW_PX, DOTTED_PX = 80, 50, 68
+
+
+def letters_with_one_doubt(text: str, doubtful: int, stroke: float = 0.5) -> np.ndarray:
+    """Probabilities of letters that were read with certainty, except one, which is an I or an L."""
+    rows = np.full((len(text), 26), 1e-3, np.float32)
+    rows[np.arange(len(text)), [LABELS.index(letter) for letter in text]] = 1
+    rows[doubtful] = 1e-3
+    rows[doubtful, [STROKE, TALL]] = stroke, 1 - stroke
+    return rows / rows.sum(1, keepdims=True)
+
+
+def settle(rows: np.ndarray, heights: list[int]) -> np.ndarray:
+    boxes = [(60 * i, 0, 40, height) for i, height in enumerate(heights)]
+    return settle_heights(rows, boxes, np.arange(len(rows)) == 0)
+
+
+@pytest.mark.parametrize(("height", "letter"), [(TALL_PX, TALL), (DOTTED_PX - 10, STROKE)])
+def test_among_small_letters_a_high_stroke_is_l_and_a_low_one_i(height, letter):
+    rows = settle(letters_with_one_doubt("HANILS", 3), [TALL_PX, LOW_PX, LOW_PX, height, TALL_PX, LOW_PX])
+    assert rows[3].argmax() == letter
+    assert rows[3, letter] > 0.54
+    assert rows.sum(1) == pytest.approx(1, abs=1e-5)
+
+
+def test_words_of_high_letters_keep_their_l():
+    rows = settle(letters_with_one_doubt("LITTLE", 4), [TALL_PX, DOTTED_PX, 72, 72, TALL_PX, LOW_PX])
+    assert rows[4, TALL] > 0.54
+
+
+def test_among_capitals_heights_change_nothing():
+    before = letters_with_one_doubt("HANILS", 3)
+    after = settle(before, [80, 84, 77, 82, 79, 80])
+    assert after == pytest.approx(before, abs=0.02)
+
+
+def test_the_first_letter_of_a_word_may_be_a_capital():
+    heights = [TALL_PX, LOW_PX, LOW_PX, LOW_PX, LOW_PX]
+    first = settle(letters_with_one_doubt("CNOAS", 0, 0.7), heights)
+    later = settle(letters_with_one_doubt("NCOAS", 1, 0.7), [LOW_PX, TALL_PX, *heights[2:]])
+    assert first[0, STROKE] > later[1, STROKE]
+
+
+def test_the_heights_of_two_letters_change_nothing():
+    before = letters_with_one_doubt("AI", 1)
+    assert settle(before, [LOW_PX, TALL_PX]).tolist() == before.tolist()
+
+
+def test_heights_of_impossible_letters_do_not_divide_by_zero():
+    with np.errstate(all="raise"):
+        settled = settle_heights(np.zeros((4, 26), np.float32), [(40 * i, 0, 30, 40) for i in range(4)], np.zeros(4, bool))
+    assert not settled.any()

@@ -1,0 +1,151 @@
+"""Letters that touch, beside and above each other."""
+
+import cv2
+import numpy as np
+import pytest
+
+from lettercast.runtime.page.find import Candidate, find_candidates
+from lettercast.runtime.page.split import (
+    Cut,
+    best_path,
+    find_cuts,
+    find_tall,
+    ink_between,
+    may_be_split,
+    part_box,
+    split_across,
+    split_stacked,
+)
+from lettercast.train.data.drawing import draw_ink
+from lettercast.train.data.source import LETTERS
+
+ROWS = ("KMDAV", "XRSEZ")
+
+
+def candidate(x: int, y: int, height: int, width: int = 40) -> Candidate:
+    return Candidate((x, y, width, height), np.full((height, width), 200, np.uint8), (x, y))
+
+
+def test_only_doubtful_and_wide_candidates_may_be_split():
+    assert may_be_split(candidate(0, 0, 100, 150), 0.5, 0.4)
+    assert not may_be_split(candidate(0, 0, 100, 150), 0.9, 0.4)
+    assert not may_be_split(candidate(0, 0, 100, 60), 0.5, 0.4)
+    assert may_be_split(candidate(0, 0, 100, 104), 0.2, 0.4)
+    assert not may_be_split(candidate(0, 0, 100, 104), 0.5, 0.4)
+
+
+def test_cuts_cross_little_ink():
+    ink = np.zeros((80, 160), np.uint8)
+    cv2.circle(ink, (38, 40), 34, 255, 8)
+    cv2.circle(ink, (120, 40), 34, 255, 8)
+    cv2.line(ink, (70, 40), (90, 40), 255, 8)
+    cuts = find_cuts(ink)
+    assert any(abs(cut.column - 79) <= 6 for cut in cuts)
+    assert [cut.column for cut in cuts] == sorted(cut.column for cut in cuts)
+
+
+def test_parts_between_cuts_add_up_to_the_whole():
+    ink = np.full((60, 100), 90, np.uint8)
+    cut = Cut(50.0, 0.25)
+    left, right = ink_between(ink, None, cut), ink_between(ink, cut, None)
+    np.testing.assert_array_equal(left + right, ink)
+    assert not (left.astype(bool) & right.astype(bool)).any()
+    # It leans: further to the right at the bottom.
+    assert (left[-1] > 0).sum() > (left[0] > 0).sum() + 8
+
+
+def test_a_scrap_of_the_neighbour_is_removed_from_a_part():
+    ink = np.zeros((60, 100), np.uint8)
+    ink[5:55, 5:45] = 200
+    ink[5:9, 48:54] = 200
+    assert not ink_between(ink, None, Cut(60.0, 0.0))[:, 47:].any()
+
+
+def test_best_path_is_the_likeliest():
+    sure = {(0, 1): 0.9, (1, 2): 0.9, (0, 2): 0.4, (2, 3): 0.9, (1, 3): 0.99}
+    assert best_path(4, sure) == [0, 1, 3]
+    assert best_path(4, {(0, 1): 0.9}) == []
+
+
+def test_a_part_has_its_place_in_the_image():
+    ink = np.zeros((62, 102), np.uint8)
+    ink[1:61, 51:101] = 200
+    x, y, w, h = part_box(Candidate((200, 100, 204, 124), np.zeros((62, 102), np.uint8)), ink)
+    assert x == pytest.approx(302, abs=2)
+    assert (y, w, h) == (pytest.approx(102, abs=2), pytest.approx(100, abs=2), pytest.approx(120, abs=2))
+
+
+def write(pen, text: str, overlap: int, seed: int) -> np.ndarray:
+    """A page with capitals by the pen, each `overlap` pixels into the one before."""
+    rng = np.random.default_rng(seed)
+    page = np.full((200, 600), 235, np.uint8)
+    x = 60
+    for letter in text:
+        ink = draw_ink(pen.sample(LETTERS.index(letter), rng, True), 90, 7)
+        left = cv2.boundingRect((ink > 100).astype(np.uint8))
+        ink = ink[:, left[0] : left[0] + left[2]]
+        h, w = ink.shape
+        place = page[150 - h : 150, x : x + w]
+        np.minimum(place, (235 * (1 - ink / 255)).astype(np.uint8), out=place)
+        x += w - overlap
+    return page
+
+
+def test_letters_that_touch_are_read_as_two(reader, pen):
+    pairs = ["DB", "OD", "EC", "SO", "RA", "UD", "BO", "ZE", "NO", "PB"]
+    texts = [reader.read(write(pen, pair, overlap=6, seed=i)).text.replace(" ", "") for i, pair in enumerate(pairs)]
+    assert sum(text == pair for text, pair in zip(texts, pairs, strict=True)) >= 6
+    assert sum(len(text) == 2 for text in texts) >= 7
+
+
+def test_wide_letters_are_not_cut(reader, pen):
+    texts = [reader.read(write(pen, letter, overlap=0, seed=seed)).text for letter in "MW" for seed in range(10)]
+    assert all(len(text) <= 1 for text in texts)
+    assert sum(text in ("M", "W") for text in texts) >= 17
+
+
+@pytest.fixture
+def touching(draw_page) -> np.ndarray:
+    """Two lines whose third letters touch: D hangs down to S."""
+    image, placed = draw_page(*ROWS, cell=84)
+    ends = []
+    for letter, last in ((placed[2][1], -1), (placed[7][1], 0)):
+        x, y, w, h = letter
+        rows, columns = np.nonzero(image[y : y + h, x : x + w, 0] < 60)
+        ends.append((int(columns[last]) + x, int(rows[last]) + y))
+    cv2.line(image, *ends, (20, 20, 20), 7)
+    return image
+
+
+def test_letters_of_two_lines_that_touch_are_read_in_their_lines(reader, touching):
+    assert len(find_candidates(touching)) == 9
+    assert reader.read(touching).text == "\n".join(ROWS)
+
+
+def test_parts_above_each_other_keep_their_places_and_share_no_ink(reader, touching):
+    candidates = find_candidates(touching)
+    whole = max(candidates, key=lambda one: one.box[3])
+    upper, lower = split_across(reader.engine, whole)
+    assert upper.box[1] == whole.box[1]
+    assert upper.box[3] + lower.box[3] == pytest.approx(whole.box[3], abs=4)
+    assert not (upper.ink.astype(bool) & lower.ink.astype(bool)).any()
+
+
+def test_only_candidates_higher_than_all_beside_them_are_tall():
+    line = [candidate(50 * i, 0, 60) for i in range(6)]
+    assert find_tall([*line, candidate(300, 0, 125)]).tolist() == [False] * 6 + [True]
+    # A heading has several such letters, and of a few letters one may be large.
+    assert not find_tall([*line, candidate(0, 200, 125), candidate(60, 200, 120)]).any()
+    assert not find_tall([candidate(0, 0, 60), candidate(60, 0, 125)]).any()
+
+
+def test_a_tall_letter_stays_whole(reader, draw_page):
+    image, placed = draw_page("MDAHX", "RSEZK")
+    x, y, w, h = placed[7][1]
+    letter = image[y - 4 : y + h + 4, x - 4 : x + w + 4]
+    page = cv2.copyMakeBorder(image, 0, 3 * h, 0, 0, cv2.BORDER_REPLICATE)
+    large = cv2.resize(letter, None, fx=2, fy=2)
+    page[image.shape[0] :][: large.shape[0], x : x + large.shape[1]] = large
+    candidates = find_candidates(page)
+    assert find_tall(candidates).sum() == 1
+    assert len(split_stacked(reader.engine, candidates)) == len(candidates)
