@@ -8,8 +8,7 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError
-from ..runtime.files import make_folder, write_bytes
+from ..runtime.files import write_bytes
 from ..runtime.glyph import GLYPH_PX
 from ..runtime.model.facts import Facts
 from ..runtime.pixels import Pixels
@@ -29,7 +28,7 @@ from .data.clutter import Draw, draw_order, drawing
 from .data.source import Source, draw_all, relabel
 from .evaluation import best_temperature, rejection_threshold
 from .network import build_network, fold, soften, with_classes
-from .plan import BATCH, Epoch, Plan, read_history, write_history
+from .plan import BATCH, Epoch, Plan, locked, read_history, write_history
 from .predict import KERAS_BATCH, classify, save_keras
 
 MAX_WORKERS = 16
@@ -159,36 +158,6 @@ def load_cached(path: Path, shape: tuple[int, ...]) -> NDArray[Any] | None:
     except Exception:  # a damaged archive may raise anything
         return None
     return values if values.shape == shape else None
-
-
-try:
-    import fcntl
-except ImportError:
-    # Windows has none: there, nothing stops a second run.
-    fcntl = None
-
-
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Create a folder and lock it for this process; the lock ends with the process, even after kill -9.
-
-    Raises LettercastError if another process holds the lock.
-    """
-    make_folder(folder)
-    with ExitStack() as holding:
-        if fcntl:
-            held = os.open(folder, os.O_RDONLY)
-            holding.callback(os.close, held)
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise LettercastError(
-                    f"{folder}: another training run writes there now; wait for it, or choose another --out"
-                ) from error
-            except OSError:
-                # Some network drives cannot lock: there, too, nothing stops a second run.
-                pass
-        yield
 
 
 class DelayedInterrupt(keras.callbacks.Callback):

@@ -1,18 +1,26 @@
-"""The settings that decide a training run, besides the letters themselves, and its history."""
+"""What the folder of a training run keeps: the settings that decide the run, its history, and a lock."""
 
 import csv
 import hashlib
 import io
 import json
 import math
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from .. import LettercastError
-from ..runtime.files import write_bytes
+from ..runtime.files import make_folder, write_bytes
 from .data.source import Source
+
+try:
+    import fcntl
+except ImportError:
+    # Windows has none: there, nothing stops a second run.
+    fcntl = None
 
 
 @dataclass(frozen=True)
@@ -135,3 +143,26 @@ def fingerprint(paths: Sequence[Path]) -> str:
 def _short(value: object) -> str:
     """Return a setting as text; of a SHA-256, its beginning."""
     return f"{value:.12}" if isinstance(value, str) and len(value) == SHA256_DIGITS else str(value)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Create a folder and lock it for this process; the lock ends with the process, even after kill -9.
+
+    Raises LettercastError if another process holds the lock.
+    """
+    make_folder(folder)
+    with ExitStack() as holding:
+        if fcntl:
+            held = os.open(folder, os.O_RDONLY)
+            holding.callback(os.close, held)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise LettercastError(
+                    f"{folder}: another training run writes there now; wait for it, or choose another --out"
+                ) from error
+            except OSError:
+                # Some network drives cannot lock: there, too, nothing stops a second run.
+                pass
+        yield

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train import fit as lock
-from lettercast.train.fit import DelayedInterrupt, locked
+from lettercast.train import plan
+from lettercast.train.fit import DelayedInterrupt
+from lettercast.train.plan import locked
 
 HOLD = """
 import pathlib, sys
-from lettercast.train.fit import locked
+from lettercast.train.plan import locked
 with locked(pathlib.Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()
@@ -51,7 +52,7 @@ def test_where_a_drive_cannot_lock_the_run_goes_on(tmp_path, monkeypatch, answer
     def flock(held, how):
         raise OSError(answer, os.strerror(answer))
 
-    monkeypatch.setattr(lock.fcntl, "flock", flock)
+    monkeypatch.setattr(plan.fcntl, "flock", flock)
     with locked(tmp_path / "run"):
         assert (tmp_path / "run").is_dir()
 
