@@ -76,7 +76,9 @@ def examples_of_the_help() -> list[str]:
 
 
 LINES = find_commands()
-TYPED = [line for line in LINES if OURS.match(line) and not any(name in line for name in ELSEWHERE)]
+# Lines that differ in numbers only, such as seeds, are typed once.
+UNIQUE = {re.sub(r"(?<= )\d+(?= |$)", "N", line): line for line in reversed(LINES)}
+TYPED = [line for line in LINES if line in UNIQUE.values() and OURS.match(line) and not any(name in line for name in ELSEWHERE)]
 
 
 def of_commands(*names: str) -> list[str]:
