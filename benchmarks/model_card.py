@@ -1,6 +1,6 @@
-"""The card of the models that ship, every figure in it measured by this code.
+"""Measure the shipped models and write their model card.
 
-Maintainer's command, with one run of base and several of nano, the letters to measure on and whole pages:
+Maintainer's command, with one run of base, several runs of nano, data sets of letters, and whole pages:
 
     python -m lettercast.benchmarks.model_card docs/model-card.md \\
         --models base/model.keras nano-1/model.keras nano-2/model.keras nano-3/model.keras \\
@@ -13,12 +13,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import cv2
 import numpy as np
 from sklearn.datasets import load_digits
 
+from .. import UNUSABLE, LettercastError
 from ..export.artifact import export_model
 from ..export.formats import find_formats
 from ..runtime.files import write_bytes
@@ -38,35 +40,13 @@ from .pages.scoring import read_pages
 from .parity.contender import runs_of
 from .parity.measure import measure
 
+# Drawn non-letters of each kind; training uses other seeds.
 DRAWN, SEED = 1000, 20_000_003
-# The digits come as 8x8 pictures of 0..16.
+# scikit-learn has digits as 8x8 images of 0..16.
 DIGIT_PX, DIGIT_SCALE = 64, 255 / 16
-# 0, 1, 2, 5 and 9 are O, I, Z, S and g in some hand: no model can reject them all and keep the letters.
+# The other digits look like O, I, Z, S and g in some handwriting: no model can reject them all and accept the letters.
 UNLIKE_LETTERS = (3, 4, 6, 7, 8)
-
-
-def non_letters() -> dict[str, Pixels]:
-    """Return pictures (N, 28, 28, 1) uint8 of non-letters by kind; none of them was seen in training."""
-    drawn = {f"{kind}s, drawn": Clutter((kind,)).draw(DRAWN, SEED) for kind in KINDS}
-    digits = load_digits()
-    pictures = np.stack([digit_picture(image) for image in digits.images])
-    chosen = np.isin(digits.target, UNLIKE_LETTERS)
-    said = ", ".join(map(str, UNLIKE_LETTERS))
-    return {**drawn, f"real digits {said}": pictures[chosen], "real digits, all ten": pictures}
-
-
-def digit_picture(image: np.ndarray) -> Pixels:
-    """Bring a scanned digit (8, 8) of 0..16 before the network as (28, 28, 1) uint8."""
-    ink = np.clip(image * DIGIT_SCALE, 0, 255).astype(np.uint8)
-    return glyph(cv2.resize(ink, (DIGIT_PX, DIGIT_PX), interpolation=cv2.INTER_CUBIC))[..., None]
-
-
-def rejection(engine: Engine | Callable[[Pixels], np.ndarray], threshold: float) -> dict[str, float]:
-    """Return by kind the share 0..1 of non-letters whose likeliest letter stays below the threshold."""
-    return {kind: rejected_share(engine(pictures), threshold) for kind, pictures in non_letters().items()}
-
-
-# What the letters are, and on which terms, by the name of their file or folder.
+# What each data set is, and its terms of use, by the name of its file or folder.
 LETTERS = {
     "unipen_letters.npz": (
         "UNIPEN train_r01_v07, sections 1b and 1c: pen strokes of isolated letters, split by writer",
@@ -78,30 +58,32 @@ LETTERS = {
     "emnist": ("EMNIST Letters", "public domain, after Cohen et al. 2017"),
 }
 SHIPPING = """\
-letters-base and letters-nano ship, as `export/models/*.keras` and `runtime/models/*-int8.tflite`. Of several seeds the
-first below ships, the best on the validation letters. letters-large, where it is shown, is the teacher that they learned from.
+letters-base and letters-nano are shipped, as `export/models/*.keras` and `runtime/models/*-int8.tflite`. Of several seeds, the
+first one below is shipped; it is the best on the validation letters. letters-large, if it is in the tables, is their teacher.
 
-On pages the reader also asks `runtime/models/letters-case.npz`, a network of 21,434 weights that tells, for each letter that a
-picture may be, capital from small; from all letters of a line it settles what one leaves open. It was fitted by
-`python -m lettercast.train.fit_case unipen_letters.npz` on UNIPEN's training writers (CC BY 4.0). "Where the case is known" below
-is the accuracy of model and case network together on letters of known case."""
+On pages the reader also uses `runtime/models/letters-case.npz`, a network of 21,434 weights that distinguishes capitals from
+small letters, for each letter that an image may be; all letters of a line together settle the cases that a single letter leaves
+open. It was fitted by `python -m lettercast.train.fit_case unipen_letters.npz` on UNIPEN's training writers (CC BY 4.0). "with
+known case" below is the accuracy of model and case network together on letters of known case."""
 LIMITS = """\
 ## Limits
 
-- One letter at a time: joined-up words are not read.
-- A bare vertical stroke is a capital I and a small l alike, and no model of single letters can tell; on pages the reader settles
-  it by the case of the line and the neighbours' height. G and small q, U and V, n and u are alike in some hands.
+- The models read single letters, not joined-up words.
+- A bare vertical stroke can be a capital I or a small l, and no model of single letters can tell which. On pages the reader
+  decides by the case of the line and the height of the neighbours. G and small q, U and V, n and u can look alike.
 - A digit that looks like a letter (0, 1, 2, 5, 9) is read as that letter.
-- The phone photographs and the NIST sample are not split by writer, so their figures are of known hands in part.
+- The phone photographs and the NIST sample are not split by writer, so some of their writers were also in the training data.
 """
+Figure = Callable[[Evaluation], float | None]
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One model and its figures: evaluations of the Keras model and of its int8 export by data set, in the same order.
+    """One model and its figures; original and int8 hold the evaluations of the Keras model and its export by data set.
 
-    multiplications are multiply-accumulates of one letter; rejected is the share of non-letters by kind, 0..1; cer
-    the character error rate of pages in percent; p50_ms the median time of one letter, int8 on one thread.
+    multiplications are the multiply-accumulates of one letter. rejected is the share of rejected non-letters by kind, 0..1.
+    cer is the character error rate of pages in percent, None without pages. p50_ms is the median time of one letter, int8 on
+    one thread.
     """
 
     facts: Facts
@@ -116,12 +98,12 @@ class Measured:
 
 
 def measure_models(paths: Sequence[Path], specs: Sequence[str], pages: Path | None) -> list[Measured]:
-    """Measure Keras models and their int8 exports on the held-out letters of each data set, and on pages."""
+    """Measure Keras models and their int8 exports on the held-out letters of each data set, and on the pages of a CSV."""
     with tempfile.TemporaryDirectory() as folder:
         exported = [_export(path, specs[0], Path(folder) / str(i)) for i, path in enumerate(paths)]
         engines = [open_engine(path) for path in exported]
-        pictures = draw_all(open_source(specs[0], held_out_split(specs[0])))[:1000]
-        latencies = measure([runs_of(engine, pictures)[0] for engine in engines])
+        images = draw_all(open_source(specs[0], held_out_split(specs[0])))[:1000]
+        latencies = measure([runs_of(engine, images)[0] for engine in engines])
         measured = []
         for path, file, engine, latency in zip(paths, exported, engines, latencies, strict=True):
             network, original = load_keras(path), open_keras(path)
@@ -136,39 +118,54 @@ def measure_models(paths: Sequence[Path], specs: Sequence[str], pages: Path | No
                     tuple(evaluate(original, source) for source in sources),
                     tuple(evaluate(engine, source) for source in sources),
                     rejection(engine, engine.facts.reject_below),
-                    100 * read_pages(Reader(engine), pages).cer if pages else None,
+                    pages_error(engine, pages),
                     latency.p50_ms,
                 )
             )
     return measured
 
 
+def pages_error(engine: Engine, pages: Path | None) -> float | None:
+    """Return the character error rate in percent on the pages of a CSV, None without pages."""
+    return 100 * read_pages(Reader(engine), pages).cer if pages else None
+
+
 def _export(path: Path, spec: str, out: Path) -> Path:
-    """Export to int8, calibrated on training letters; whatever the gate says, the card shows what was measured."""
+    """Export to int8, calibrated on training letters; the card shows its figures even if it would miss the gate."""
     letters, check = open_source(spec, "train"), open_source(spec, held_out_split(spec))
     int8 = find_formats(["tflite-int8"])
     return export_model(path, int8, letters, check, out, max_drop=100.0, min_agreement=0.0).artifacts[0].path
 
 
-def spread(values: Sequence[float | None], digits: int = 2) -> str:
-    """Return the mean of a figure over seeds, with its standard deviation where there are several; a dash where unknown."""
-    known = [value for value in values if value is not None]
-    if not known:
-        return "-"
-    mean = f"{statistics.mean(known):.{digits}f}"
-    return f"{mean} ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else mean
+@cache
+def non_letters() -> dict[str, Pixels]:
+    """Return images (N, 28, 28, 1) uint8 of non-letters by kind; training has none of them. They are drawn only once."""
+    drawn = {f"{kind}s, drawn": Clutter((kind,)).draw(DRAWN, SEED) for kind in KINDS}
+    digits = load_digits()
+    images = np.stack([digit_image(image) for image in digits.images])
+    chosen = np.isin(digits.target, UNLIKE_LETTERS)
+    names = ", ".join(map(str, UNLIKE_LETTERS))
+    return {**drawn, f"real digits {names}": images[chosen], "real digits, all ten": images}
 
 
-Figure = Callable[[Evaluation], float | None]
+def digit_image(image: np.ndarray) -> Pixels:
+    """Turn a scanned digit (8, 8) of 0..16 into a network input (28, 28, 1) uint8."""
+    ink = np.clip(image * DIGIT_SCALE, 0, 255).astype(np.uint8)
+    return glyph(cv2.resize(ink, (DIGIT_PX, DIGIT_PX), interpolation=cv2.INTER_CUBIC))[..., None]
+
+
+def rejection(engine: Engine | Callable[[Pixels], np.ndarray], threshold: float) -> dict[str, float]:
+    """Return the share 0..1 of rejected non-letters by kind: those with all probabilities below the threshold."""
+    return {kind: rejected_share(engine(images), threshold) for kind, images in non_letters().items()}
 
 
 def percent(share: float | None) -> float | None:
-    """Return a share 0..1 in percent."""
+    """Return a share 0..1 in percent, None if it is unknown."""
     return None if share is None else 100 * share
 
 
-def where_case_is_known(letters: Evaluation) -> float | None:
-    """Return the accuracy in percent of model and case network together on letters of known case; None where it is not known."""
+def accuracy_with_case(letters: Evaluation) -> float | None:
+    """Return the accuracy in percent of model and case network together, None if the case of the letters is unknown."""
     if letters.upper is None or letters.labels != LABELS:
         return None
     capital = load_case().capital(letters.pictures)
@@ -181,7 +178,7 @@ FIGURES: dict[str, Figure] = {
     "I and L merged": lambda e: 100 * e.merged_accuracy("I", "L"),
     "capitals": lambda e: percent(e.capitals),
     "small letters": lambda e: percent(e.small),
-    "where the case is known": where_case_is_known,
+    "with known case": accuracy_with_case,
     "two likeliest": lambda e: 100 * e.top2,
     "errors that are I/L": lambda e: 100 * e.pair_share("I", "L"),
     "errors that are G/Q": lambda e: 100 * e.pair_share("G", "Q"),
@@ -192,11 +189,23 @@ FIGURES: dict[str, Figure] = {
 }
 
 
+def spread(values: Sequence[float | None], digits: int = 2) -> str:
+    """Return the mean of a figure over seeds, with its standard deviation if there are several; a dash if it is unknown."""
+    known = [value for value in values if value is not None]
+    if not known:
+        return "-"
+    mean = f"{statistics.mean(known):.{digits}f}"
+    return f"{mean} ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else mean
+
+
 def card(groups: dict[str, list[Measured]]) -> str:
-    """Return the card as Markdown; groups are the runs of each model by its name."""
+    """Return the card as Markdown; groups holds the runs of each model by its name."""
     names = [*groups]
     parts = ["# Letter models", "", "Made by `python -m lettercast.benchmarks.model_card`; do not edit by hand.", ""]
-    parts += ["Each reads one isolated handwritten letter, capital or small, as one of A to Z, or as no letter.", ""]
+    parts += [
+        "Each model reads one isolated handwritten letter, capital or small, as one of A to Z, or rejects it as a non-letter.",
+        "",
+    ]
     parts += [SHIPPING, ""]
     parts += _table(["", *names], [[label, *cells] for label, cells in _sizes(groups).items()])
     parts += ["", "## Data", "", *_data_table(next(iter(groups.values()))[0]), ""]
@@ -205,7 +214,7 @@ def card(groups: dict[str, list[Measured]]) -> str:
     parts += [
         "## Measured",
         "",
-        "In percent, on letters that no training, choice or calibration saw. int8 is the TFLite file.",
+        "In percent, on letters that were not used for training, model selection or calibration. int8 is the TFLite file.",
         "",
     ]
     parts += ["With several seeds: mean ± standard deviation." if any(len(r) > 1 for r in groups.values()) else "", ""]
@@ -219,7 +228,7 @@ def _sizes(groups: dict[str, list[Measured]]) -> dict[str, list[str]]:
     firsts = [runs[0] for runs in groups.values()]
     return {
         "parameters": [f"{run.parameters:,}" for run in firsts],
-        "multiply-accumulates a letter": [f"{run.multiplications / 1e6:.2f} M" for run in firsts],
+        "multiply-accumulates per letter": [f"{run.multiplications / 1e6:.2f} M" for run in firsts],
         "int8 TFLite file": [f"{max(run.int8_bytes for run in runs) / 1000:.1f} kB" for runs in groups.values()],
         "one letter, int8, one thread, median / µs": [spread([1000 * run.p50_ms for run in runs], 0) for runs in groups.values()],
         "photographed cards, int8, character error rate / %": [spread([run.cer for run in runs]) for runs in groups.values()],
@@ -270,17 +279,23 @@ def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and write the card; returns the exit code."""
-    parser = argparse.ArgumentParser(description="Measure models and write their card.")
-    parser.add_argument("out", type=Path)
-    parser.add_argument("--models", type=Path, nargs="+", required=True)
-    parser.add_argument("--data", nargs="+", required=True)
-    parser.add_argument("--pages", type=Path)
+    """Measure the models, write their card and return the exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m lettercast.benchmarks.model_card", description=(__doc__ or "").splitlines()[0]
+    )
+    parser.add_argument("out", type=Path, help="the Markdown file to write")
+    parser.add_argument("--models", type=Path, nargs="+", required=True, metavar="M", help=".keras files, one per seed")
+    parser.add_argument("--data", nargs="+", required=True, metavar="D", help="letters to measure on; the first calibrates int8")
+    parser.add_argument("--pages", type=Path, metavar="CSV", help="pages to read: a CSV with the header file,text")
     options = parser.parse_args(arguments)
     groups: dict[str, list[Measured]] = {}
-    for run in measure_models(options.models, options.data, options.pages):
-        groups.setdefault(run.facts.name, []).append(run)
-    write_bytes(options.out, card(groups).encode())
+    try:
+        for run in measure_models(options.models, options.data, options.pages):
+            groups.setdefault(run.facts.name, []).append(run)
+        write_bytes(options.out, card(groups).encode())
+    except LettercastError as error:
+        print(f"lettercast: {error}", file=sys.stderr)
+        return UNUSABLE
     print(options.out)
     return 0
 

@@ -9,22 +9,22 @@ import cv2
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks import emulated_pi as guest
+from lettercast.benchmarks import emulated_pi
 from lettercast.benchmarks.emulated_pi import (
     READY,
     EmulatedPi,
-    answer_of,
-    ask,
     check_host,
     clear,
     compare_readings,
     copy_model,
     default_root,
     emulated_tables,
-    find_pictures,
+    find_images,
+    golden_result,
+    json_lines,
     main,
-    must,
-    open_guest,
+    open_arm_rootfs,
+    run_or_raise,
     try_emulated_pi,
 )
 from lettercast.runtime.model.doctor import examine
@@ -57,7 +57,7 @@ def test_a_letter_that_only_one_read_differs():
 
 def test_what_the_doctor_tells_of_a_model_is_taken_over(exported):
     told = examine([exported["tflite-int8"]]).to_dict()["models"][0]
-    answer = answer_of("m.tflite", json.loads(json.dumps(told)))
+    answer = golden_result("m.tflite", json.loads(json.dumps(told)))
     assert (answer.format, answer.verdict, answer.n, answer.strays, answer.fault) == ("tflite-int8", "equal", 26, 0, "")
 
 
@@ -66,21 +66,21 @@ def test_a_model_without_golden_cases_or_damaged_is_a_fault(exported, tmp_path):
     alone.write_bytes(exported["onnx-int8"].read_bytes())
     broken.write_bytes(b"no model")
     told = examine([alone, broken]).to_dict()["models"]
-    answers = tuple(answer_of(path.name, one) for path, one in zip((alone, broken), told, strict=True))
+    answers = tuple(golden_result(path.name, one) for path, one in zip((alone, broken), told, strict=True))
     assert [answer.verdict for answer in answers] == ["not tried"] * 2
     result = EmulatedPi("Linux aarch64", "3.11", {}, answers, "m", (compare_readings("p.jpg", HERE, page()),))
     alone_said, broken_said, page_said = result.faults
-    assert "no golden cases" in alone_said and broken_said.startswith("broken.onnx: ")
+    assert "without golden cases" in alone_said and broken_said.startswith("broken.onnx: ")
     assert page_said == "p.jpg: 2 of 2 letters differ"
 
 
 def test_a_process_that_failed_is_told_by_its_last_line():
     done = subprocess.CompletedProcess(["x"], 2, "", "talk\nlettercast: no engine\n")
-    with pytest.raises(LettercastError, match=r"did not answer \(lettercast: no engine\)"):
-        ask(done)
-    with pytest.raises(LettercastError, match="no JSON"):
-        ask(subprocess.CompletedProcess(["x"], 0, "<html>", ""))
-    assert ask(subprocess.CompletedProcess(["x"], 0, '{"a": 1}\n{"a": 2}\n', "")) == [{"a": 1}, {"a": 2}]
+    with pytest.raises(LettercastError, match=r"failed \(lettercast: no engine\)"):
+        json_lines(done)
+    with pytest.raises(LettercastError, match="did not print JSON"):
+        json_lines(subprocess.CompletedProcess(["x"], 0, "<html>", ""))
+    assert json_lines(subprocess.CompletedProcess(["x"], 0, '{"a": 1}\n{"a": 2}\n', "")) == [{"a": 1}, {"a": 2}]
 
 
 def test_a_model_goes_with_its_golden_cases(exported, tmp_path):
@@ -93,10 +93,10 @@ def test_pictures_are_found_and_what_holds_none_is_named(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     for name in ("a/2.jpg", "a/b/1.PNG", "a/labels.csv"):
         (tmp_path / name).touch()
-    assert [path.name for path in find_pictures([tmp_path / "a", tmp_path / "a" / "2.jpg"])] == ["2.jpg", "1.PNG", "2.jpg"]
+    assert [path.name for path in find_images([tmp_path / "a", tmp_path / "a" / "2.jpg"])] == ["2.jpg", "1.PNG", "2.jpg"]
     for lost in (tmp_path / "gone.jpg", tmp_path / "gone"):
-        with pytest.raises(LettercastError, match="no picture there"):
-            find_pictures([lost])
+        with pytest.raises(LettercastError, match="no image there"):
+            find_images([lost])
 
 
 def test_only_pages_that_differ_are_listed():
@@ -104,12 +104,12 @@ def test_only_pages_that_differ_are_listed():
     answered, read = emulated_tables(EmulatedPi("Linux aarch64", "3.11", {"numpy": "2"}, (), "m", readings))
     assert answered.caption == "numpy 2"
     assert list(read.columns[0].cells) == ["other.jpg"]
-    assert "2 of 4 letters alike" in str(read.title)
+    assert "2 of 4 letters are the same" in str(read.title)
 
 
 def test_what_it_cannot_use_is_one_line_and_exit_2(capsys, tmp_path):
     assert main(["--pictures", str(tmp_path / "gone.jpg")]) == 2
-    assert capsys.readouterr().err.startswith(f"lettercast: {tmp_path / 'gone.jpg'}: no picture there")
+    assert capsys.readouterr().err.startswith(f"lettercast: {tmp_path / 'gone.jpg'}: no image there")
 
 
 def test_on_an_emulated_pi_the_letters_are_the_same(exported, draw_page, tmp_path):
@@ -117,7 +117,7 @@ def test_on_an_emulated_pi_the_letters_are_the_same(exported, draw_page, tmp_pat
         pytest.skip("no emulated Pi here: python -m lettercast.benchmarks.emulated_pi makes it")
     cv2.imwrite(str(tmp_path / "page.jpg"), draw_page("ABC", "XYZ")[0])
     models = [exported["tflite-int8"], exported["onnx-float32"]]
-    result = try_emulated_pi(open_guest(default_root()), models, [tmp_path / "page.jpg"])
+    result = try_emulated_pi(open_arm_rootfs(default_root()), models, [tmp_path / "page.jpg"])
     assert result.faults == []
     assert "aarch64" in result.platform
     (reading,) = result.readings
@@ -134,7 +134,7 @@ def test_a_half_made_system_is_cleared_and_another_folder_is_left_alone(tmp_path
     clear(empty)
     clear(tmp_path / "not" / "there")
     assert not half.exists() and not empty.exists()
-    with pytest.raises(LettercastError, match="holds something else"):
+    with pytest.raises(LettercastError, match="holds other files"):
         clear(other)
     assert (other / "letter.txt").read_text() == "mine"
 
@@ -158,9 +158,9 @@ def test_it_takes_linux_and_root(monkeypatch):
 
 
 def test_a_command_that_fails_is_told_by_its_last_line():
-    must("nothing", sys.executable, "-c", "pass")
-    with pytest.raises(LettercastError, match=r"Debian: python[\d.]* failed \(no mirror\); is there a network"):
-        must("Debian", sys.executable, "-c", "import sys; print('trying'); sys.exit('no mirror')")
+    run_or_raise("nothing", sys.executable, "-c", "pass")
+    with pytest.raises(LettercastError, match=r"Debian: python[\d.]* failed \(no mirror\); check the network"):
+        run_or_raise("Debian", sys.executable, "-c", "import sys; print('trying'); sys.exit('no mirror')")
 
 
 def test_a_system_whose_packages_cannot_be_had_is_never_taken_for_ready(monkeypatch, tmp_path):
@@ -168,11 +168,11 @@ def test_a_system_whose_packages_cannot_be_had_is_never_taken_for_ready(monkeypa
         (root / "debootstrap").mkdir(parents=True)
         raise LettercastError("Debian: no network")
 
-    monkeypatch.setattr(guest, "check_host", lambda: None)
-    monkeypatch.setattr(guest, "unpack_debian", half)
+    monkeypatch.setattr(emulated_pi, "check_host", lambda: None)
+    monkeypatch.setattr(emulated_pi, "unpack_debian", half)
     for _ in range(2):
         with pytest.raises(LettercastError, match="no network"):
-            open_guest(tmp_path / "root")
+            open_arm_rootfs(tmp_path / "root")
         assert not (tmp_path / "root" / READY).exists()
 
 
@@ -182,20 +182,20 @@ def test_it_is_kept_where_caches_are(monkeypatch, tmp_path):
 
 
 @pytest.fixture(scope="session")
-def ready_guest():
+def arm_rootfs():
     """The system that `python -m lettercast.benchmarks.emulated_pi` made on this machine."""
     if not (default_root() / READY).is_file():
         pytest.skip("no emulated Pi here: python -m lettercast.benchmarks.emulated_pi makes it")
     try:
-        return open_guest(default_root())
+        return open_arm_rootfs(default_root())
     except LettercastError as error:
         pytest.skip(str(error))
 
 
-def test_it_runs_arms_python_with_the_wheels(ready_guest):
-    with ready_guest.folder() as folder:
+def test_it_runs_arms_python_with_the_wheels(arm_rootfs):
+    with arm_rootfs.folder() as folder:
         (folder / "hello.py").write_text("import platform, numpy, cv2; print(platform.machine(), numpy.arange(3).sum())")
-        done = ready_guest.run(ready_guest.inside(folder / "hello.py"))
+        done = arm_rootfs.run(arm_rootfs.inside(folder / "hello.py"))
     assert isinstance(done, subprocess.CompletedProcess)
     assert done.stdout.split() == ["aarch64", "3"], done.stderr
     assert not folder.exists()

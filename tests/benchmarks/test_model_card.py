@@ -2,13 +2,27 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from lettercast.benchmarks.model_card import DIGIT_PX, FIGURES, card, digit_picture, main, non_letters, rejection, spread
+from lettercast.benchmarks import model_card
+from lettercast.benchmarks.model_card import (
+    DIGIT_PX,
+    FIGURES,
+    card,
+    digit_image,
+    main,
+    measure_models,
+    non_letters,
+    pages_error,
+    rejection,
+    spread,
+)
+from lettercast.runtime.model.engine import open_engine
 from lettercast.runtime.model.facts import keras_facts
 
 
@@ -22,12 +36,15 @@ def pages(draw_page, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def written(model_file, strokes_file, pages, tmp_path_factory):
-    """The card of one model, taken for two seeds of it."""
-    out = tmp_path_factory.mktemp("card") / "model-card.md"
-    models = [str(model_file)] * 2
-    assert main([str(out), "--models", *models, "--data", str(strokes_file), "pen", "--pages", str(pages)]) == 0
-    return out.read_text()
+def measured(model_file, strokes_file, pages):
+    """The figures of one model on two data sets and a page."""
+    return measure_models([model_file], [str(strokes_file), "pen"], pages)[0]
+
+
+@pytest.fixture(scope="module")
+def written(measured):
+    """The card of one model, as if it were two seeds."""
+    return card({"letters-nano": [measured, measured]})
 
 
 def cells(text: str, label: str) -> list[str]:
@@ -80,16 +97,10 @@ def test_models_of_two_names_stand_side_by_side(measured):
     assert len(cells(text, "accuracy")) == 4
 
 
-@pytest.fixture(scope="module")
-def measured(model_file, strokes_file):
-    from lettercast.benchmarks.model_card import measure_models
-
-    return measure_models([model_file], [str(strokes_file)], None)[0]
-
-
-def test_without_pages_there_is_no_rate_of_them(measured):
-    assert measured.cer is None
-    assert cells(card({"letters-nano": [measured]}), "photographed cards, int8, character error rate / %") == ["-"]
+def test_without_pages_there_is_no_rate_of_them(measured, exported):
+    assert pages_error(open_engine(exported["tflite-int8"]), None) is None
+    without = replace(measured, cer=None)
+    assert cells(card({"letters-nano": [without]}), "photographed cards, int8, character error rate / %") == ["-"]
 
 
 def test_figures_of_one_model_are_between_nothing_and_everything(measured):
@@ -119,17 +130,35 @@ def test_real_digits_are_those_of_scikit_learn(pictures):
 def test_a_digit_keeps_its_shape():
     bar = np.zeros((8, 8))
     bar[:, 3:5] = 16
-    picture = digit_picture(bar)[..., 0]
+    picture = digit_image(bar)[..., 0]
     rows, columns = np.nonzero(picture > 127)
     assert np.ptp(rows) > 2 * np.ptp(columns)
     assert DIGIT_PX > 28
 
 
 def test_what_is_below_the_threshold_is_rejected():
-    def half_sure(pictures):
-        answers = np.full((len(pictures), 4), 0.1, np.float32)
-        answers[:, 0] = np.where(np.arange(len(pictures)) % 2, 0.9, 0.3)
-        return answers
+    def half_sure(images):
+        probabilities = np.full((len(images), 4), 0.1, np.float32)
+        probabilities[:, 0] = np.where(np.arange(len(images)) % 2, 0.9, 0.3)
+        return probabilities
 
     shares = rejection(half_sure, 0.5)
     assert all(share == pytest.approx(0.5, abs=0.01) for share in shares.values())
+
+
+def test_the_command_writes_the_card_of_all_models(measured, tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(model_card, "measure_models", lambda *words: asked.append(words) or [measured, measured])
+    out = tmp_path / "model-card.md"
+    words = [str(out), "--models", "1.keras", "2.keras", "--data", "a.npz", "pen", "--pages", "labels.csv"]
+    assert main(words) == 0
+    assert asked == [([Path("1.keras"), Path("2.keras")], ["a.npz", "pen"], Path("labels.csv"))]
+    assert out.read_text() == card({measured.facts.name: [measured, measured]})
+    assert capsys.readouterr().out == f"{out}\n"
+
+
+def test_a_model_that_is_missing_is_refused_in_one_line(strokes_file, tmp_path, capsys):
+    words = [str(tmp_path / "card.md"), "--models", str(tmp_path / "gone.keras"), "--data", str(strokes_file)]
+    assert main(words) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+    assert not (tmp_path / "card.md").exists()
