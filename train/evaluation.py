@@ -21,19 +21,21 @@ from .predict import open_any, picture_shape
 if TYPE_CHECKING:
     import keras
 
+# Bins of a reliability diagram.
 BINS = 15
-# Of real letters this share keeps its name; what is surer than none of the rest is unknown.
+# The rejection threshold keeps this share of the validation letters.
 KEPT_SHARE = 0.98
-TEMPERATURES = (0.2, 5.0)
-# Probabilities as small as this are noise of the arithmetic.
-SMALLEST = 1e-12
+# The range in which the temperature is searched.
+MIN_TEMPERATURE, MAX_TEMPERATURE = 0.2, 5.0
+# Smaller probabilities are rounding noise.
+MIN_PROBABILITY = 1e-12
 
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often answers of each confidence are right: bins of equal width over 0..1.
+    """Accuracy by confidence, in bins of equal width over 0..1.
 
-    count, confidence and accuracy (bins,): letters, their mean confidence and the share of right ones; NaN where empty.
+    count, confidence and accuracy (bins,): number of letters, mean confidence and share of right ones; NaN in empty bins.
     """
 
     count: NDArray[np.int64]
@@ -42,63 +44,63 @@ class Reliability:
 
     @property
     def error(self) -> float:
-        """Expected calibration error 0..1: the mean gap of confidence and accuracy, weighted by count (Guo et al. 2017)."""
+        """Expected calibration error 0..1: mean gap of confidence and accuracy, weighted by count (Guo et al. 2017)."""
         filled = self.count > 0
         gaps = np.abs(self.confidence - self.accuracy)[filled]
         return float((self.count[filled] * gaps).sum() / max(1, self.count.sum()))
 
 
 def reliability(probabilities: NDArray[np.float32], truth: NDArray[np.int64], bins: int = BINS) -> Reliability:
-    """Sort answers, probabilities (N, classes) and truth (N,), into bins of confidence."""
-    sure, right = probabilities.max(1).astype(np.float64), probabilities.argmax(1) == truth
-    place = np.minimum((sure * bins).astype(int), bins - 1)
+    """Sort answers into bins by confidence, from probabilities (N, classes) and truth (N,)."""
+    confidence, right = probabilities.max(1).astype(np.float64), probabilities.argmax(1) == truth
+    place = np.minimum((confidence * bins).astype(int), bins - 1)
     count = np.bincount(place, minlength=bins)
     with np.errstate(invalid="ignore"):
         return Reliability(
             count.astype(np.int64),
-            np.bincount(place, sure, bins) / count,
+            np.bincount(place, confidence, bins) / count,
             np.bincount(place, right, bins) / count,
         )
 
 
 def tempered(probabilities: NDArray[np.float32], temperature: float) -> NDArray[np.float32]:
     """Divide the logits behind probabilities (N, classes) by a temperature: above 1 softens, below 1 sharpens."""
-    logits = np.log(np.maximum(probabilities.astype(np.float64), SMALLEST)) / temperature
+    logits = np.log(np.maximum(probabilities.astype(np.float64), MIN_PROBABILITY)) / temperature
     odds = np.exp(logits - logits.max(1, keepdims=True))
     return (odds / odds.sum(1, keepdims=True)).astype(np.float32)
 
 
 def best_temperature(probabilities: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
-    """Return the temperature with the smallest cross-entropy on letters of known truth (N,)."""
+    """Return the temperature with the smallest cross-entropy, from probabilities (N, classes) and truth (N,)."""
     rows = np.arange(len(truth))
 
     def cross_entropy(log_temperature: float) -> float:
         right = tempered(probabilities, float(np.exp(log_temperature)))[rows, truth]
-        return float(-np.log(np.maximum(right, SMALLEST)).mean())
+        return float(-np.log(np.maximum(right, MIN_PROBABILITY)).mean())
 
-    low, high = np.log(TEMPERATURES)
+    low, high = np.log((MIN_TEMPERATURE, MAX_TEMPERATURE))
     return float(np.exp(minimize_scalar(cross_entropy, bounds=(low, high), method="bounded").x))
 
 
 def rejection_threshold(probabilities: NDArray[np.float32], kept: float = KEPT_SHARE) -> float:
-    """Return the confidence that this share of real letters, probabilities (N, classes), reaches."""
+    """Return the confidence that this share of letters reaches, from their probabilities (N, classes)."""
     return float(np.quantile(probabilities.max(1), 1 - kept))
 
 
 def rejected_share(probabilities: NDArray[np.float32], threshold: float) -> float:
-    """Return the share of pictures, probabilities (N, classes), whose likeliest class stays below the threshold."""
+    """Return the share of images whose highest probability is below the threshold, from probabilities (N, classes)."""
     return float((probabilities.max(1) < threshold).mean())
 
 
-# Of fewer letters a hand's accuracy says little: one mistake more is five points.
-FEWEST_LETTERS = 20
+# With fewer letters a writer's accuracy says little: one more mistake costs over five points.
+MIN_LETTERS = 20
 
 
 @dataclass(frozen=True)
 class WriterSummary:
-    """Figures of the writers with at least FEWEST_LETTERS letters, each writer counted once.
+    """Figures of the writers with at least MIN_LETTERS letters, each writer counted once.
 
-    median is of their accuracies and worst_tenth the mean accuracy of the worst read tenth of them, at least one; 0..1.
+    median is the median of their accuracies, worst_tenth the mean accuracy of the worst tenth, at least one writer; both 0..1.
     """
 
     count: int
@@ -108,7 +110,7 @@ class WriterSummary:
 
 @dataclass(frozen=True)
 class Writers:
-    """Every writer once, the worst read first: number, count of letters and accuracy 0..1, each (W,)."""
+    """Every writer once, from worst to best: number, count of letters and accuracy 0..1, each (W,)."""
 
     number: NDArray[np.int64]
     count: NDArray[np.int64]
@@ -116,16 +118,16 @@ class Writers:
 
     @property
     def counted(self) -> NDArray[np.bool_]:
-        """(W,) True for writers with at least FEWEST_LETTERS letters."""
-        return self.count >= FEWEST_LETTERS
+        """(W,) True for writers with at least MIN_LETTERS letters."""
+        return self.count >= MIN_LETTERS
 
     @property
     def worst(self) -> NDArray[np.bool_]:
-        """(W,) True for the worst read tenth of the counted writers, at least one where there is any."""
+        """(W,) True for the worst tenth of the counted writers, at least one if there is any."""
         return self.counted & (np.cumsum(self.counted) <= max(1, self.counted.sum() // 10))
 
     def summary(self) -> WriterSummary | None:
-        """Return the figures of the counted writers; None where there are none."""
+        """Return the figures of the counted writers; None if there are none."""
         counted = self.accuracy[self.counted]
         if len(counted) == 0:
             return None
@@ -133,20 +135,20 @@ class Writers:
 
 
 def group_by_writer(writers: NDArray[np.int64], right: NDArray[np.bool_]) -> Writers:
-    """Count letters, writers (N,) and right (N,) whether each was read rightly, by writer; ties go by number."""
-    number, hand, count = np.unique(writers, return_inverse=True, return_counts=True)
-    accuracy = np.bincount(hand, right, len(number)) / count
+    """Group letters by writer, from writers (N,) and right (N,), whether each was read correctly; ties go by number."""
+    number, writer, count = np.unique(writers, return_inverse=True, return_counts=True)
+    accuracy = np.bincount(writer, right, len(number)) / count
     worst_first = np.argsort(accuracy, kind="stable")
     return Writers(number[worst_first], count[worst_first], accuracy[worst_first])
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Answers of one model to the letters of one split; every figure is computed from them.
+    """One model's answers to the letters of one split; every figure is computed from them.
 
     truth (N,) int64 index into labels; probabilities (N, classes) float32; pictures (N, H, W, C) uint8, white ink on
-    black; writers (N,) a number for each hand and upper (N,) True for capitals, None where they are not known.
-    reject_below is the confidence 0..1 below which the model's reader claims no letter.
+    black; writers (N,) a number per writer and upper (N,) True for capitals, None if unknown. reject_below is the
+    confidence 0..1 below which the reader rejects a letter.
     """
 
     model: str
@@ -179,7 +181,7 @@ class Evaluation:
 
     @property
     def right(self) -> NDArray[np.bool_]:
-        """(N,) True where the likeliest class is the written one."""
+        """(N,) True if the likeliest class is the written one."""
         return self.predicted == self.truth
 
     @property
@@ -189,18 +191,18 @@ class Evaluation:
 
     @property
     def top2(self) -> float:
-        """Share of letters whose two likeliest classes hold the right one, 0..1."""
+        """Share of letters whose right class is among the two likeliest, 0..1."""
         two = np.argsort(-self.probabilities, 1, kind="stable")[:, :2]
         return float((two == self.truth[:, None]).any(1).mean())
 
     @property
     def capitals(self) -> float | None:
-        """Accuracy 0..1 on capitals; None where there are none, or none known."""
+        """Accuracy 0..1 on capitals; None if there are none or their case is unknown."""
         return None if self.upper is None else _share(self.right[self.upper])
 
     @property
     def small(self) -> float | None:
-        """Accuracy 0..1 on small letters; None where there are none, or none known."""
+        """Accuracy 0..1 on small letters; None if there are none or their case is unknown."""
         return None if self.upper is None else _share(self.right[~self.upper])
 
     @property
@@ -210,7 +212,7 @@ class Evaluation:
 
     @property
     def reliability(self) -> Reliability:
-        """How often answers of each confidence are right."""
+        """Accuracy by confidence."""
         return reliability(self.probabilities, self.truth)
 
     @property
@@ -220,23 +222,23 @@ class Evaluation:
 
     @property
     def kept(self) -> float:
-        """Share of letters that the reader claims: those whose confidence reaches reject_below, 0..1."""
+        """Share of letters that the reader does not reject: their confidence reaches reject_below, 0..1."""
         return float((self.confidence >= self.reject_below).mean())
 
     @property
     def accuracy_kept(self) -> float | None:
-        """Accuracy 0..1 on the letters that the reader claims; None where it claims none."""
+        """Accuracy 0..1 on the letters that the reader does not reject; None if it rejects all."""
         return _share(self.right[self.confidence >= self.reject_below])
 
     def merged_accuracy(self, first: str, second: str) -> float:
-        """Return the accuracy 0..1 where two labels count as one: a bare stroke is I and small l alike."""
+        """Return the accuracy 0..1 if two labels count as one: a bare stroke may be I or small l."""
         if first not in self.labels or second not in self.labels:
             return self.accuracy
         pair = [self.labels.index(first), self.labels.index(second)]
         return float((self.right | (np.isin(self.truth, pair) & np.isin(self.predicted, pair))).mean())
 
     def pair_share(self, first: str, second: str) -> float:
-        """Share of all errors that take one of two labels for the other, 0..1; I and L look alike, G and Q nearly."""
+        """Return the share of all errors that mistake one of two labels for the other, 0..1."""
         if first not in self.labels or second not in self.labels:
             return 0.0
         a, b = self.labels.index(first), self.labels.index(second)
@@ -244,26 +246,26 @@ class Evaluation:
         return float(self.confusion[a, b] + self.confusion[b, a]) / max(1, errors)
 
     def mistakes(self) -> NDArray[np.int64]:
-        """Return the indices of the letters that were read wrongly, the surest first, equals in the order of the letters."""
-        surest_first = np.argsort(-self.confidence, kind="stable")
-        return surest_first[~self.right[surest_first]]
+        """Return the indices of misread letters, the most confident first; ties keep the order of the letters."""
+        confident_first = np.argsort(-self.confidence, kind="stable")
+        return confident_first[~self.right[confident_first]]
 
     def by_writer(self) -> Writers | None:
-        """Return count and accuracy of every writer, the worst read first; None where they are not known."""
+        """Return count and accuracy of every writer, from worst to best; None if the writers are unknown."""
         return None if self.writers is None else group_by_writer(self.writers, self.right)
 
     def writer_summary(self) -> WriterSummary | None:
-        """Return number, median and worst tenth of the writers; None where none is known with enough letters."""
+        """Return number, median and worst tenth of the writers; None if no known writer has enough letters."""
         writers = self.by_writer()
         return writers.summary() if writers else None
 
     def notes(self) -> list[str]:
-        """Return what is known beside the accuracy, each in a few words."""
+        """Return the figures beside the accuracy, each as a short phrase."""
         notes = []
         if "I" in self.labels and "L" in self.labels:
             notes.append(f"I and L merged {100 * self.merged_accuracy('I', 'L'):.2f} %")
             pairs = (100 * self.pair_share(*pair) for pair in ("IL", "GQ"))
-            notes.append("of the errors {:.0f} % are I/L, {:.0f} % G/Q".format(*pairs))
+            notes.append("{:.0f} % of the errors are I/L, {:.0f} % are G/Q".format(*pairs))
         if self.capitals is not None and self.small is not None:
             notes.append(f"capitals {100 * self.capitals:.2f} %, small letters {100 * self.small:.2f} %")
         if writers := self.writer_summary():
@@ -271,7 +273,7 @@ class Evaluation:
             notes.append(f"median of {writers.count} writers {median:.2f} %, worst tenth {worst:.2f} %")
         notes.append(f"expected calibration error {100 * self.ece:.2f} %")
         if self.reject_below:
-            notes.append(f"{100 * self.kept:.2f} % kept by the threshold of {self.reject_below:.2f}")
+            notes.append(f"the rejection threshold {self.reject_below:.2f} keeps {100 * self.kept:.2f} %")
         return notes
 
     def per_class(self) -> dict[str, dict[str, float]]:
@@ -287,7 +289,7 @@ class Evaluation:
         return {label: report[label] for label in self.labels}
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the JSON object that `lettercast evaluate --json` prints; what is not known is null."""
+        """Return the JSON object that `lettercast evaluate --json` prints; unknown figures are null."""
         writers = self.writer_summary()
         return {
             "model": self.model,
@@ -360,7 +362,7 @@ def classify_source(engine: Engine, source: Source) -> Evaluation:
     asked = shown(facts, pictures)
     if asked.shape[1:] != facts.input_shape:
         raise LettercastError(
-            f"{facts.name}: takes {facts.input_shape} pictures, letters are {pictures.shape[1:]}; take another model"
+            f"{facts.name}: takes {facts.input_shape} images, but letters are {pictures.shape[1:]}; use another model"
         )
     return Evaluation(
         facts.name,
@@ -378,5 +380,5 @@ def classify_source(engine: Engine, source: Source) -> Evaluation:
 
 
 def _share(right: NDArray[np.bool_]) -> float | None:
-    """Return the share of True; None of nothing."""
+    """Return the share of True values; None if there are no values."""
     return float(right.mean()) if len(right) else None

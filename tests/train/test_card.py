@@ -40,7 +40,7 @@ def test_the_card_says_how_the_model_was_made_and_how_well_it_reads(validation):
     ):
         assert said in card
     assert "- I and L merged 100.00 %" in card
-    assert "- of the errors 100 % are I/L, 0 % G/Q" in card
+    assert "- 100 % of the errors are I/L, 0 % are G/Q" in card
     assert "- weakest by F1: L 0.000, I 0.667, G 1.000" in card
 
 

@@ -10,7 +10,7 @@ from lettercast import LettercastError
 from lettercast.train.data.open import open_source
 from lettercast.train.data.source import ImageSource
 from lettercast.train.evaluation import (
-    FEWEST_LETTERS,
+    MIN_LETTERS,
     Evaluation,
     best_temperature,
     evaluate,
@@ -228,7 +228,7 @@ def test_writers_are_counted_and_the_worst_comes_first():
 
 
 def test_hands_of_few_letters_do_not_count():
-    writers = group_by_writer(np.repeat([1, 2], [FEWEST_LETTERS, FEWEST_LETTERS - 1]), np.ones(2 * FEWEST_LETTERS - 1, bool))
+    writers = group_by_writer(np.repeat([1, 2], [MIN_LETTERS, MIN_LETTERS - 1]), np.ones(2 * MIN_LETTERS - 1, bool))
     assert writers.counted.tolist() == [True, False]
     assert writers.summary().count == 1
     assert group_by_writer(np.array([1]), np.array([True])).summary() is None

@@ -41,7 +41,7 @@ def test_the_matrix_is_in_percent_of_the_true_class():
 
 def test_the_title_names_model_data_and_accuracy():
     title = confusion_figure(evaluation()).axes[0].get_title()
-    assert title == "m on pen, test: 75.00 % of 4"
+    assert title == "m on pen, test: accuracy 75.00 % of 4 letters"
 
 
 def test_curves_show_every_epoch_of_both_sets():
@@ -109,7 +109,7 @@ def test_writers_are_drawn_only_where_they_are_known(tmp_path):
     assert [path.name for path in save_figures(known, tmp_path)][-1] == "writers.png"
     for name in names:
         assert cv2.imread(str(tmp_path / name)).std() > 5
-    with pytest.raises(ValueError, match="pen: the writers of these letters are not known"):
+    with pytest.raises(ValueError, match="pen: the writers of these letters are unknown"):
         writers_figure(evaluation())
 
 
@@ -153,7 +153,7 @@ def test_the_gallery_ends_with_the_surest_that_fit():
     assert len(figure.axes[0].images) == len(confidences) == 96
     assert confidences == sorted(confidences, reverse=True)
     total = len(many_letters().mistakes())
-    assert f"the surest 96 of {total} mistakes in 600 letters" in figure.axes[0].get_title()
+    assert f"the 96 most confident of {total} mistakes in 600 letters" in figure.axes[0].get_title()
 
 
 def test_long_names_of_classes_are_cut_below_their_pictures():
