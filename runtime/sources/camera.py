@@ -243,8 +243,7 @@ PICAMERA_FORMAT = "RGB888"
 # libcamera's AfMode; without it a lens that can focus stays focused on the distance.
 CONTINUOUS_FOCUS = 2
 PICAMERA_INSTALL = (
-    "sudo apt install python3-picamera2, in a venv made with --system-site-packages "
-    "(python3 -m venv --system-site-packages ~/letters)"
+    "run sudo apt install python3-picamera2, and use a venv that sees it (python3 -m venv --system-site-packages ~/letters)"
 )
 
 
@@ -285,7 +284,7 @@ def import_picamera2() -> Any:
     try:
         module = import_module("picamera2")
     except ImportError as error:
-        raise LettercastError(f"{PICAMERA}: needs {error.name or 'Picamera2'}: {PICAMERA_INSTALL}") from error
+        raise LettercastError(f"{PICAMERA}: {error.name or 'Picamera2'} is not installed; {PICAMERA_INSTALL}") from error
     except ValueError as error:
         # The compiled modules from apt do not work with a newer NumPy in the venv.
         raise LettercastError(

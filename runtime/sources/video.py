@@ -42,7 +42,9 @@ def _open_video(path: Path) -> tuple[cv2.VideoCapture, Pixels]:
     is_read, first = capture.read()
     if not is_read:
         capture.release()
-        raise LettercastError(f"{path}: neither an image nor a video that OpenCV can read, or cut off; convert it, e.g. to .mp4")
+        raise LettercastError(
+            f"{path}: neither an image nor a video that OpenCV can read; convert it to .mp4, or copy it again if it was cut off"
+        )
     return capture, first
 
 

@@ -1,9 +1,9 @@
-"""Fuzz one reader by coverage; what it trips over is kept in the corpus, and tests replay it.
+"""Fuzz one parser, guided by coverage; inputs that make it fail are kept in the corpus, and the tests replay them.
 
     pip install atheris
     PYTHONPATH=tests python -m hostile.fuzz "TFLite facts" -max_total_time=300
 
-Words after the name go to libFuzzer.
+Arguments after the name go to libFuzzer.
 """
 
 import hashlib
@@ -20,9 +20,9 @@ CORPUS = Path(__file__).with_name("corpus")
 
 
 def main() -> None:
-    """Fuzz the reader that the first word names, beginning with whole inputs and what was found before."""
+    """Fuzz the parser that the first argument names, starting from valid inputs."""
     if len(sys.argv) < 2 or sys.argv[1] not in TARGETS:
-        sys.exit(f"name a reader: {', '.join(TARGETS)}")
+        sys.exit(f"name a parser: {', '.join(TARGETS)}")
     name = sys.argv[1]
     target = TARGETS[name]
 

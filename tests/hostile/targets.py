@@ -1,4 +1,4 @@
-"""Every reader of what comes from outside, as a function of bytes: it answers, or refuses in its own words."""
+"""Every parser of input from outside, as a function of bytes that returns or raises an error of its own."""
 
 import gzip
 import io
@@ -32,7 +32,7 @@ FACTS = Facts("m", "tflite-int8", ("a", "b"), (8, 8, 1), "uint8").to_json().enco
 
 @dataclass(frozen=True)
 class Target:
-    """A reader: how it is called with a file of some ending, what it is allowed to raise, and whole inputs to begin with."""
+    """A parser: the function to call with a file, the suffix of the file, valid inputs, and the errors it may raise."""
 
     read: Callable[[Path], object]
     ending: str
@@ -41,7 +41,7 @@ class Target:
 
 
 def try_bytes(target: Target, data: bytes) -> bool:
-    """Give bytes to a reader; returns whether it took them, and raises what it must not."""
+    """Give bytes to a parser; return whether it accepted them. Errors that it must not raise escape."""
     with tempfile.NamedTemporaryFile(suffix=target.ending) as file:
         file.write(data)
         file.flush()
@@ -52,8 +52,8 @@ def try_bytes(target: Target, data: bytes) -> bool:
         return True
 
 
-def pictures() -> list[bytes]:
-    """A small picture of every kind that OpenCV writes."""
+def images() -> list[bytes]:
+    """Return a small image of every kind that OpenCV writes."""
     image = np.add.outer(np.arange(13), np.arange(17)).astype(np.uint8) * 5
     return [cv2.imencode(ending, image)[1].tobytes() for ending in (".png", ".jpg", ".bmp", ".webp", ".tif", ".pgm")]
 
@@ -65,7 +65,7 @@ def arrays(**named: object) -> bytes:
 
 
 def data_arrays() -> list[bytes]:
-    """Pictures, and strokes, as training takes them."""
+    """Return images and strokes in the formats that training reads."""
     images = arrays(image=np.zeros((3, 9, 9), np.uint8), label=np.arange(3), split=np.array([0, 1, 2]), classes=["a", "b", "c"])
     strokes = arrays(
         points=np.arange(16, dtype=np.int16).reshape(8, 2),
@@ -105,8 +105,8 @@ def header(path: Path) -> object:
 
 
 TARGETS = {
-    "picture": Target(read_image, ".png", pictures),
-    "picture header": Target(header, ".png", pictures, (EOFError, ValueError)),
+    "image": Target(read_image, ".png", images),
+    "image header": Target(header, ".png", images, (EOFError, ValueError)),
     "TFLite facts": Target(
         lambda path: tflite_facts(path, path.read_bytes()), ".tflite", lambda: [device_model("letters-nano").read_bytes()]
     ),
@@ -116,8 +116,8 @@ TARGETS = {
     "arrays": Target(lambda path: read_source(str(path), "all"), ".npz", data_arrays),
     "A-Z CSV": Target(read_az_csv, ".csv", lambda: [b",".join([b"3", *[b"7"] * 784]) + b"\n", b"\xef\xbb\xbflabel,0\n"]),
     "idx": Target(lambda path: read_idx(path, 1), ".idx", lambda: [IDX]),
-    "packed idx": Target(lambda path: read_idx(path, 1), ".gz", lambda: [gzip.compress(IDX)]),
-    "labels of pages": Target(read_labels, ".csv", lambda: [b'file,text\np.png,"AB|C D"\n']),
+    "compressed idx": Target(lambda path: read_idx(path, 1), ".gz", lambda: [gzip.compress(IDX)]),
+    "page labels": Target(read_labels, ".csv", lambda: [b'file,text\np.png,"AB|C D"\n']),
     "words": Target(lambda path: load_words(path, LETTERS), ".txt", lambda: ["Apfel\nnaïve # oui\nO'Neill\n".encode()]),
     "earlier run": Target(load_run, ".json", earlier_run),
     "request": Target(

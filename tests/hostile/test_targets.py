@@ -1,4 +1,4 @@
-"""Readers of what comes from outside, given damaged, lying and random bytes: they answer or refuse, and no more."""
+"""Parsers of input from outside, given damaged, false and random bytes: they accept or refuse them, and raise nothing else."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 CORPUS = Path(__file__).with_name("corpus")
-# Numbers that lengths and offsets go wrong with.
+# Numbers that often break the handling of lengths and offsets.
 NASTY = (
     b"\0\0\0\0",
     b"\xff\xff\xff\xff",
@@ -25,7 +25,7 @@ QUICK = settings(max_examples=60, deadline=None, derandomize=True, suppress_heal
 
 @st.composite
 def damaged(draw, seeds: list[bytes]) -> bytes:
-    """A whole input after a few cuts, flips, swaps and insertions."""
+    """Return a valid input after a few cuts, flips, swaps and insertions."""
     data = bytearray(draw(st.sampled_from(seeds)))
     for _ in range(draw(st.integers(1, 6))):
         at = draw(st.integers(0, max(0, len(data) - 1)))
@@ -46,13 +46,13 @@ def damaged(draw, seeds: list[bytes]) -> bytes:
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_whole_inputs_are_taken(name):
+def test_valid_inputs_are_accepted(name):
     target = TARGETS[name]
     assert any(try_bytes(target, seed) for seed in target.seeds())
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_damaged_inputs_are_taken_or_refused(name):
+def test_damaged_inputs_are_accepted_or_refused(name):
     target = TARGETS[name]
 
     @QUICK
@@ -64,7 +64,7 @@ def test_damaged_inputs_are_taken_or_refused(name):
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_random_bytes_are_taken_or_refused(name):
+def test_random_bytes_are_accepted_or_refused(name):
     @QUICK
     @given(st.binary(max_size=200))
     def check(data: bytes) -> None:
@@ -74,11 +74,11 @@ def test_random_bytes_are_taken_or_refused(name):
 
 
 @pytest.mark.parametrize("name", TARGETS)
-def test_nothing_at_all_is_refused(name):
+def test_an_empty_input_is_refused(name):
     target: Target = TARGETS[name]
-    assert not try_bytes(target, b"") or name == "picture header"
+    assert not try_bytes(target, b"") or name == "image header"
 
 
 @pytest.mark.parametrize("path", sorted(CORPUS.glob("*/*")), ids=lambda path: f"{path.parent.name}/{path.name}")
-def test_what_fuzzing_found_stays_mended(path):
+def test_what_fuzzing_found_stays_fixed(path):
     try_bytes(TARGETS[path.parent.name], path.read_bytes())

@@ -1,4 +1,4 @@
-"""Words on the command line that nobody would type: one line and exit code 2, at once, and nothing written."""
+"""Strange arguments on the command line: one line and exit code 2, at once."""
 
 import io
 import os
@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from lettercast.commands.cli import COMMANDS, build_parser
 
-# What programs trip over, and whole values beside them.
+# Values that break careless programs, and valid ones.
 NASTY = (
     "",
     " ",
@@ -51,7 +51,7 @@ OPTIONS = (
 
 @pytest.fixture
 def odd(tmp_path) -> dict[str, Path]:
-    """What is neither a file nor a folder, or leads nowhere."""
+    """Paths that are not files: pipes, sockets, devices, broken links, an empty folder."""
     found = {
         name: tmp_path / name for name in ("pipe", "pipe.npz", "pipe.tflite", "pipe.keras", "socket", "loop", "gone", "empty")
     }
@@ -90,7 +90,7 @@ def odd(tmp_path) -> dict[str, Path]:
     ],
     ids=" ".join,
 )
-def test_what_is_no_file_is_refused_and_waited_for_by_nobody(words, name, odd, lettercast):
+def test_a_path_that_is_not_a_file_is_refused_at_once(words, name, odd, lettercast):
     code, out, err = lettercast(*(word.replace("{}", str(odd[name])) for word in words))
     assert code == 2
     assert (len(err.splitlines()) == 1 and out == "") or words[0] == "doctor", err
@@ -99,7 +99,7 @@ def test_what_is_no_file_is_refused_and_waited_for_by_nobody(words, name, odd, l
 
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(st.sampled_from(COMMANDS), st.lists(st.sampled_from([*NASTY, *OPTIONS]), max_size=6))
-def test_any_words_are_taken_or_refused_in_one_line(command, words):
+def test_any_arguments_are_accepted_or_refused_in_one_line(command, words):
     said = io.StringIO()
     try:
         with redirect_stderr(said), redirect_stdout(io.StringIO()):

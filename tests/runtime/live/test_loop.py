@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from lettercast.runtime import Reader
+from lettercast.runtime.arguments import device_model
 from lettercast.runtime.live.loop import Outputs, read_frames
 from lettercast.runtime.pixels import Frame
 
@@ -178,8 +179,8 @@ print(reader.read(image).text == read.text)
 """
 
 
-def test_a_signal_at_any_moment_does_not_crash_reading_and_drawing(exported, page_file):
-    words = [sys.executable, "-X", "faulthandler", "-c", STORM, exported["tflite-int8"], page_file]
+def test_a_signal_at_any_moment_does_not_crash_reading_and_drawing(page_file):
+    words = [sys.executable, "-X", "faulthandler", "-c", STORM, device_model("letters-nano"), page_file]
     ended = subprocess.run(list(map(str, words)), check=False, capture_output=True, text=True, timeout=WAIT_S)
     assert (ended.returncode, ended.stdout.strip()) == (0, "True"), ended.stderr
 
