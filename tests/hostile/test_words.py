@@ -97,13 +97,16 @@ def test_a_path_that_is_not_a_file_is_refused_at_once(words, name, odd, letterca
     assert "Errno" not in err
 
 
+PARSER = build_parser()
+
+
 @settings(max_examples=400, deadline=None, derandomize=True)
 @given(st.sampled_from(COMMANDS), st.lists(st.sampled_from([*NASTY, *OPTIONS]), max_size=6))
 def test_any_arguments_are_accepted_or_refused_in_one_line(command, words):
-    said = io.StringIO()
+    printed = io.StringIO()
     try:
-        with redirect_stderr(said), redirect_stdout(io.StringIO()):
-            build_parser().parse_args([command, *words])
+        with redirect_stderr(printed), redirect_stdout(io.StringIO()):
+            PARSER.parse_args([command, *words])
     except SystemExit as left:
         assert left.code == 2 or {"-h", "--help", "--version"} & set(words)
-        assert left.code == 0 or len(said.getvalue().splitlines()) == 1
+        assert left.code == 0 or len(printed.getvalue().splitlines()) == 1
