@@ -42,7 +42,7 @@ def test_evaluation_shows_accuracy_the_pairs_and_every_class(printed):
         )
     )
     assert "m (keras) on pen, test: accuracy 66.67 %, top-2 100.00 %, 3 letters" in " ".join(text.split())
-    assert "of the errors 100 % are I/L, 0 % G/Q" in " ".join(text.split())
+    assert "100 % of the errors are I/L, 0 % are G/Q" in " ".join(text.split())
     assert "I and L merged 100.00 %" in " ".join(text.split())
     assert [line.split()[1] for line in text.splitlines() if line.startswith("│")] == ["G", "I", "L"]
 
@@ -59,7 +59,7 @@ def test_artifacts_show_the_drop_with_its_interval_and_the_verdict(tmp_path, mis
 def test_parity_and_speed_show_a_line_for_every_model(make_row, make_benchmark, printed):
     result = make_benchmark(make_row("keras", p50=50, speedup=1.0), make_row("tflite-int8", p50=0.125, drop=0.5))
     lines = printed(parity_table(result)).splitlines()
-    assert "1000 pictures of pen, test" in lines[0]
+    assert "1000 images of pen, test" in lines[0]
     (line,) = (line for line in lines if "m-int8.tflite" in line)
     assert all(
         word in line for word in ("ai-edge-litert 2", "300", "94.50 (93.50..96.20)", "+0.50 (+0.40..+0.60)", "99.90", "2.0e-02")
