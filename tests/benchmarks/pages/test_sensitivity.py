@@ -88,10 +88,11 @@ def test_a_changed_constant_is_changed_in_all_modules_and_restored():
 
 def test_a_baseline_knows_which_constants_each_stage_reads(reader, samples):
     page, letter, _ = (read_baseline(reader, sample) for sample in samples)
-    finding, recognizing, composing = page.uses
+    finding, joining, recognizing, composing = page.uses
     assert ("INK_TUNING", "darkness") in finding
+    assert ("STACKED_TUNING", "min_height") in joining - finding
     assert ("SPLIT_TUNING", "max_confidence") in recognizing
-    assert ("SPACING_TUNING", "spaces") in composing - finding - recognizing
+    assert ("SPACING_TUNING", "spaces") in composing - finding - joining - recognizing
     assert ("CROP_TUNING", "min_speck_share") in letter.uses[0]
     assert not any(("CROP_TUNING", "min_speck_share") in stage for stage in page.uses)
 
@@ -103,6 +104,8 @@ def test_a_baseline_knows_which_constants_each_stage_reads(reader, samples):
         "split.SPLIT_TUNING.max_confidence",
         "lines.SPACING_TUNING.letters_apart",
         "find.FIND_TUNING.min_letter_px",
+        "split.JOIN_TUNING.max_gap",
+        "strokes.PIECES_TUNING.max_letter_edge_share",
     ],
 )
 def test_reading_only_the_stages_that_need_it_gives_the_same_as_reading_all(reader, samples, name):
