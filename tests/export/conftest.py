@@ -1,4 +1,4 @@
-"""What tests of the format for apps share."""
+"""What the tests of exports share: small models that need no training, and the file for apps."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -15,12 +15,62 @@ from lettercast.train.predict import load_keras
 
 
 @pytest.fixture(scope="session")
-def mobile_base(tmp_path_factory) -> Path:
-    """The shipped letters-base as apps take it."""
-    network, facts = take_rgb(load_keras(DEFAULT_MODEL), keras_facts(DEFAULT_MODEL))
-    path = tmp_path_factory.mktemp("mobile") / "letters-base-mobile.tflite"
-    path.write_bytes(embed_mobile(tflite.dynamic(network, np.zeros((0, 28, 28, 1), np.uint8)), facts))
-    return path
+def solve() -> Callable:
+    """Return a function that puts a Dense layer behind a network and solves its weights, instead of training for epochs.
+
+    It takes the network, images (n, H, W, C) in the network's own range, their classes (n,), and the layer's activation.
+    """
+
+    def classifier(body, images: np.ndarray, classes: np.ndarray, activation: str | None = None, strength: float = 30):
+        import keras
+        from sklearn.linear_model import LogisticRegression
+
+        solved = LogisticRegression(C=strength, max_iter=300).fit(np.asarray(body(images)), classes)
+        last = keras.layers.Dense(len(solved.classes_), activation=activation)
+        network = keras.Model(body.inputs, last(body.outputs[0]))
+        last.set_weights([solved.coef_.T, solved.intercept_])
+        return network
+
+    return classifier
+
+
+@pytest.fixture(scope="session")
+def digits(made_once, solve) -> Path:
+    """A folder with a model of scikit-learn's digits that expects pixels 0..1 and gives logits, and its images as .npz."""
+
+    def make(folder: Path) -> Path:
+        import keras
+        from sklearn.datasets import load_digits
+
+        folder.mkdir()
+        data = load_digits()
+        images = np.rint(data.images * (255 / 16)).astype(np.uint8)
+        split = np.repeat([0, 1, 2], [1200, 100, len(images) - 1300])
+        np.savez(folder / "digits.npz", image=images, label=data.target, split=split, classes=np.array(list("0123456789")))
+        keras.utils.set_random_seed(1)
+        layers = keras.layers
+        # Without biases logits would only grow with the range of pixels, and every range would read the digits.
+        biases = keras.initializers.RandomUniform(-0.4, 0.4)
+        convolution = layers.Conv2D(8, 3, padding="same", activation="relu", bias_initializer=biases)
+        body = keras.Sequential([keras.Input((8, 8, 1)), convolution, layers.MaxPooling2D(), layers.Flatten()])
+        solve(body, images[:1200, ..., None] / 255, data.target[:1200]).save(folder / "digits.keras")
+        return folder
+
+    return made_once("digits", make)
+
+
+@pytest.fixture(scope="session")
+def mobile_base(made_once) -> Path:
+    """The shipped letters-base as a file for apps."""
+
+    def make(folder: Path) -> Path:
+        folder.mkdir()
+        network, facts = take_rgb(load_keras(DEFAULT_MODEL), keras_facts(DEFAULT_MODEL))
+        path = folder / "letters-base-mobile.tflite"
+        path.write_bytes(embed_mobile(tflite.dynamic(network, np.zeros((0, 28, 28, 1), np.uint8)), facts))
+        return path
+
+    return made_once("mobile", make)
 
 
 @pytest.fixture(scope="session")
@@ -30,10 +80,10 @@ def photograph(pen) -> Callable[..., np.ndarray]:
     def draw(letter: str, side: int = 200, *, share: float = 0.6, at=(0.5, 0.5), pen_share: float = 0.1, paper=225, ink=50):
         strokes = pen.sample(ord(letter) - ord("A"), np.random.default_rng(3), True)
         drawn = draw_ink(strokes, share * side, pen_share * share * side)
-        picture = np.full((side, side), float(paper))
+        image = np.full((side, side), float(paper))
         h, w = drawn.shape
         y, x = (round(place * (side - length)) for place, length in zip(at, (h, w), strict=True))
-        picture[y : y + h, x : x + w] += drawn / 255 * (ink - paper)
-        return np.repeat(picture[..., None], 3, -1).astype(np.uint8)
+        image[y : y + h, x : x + w] += drawn / 255 * (ink - paper)
+        return np.repeat(image[..., None], 3, -1).astype(np.uint8)
 
     return draw

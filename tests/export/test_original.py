@@ -1,134 +1,121 @@
-"""Models of users: other classes and sizes, scaling outside, logits."""
-
-import json
+"""The original: the network without its training-only layers, the names of its outputs, and its calibration set."""
 
 import keras
 import numpy as np
 import pytest
-from sklearn.datasets import load_digits
 
 from lettercast import LettercastError
-from lettercast.export.artifact import export_model
-from lettercast.export.formats import FORMATS
-from lettercast.export.original import cross_entropy, draw_calibration, name_outputs, open_letters, refuse_shared
-from lettercast.runtime.model.engine import open_engine
-from lettercast.runtime.model.facts import PICTURES, Facts
-from lettercast.train.data.drawing import shown
+from lettercast.export.original import (
+    TRAINING_ONLY,
+    cross_entropy,
+    draw_calibration,
+    flat_layers,
+    for_inference,
+    is_single,
+    name_outputs,
+    refuse_shared,
+)
+from lettercast.runtime.model.facts import Facts
 from lettercast.train.data.open import open_source
 from lettercast.train.data.source import ImageSource, PictureSource
 
-DIGITS = tuple("0123456789")
-SLACK = {"max_drop": 3.0, "min_agreement": 95.0}
+layers = keras.layers
+IMAGES = np.random.default_rng(1).integers(0, 256, (9, 16, 16, 3), dtype=np.uint8)
 
 
-@pytest.fixture(scope="module")
-def digits(tmp_path_factory):
-    """A model of scikit-learn's digits, taught with pixels 0..1 and giving logits, and its pictures in a .npz."""
-    folder = tmp_path_factory.mktemp("digits")
-    data = load_digits()
-    images = np.rint(data.images * (255 / 16)).astype(np.uint8)
-    split = np.repeat([0, 1, 2], [1200, 100, len(images) - 1300])
-    np.savez(folder / "digits.npz", image=images, label=data.target, split=split, classes=np.array(DIGITS))
-    keras.utils.set_random_seed(1)
-    layers = keras.layers
-    model = keras.Sequential(
-        [
-            keras.Input((8, 8, 1)),
-            layers.Conv2D(16, 3, padding="same", activation="relu"),
-            layers.MaxPooling2D(),
-            layers.Flatten(),
-            layers.Dense(10),
-        ]
+def classifier(*first, dtype="float32"):
+    """A network of one convolution behind these layers; its batch statistics are not the initial ones."""
+    last = [layers.Conv2D(4, 3, activation="relu"), layers.BatchNormalization(), layers.Flatten()]
+    network = keras.Sequential(
+        [keras.Input((16, 16, 3), dtype=dtype), *first, *last, layers.Dense(3, activation="softmax", dtype="float32")]
     )
-    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
-    model.fit(images[:1200, ..., None] / 255, data.target[:1200], epochs=15, verbose=0)
-    model.save(folder / "digits.keras")
-    return folder
+    norm = next(layer for layer in network.layers if isinstance(layer, layers.BatchNormalization))
+    norm.set_weights([np.linspace(0.5, 2, 4), np.linspace(-1, 1, 4), np.linspace(-2, 2, 4), np.linspace(1, 3, 4)])
+    return network
 
 
-@pytest.fixture(scope="module")
-def shapes(tmp_path_factory):
-    """A Functional model of colours, 16x16x3, with branches, taught with pixels -1..1."""
-    folder = tmp_path_factory.mktemp("shapes")
-    rng = np.random.default_rng(0)
-    label = rng.integers(0, 3, 600)
-    images = rng.integers(0, 80, (600, 16, 16, 3)).astype(np.uint8)
-    images[np.arange(600), :, :, label] += 120
-    split = np.repeat([0, 1, 2], [400, 50, 150])
-    np.savez(folder / "colours.npz", image=images, label=label, split=split, classes=np.array(["red", "green", "blue"]))
-    keras.utils.set_random_seed(1)
-    layers = keras.layers
-    inputs = keras.Input((16, 16, 3))
-    branches = [layers.Conv2D(4, size, padding="same", activation="relu")(inputs) for size in (1, 3)]
-    pooled = layers.GlobalAveragePooling2D()(layers.Concatenate()(branches))
-    model = keras.Model(inputs, layers.Dense(3, activation="softmax")(pooled))
-    model.compile(keras.optimizers.Adam(0.02), "sparse_categorical_crossentropy")
-    model.fit(images[:400] / 127.5 - 1, label[:400], epochs=12, verbose=0)
-    model.save(folder / "colours.keras")
-    return folder
+def normalization(**settings):
+    layer = layers.Normalization(**settings)
+    layer.adapt(IMAGES.astype(np.float32) * [1, 0.5, 2])
+    return layer
 
 
-def test_logits_and_scaling_outside_are_brought_inside_every_format(digits, tmp_path, capsys):
-    model = digits / "digits.keras"
-    calibrate, check = open_letters(model, None, str(digits / "digits.npz"))
-    artifacts = export_model(model, list(FORMATS.values()), calibrate, check, tmp_path, **SLACK)
-    assert {artifact.format.name: artifact.misses for artifact in artifacts} == dict.fromkeys(FORMATS, ())
-    said = capsys.readouterr().err
-    assert "takes pixels 0..1" in said
-    assert "gives logits" in said
-    pictures, truth = check.pictures, check.labels
-    for artifact in artifacts:
-        engine = open_engine(artifact.path)
-        assert engine.facts.labels == DIGITS
-        assert engine.facts.takes == PICTURES
-        rows = engine(shown(engine.facts, pictures))
-        assert rows.sum(1) == pytest.approx(1, abs=0.03)
-        assert (rows.argmax(1) == truth).mean() > 0.88
+def answers(network):
+    return np.asarray(network(IMAGES, training=False))
 
 
-def test_a_functional_model_of_colours_keeps_red_and_blue_apart(shapes, tmp_path):
-    model = shapes / "colours.keras"
-    calibrate, check = open_letters(model, str(shapes / "colours.npz"), None)
-    rows = [FORMATS[name] for name in ("tflite-int8", "onnx-int8")]
-    artifacts = export_model(model, rows, calibrate, check, tmp_path, **SLACK)
-    for artifact in artifacts:
-        assert artifact.misses == ()
-        assert artifact.parity.original_accuracy > 95
-        facts = open_engine(artifact.path).facts
-        assert facts.labels == ("red", "green", "blue")
-        assert facts.made["pixels"].startswith("-1..1")
+def layer_types(network):
+    return [type(layer).__name__ for layer in flat_layers(network)]
 
 
-def test_the_command_reads_a_users_export_back_with_its_own_labels(lettercast, digits, tmp_path):
-    out = tmp_path / "dist"
-    words = ("export", digits / "digits.keras", "--check", digits / "digits.npz", "--formats", "tflite-int8", "--out", out)
-    code, said, err = lettercast(*words, "--max-drop", 3, "--min-agreement", 95)
-    assert code == 0, err
-    assert f"lettercast evaluate {out / 'digits-int8.tflite'}" in said
-    code, said, _ = lettercast("evaluate", out / "digits-int8.tflite", "--data", digits / "digits.npz", "--json")
-    result = json.loads(said)
-    assert code == 0
-    assert set(result["per_class"]) == set(DIGITS)
-    assert result["accuracy"] > 0.88
+def test_a_network_without_training_only_layers_is_returned_itself():
+    network = classifier(layers.Rescaling(1 / 255), layers.Dropout(0.5))
+    assert for_inference(network) is network
 
 
-@pytest.mark.parametrize(
-    ("words", "said"),
-    [
-        ((), "takes pictures of 8 x 8 x 1; name some with --check"),
-        (("--check", "pen"), "pen: holds letters, but the model takes images of 8 x 8 x 1"),
-        (("--labels", "a,b,c"), "--labels: 3 different names, the model has 10 outputs"),
-        (("--labels", "a"), "names fewer than two classes"),
-        (("--labels", "a,b,c,d,e,f,g,h,i,j"), "and the model's outputs are a b c ...; name them alike"),
-    ],
-)
-def test_what_does_not_fit_a_model_of_pictures_is_said(refused, digits, tmp_path, words, said):
-    check = () if not words or "--check" in words else ("--check", digits / "digits.npz")
-    assert said in refused("export", digits / "digits.keras", *check, *words, "--out", tmp_path / "dist")
-    assert not (tmp_path / "dist").exists()
+SETTINGS = {
+    "GaussianDropout": {"rate": 0.5},
+    "GaussianNoise": {"stddev": 0.9},
+    "RandomColorDegeneration": {"factor": 0.5},
+    "RandomColorJitter": {"brightness_factor": 0.5},
+    "RandomPosterization": {"factor": 4},
+    "RandomTranslation": {"height_factor": 0.3, "width_factor": 0.3},
+    "RandomZoom": {"height_factor": 0.3},
+}
+TAKE_A_FACTOR = ("RandomBrightness", "RandomContrast", "RandomHue", "RandomRotation", "RandomSaturation", "RandomSharpness")
 
 
-def test_names_of_outputs_come_from_who_knows_them():
+@pytest.mark.parametrize("name", TRAINING_ONLY)
+def test_every_training_only_layer_returns_images_unchanged_at_inference(name):
+    kind = getattr(layers, name, None)
+    if kind is None:
+        pytest.skip("this Keras has no such layer")
+    layer = kind(0.5) if name in TAKE_A_FACTOR else kind(**SETTINGS.get(name, {}))
+    assert np.array_equal(layer(IMAGES.astype(np.float32), training=False), IMAGES)
+
+
+@pytest.mark.parametrize("nested", [False, True])
+def test_augmentation_is_removed_and_probabilities_stay(nested):
+    augment = [layers.RandomFlip("horizontal"), layers.RandomRotation(0.1), layers.GaussianNoise(0.1)]
+    first = [keras.Sequential([keras.Input((16, 16, 3)), *augment])] if nested else augment
+    network = classifier(*first, layers.Rescaling(1 / 255))
+    cleaned = for_inference(network)
+    assert layer_types(cleaned)[:4] == ["Identity", "Identity", "Identity", "Rescaling"]
+    assert np.array_equal(answers(cleaned), answers(network))
+
+
+@pytest.mark.parametrize("settings", [{}, {"axis": None}, {"invert": True}])
+def test_a_normalization_becomes_an_equal_rescaling(settings):
+    network = classifier(normalization(**settings))
+    cleaned = for_inference(network)
+    assert layer_types(cleaned)[0] == "Rescaling"
+    assert answers(cleaned) == pytest.approx(answers(network), abs=1e-5)
+
+
+def test_a_normalization_of_given_statistics_becomes_one_too():
+    network = classifier(layers.Normalization(mean=[120.0, 110.0, 100.0], variance=[900.0, 0.0, 400.0]))
+    assert answers(for_inference(network)) == pytest.approx(answers(network), abs=1e-5)
+
+
+def test_an_integer_input_becomes_float_with_the_same_probabilities():
+    network = classifier(layers.Rescaling(1 / 255), dtype="uint8")
+    cleaned = for_inference(network)
+    assert (network.inputs[0].dtype, cleaned.inputs[0].dtype) == ("uint8", "float32")
+    assert answers(cleaned) == pytest.approx(answers(network), abs=1e-6)
+
+
+def test_half_precision_becomes_single_with_the_same_weights():
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        network = classifier(layers.Rescaling(1 / 255))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    cleaned = for_inference(network)
+    assert not is_single(network) and is_single(cleaned)
+    assert answers(cleaned) == pytest.approx(answers(network), abs=0.02)
+
+
+def test_outputs_are_named_by_labels_then_facts_then_the_check_set():
     numbered = Facts("m", "keras", ("0", "1", "2"), (8, 8, 1), "float32")
     named = Facts("m", "keras", ("x", "y", "z"), (8, 8, 1), "float32")
     cats = PictureSource("d", "test", np.zeros((1, 8, 8, 1), np.uint8), np.zeros(1, int), ("cat", "dog", "owl"))
@@ -139,15 +126,15 @@ def test_names_of_outputs_come_from_who_knows_them():
         name_outputs(named, ["p", "q", "q"], cats)
 
 
-def test_pictures_that_set_the_scales_may_not_be_checked_on():
+def test_calibration_images_may_not_be_in_the_check_set():
     rng = np.random.default_rng(0)
-    pictures = rng.integers(0, 256, (40, 8, 8, 1), np.uint8)
-    refuse_shared("a", pictures[:20], "b", pictures[20:])
+    images = rng.integers(0, 256, (40, 8, 8, 1), np.uint8)
+    refuse_shared("a", images[:20], "b", images[20:])
     with pytest.raises(LettercastError, match="--check b: 10 of its pictures are in --calibrate a, too"):
-        refuse_shared("a", pictures[:20], "b", pictures[10:])
+        refuse_shared("a", images[:20], "b", images[10:])
 
 
-def test_calibration_takes_every_class_alike_and_the_same_letters_each_time(strokes_file):
+def test_calibration_takes_equally_many_of_each_class_and_the_same_letters_each_time(strokes_file):
     whole = np.arange(520)
     bars = ImageSource("bars", "train", [np.full((20, 20), 255, np.uint8)] * 520, whole % 26)
     assert draw_calibration(bars, bars.classes)[0].shape == (500, 28, 28, 1)
@@ -165,14 +152,14 @@ def test_calibration_takes_training_letters_only(strokes_file, split):
         draw_calibration(source, source.classes)
 
 
-def test_calibration_takes_what_there_is_and_two_classes_at_least():
+def test_calibration_takes_all_of_a_small_set_and_needs_two_classes():
     bars = ImageSource("bars", "train", [np.full((20, 20), 255, np.uint8)] * 5, np.array([0, 0, 1, 1, 1]), ("A", "B", "C"))
     assert len(draw_calibration(bars, "ABC")[0]) == 5
     with pytest.raises(LettercastError, match="has 1 of the model's classes"):
         draw_calibration(bars, "AXY")
 
 
-def test_the_loss_is_that_of_probabilities_and_of_logits_alike():
+def test_the_loss_is_the_same_for_probabilities_and_for_logits():
     probabilities = np.array([[0.7, 0.2, 0.1], [0.1, 0.1, 0.8]], np.float32)
     truth = np.array([0, 2])
     expected = -np.log([0.7, 0.8]).mean()

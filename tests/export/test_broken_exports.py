@@ -1,0 +1,149 @@
+"""Exports that are broken on purpose: the gate refuses each, says why, and leaves no file."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from lettercast.export import tflite
+from lettercast.export.artifact import export_model
+from lettercast.export.diagnose import best_order, depthwise_spread
+from lettercast.export.formats import FORMATS
+from lettercast.train.data.open import open_source
+
+SLACK = {"max_drop": 5.0, "min_agreement": 90.0}
+EARLIER = "letters-nano-reversed.tflite"
+
+
+def wrong_scale(network, calibration):
+    """Calibrate on images scaled to 0..1."""
+    return tflite.int8(network, np.rint(calibration / 255).astype(np.uint8))
+
+
+def with_classes(network, calibration, order):
+    """Convert the network with its probabilities in another order."""
+    last = keras.layers.Dense(26, use_bias=False)
+    reordered = keras.Sequential([keras.Input((28, 28, 1)), *network.layers, last])
+    last.set_weights([np.eye(26)[:, order]])
+    return tflite.float32(reordered, calibration)
+
+
+def swapped_labels(network, calibration):
+    """Swap the probabilities of A and B, of C and D, and so on."""
+    return with_classes(network, calibration, np.arange(26).reshape(13, 2)[:, ::-1].ravel())
+
+
+def reversed_labels(network, calibration):
+    """Give the probabilities from Z to A."""
+    return with_classes(network, calibration, np.arange(26)[::-1])
+
+
+def without_scaling(network, calibration):
+    """Leave out the layer that brings pixels to 0..1."""
+    return tflite.float32(keras.Sequential([keras.Input((28, 28, 1)), *network.layers[1:]]), calibration)
+
+
+# By a name of its own each: the format that it breaks, how, and the cause that is expected.
+BREAKS = {
+    "wrong-scale": (
+        "tflite-int8",
+        wrong_scale,
+        "its input ends at pixel 1 of 255: it was calibrated on pictures of another scale",
+    ),
+    "swapped": ("tflite-float32", swapped_labels, "the labels are swapped: it says B for A, A for B, D for C, ..."),
+    "reversed": ("tflite-float32", reversed_labels, "the labels are swapped: it says Z for A, Y for B, X for C, ..."),
+    "unscaled": (
+        "tflite-float32",
+        without_scaling,
+        "it takes pixels by 255 too large: the scaling in front of the network was left out",
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def broken(model_file, strokes_file, tmp_path_factory) -> tuple[dict, Path]:
+    """The artifacts of all breaks, by their names, and the folder; one of them had a file there before."""
+    out = tmp_path_factory.mktemp("broken")
+    (out / EARLIER).write_bytes(b"earlier")
+    formats = [replace(FORMATS[row], name=f"tflite-{name}", build=build) for name, (row, build, _) in BREAKS.items()]
+    calibrate, check = (open_source(str(strokes_file), split) for split in ("train", "val"))
+    exports = export_model(model_file, formats, calibrate, check, out, overwrite=True, **SLACK)
+    return dict(zip(BREAKS, exports, strict=True)), out
+
+
+@pytest.mark.parametrize("name", BREAKS)
+def test_a_broken_export_misses_the_gate_with_its_cause(broken, name):
+    artifact = broken[0][name]
+    assert any(miss.startswith("agreement") for miss in artifact.misses)
+    assert artifact.parity.agreement < 80
+    assert artifact.cause.startswith(BREAKS[name][2])
+
+
+def test_a_broken_export_leaves_no_file_and_keeps_the_earlier_one(broken):
+    _, out = broken
+    assert [path.name for path in out.iterdir()] == [EARLIER]
+    assert (out / EARLIER).read_bytes() == b"earlier"
+
+
+def test_a_missed_gate_is_exit_1_and_names_format_and_figure(lettercast, digits, tmp_path):
+    words = ("export", digits / "digits.keras", "--check", digits / "digits.npz", "--formats", "tflite-float32")
+    code, _, err = lettercast(*words, "--min-agreement", 100.1, "--out", tmp_path / "dist")
+    assert code == 1
+    assert "tflite-float32 missed the gate: agreement 100.00 %, at least 100.1 % needed" in err
+    assert list(tmp_path.rglob("*.tflite")) == []
+
+
+@pytest.fixture(scope="module")
+def depthwise(solve, tmp_path_factory) -> Path:
+    """A folder with a model like MobileNet, whose depthwise filters have very different ranges, and its images as .npz.
+
+    The layer behind the filters makes up for their ranges.
+    """
+    folder = tmp_path_factory.mktemp("depthwise")
+    rng = np.random.default_rng(0)
+    label = rng.integers(0, 4, 500)
+    images = rng.integers(0, 90, (500, 16, 16, 1)).astype(np.uint8)
+    for image, kind in zip(images, label, strict=True):
+        x, y = rng.integers(2, 8, 2)
+        bar = [np.s_[y : y + 7, x : x + 2], np.s_[y : y + 2, x : x + 7], np.s_[y : y + 6, x : x + 6], np.s_[y : y + 2, x : x + 2]]
+        image[bar[kind]] = 250
+    split = np.repeat([0, 2], [300, 200])
+    np.savez(folder / "bars.npz", image=images, label=label, split=split, classes=np.array(["up", "flat", "block", "dot"]))
+    keras.utils.set_random_seed(1)
+    layers = keras.layers
+    first, second = layers.DepthwiseConv2D(3, padding="same", activation="relu"), layers.Conv2D(24, 1, activation="relu")
+    stem = [keras.Input((16, 16, 1)), layers.Rescaling(1 / 255), layers.Conv2D(16, 3, padding="same", activation="relu")]
+    body = keras.Sequential([*stem, first, second, layers.MaxPooling2D(4), layers.Flatten()])
+    model = solve(body, images[:300], label[:300], "softmax", strength=100)
+    factors = np.geomspace(0.01, 10, 16)
+    kernel, bias = first.get_weights()
+    first.set_weights([kernel * factors[:, None], bias * factors])
+    kernel, bias = second.get_weights()
+    second.set_weights([kernel / factors[:, None], bias])
+    model.save(folder / "bars.keras")
+    return folder
+
+
+def test_onnx_dynamic_ruins_a_depthwise_model_and_the_gate_says_so(lettercast, depthwise, tmp_path):
+    words = ("export", depthwise / "bars.keras", "--check", depthwise / "bars.npz", "--out", tmp_path / "dist")
+    code, _, err = lettercast(*words, "--formats", "onnx-dynamic,onnx-float32")
+    assert code == 1
+    assert "onnx-dynamic missed the gate" in err
+    assert "onnx-dynamic: depthwise filters of very different ranges share one scale; take" in err
+    assert [path.name for path in (tmp_path / "dist").glob("*.onnx")] == ["bars-float32.onnx"]
+
+
+def test_the_ranges_of_depthwise_filters_are_compared(depthwise):
+    assert depthwise_spread(keras.models.load_model(depthwise / "bars.keras")) > 50
+    assert depthwise_spread(keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Conv2D(4, 3)])) == 1
+
+
+def test_the_order_of_classes_is_recovered():
+    rng = np.random.default_rng(0)
+    rows = rng.dirichlet(np.full(5, 0.2), 200).astype(np.float32)
+    order = np.array([2, 0, 1, 4, 3])
+    np.testing.assert_array_equal(best_order(rows, rows[:, order]), order)
+    # Outputs that tell nothing about the order leave it as it is.
+    np.testing.assert_array_equal(best_order(rows, np.tile(rows[:1], (200, 1))), np.arange(5))
