@@ -17,7 +17,7 @@ ROWS = ("ABCD", "OMRS")
 
 
 def fixed(*probabilities: float) -> Engine:
-    """An engine that gives every letter the same probabilities of the labels a, b, c, ..."""
+    """An engine that gives every letter the same probabilities for the labels a, b, c, ..."""
     labels = tuple("abcdefghij"[: len(probabilities)])
     facts = Facts("fixed", "tflite", labels, (28, 28, 1), "uint8")
     return Engine("fixed", facts, lambda images: np.tile(np.array(probabilities, np.float32), (len(images), 1)))
@@ -149,7 +149,7 @@ def test_candidates_of_gravel_are_not_split(reader):
 
 
 def engine(answers: list[list[float]], asked: list) -> Engine:
-    """An engine that gives the answers in turn, and notes what it was asked."""
+    """An engine that returns these outputs one after the other and records its inputs."""
 
     def classify(images):
         asked.append(images)

@@ -28,13 +28,13 @@ def boxes(lines) -> list[tuple[int, ...]]:
 
 
 def covers(found, true, slack: int = 3) -> bool:
-    """Tell whether a found box reaches over the true one and hardly further."""
+    """Whether the edges of a found box are within `slack` pixels of the true ones."""
     edges = [(f[0], f[1], f[0] + f[2], f[1] + f[3]) for f in (found, true)]
     return all(abs(a - b) <= slack for a, b in zip(*edges, strict=True))
 
 
 def turned(image: np.ndarray, degrees: float) -> tuple[np.ndarray, np.ndarray]:
-    """The page turned about its middle, and the (2, 3) matrix that turned it."""
+    """The page rotated about its middle, and the (2, 3) matrix of the rotation."""
     height, width = image.shape[:2]
     matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
     return cv2.warpAffine(image, matrix, (width, height), borderValue=image[0, 0].tolist()), matrix
@@ -155,7 +155,7 @@ def test_downscaling_moves_nothing(width, height, size):
 
 def test_downscaling_skips_no_pixel():
     grain = np.random.default_rng(1).choice(np.array([0, 255], np.uint8), (3000, 4000))
-    # Of blocks of four by four pixels each the mean deviates by a quarter, and less where neighbours are mixed in.
+    # The mean of 4 by 4 pixels has a quarter of their deviation, and less if it includes neighbours.
     assert np.std(downscale(grain, (1000, 750))) <= 0.26 * np.std(grain)
 
 
@@ -206,7 +206,7 @@ def test_the_desk_around_a_turned_sheet_becomes_paper(draw_page):
     turn = cv2.getRotationMatrix2D((float(width), float(height)), 12, 1)
     sheet = find_sheet(gray(cv2.warpAffine(image, turn, (2 * width, 2 * height), borderValue=(60, 60, 60))))
     assert sheet is not None
-    # No more dark pixels than the letters have: 60 is the desk.
+    # The desk has level 60; only the edges of letters may have it too.
     assert (np.abs(sheet.image.astype(int) - 60) < 5).mean() < 0.01
 
 

@@ -41,17 +41,17 @@ def test_only_near_pairs_with_a_stroke_are_tried():
 
 
 def test_linked_strokes_are_tried_as_triples_and_whole_letters_never():
-    # A stem with two bars, and a letter as near to the stem as they are.
+    # A stem with two bars, and a letter that is as near to the stem as the bars are.
     boxes = np.array([(0, 10, 8, 50), (10, 0, 40, 10), (12, 30, 25, 10), (-48, 0, 40, 60)], np.int64)
     pairs = near_pairs(boxes, 60.0)
     assert near_triples(boxes, 60.0, pairs) == [((0, 1, 2), 4)]
-    # Too far across to be one letter.
+    # Too wide for one letter.
     assert near_triples(boxes * [2, 1, 1, 1], 30.0, near_pairs(boxes, 60.0)) == []
 
 
 @pytest.mark.parametrize(("whole", "alone", "joined"), [(0.95, 0.4, True), (0.95, 0.95, False), (0.5, 0.2, False)])
 def test_strokes_are_joined_if_the_letter_is_likelier_than_its_parts(whole, alone, joined):
-    # As the network sees them: a bar of 8 by 60 inks 3 columns, one of 30 by 60 inks 12, both together 16.
+    # In the 28x28 image a bar of 8 by 60 has 3 inked columns, one of 30 by 60 has 12, and both together have 16.
     model = engine({3: alone, 12: alone, 16: whole})
     candidates = join_strokes(model, [stroke(0, 8), stroke(18, 30)])
     assert len(candidates) == (1 if joined else 2)
@@ -74,7 +74,7 @@ def test_an_f_whose_bars_touch_nothing_is_one_letter(reader):
     image = np.full((220, 520, 3), 230, np.uint8)
     for k, x in enumerate((60, 200, 340)):
         cv2.line(image, (x, 80), (x, 150), (40, 40, 40), 7)
-        # The last is drawn with its pen lifted.
+        # The third F has gaps between its strokes.
         gap = 13 if k == 2 else 0
         cv2.line(image, (x + gap // 2, 76 - gap), (x + 48, 72 - gap), (40, 40, 40), 7)
         cv2.line(image, (x + gap, 112), (x + 36, 108), (40, 40, 40), 7)

@@ -8,7 +8,7 @@ from lettercast.runtime.page.lines import first_letters, order_lines, split_word
 
 
 def rows(*counts: int, fall: float = 0.0, pitch: int = 70, size: int = 40) -> list[tuple[int, int, int, int]]:
-    """Boxes of lines of so many letters, falling by `fall` pixels a pixel, in reading order."""
+    """Boxes of lines with these numbers of letters, falling by `fall` pixels per pixel to the right, in reading order."""
     return [
         (100 + 60 * column, round(100 + pitch * row + fall * 60 * column), size, size)
         for row, count in enumerate(counts)
@@ -17,7 +17,7 @@ def rows(*counts: int, fall: float = 0.0, pitch: int = 70, size: int = 40) -> li
 
 
 def read(boxes, seed: int = 0) -> list[list[int]]:
-    """Order shuffled boxes; indices are those of the boxes given."""
+    """Shuffle boxes and order them; returns indices of the boxes before shuffling."""
     shuffled = np.random.default_rng(seed).permutation(len(boxes))
     return [[int(shuffled[i]) for i in line] for line in order_lines([boxes[i] for i in shuffled])]
 
@@ -60,7 +60,7 @@ WIDTHS = {"I": 8, "L": 30, "J": 25, "M": 62, "W": 66, "?": 20}
 
 
 def boxes(text: str, between: float, words: float = 1.0, height: int = HEIGHT) -> list[tuple[int, int, int, int]]:
-    """Letters with gaps in heights between them, and words."""
+    """Boxes of a line; between and words are the gaps between letters and between words, in heights."""
     x, line = 0.0, []
     for letter in text:
         if letter == " ":
@@ -125,7 +125,7 @@ def test_gaps_of_generated_pages_are_right(pen):
 
 
 def box(one) -> tuple[int, int, int, int]:
-    """The box of a written letter."""
+    """The box of a generated letter."""
     points = np.concatenate(one.strokes)
     (left, top), (right, bottom) = points.min(0), points.max(0)
     return int(left), int(top), int(right - left) + 1, int(bottom - top) + 1

@@ -30,7 +30,7 @@ def page() -> np.ndarray:
 
 
 def ruled(ink: np.ndarray, level: int, fall: int = 0) -> np.ndarray:
-    """The ink with three rules across, falling by `fall` pixels over the page."""
+    """The ink with three rules from left to right, falling by `fall` pixels over the page."""
     rules = np.zeros_like(ink)
     for y in (80, 182, 300):
         cv2.line(rules, (0, y), (599, y + fall), level, 2)

@@ -50,7 +50,7 @@ def test_parts_between_cuts_add_up_to_the_whole():
     left, right = ink_between(ink, None, cut), ink_between(ink, cut, None)
     np.testing.assert_array_equal(left + right, ink)
     assert not (left.astype(bool) & right.astype(bool)).any()
-    # It leans: further to the right at the bottom.
+    # The cut leans to the right at the bottom.
     assert (left[-1] > 0).sum() > (left[0] > 0).sum() + 8
 
 
@@ -76,7 +76,7 @@ def test_a_part_has_its_place_in_the_image():
 
 
 def write(pen, text: str, overlap: int, seed: int) -> np.ndarray:
-    """A page with capitals by the pen, each `overlap` pixels into the one before."""
+    """A page with capitals of the pen, each overlapping the one before by this many pixels."""
     rng = np.random.default_rng(seed)
     page = np.full((200, 600), 235, np.uint8)
     x = 60
@@ -106,7 +106,7 @@ def test_wide_letters_are_not_cut(reader, pen):
 
 @pytest.fixture
 def touching(draw_page) -> np.ndarray:
-    """Two lines whose third letters touch: D hangs down to S."""
+    """Two lines whose third letters touch: a stroke joins D and S."""
     image, placed = draw_page(*ROWS, cell=84)
     ends = []
     for letter, last in ((placed[2][1], -1), (placed[7][1], 0)):
@@ -134,7 +134,7 @@ def test_parts_above_each_other_keep_their_places_and_share_no_ink(reader, touch
 def test_only_candidates_higher_than_all_beside_them_are_tall():
     line = [candidate(50 * i, 0, 60) for i in range(6)]
     assert find_tall([*line, candidate(300, 0, 125)]).tolist() == [False] * 6 + [True]
-    # A heading has several such letters, and of a few letters one may be large.
+    # A heading has several high letters, and one of only two letters may be large.
     assert not find_tall([*line, candidate(0, 200, 125), candidate(60, 200, 120)]).any()
     assert not find_tall([candidate(0, 0, 60), candidate(60, 0, 125)]).any()
 

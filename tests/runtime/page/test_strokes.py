@@ -54,7 +54,7 @@ def test_typical_size_ignores_a_frame():
 
 def test_a_letter_that_fills_the_image_and_runs_out_of_it_is_found():
     assert found(find_pieces(mask((200, 0, 60, 400)))) == {(200, 0, 60, 400)}
-    # Beside letters the same is the edge of something.
+    # Beside letters the same shape is an edge.
     assert found(find_pieces(mask(*LETTERS, (540, 0, 30, 400)))) == set(LETTERS)
 
 

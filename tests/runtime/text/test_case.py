@@ -11,14 +11,14 @@ STROKE, TALL = LABELS.index("I"), LABELS.index("L")
 
 
 def images_of(pen, letters: str, seed: int = 0) -> np.ndarray:
-    """Letters written by the pen as the network sees them, capitals and small ones as given."""
+    """The images (n, 28, 28, 1) of letters of the pen, each in its given case."""
     rng = np.random.default_rng(seed)
     drawn = [draw_ink(pen.sample(LABELS.index(c.upper()), rng, c.isupper()), 70, 6) for c in letters]
     return np.stack([glyph(ink) for ink in drawn])[..., None]
 
 
 def line(sure_capitals: float, count: int = 4) -> Evidence:
-    """A bare stroke, as likely I as l, after letters whose shapes are capitals with a chance."""
+    """A bare stroke, equally likely I and l, after letters that are capitals with this chance."""
     probabilities = np.full((count + 1, 26), 1e-4, np.float32)
     probabilities[:count, LABELS.index("G")] = 1
     probabilities[count, [STROKE, TALL]] = 0.5
@@ -79,7 +79,7 @@ def test_the_network_sees_blocks_of_four_pixels():
 
 
 def test_impossible_letters_do_not_divide_by_zero():
-    """What would be a letter of no chance in either case, and rows without any probability, stay what they are."""
+    """Letters that are impossible in either case, and rows without any probability, are no error."""
     sure = line(1.0, count=200)
     impossible = Evidence(sure.probabilities, np.where(sure.probabilities == 0.5, 0.0, 1.0).astype(np.float32), sure.first)
     empty = Evidence(np.zeros((3, 26), np.float32), np.full((3, 26), 0.5, np.float32), np.zeros(3, bool))

@@ -89,7 +89,7 @@ def test_a_large_list_gives_the_same_words_as_trying_each():
 
 
 def joint(read: np.ndarray, word: str) -> np.ndarray:
-    """The chance of each letter of the word, and that the model errs."""
+    """The chance of each letter of the word, plus the chance that the model errs."""
     return read[np.arange(len(word)), [LABELS.index(letter) for letter in word]] + 2e-3
 
 
