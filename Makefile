@@ -11,12 +11,14 @@ OLD_PACKAGES := 'tflite-runtime>=2.14' 'numpy<2' 'opencv-python-headless<4.12'
 # MediaPipe brings an OpenCV of its own.
 MEDIAPIPE := .venv-mediapipe
 
-.PHONY: help setup demo test pen clean
+.PHONY: help setup demo test docs dist pen clean
 
 help:
 	@echo "make setup   a virtual environment in $(VENV) with everything"
 	@echo "make demo    export the shipped model, prove it, time it, read a page with it"
 	@echo "make test    lint, types, import direction and all tests"
+	@echo "make docs    the API page, from the docstrings, in site/"
+	@echo "make dist    the sdist and the wheel, checked for upload, in dist-package/"
 	@echo "make pen STROKES=unipen_letters.npz   fit the built-in pen anew (maintainers)"
 	@echo "make clean   remove what these commands made"
 
@@ -65,8 +67,17 @@ test: $(READY) $(OLD)/.ready $(MEDIAPIPE)/.ready
 	$(BIN)/lint-imports --no-logo
 	$(BIN)/pytest --numprocesses 2 --dist loadfile
 
+docs: $(READY)
+	$(BIN)/python docs/build_api.py site
+
+dist: $(READY)
+	rm -rf dist-package
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'twine>=6'
+	$(BIN)/python -m build --outdir dist-package .
+	$(BIN)/python -m twine check --strict dist-package/*
+
 pen: $(READY)
 	$(BIN)/python -m lettercast.train.fit_pen $(STROKES) --without ibm --sheet docs/pen.png
 
 clean:
-	rm -rf $(VENV) $(OLD) $(MEDIAPIPE) $(DEMO) dist build *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(OLD) $(MEDIAPIPE) $(DEMO) dist dist-package site build *.egg-info .pytest_cache .ruff_cache .import_linter_cache

@@ -14,6 +14,7 @@ Each package is imported when you ask for it, and its face is a few functions:
 behind the `lettercast` command: `lettercast --help`.
 """
 
+import sys
 from collections.abc import Callable, Mapping
 from importlib import import_module
 from typing import Any
@@ -41,8 +42,11 @@ def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:
     def get(name: str) -> Any:
         if name not in homes:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        module = import_module(f"{package}.{homes[name]}" if homes[name] else package)
-        return module if homes[name] == name else getattr(module, name)
+        module = import_module(f"{package}.{homes[name]}")
+        found = module if homes[name] == name else getattr(module, name)
+        # The next use finds it without this function.
+        setattr(sys.modules[package], name, found)
+        return found
 
     return get
 

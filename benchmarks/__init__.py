@@ -1,5 +1,6 @@
 """Compare exported models with their original, and count errors on whole pages; needs `lettercast[export]`.
 
+Example:
 from lettercast.benchmarks import benchmark, evaluate_pages, show
 
 result = benchmark("dist")
@@ -29,5 +30,5 @@ HOMES = {
     "html_page": "report",
     "show": "parity.tables",
 }
-__all__ = ["Benchmark", "Latency", "PagesResult", "Row", "benchmark", "evaluate_pages", "html_page", "show"]
+__all__ = ["benchmark", "Benchmark", "Row", "Latency", "evaluate_pages", "PagesResult", "show", "html_page"]
 __getattr__ = lazily(__name__, HOMES)

@@ -1,5 +1,6 @@
 """Convert Keras models to TFLite and ONNX files that are proven equal to them; needs `lettercast[export]`.
 
+Example:
 from lettercast.export import export
 
 exports = export("my.keras", calibrate="my_letters/", check="my_letters/", formats="tflite-int8", out="dist")
@@ -27,5 +28,5 @@ HOMES = {
     "export": "artifact",
     "write_bundle": "bundle",
 }
-__all__ = ["FORMATS", "Artifact", "Exports", "Format", "Parity", "Tolerance", "export", "write_bundle"]
+__all__ = ["export", "Exports", "Artifact", "Parity", "Tolerance", "FORMATS", "Format", "write_bundle"]
 __getattr__ = lazily(__name__, HOMES)

@@ -37,9 +37,18 @@ run("bundled")
 
 
 def write_bundle(model: Path, out: Path, *, overwrite: bool = False) -> int:
-    """Write the reader with a model and its golden cases as one file, the same bytes for the same input; returns its size.
+    """Write the reader with a model and its golden cases as one file, the same bytes for the same input.
 
-    Raises LettercastError where the model is none for the reader, or the file is there or cannot be written.
+    Args:
+        model: a `.tflite` or `.onnx` file that reads letters.
+        out: the file to write, such as `reader.pyz`.
+        overwrite: whether to replace `out` if it exists.
+
+    Returns:
+        The size of the file in bytes.
+
+    Raises:
+        LettercastError: the reader cannot use the model, or `out` exists or cannot be written.
     """
     if model.suffix.lower() == ".keras":
         raise LettercastError(f"{model}: devices run no Keras models; lettercast export {shlex.quote(str(model))} first")

@@ -23,11 +23,18 @@ MOBILE = Tolerance(max_drop=0.5, min_agreement=98.5)
 
 @dataclass(frozen=True)
 class Format:
-    """One row: build turns a Keras model and calibration pictures into bytes, embed adds the facts,
-    inspect reads what it says of its quantization; prepare puts in front of the network what others do in their own code,
-    and brings the facts of its input up to date.
+    """One row of the table of formats: everything that the exporter knows of it.
 
-    input_dtype carries the pixels 0..255; device says what it is for.
+    Attributes:
+        name: such as `tflite-int8`.
+        suffix: of the file, `tflite` or `onnx`.
+        input_dtype: the dtype that carries the pixels 0..255.
+        tolerance: what the format may cost.
+        build: turns a Keras model and calibration images (N, H, W, C) uint8 into the bytes of a file.
+        embed: adds the facts to these bytes.
+        inspect: reads from the bytes how they are quantized, and the oldest runtime that opens them.
+        device: what the format is for, in words.
+        prepare: adds layers in front of the network that do what callers would otherwise do, and updates the facts of its input.
     """
 
     name: str

@@ -46,17 +46,17 @@ HOMES = {
     "open_frames": "sources.source",
 }
 __all__ = [
-    "Engine",
-    "Facts",
-    "Frame",
-    "Letter",
-    "Line",
-    "Page",
     "Reader",
-    "Tracker",
+    "Page",
+    "Line",
     "Word",
+    "Letter",
+    "Tracker",
+    "open_frames",
+    "Frame",
     "annotate",
     "open_engine",
-    "open_frames",
+    "Engine",
+    "Facts",
 ]
 __getattr__ = lazily(__name__, HOMES)

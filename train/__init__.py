@@ -1,5 +1,6 @@
 """Train and evaluate letter models; needs `lettercast[train]`.
 
+Example:
 from lettercast.train import evaluate, train
 
 run = train("my_letters/", init="letters-base", epochs=5, out="runs/mine")
@@ -26,5 +27,5 @@ HOMES = {
     "save_strokes": "data.strokes",
     "train": "run",
 }
-__all__ = ["Epoch", "Evaluation", "TrainingRun", "evaluate", "save_strokes", "train"]
+__all__ = ["train", "TrainingRun", "evaluate", "Evaluation", "Epoch", "save_strokes"]
 __getattr__ = lazily(__name__, HOMES)

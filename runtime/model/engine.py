@@ -48,7 +48,10 @@ class Engine:
 def open_engine(path: Path, threads: int = 1, package: Package | None = None) -> Engine:
     """Open a `.tflite` or `.onnx` model and run it once on two blank images.
 
-    Takes the engine `package` if you name one, else the first installed engine that runs such models.
+    Args:
+        path: the model file.
+        threads: threads of the engine.
+        package: the engine to use; by default the first installed one that runs such models.
 
     Raises:
         LettercastError: the file is missing or damaged, its facts are missing or do not fit its graph, or no engine for it
