@@ -64,7 +64,7 @@ def open_webcam(device: int | str, size: tuple[int, int] = CAMERA_SIZE) -> Captu
     capture.set(cv2.CAP_PROP_FOURCC, cv2.VideoWriter.fourcc(*"MJPG"))
     capture.set(cv2.CAP_PROP_FRAME_WIDTH, size[0])
     capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
-    # Some cameras open but never deliver an image; on a Raspberry Pi those with a ribbon cable do so here.
+    # Some cameras open but never deliver an image, for example those on a Pi's ribbon cable.
     if not all(capture.grab() for _ in range(WARM_UP_FRAMES)):
         capture.release()
         raise LettercastError(f"camera {device} gives no image: {webcam_hint(device)}")

@@ -101,7 +101,7 @@ def test_a_snapshot_writes_image_and_json_and_replaces_nothing(press, tmp_path, 
     assert capsys.readouterr().err.count("lettercast: snapshot") == 2
 
 
-def test_a_snapshot_that_cannot_be_written_is_said_and_the_camera_continues(press, tmp_path, capsys):
+def test_a_snapshot_that_fails_is_reported_and_the_camera_continues(press, tmp_path, capsys):
     (tmp_path / "taken").write_text("a file")
     assert press(Window(tmp_path / "taken"), "s")[0] is True
     assert len(capsys.readouterr().err.splitlines()) == 1
