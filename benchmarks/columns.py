@@ -30,10 +30,13 @@ TEXT_COLUMNS = (
 
 
 def fill(table: Table, columns: Mapping[str, Cell[T]], items: Sequence[T], shown: Iterable[str]) -> Table:
-    """Add the shown columns to a table, and one line per item; figures are never cut off."""
+    """Add the shown columns to a table, and one line per item; in a narrow terminal text wraps, so that figures stay whole."""
     names = list(shown)
     for name in names:
-        table.add_column(name, justify="left" if name in TEXT_COLUMNS else "right", no_wrap=name != "for")
+        if name in TEXT_COLUMNS:
+            table.add_column(name, overflow="ellipsis" if name == "for" else "fold")
+        else:
+            table.add_column(name, justify="right", no_wrap=True)
     for item in items:
         table.add_row(*(columns[name](item) for name in names))
     return table

@@ -1,4 +1,4 @@
-"""Measure the shipped models and write their model card.
+"""Measure models and write their model card.
 
 Maintainer's command, with one run of base, several runs of nano, data sets of letters, and whole pages:
 

@@ -12,7 +12,7 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from .. import LettercastError, __version__
@@ -309,13 +309,18 @@ def _figure(element: str) -> str:
 
 def _table(table: Table) -> str:
     """Return a terminal table as HTML: text to the left, figures to the right, and red cells stay red."""
-    kinds = [
-        "" if column.justify != "left" else ' class="name"' if column.no_wrap else ' class="text"' for column in table.columns
-    ]
+    kinds = [_column_class(column) for column in table.columns]
     first = "".join(f"<th{kind}>{escape(str(column.header))}</th>" for kind, column in zip(kinds, table.columns, strict=True))
     rows = zip(*(column.cells for column in table.columns), strict=True)
     lines = ("".join(f"<td{kind}>{_cell(cell)}</td>" for kind, cell in zip(kinds, row, strict=True)) for row in rows)
     return f'<div class="wide"><table><tr>{first}</tr>' + "".join(f"<tr>{line}</tr>" for line in lines) + "</table></div>"
+
+
+def _column_class(column: Column) -> str:
+    """Return the class attribute of a column: none for figures, `name` for text on one line, `text` for text that wraps."""
+    if column.justify != "left":
+        return ""
+    return ' class="name"' if column.no_wrap or column.overflow == "fold" else ' class="text"'
 
 
 def _cell(cell: object) -> str:

@@ -271,7 +271,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the figures and return the exit code: 1 if memory, descriptors or threads grow."""
     parser = argparse.ArgumentParser(prog="python -m lettercast.benchmarks.soak", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--hours", type=amount, default=1.0, metavar="H", help="how long to run (default: %(default)g)")
-    parser.add_argument("--film", type=Path, metavar="VIDEO", help="default: a generated 640x480 video of a card with 15 letters")
+    parser.add_argument(
+        "--film",
+        type=Path,
+        metavar="VIDEO",
+        help="a video to read (default: a generated 640x480 video of a card with 15 letters)",
+    )
     parser.add_argument(
         "--model", type=device_model, default="letters-base", metavar="M", help="a model to read with (default: %(default)s)"
     )

@@ -117,7 +117,7 @@ def run(options: argparse.Namespace) -> int:
     missed = missed_thresholds(result, options.min_accuracy, options.max_p99)
     if options.against:
         against = compare_runs(options.against, result, options.tolerance)
-        show(comparison_table(against))
+        show(comparison_table(against, table_width()))
         missed += [f"{change.model}: {change.figure} {change.by:+.2f} {change.unit}" for change in against.worse]
     for line in missed:
         print(f"lettercast: {line}", file=sys.stderr)

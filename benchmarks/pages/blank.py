@@ -1,4 +1,4 @@
-"""How often the reader reports no letter on frames without letters: paper, desks, rooms and noise.
+"""Measure how often the reader reports no letter on frames without letters: paper, desks, rooms and noise.
 
 Maintainer's command:
 

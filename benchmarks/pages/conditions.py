@@ -1,4 +1,4 @@
-"""Character error rate of generated pages by condition and strength: the errors that a page adds to those of its letters.
+"""Measure the character error rate of generated pages by condition and strength.
 
 Maintainer's command:
 

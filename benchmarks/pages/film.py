@@ -1,4 +1,4 @@
-"""Short videos of a written page before a hand-held camera, with known text and known positions of the letters.
+"""Write short videos of a page before a hand-held camera, with known text and letter positions.
 
 Maintainer's command:
 

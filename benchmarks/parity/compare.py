@@ -237,7 +237,7 @@ def recommend(rows: Sequence[Row]) -> list[Recommendation]:
         if able:
             limit = (1 + NEAR_BEST) * min(map(device.cost, able))
             row = max((row for row in able if device.cost(row) <= limit), key=agreement_of)
-            others = "" if len(able) == 1 else f" (none of {len(able)} files is better by {100 * NEAR_BEST:.0f} %)"
+            others = "" if len(able) == 1 else f" (within {100 * NEAR_BEST:.0f} % of the best of {len(able)} files)"
             parts = [f"{device.describe(row)}{others}", f"{agreement_of(row):.2f} % agreement", device.caveat]
             found.append(Recommendation(device.name, row.name, "; ".join(filter(None, parts))))
     return found

@@ -108,20 +108,27 @@ def benchmark_notes(result: Benchmark) -> list[str]:
     return [*lines, "interrupted: some figures are missing"] if result.interrupted else lines
 
 
-def comparison_table(result: Comparison) -> Table:
-    """Return one line per model: its figures now and their changes since an earlier run, red beyond the tolerance."""
+def comparison_table(result: Comparison, width: int = WIDE) -> Table:
+    """Return one line per model, or per figure in a narrow terminal: its figures and changes, red beyond the tolerance."""
     elsewhere = "" if result.same_machine else ", on another machine: of the times, only the ratio to Keras is judged"
     table = Table(
         title=f"changes since {result.before}{elsewhere}",
         caption="\n".join([*(f"gone: {name}" for name in result.gone), *(f"new: {name}" for name in result.new)]),
         caption_justify="left",
     )
-    table.add_column("model", no_wrap=True)
-    for figure in FIGURES:
-        table.add_column(figure, justify="right")
-    for model in dict.fromkeys(change.model for change in result.changes):
-        changes = {change.figure: change for change in result.changes if change.model == model}
-        table.add_row(model, *(known(changes.get(figure), _change) for figure in FIGURES))
+    models: dict[str, dict[str, Text]] = {model: {} for model in dict.fromkeys(change.model for change in result.changes)}
+    for change in result.changes:
+        models[change.model][change.figure] = _change(change)
+    is_narrow = width < WIDE
+    table.add_column("model", no_wrap=not is_narrow, overflow="fold")
+    for name in ("figure", "now (change)") if is_narrow else FIGURES:
+        table.add_column(name, justify="left" if name == "figure" else "right", no_wrap=True)
+    for model, cells in models.items():
+        if is_narrow:
+            for number, (figure, cell) in enumerate(cells.items(), 1):
+                table.add_row(model if number == 1 else "", figure, cell, end_section=number == len(cells))
+        else:
+            table.add_row(model, *(cells.get(figure, "-") for figure in FIGURES))
     return table
 
 

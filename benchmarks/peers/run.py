@@ -308,7 +308,7 @@ def peer_pages_table(name: str, rows: Sequence[PageRow], absent: Mapping[str, st
     """Return one line per reader of a set of pages, with errors and times as multiples of the first reader's."""
     first = rows[0]
     table = Table(
-        title=f"{name}: {len(first.pages.pages)} pages, {first.pages.letters} letters, one thread each",
+        title=f"{name}; pages: {len(first.pages.pages)}, letters: {first.pages.letters}; one thread each",
         caption="as it comes: default settings; at its best: the settings with the fewest errors on such pages\n"
         "errors x, time x: multiples of the first reader's; empty ms: a white page, with the reader's start",
         caption_justify="left",

@@ -185,7 +185,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         prog="python -m lettercast.benchmarks.speed.camera_loop", description=(__doc__ or "").splitlines()[0]
     )
     parser.add_argument(
-        "video", type=Path, nargs="?", metavar="VIDEO", help="default: a generated 640x480 video of a card with 15 letters"
+        "video",
+        type=Path,
+        nargs="?",
+        metavar="VIDEO",
+        help="a video to read (default: a generated 640x480 video of a card with 15 letters)",
     )
     parser.add_argument(
         "--model", type=device_model, default="letters-base", metavar="M", help="a model to read with (default: %(default)s)"

@@ -1,4 +1,4 @@
-"""How the reader's time grows with the letters on a page and the pixels of an image, stage by stage.
+"""Measure how the reader's time grows with the letters on a page and the pixels of an image, stage by stage.
 
 Maintainer's command:
 

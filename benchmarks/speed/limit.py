@@ -1,4 +1,4 @@
-"""The share of an engine's peak throughput on one core that each model reaches.
+"""Measure each model's share of the peak throughput of its engine on one core.
 
 Maintainer's command:
 
@@ -264,7 +264,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m lettercast.benchmarks.speed.limit", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument("models", type=device_model, nargs="*", metavar="MODEL", help="default: letters-base")
+    parser.add_argument("models", type=device_model, nargs="*", metavar="MODEL", help="models to measure (default: letters-base)")
     parser.add_argument(
         "--seconds",
         type=amount,

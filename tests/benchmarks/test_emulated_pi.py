@@ -49,19 +49,19 @@ def test_letters_are_compared_in_reading_order():
     assert (reading.here, reading.there) == ("AO", "AD")
 
 
-def test_a_letter_that_only_one_read_differs():
+def test_a_letter_that_only_one_machine_read_counts_as_different():
     assert compare_readings("p.jpg", HERE, page(("A", 0.9, [0, 0, 9, 9]))).differ == 1
     assert compare_readings("p.jpg", page(), HERE).differ == 2
     assert compare_readings("p.jpg", HERE, HERE).differ == 0
 
 
-def test_what_the_doctor_tells_of_a_model_is_taken_over(exported):
+def test_the_golden_result_has_the_figures_of_doctor(exported):
     told = examine([exported["tflite-int8"]]).to_dict()["models"][0]
     answer = golden_result("m.tflite", json.loads(json.dumps(told)))
     assert (answer.format, answer.verdict, answer.n, answer.strays, answer.fault) == ("tflite-int8", "equal", 26, 0, "")
 
 
-def test_a_model_without_golden_cases_or_damaged_is_a_fault(exported, tmp_path):
+def test_a_model_without_golden_cases_and_a_damaged_one_are_faults(exported, tmp_path):
     alone, broken = tmp_path / "alone.onnx", tmp_path / "broken.onnx"
     alone.write_bytes(exported["onnx-int8"].read_bytes())
     broken.write_bytes(b"no model")
@@ -74,7 +74,7 @@ def test_a_model_without_golden_cases_or_damaged_is_a_fault(exported, tmp_path):
     assert page_said == "p.jpg: 2 of 2 letters differ"
 
 
-def test_a_process_that_failed_is_told_by_its_last_line():
+def test_a_failed_process_is_reported_with_its_last_line():
     done = subprocess.CompletedProcess(["x"], 2, "", "talk\nlettercast: no engine\n")
     with pytest.raises(LettercastError, match=r"failed \(lettercast: no engine\)"):
         json_lines(done)
@@ -83,13 +83,13 @@ def test_a_process_that_failed_is_told_by_its_last_line():
     assert json_lines(subprocess.CompletedProcess(["x"], 0, '{"a": 1}\n{"a": 2}\n', "")) == [{"a": 1}, {"a": 2}]
 
 
-def test_a_model_goes_with_its_golden_cases(exported, tmp_path):
+def test_a_model_is_copied_with_its_golden_cases(exported, tmp_path):
     first, second = (copy_model(exported["onnx-int8"], tmp_path) for _ in range(2))
     assert first != second and first.name == second.name
     assert [path.name for path in sorted(first.parent.iterdir())] == [first.name, f"{first.name}.golden.npz"]
 
 
-def test_pictures_are_found_and_what_holds_none_is_named(tmp_path):
+def test_images_are_found_and_a_path_without_images_is_named(tmp_path):
     (tmp_path / "a" / "b").mkdir(parents=True)
     for name in ("a/2.jpg", "a/b/1.PNG", "a/labels.csv"):
         (tmp_path / name).touch()
@@ -107,7 +107,7 @@ def test_only_pages_that_differ_are_listed():
     assert "2 of 4 letters are the same" in str(read.title)
 
 
-def test_what_it_cannot_use_is_one_line_and_exit_2(capsys, tmp_path):
+def test_a_missing_image_is_one_line_and_exit_2(capsys, tmp_path):
     assert main(["--pictures", str(tmp_path / "gone.jpg")]) == 2
     assert capsys.readouterr().err.startswith(f"lettercast: {tmp_path / 'gone.jpg'}: no image there")
 
@@ -124,7 +124,7 @@ def test_on_an_emulated_pi_the_letters_are_the_same(exported, draw_page, tmp_pat
     assert (reading.letters, reading.differ, reading.moved_boxes) == (6, 0, 0)
 
 
-def test_a_half_made_system_is_cleared_and_another_folder_is_left_alone(tmp_path):
+def test_an_incomplete_rootfs_is_removed_and_another_folder_is_not(tmp_path):
     half, other, empty = tmp_path / "half", tmp_path / "other", tmp_path / "empty"
     (half / "debootstrap").mkdir(parents=True)
     empty.mkdir()
@@ -139,7 +139,7 @@ def test_a_half_made_system_is_cleared_and_another_folder_is_left_alone(tmp_path
     assert (other / "letter.txt").read_text() == "mine"
 
 
-def test_what_is_missing_is_named_with_how_to_install_it(monkeypatch, tmp_path):
+def test_missing_tools_are_named_with_how_to_install_them(monkeypatch, tmp_path):
     monkeypatch.setattr(os, "geteuid", lambda: 0)
     monkeypatch.setattr(sys, "platform", "linux")
     monkeypatch.setenv("PATH", str(tmp_path))
@@ -147,7 +147,7 @@ def test_what_is_missing_is_named_with_how_to_install_it(monkeypatch, tmp_path):
         check_host()
 
 
-def test_it_takes_linux_and_root(monkeypatch):
+def test_an_emulated_pi_needs_linux_and_root(monkeypatch):
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     monkeypatch.setattr(sys, "platform", "linux")
     with pytest.raises(LettercastError, match="needs root"):
@@ -157,13 +157,13 @@ def test_it_takes_linux_and_root(monkeypatch):
         check_host()
 
 
-def test_a_command_that_fails_is_told_by_its_last_line():
+def test_a_failed_command_is_reported_with_its_last_line():
     run_or_raise("nothing", sys.executable, "-c", "pass")
     with pytest.raises(LettercastError, match=r"Debian: python[\d.]* failed \(no mirror\); check the network"):
         run_or_raise("Debian", sys.executable, "-c", "import sys; print('trying'); sys.exit('no mirror')")
 
 
-def test_a_system_whose_packages_cannot_be_had_is_never_taken_for_ready(monkeypatch, tmp_path):
+def test_a_rootfs_without_its_packages_is_never_ready(monkeypatch, tmp_path):
     def half(root, mirror):
         (root / "debootstrap").mkdir(parents=True)
         raise LettercastError("Debian: no network")
@@ -176,7 +176,7 @@ def test_a_system_whose_packages_cannot_be_had_is_never_taken_for_ready(monkeypa
         assert not (tmp_path / "root" / READY).exists()
 
 
-def test_it_is_kept_where_caches_are(monkeypatch, tmp_path):
+def test_the_rootfs_is_kept_in_the_cache(monkeypatch, tmp_path):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     assert default_root() == tmp_path / "lettercast" / "bookworm-arm64"
 
@@ -192,7 +192,7 @@ def arm_rootfs():
         pytest.skip(str(error))
 
 
-def test_it_runs_arms_python_with_the_wheels(arm_rootfs):
+def test_the_rootfs_runs_python_for_arm_with_the_wheels(arm_rootfs):
     with arm_rootfs.folder() as folder:
         (folder / "hello.py").write_text("import platform, numpy, cv2; print(platform.machine(), numpy.arange(3).sum())")
         done = arm_rootfs.run(arm_rootfs.inside(folder / "hello.py"))

@@ -53,7 +53,7 @@ def cells(text: str, label: str) -> list[str]:
     return [cell.strip() for cell in row.strip("|").split("|")][1:]
 
 
-def test_figures_are_those_that_evaluate_prints(written, model_file, strokes_file, lettercast):
+def test_figures_are_those_of_evaluate(written, model_file, strokes_file, lettercast):
     _, stdout, _ = lettercast("evaluate", model_file, "--data", strokes_file, "--json")
     accuracy = 100 * json.loads(stdout)["accuracy"]
     original, int8 = cells(written, "accuracy")
@@ -97,7 +97,7 @@ def test_models_of_two_names_stand_side_by_side(measured):
     assert len(cells(text, "accuracy")) == 4
 
 
-def test_without_pages_there_is_no_rate_of_them(measured, exported):
+def test_without_pages_there_is_no_error_of_pages(measured, exported):
     assert pages_error(open_engine(exported["tflite-int8"]), None) is None
     without = replace(measured, cer=None)
     assert cells(card({"letters-nano": [without]}), "photographed cards, int8, character error rate / %") == ["-"]
@@ -115,7 +115,7 @@ def pictures():
     return non_letters()
 
 
-def test_every_kind_is_as_the_network_takes_it(pictures):
+def test_non_letters_have_the_input_shape_of_the_network(pictures):
     for many in pictures.values():
         assert many.dtype == np.uint8 and many.shape[1:] == (28, 28, 1)
         assert len(many) >= 800
@@ -136,7 +136,7 @@ def test_a_digit_keeps_its_shape():
     assert DIGIT_PX > 28
 
 
-def test_what_is_below_the_threshold_is_rejected():
+def test_images_below_the_threshold_are_rejected():
     def half_sure(images):
         probabilities = np.full((len(images), 4), 0.1, np.float32)
         probabilities[:, 0] = np.where(np.arange(len(images)) % 2, 0.9, 0.3)
@@ -157,7 +157,7 @@ def test_the_command_writes_the_card_of_all_models(measured, tmp_path, monkeypat
     assert capsys.readouterr().out == f"{out}\n"
 
 
-def test_a_model_that_is_missing_is_refused_in_one_line(strokes_file, tmp_path, capsys):
+def test_a_missing_model_is_refused_in_one_line(strokes_file, tmp_path, capsys):
     words = [str(tmp_path / "card.md"), "--models", str(tmp_path / "gone.keras"), "--data", str(strokes_file)]
     assert main(words) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

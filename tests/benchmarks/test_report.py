@@ -25,6 +25,9 @@ from lettercast.benchmarks.report import (
     reader_section,
     svg,
 )
+from lettercast.benchmarks.speed import limit
+from lettercast.benchmarks.speed.growth import GrowthPlan
+from lettercast.benchmarks.speed.limit import make_products
 
 VOID = {"meta", "br", "hr", "img", "link"}
 
@@ -56,29 +59,31 @@ def read(page: str) -> str:
     return structure.text
 
 
-def rows(make_row):
+@pytest.fixture(scope="module")
+def page(make_row, make_benchmark):
+    """The page of an original and two exports."""
     moved = (("I", "I", -2), ("I", "L", 2))
-    return make_row("keras", p50=50, speedup=1.0), make_row("tflite-int8", moved=moved), make_row("onnx-int8")
+    rows = make_row("keras", p50=50, speedup=1.0), make_row("tflite-int8", moved=moved), make_row("onnx-int8")
+    return html_page(make_benchmark(*rows))
 
 
-def test_figures_stand_on_the_page_and_every_element_is_closed(make_row, make_benchmark):
-    text = read(html_page(make_benchmark(*rows(make_row))))
-    for said in ("1000 pictures of pen, test", "m-int8.tflite", "95.00", "93.50..96.20", "99.90", "500 x", "43"):
-        assert said in text
-    for section in ("What to take", "Accuracy against latency", "By format", "Where answers moved"):
+def test_the_page_has_all_figures_and_every_element_is_closed(page):
+    text = read(page)
+    for figure in ("1000 images of pen, test", "m-int8.tflite", "95.00", "93.50..96.20", "99.90", "500 x", "43"):
+        assert figure in text
+    for section in ("Which file to take", "Accuracy against latency", "By format", "Changed predictions"):
         assert section in text
 
 
-def test_the_page_needs_no_other_file(make_row, make_benchmark):
-    page = html_page(make_benchmark(*rows(make_row)))
+def test_the_page_needs_no_other_file(page):
     assert not re.search(r"<(script|link|img|iframe)\b", page)
-    # What is referred to is a plot's own part or stands there itself.
+    # A reference is to a part of a plot, or the data itself.
     assert not re.search(r"""(src|href)=["'](?!#|data:)""", page)
     assert not re.search(r"url\((?!#)", page)
 
 
-def test_plots_stand_on_the_page(make_row, make_benchmark):
-    assert html_page(make_benchmark(*rows(make_row))).count("<svg") == 5
+def test_the_page_has_all_plots(page):
+    assert page.count("<svg") == 5
 
 
 def test_names_of_files_are_text_and_not_markup(make_row, make_benchmark):
@@ -87,7 +92,7 @@ def test_names_of_files_are_text_and_not_markup(make_row, make_benchmark):
     assert "<b>&.tflite" in read(page)
 
 
-def test_what_was_not_measured_is_a_dash_with_its_reason(make_row, make_benchmark):
+def test_a_missing_figure_on_the_page_is_a_dash_with_its_reason(make_row, make_benchmark):
     nothing = dict.fromkeys(("accuracy", "parity", "letter", "batch", "footprint", "speedup"))
     result = make_benchmark(make_row("onnx-int8", skipped="no engine", **nothing), interrupted=True)
     text = read(html_page(result))
@@ -96,7 +101,7 @@ def test_what_was_not_measured_is_a_dash_with_its_reason(make_row, make_benchmar
     assert "By format" not in text
 
 
-def test_doubts_of_the_machine_are_told(make_row, make_benchmark):
+def test_the_page_shows_doubts_about_the_machine(make_row, make_benchmark):
     result = make_benchmark(make_row("onnx-int8"))
     doubtful = replace(result, machine=replace(result.machine, load=3.0))
     assert "a load of 3.0 a core" in read(html_page(doubtful))
@@ -110,7 +115,7 @@ def texts(figure) -> list[str]:
     return ["".join(text.itertext()) for text in ElementTree.fromstring(svg(figure)).iter(f"{NAMESPACE}text")]
 
 
-def test_every_model_stands_by_its_name_without_what_all_begin_with(make_row):
+def test_labels_are_names_without_their_common_start(make_row):
     shown = texts(
         accuracy_against_latency([make_row("tflite-int8"), make_row("onnx-int8"), make_row("onnx-float16", letter=None)])
     )
@@ -118,7 +123,7 @@ def test_every_model_stands_by_its_name_without_what_all_begin_with(make_row):
     assert not any("float16" in name for name in shown)
 
 
-def test_bars_carry_their_numbers_and_leave_out_what_is_unknown(make_row):
+def test_bars_have_numbers_and_unknown_figures_have_no_bar(make_row):
     rows = [make_row("tflite-int8", size=1_234_000), make_row("onnx-int8", footprint=None)]
     shown = texts(bars(rows, lambda row: row.size_bytes / 1000, "size / kB"))
     assert {"1,234", "300", "m-int8.tflite", "m-int8.onnx", "size / kB"} <= set(shown)
@@ -133,7 +138,7 @@ def test_only_classes_that_changed_are_drawn(make_row):
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["I", "L"]
 
 
-def test_the_same_figures_give_the_same_bytes_as_wide_as_there_is_room(make_row):
+def test_the_same_figures_give_the_same_svg_without_a_fixed_width(make_row):
     one, two = (svg(accuracy_against_latency([make_row("tflite-int8")])) for _ in range(2))
     assert one == two
     assert not re.search(r"<svg[^>]* width=", one)
@@ -149,7 +154,7 @@ def test_the_same_figures_give_the_same_bytes_as_wide_as_there_is_room(make_row)
         ([], ""),
     ],
 )
-def test_what_all_names_begin_with_ends_at_a_dash(names, start):
+def test_a_common_start_ends_at_a_dash(names, start):
     assert common_start(names) == start
 
 
@@ -157,9 +162,11 @@ def say_nothing(said: str) -> None:
     pass
 
 
-def test_the_reader_is_timed_with_the_first_int8_model(exported):
+def test_the_reader_is_timed_with_the_first_int8_model(exported, card_video):
+    sizes = ((320, 240), (480, 360))
+    plan = GrowthPlan(counts=(1, 3), letters_per_count=3, sizes=sizes, card_pages=1, rounds=1)
     contenders = open_contenders([exported["onnx-float32"], exported["tflite-int8"]], [], 1)
-    section = reader_section(contenders, 0.0, say_nothing, counts=(1, 3), sizes=((320, 240), (480, 360)))
+    section = reader_section(contenders, 0.0, say_nothing, card_video, plan)
     figures = json.loads(json.dumps(section.to_dict()))
     assert figures["growth"]["engine"].startswith("ai-edge-litert")
     assert [point["x"] for point in figures["growth"]["letters"]["points"]] == [1, 3]
@@ -167,14 +174,14 @@ def test_the_reader_is_timed_with_the_first_int8_model(exported):
     assert len(section.tables) == 3 and len(section.plots) == 1
 
 
-def test_where_no_model_reads_pages_or_has_a_peak_that_is_said(tmp_path):
+def test_a_section_without_a_usable_model_has_a_note(tmp_path):
     broken = [Contender(tmp_path / "m.onnx", failure="broken")]
     assert "reads letters" in reader_section(broken, 0.0, say_nothing).note
     assert "int8" in limit_section(broken, 0.0, say_nothing).note
     assert "reads letters" in peers_section(broken, 0.0, say_nothing).note
 
 
-def test_what_goes_wrong_with_one_is_its_note(monkeypatch):
+def test_an_error_in_a_section_is_its_note(monkeypatch):
     def fails(contenders, seconds, report):
         raise LettercastError("m.onnx: no")
 
@@ -182,18 +189,21 @@ def test_what_goes_wrong_with_one_is_its_note(monkeypatch):
     assert measure_section("limit", [], 0.0, say_nothing) == Section("limit", note="m.onnx: no")
 
 
-def test_the_command_writes_them_to_json_page_and_terminal(lettercast, exported, strokes_file, root, tmp_path):
-    words = ("benchmark", exported["tflite-int8"], "--data", strokes_file, "--seconds", 0.02, "--also", "limit")
+def test_the_command_writes_sections_to_json_page_and_terminal(lettercast, exported, measured_run, root, tmp_path, monkeypatch):
+    # The models themselves are measured already, and one small product is enough for a peak.
+    monkeypatch.setattr(sections, "run_benchmark", lambda *_, **__: measured_run)
+    monkeypatch.setattr(limit, "make_products", lambda: make_products((64, 256), (), depth=2))
+    words = ("benchmark", exported["tflite-int8"], "--seconds", 0.02, "--also", "limit")
     code, out, err = lettercast(*words, "--json", tmp_path / "figures.json", "--html", tmp_path / "page.html")
     assert (code, err) == (0, "")
     figures = json.loads((tmp_path / "figures.json").read_text())
     jsonschema.validate(figures, json.loads((root / "docs" / "benchmark.schema.json").read_text()))
     (model,) = figures["limit"]["models"]
     assert 0 < model["share"] < 1.5
-    assert "How far from the limit" in out
-    assert "How far from the limit" in (tmp_path / "page.html").read_text()
+    assert "Share of the peak throughput of one core" in out
+    assert "Share of the peak throughput of one core" in (tmp_path / "page.html").read_text()
 
 
 @pytest.mark.parametrize("what", ["limits", "limit,reeder"])
-def test_what_cannot_be_measured_is_named_before_anything_is(refused, exported, what):
+def test_an_unknown_section_is_refused_before_measuring(refused, exported, what):
     assert "there is no such measurement; choose from limit" in refused("benchmark", exported["onnx-int8"], "--also", what)

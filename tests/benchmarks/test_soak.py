@@ -34,17 +34,17 @@ def test_a_camera_that_fails_in_every_way_comes_back(card_video, tmp_path, monke
 
 
 @pytest.mark.parametrize("grown", [{"memory": 20.0}, {"descriptors": 30}, {"threads": 10}])
-def test_what_grows_is_not_flat(grown):
+def test_growth_is_not_flat(grown):
     assert run_of().is_flat
     assert not run_of(**grown).is_flat
     assert describe(run_of(**grown)).endswith("threads grow") and describe(run_of()).endswith("nothing grows")
 
 
-def test_seconds_say_nothing_of_growth():
+def test_a_short_run_cannot_tell_growth():
     assert run_of(hours=0.05, memory=20.0).is_flat is None and run_of(hours=0.2, memory=20.0).is_flat is False
 
 
-def test_what_is_taken_shows(tmp_path):
+def test_memory_and_descriptors_that_are_held_are_counted(tmp_path):
     before = held_now(0)
     taken = bytearray(b"x" * 30_000_000)
     with (tmp_path / "f").open("w"):
@@ -54,7 +54,7 @@ def test_what_is_taken_shows(tmp_path):
     assert resident_mb() > 20
 
 
-def test_a_film_that_is_none_is_refused_in_one_line(tmp_path, capsys):
+def test_a_broken_video_is_refused_in_one_line(tmp_path, capsys):
     (tmp_path / "video.mp4").write_bytes(b"")
     assert main(["--film", str(tmp_path / "video.mp4"), "--hours", "0.001"]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1

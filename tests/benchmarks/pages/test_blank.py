@@ -39,7 +39,7 @@ def test_a_dark_frame_is_dark_and_rules_are_seen(frames):
     assert pictures["ruled paper"].std() > 1.0
 
 
-def test_letters_are_counted_and_doubt_is_none(draw_page):
+def test_reported_letters_are_counted(draw_page):
     image, placed = draw_page("ABC", "DEF")
     white = np.full((480, 640, 3), 230, np.uint8)
     result = run_blank(Reader(), iter([("page", image), ("white", white), ("white", white)]))
@@ -62,7 +62,7 @@ def test_the_command_prints_writes_and_saves(tmp_path, capsys):
     assert "blank paper" in capsys.readouterr().out
 
 
-def test_frames_without_letters_show_the_share_on_which_nothing_was_said(printed):
+def test_the_table_shows_the_share_of_frames_without_reported_letters(printed):
     text = printed(blank_table(Blank("m", 0, {"wood": (0, 0), "room": (0, 7)})))
     assert "75.0 %" in text
     wood, room = (line.split() for line in text.splitlines() if "wood" in line or "room" in line)

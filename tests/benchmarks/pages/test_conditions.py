@@ -28,7 +28,7 @@ def result(small_pages):
     return run_conditions(Reader(), pages=1, conditions=["large writing"])
 
 
-def test_a_condition_is_seen_with_the_letters_of_the_plain_page(pen):
+def test_a_condition_has_the_letters_of_the_plain_page(pen):
     hands = [PenHand(pen)]
     plain, dim = take_page(hands, PLAIN, "", 2, seed=7), take_page(hands, "dim light", "strong", 2, seed=7)
     assert plain.text == dim.text
@@ -36,7 +36,7 @@ def test_a_condition_is_seen_with_the_letters_of_the_plain_page(pen):
     assert take_page(hands, PLAIN, "", 2, seed=8).text != plain.text
 
 
-def test_every_hand_has_its_turn():
+def test_every_hand_writes_in_turn():
     class Scribe(PenHand):
         def strokes(self, letter, rng):
             wrote.append(self)
@@ -56,7 +56,7 @@ def test_the_plain_page_comes_first_and_all_strengths_follow(result):
     assert all(cell.total("letters") > 5 for cell in result.cells)
 
 
-def test_rates_are_of_all_pages_together():
+def test_rates_are_of_all_pages():
     cell = Cell("dim", "mild", (Score(10, 1, 1, 0, 0, 2, 1, 0), Score(30, 3, 0, 3, 2, 1, 1, 1)))
     assert cell.error == cell.cer == pytest.approx(0.1)
     assert cell.interval[0] <= 0.1 <= cell.interval[1]
@@ -65,12 +65,12 @@ def test_rates_are_of_all_pages_together():
     assert (figures["pages"], figures["letters"], figures["missed"], figures["extra"]) == (2, 40, 1, 2)
 
 
-def test_one_flooded_page_does_not_drown_the_others():
+def test_one_page_with_many_false_letters_does_not_outweigh_the_others():
     cell = Cell("noise", "strong", (Score(10, 0, 0, 0, 0, 0, 0, 0), Score(10, 500, 0, 0, 490, 0, 0, 0)))
     assert (cell.error, cell.cer) == (0.5, 25)
 
 
-def test_a_page_without_words_has_no_gaps_to_get_right():
+def test_a_page_without_gaps_has_no_rate_of_gaps():
     assert Cell("cells", "mild", (Score(10, 0, 0, 0, 0, 0, 0, 0),)).gaps_right is None
 
 
@@ -85,18 +85,18 @@ def test_the_command_prints_a_table_and_writes_the_same_figures_every_time(resul
     assert "large writing" in out and "moderate" in out
 
 
-def test_data_that_is_not_there_is_said_in_one_line(tmp_path, capsys):
+def test_missing_data_is_refused_in_one_line(tmp_path, capsys):
     assert main(["--data", str(tmp_path / "none.npz")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_pictures_cannot_be_written_anew(tmp_path):
+def test_images_cannot_write_pages(tmp_path):
     np.savez(tmp_path / "p.npz", image=np.zeros((2, 28, 28), np.uint8), label=[0, 1], split=[1, 1])
     with pytest.raises(LettercastError):
         run_conditions(Reader(), str(tmp_path / "p.npz"))
 
 
-def test_conditions_show_what_each_costs_against_the_plain_page(printed):
+def test_the_table_shows_the_error_that_each_condition_adds(printed):
     def cell(condition, strength, *errors):
         return Cell(condition, strength, tuple(Score(20, wrong, 0, wrong, 0, 4, 3, 0) for wrong in errors))
 

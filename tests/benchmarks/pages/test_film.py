@@ -23,7 +23,7 @@ def shoot(pen):
     return one
 
 
-def test_fifteen_letters_are_known_by_text_and_place(shoot):
+def test_a_video_knows_the_text_and_boxes_of_its_letters(shoot):
     text, frames = shoot(frames=2)
     assert [len(line) for line in text.split("\n")] == [5, 5, 5]
     for frame in frames:
@@ -48,25 +48,25 @@ def test_ink_moves_with_the_boxes(shoot):
             assert own[:, 1:-1].min(0).mean() < 0.9 * np.median(gray)
 
 
-def test_a_steady_hand_without_noise_takes_the_same_frame_again(shoot):
+def test_a_steady_hand_without_noise_repeats_the_frame(shoot):
     _, frames = shoot(noise=0.0)
     assert all((frame.image == frames[0].image).all() for frame in frames)
 
 
-def test_seed_and_text_decide_the_film(shoot):
+def test_seed_and_text_decide_the_video(shoot):
     assert (shoot(Shake())[1][3].image == shoot(Shake())[1][3].image).all()
     assert shoot(seed=2)[0] != shoot(seed=1)[0]
     assert shoot(text=["HI", "YOU"])[0] == "HI\nYOU"
 
 
-def test_swaying_is_smooth_and_as_wide_as_asked():
+def test_sway_is_smooth_and_has_its_amplitude():
     seconds = np.arange(3000) / 30
     motion = sway(seconds, DRIFT_HZ, np.random.default_rng(0))
     assert motion.std() == pytest.approx(1, abs=0.25)
     assert np.abs(np.diff(motion)).max() < 0.35
 
 
-def test_the_lens_searches_now_and_then_and_finds():
+def test_the_lens_searches_for_focus_now_and_then():
     blur = hunting(np.arange(300) / 30, 2.5, np.random.default_rng(0))
     assert blur.min() == 0 and blur.max() > 0.6
     assert (blur == 0).mean() > 0.6
@@ -83,7 +83,7 @@ def test_autofocus_blurs_and_exposure_drifts(shoot):
 
 
 @pytest.mark.parametrize("ending", ["avi", "mp4"])
-def test_a_film_file_plays_all_frames(shoot, tmp_path, ending):
+def test_a_video_file_plays_all_frames(shoot, tmp_path, ending):
     _, frames = shoot(frames=5)
     path = tmp_path / f"page.{ending}"
     assert write_video(path, frames) == 5
@@ -93,13 +93,13 @@ def test_a_film_file_plays_all_frames(shoot, tmp_path, ending):
 
 
 @pytest.mark.parametrize(("name", "count"), [("page.gif", 1), ("page.avi", 0)])
-def test_what_cannot_be_written_leaves_nothing(shoot, tmp_path, name, count):
+def test_a_failed_write_leaves_no_file(shoot, tmp_path, name, count):
     with pytest.raises(LettercastError, match=name):
         write_video(tmp_path / name, shoot(frames=1)[1][:count])
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_says_what_was_filmed(tmp_path, capsys):
+def test_the_command_prints_frames_and_text(tmp_path, capsys):
     assert main([str(tmp_path / "a.avi"), "HI", "--seconds", "0.1"]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'a.avi'}: 3 frames\nHI\n"
     assert main([str(tmp_path / "a.txt"), "HI"]) == 2

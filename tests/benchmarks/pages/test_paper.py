@@ -37,7 +37,7 @@ def sheet(writing, seen, paper, has_edge=False):
     return draw_sheet(writing, paper, seen, has_edge, np.random.default_rng(0))
 
 
-def test_bare_paper_has_its_colour_and_ink_its_own(writing, seen):
+def test_paper_and_ink_have_their_colours(writing, seen):
     drawn = sheet(writing, seen, Paper(inks=("red",), papers=("yellow",), cover=1.0, **BARE))
     assert drawn[0, 0] == pytest.approx(PAPERS["yellow"], abs=1e-5)
     inked = drawn[draw_ink(writing, Paper().pen, seen) == 1]
@@ -49,7 +49,7 @@ def test_a_wider_pen_leaves_more_ink(writing, seen):
     assert draw_ink(writing, 0.2, seen).sum() > 2 * draw_ink(writing, 0.08, seen).sum() > 0
 
 
-def test_faint_and_dry_ink_stand_out_less(writing, seen):
+def test_faint_and_dry_ink_have_less_contrast(writing, seen):
     def contrast(**values):
         drawn = sheet(writing, seen, Paper(inks=("black",), **BARE, **values))
         return (PAPERS["white"][0] - drawn[..., 0]).sum()
@@ -58,7 +58,7 @@ def test_faint_and_dry_ink_stand_out_less(writing, seen):
     assert contrast(dry=0.4) < 0.9 * contrast()
 
 
-def test_lines_run_where_the_letters_stand(writing, seen):
+def test_rules_are_at_the_feet_of_the_letters(writing, seen):
     rules = draw_rules(writing, "lines", 2, seen)
     dark = np.flatnonzero(rules[:, 5] > 0.5)
     assert all(np.abs(dark - foot).min() <= 1.5 for foot in writing.feet)
@@ -70,7 +70,7 @@ def test_squares_run_both_ways(writing, seen):
     assert (rules > 0.5).all(0).any() and (rules > 0.5).all(1).any()
 
 
-def test_dust_lies_beside_the_writing_too(writing, seen):
+def test_dust_is_everywhere_on_the_sheet(writing, seen):
     clean, dusty = (sheet(writing, seen, Paper(dust=count, **BARE)) for count in (0, 60))
     changed = np.abs(clean - dusty).max(2) > 0.05
     assert 0.0001 < changed.mean() < 0.05
@@ -85,7 +85,7 @@ def test_a_desk_is_seen_only_around_the_sheet(writing):
 
 
 @pytest.mark.parametrize("name", TEXTURES)
-def test_a_texture_is_bright_enough_to_be_seen_and_decided_by_chance_alone(name):
+def test_a_texture_is_visible_and_depends_on_the_seed_only(name):
     drawn = [TEXTURES[name]((120, 160), np.random.default_rng(seed)) for seed in (1, 1, 2)]
     assert drawn[0].shape == (120, 160)
     assert 0.4 < drawn[0].mean() < 1.6
@@ -93,7 +93,7 @@ def test_a_texture_is_bright_enough_to_be_seen_and_decided_by_chance_alone(name)
     assert (drawn[0] == drawn[1]).all() and (drawn[0] != drawn[2]).any()
 
 
-def test_clouds_change_as_slowly_as_they_are_asked_to():
+def test_larger_clouds_change_more_slowly():
     def step(cell):
         return np.abs(np.diff(clouds((200, 200), cell, np.random.default_rng(0)), axis=1)).mean()
 
@@ -113,12 +113,12 @@ def project(view, seed=0):
     return look_at(view, VIEW_SIZE, WRITING, np.random.default_rng(seed))
 
 
-def test_a_flat_sheet_is_seen_as_it_is():
+def test_a_flat_sheet_is_not_distorted():
     assert np.allclose(project(View(turn=0, tilt=0))(WRITING), WRITING)
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_turn_keeps_lengths_alike_and_has_its_angle(seed):
+def test_a_turn_keeps_proportions_and_has_its_angle(seed):
     corners = project(View(turn=10, tilt=0), seed)(WRITING)
     along = corners[1] - corners[0]
     assert abs(np.degrees(np.arctan2(along[1], along[0]))) == pytest.approx(10)
@@ -132,14 +132,14 @@ def test_a_tilt_makes_parallels_meet():
 
 
 @pytest.mark.parametrize("view", [View(turn=20), View(tilt=40), View(turn=15, tilt=30, bend=0.04)])
-def test_the_photographer_keeps_the_writing_in_the_picture(view):
+def test_the_writing_stays_in_the_image(view):
     for seed in range(8):
         points = project(view, seed)(WRITING)
         assert points.min() >= DRAWING.framing * VIEW_SIZE[0] - 1e-6
         assert (points <= np.array(VIEW_SIZE) - DRAWING.framing * VIEW_SIZE[0] + 1e-6).all()
 
 
-def test_a_desk_shows_around_the_whole_sheet():
+def test_a_desk_is_visible_around_the_whole_sheet():
     corners = np.array([[0.0, 0], [1280, 0], [1280, 960], [0, 960]])
     points = project(View(desk=0.1, turn=5, tilt=10))(corners)
     assert points.min() >= 127 and (points <= np.array(VIEW_SIZE) - 127).all()

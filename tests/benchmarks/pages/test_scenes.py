@@ -23,18 +23,18 @@ from lettercast.benchmarks.pages.writing import PenHand
 from lettercast.runtime import Reader
 
 
-def test_the_plain_page_is_the_scene_as_it_comes():
+def test_the_plain_page_is_the_default_scene():
     assert scene_of(PLAIN, "", np.random.default_rng(0)) == Scene()
 
 
 @pytest.mark.parametrize("name", CONDITIONS)
-def test_every_strength_is_another_scene_than_the_plain_page(name):
+def test_every_strength_differs_from_the_plain_page(name):
     scenes = [scene_of(name, strength, np.random.default_rng(0)) for strength in STRENGTHS]
     assert all(scene != Scene() for scene in scenes)
     assert scenes[0] != scenes[1] != scenes[2]
 
 
-def test_several_at_once_differ_from_page_to_page():
+def test_several_conditions_at_once_differ_from_page_to_page():
     scenes = [scene_of(ALL_AT_ONCE, "moderate", np.random.default_rng(seed)) for seed in range(4)]
     assert len({repr(scene) for scene in scenes}) == 4
     assert set(MIXABLE) < set(CONDITIONS)
@@ -53,12 +53,12 @@ def take(pen):
     return one
 
 
-def test_no_two_parts_of_a_scene_share_a_name():
+def test_fields_of_a_scene_have_different_names():
     names = [one.name for part in fields(Scene) for one in fields(getattr(Scene(), part.name))]
     assert len(names) == len(set(names))
 
 
-def test_a_change_reaches_its_part_and_nothing_else():
+def test_a_change_affects_only_its_field():
     scene = Scene().change(tilt=9.0, jpeg=20)
     assert (scene.view.tilt, scene.exposure.jpeg) == (9.0, 20)
     assert (scene.layout, scene.paper) == (Scene().layout, Scene().paper)
@@ -76,7 +76,7 @@ def test_a_photograph_knows_its_text_and_its_size(take):
 
 
 @pytest.mark.parametrize("changes", [{}, HARD, {"desk": 0.1}])
-def test_the_ink_lies_in_the_boxes_and_nowhere_else(take, changes):
+def test_all_ink_is_inside_the_boxes(take, changes):
     sharp = {"noise": 0.0, "defocus": 0.3, "jpeg": 100, **changes}
     photo = take(**sharp)
     written, bare = (one.image.astype(int).min(2) for one in (photo, take(**sharp, cover=0.0)))
@@ -89,7 +89,7 @@ def test_the_ink_lies_in_the_boxes_and_nowhere_else(take, changes):
     assert (np.abs(bare - written)[~inside] <= 6).all()
 
 
-def test_the_same_letters_stand_on_another_photograph(take):
+def test_another_photograph_has_the_same_letters(take):
     one, other = take(seed=0, text=()), take(seed=1, text=(), turn=5.0)
     assert one.text == other.text
     assert (one.image != other.image).any()
@@ -101,7 +101,7 @@ def test_a_clear_page_with_single_letters_is_read(take):
     assert Reader().read(photo.image).text.replace(" ", "") == "ABC"
 
 
-def test_the_command_writes_a_picture(tmp_path, capsys):
+def test_the_command_writes_an_image(tmp_path, capsys):
     assert main([str(tmp_path / "page.jpg"), "HAND"]) == 0
     assert cv2.imread(str(tmp_path / "page.jpg")).shape == (500, 1280, 3)
     assert "page.jpg" in capsys.readouterr().out

@@ -70,7 +70,7 @@ def read(*lines, spaced=False):
     return page_of(*(line(row, text) for row, text in enumerate(lines)))
 
 
-def test_a_page_read_rightly_has_no_faults():
+def test_a_correctly_read_page_has_no_errors():
     assert score(read("AB", "CD"), "AB\nCD", placed("AB", "CD")) == Score(4, 0, 0, 0, 0, 0, 0, 0)
 
 
@@ -78,7 +78,7 @@ def test_small_letters_are_read_as_capitals():
     assert score(read("AB"), "ab", placed("ab")).misread == score(read("AB"), "ab", placed("ab")).errors == 0
 
 
-def test_faults_are_told_apart():
+def test_misread_missed_and_extra_letters_are_distinguished():
     page = page_of(line_of([Letter("X", 0.9, at(0)), Letter("B", 0.9, at(1)), Letter("?", 0.2, at(9))]))
     result = score(page, "ABC", placed("ABC"))
     assert (result.misread, result.missed, result.extra) == (1, 1, 1)
@@ -91,11 +91,11 @@ def test_two_letters_in_one_box_are_both_missed_and_the_box_is_extra():
     assert (result.missed, result.extra, result.misread) == (2, 1, 0)
 
 
-def test_a_thin_letter_is_found_though_its_box_is_a_pixel_wider():
+def test_a_thin_letter_matches_a_slightly_wider_box():
     assert match_boxes([(10, 10, 3, 60)], [(9, 9, 5, 62)]) == {0: 0}
 
 
-def test_a_box_is_taken_by_the_letter_that_fits_it_best():
+def test_a_box_matches_the_letter_that_fits_best():
     assert match_boxes([(0, 0, 20, 20), (4, 0, 20, 20)], [(4, 0, 20, 20)]) == {1: 0}
     assert match_boxes([], [(0, 0, 1, 1)]) == match_boxes([(0, 0, 1, 1)], []) == {}
 
@@ -117,7 +117,7 @@ def test_a_gap_follows_the_last_letter_of_each_word():
     assert gaps_after(line_of([a], [b, c])) == [True, False, True]
 
 
-def test_pages_that_differ_make_the_interval_wider():
+def test_differences_between_pages_widen_the_interval():
     low, high = error_interval([5, 5, 5, 5], [50] * 4)
     wide_low, wide_high = error_interval([0, 0, 0, 20], [50] * 4)
     assert wide_low <= low < 0.1 < high < wide_high
@@ -129,13 +129,13 @@ def test_a_page_cannot_lose_more_than_its_letters():
     assert Score(20, 5, 0, 5, 0, 0, 0, 0).rate == 0.25
 
 
-def test_no_error_on_few_letters_is_no_proof():
+def test_the_interval_of_few_letters_without_errors_is_wide():
     low, high = error_interval([0, 0], [15, 15])
     assert low == 0 and 0.05 < high < 0.2
     assert error_interval([], []) == (0.0, 1.0)
 
 
-def test_the_interval_holds_the_true_rate_19_times_of_20():
+def test_the_interval_contains_the_true_rate_19_times_of_20():
     rng = np.random.default_rng(0)
     held = 0
     for _ in range(200):
@@ -144,7 +144,7 @@ def test_the_interval_holds_the_true_rate_19_times_of_20():
     assert held / 200 == pytest.approx(0.95, abs=0.05)
 
 
-def test_pages_that_all_lose_as_much_are_certain_though_writers_differ():
+def test_a_constant_loss_of_all_writers_has_no_interval():
     plain = [0.0, 0.4, 0.1, 0.3]
     low, high = difference_interval([rate + 0.1 for rate in plain], plain)
     assert low == pytest.approx(0.1) and high == pytest.approx(0.1)
@@ -162,7 +162,7 @@ def labels(draw_page, tmp_path):
     return path
 
 
-def test_edits_are_counted_over_the_letters_that_stand_there(labels):
+def test_edits_are_counted_over_the_true_letters(labels):
     result = read_pages(Reader(), labels)
     assert [page.errors for page in result.pages] == [0, 2]
     assert (result.letters, result.cer) == (15, pytest.approx(2 / 15))
@@ -177,7 +177,7 @@ def test_the_command_prints_the_same_figures_as_json(lettercast, exported, label
     assert figures["cer"] == pytest.approx(figures["errors"] / 15)
 
 
-def test_the_median_page_stands_for_the_time():
+def test_the_time_per_page_is_the_median():
     pages = tuple(PageResult("p", "AB", "AB", 0, ms) for ms in (1.0, 2.0, 90.0))
     assert PagesResult("m", pages).to_dict()["ms_per_page"] == 2.0
 
@@ -193,7 +193,7 @@ def test_a_csv_without_files_and_texts_is_refused(tmp_path, text):
         read_labels(tmp_path / "labels.csv")
 
 
-def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
+def test_a_byte_order_mark_is_not_part_of_the_first_column(tmp_path):
     (tmp_path / "labels.csv").write_text("\ufefffile,text\na.png,A\n", encoding="utf-8")
     assert read_labels(tmp_path / "labels.csv") == [("a.png", "A")]
 
@@ -207,7 +207,7 @@ def test_shipped_model_reads_photographed_cards(shared):
 WORDS = ["harbour", "lantern", "garden", "Wessel", "letter", "Almqvist", "window", "don't", "it"]
 
 
-def test_every_other_word_is_kept_from_the_reader():
+def test_every_other_word_is_in_the_list():
     kinds = kinds_of_words(WORDS, 0)
     assert kinds["in the list"] == ["harbour", "garden", "letter", "window"]
     assert kinds["not in the list"] == ["lantern", "Wessel", "Almqvist"]
@@ -215,7 +215,7 @@ def test_every_other_word_is_kept_from_the_reader():
     assert all(word.isupper() for word in kinds["letters by chance"])
 
 
-def test_a_list_mends_words_on_pages_and_leaves_others(pen):
+def test_a_list_corrects_its_words_and_leaves_others(pen):
     reader = Reader(words=WORDS)
     hands = [PenHand(pen)]
     known = score_kind(reader, hands, "in the list", ["harbour", "garden", "letter"], pages=3, seed=1)
@@ -230,12 +230,12 @@ def test_cases_of_words(pen):
     assert [choose(PenHand(pen), case, ["Anna"], rng) for case in ("upper", "title", "lower")] == ["ANNA", "Anna", "anna"]
 
 
-def test_the_command_tells_what_is_no_list(tmp_path, capsys):
+def test_a_missing_list_is_refused(tmp_path, capsys):
     assert main([str(tmp_path / "gone.txt")]) == 2
     assert "gone.txt" in capsys.readouterr().err
 
 
-def test_pages_show_only_what_was_misread(printed):
+def test_the_table_shows_only_pages_with_errors(printed):
     pages = (PageResult("good.png", "AB", "AB", 0, 3.0), PageResult("bad.png", "CD", "CO", 1, 5.0))
     text = printed(pages_table(PagesResult("m", pages)))
     assert "25.00 %" in text

@@ -32,17 +32,17 @@ def test_the_text_keeps_words_and_lines(hand):
     assert write(hand, text=["AB cD", "e"]).text == "AB cD\ne"
 
 
-def test_characters_that_are_no_letters_are_left_out(hand):
+def test_other_characters_than_letters_are_left_out(hand):
     assert write(hand, text=["A-7B"]).text == "AB"
 
 
-def test_invented_words_fill_the_page_with_so_many_letters(hand):
+def test_invented_words_have_the_given_number_of_letters(hand):
     page = write(hand, replace(STILL, max_letters=30))
     assert len(page.letters) == 30
     assert " " in page.text and "\n" in page.text
 
 
-def test_all_stays_between_the_margins(hand):
+def test_letters_stay_between_the_margins(hand):
     for layout in (STILL, replace(STILL, size=150), replace(STILL, line_spread=0.3)):
         points = np.concatenate([s for one in write(hand, layout).letters for s in one.strokes])
         assert points[:, 0].min() >= layout.margin * SIZE[0] - 1
@@ -50,7 +50,7 @@ def test_all_stays_between_the_margins(hand):
         assert points[:, 1].min() > 0 and points[:, 1].max() < SIZE[1]
 
 
-def test_another_layout_has_the_same_letters_elsewhere(hand):
+def test_another_layout_has_the_same_letters_at_other_places(hand):
     wide, tight = write(hand), write(hand, replace(STILL, spacing=0.1))
     assert "".join(wide.text.split()) == "".join(tight.text.split())
     for a, b in zip(wide.letters, tight.letters, strict=True):
@@ -58,7 +58,7 @@ def test_another_layout_has_the_same_letters_elsewhere(hand):
 
 
 @pytest.mark.parametrize(("case", "is_upper"), [("upper", [True] * 3), ("title", [True, False, False]), ("lower", [False] * 3)])
-def test_case_is_that_of_the_words(hand, case, is_upper):
+def test_words_have_the_case_of_the_layout(hand, case, is_upper):
     words = [word for word in invent_words(hand, case, 60, np.random.default_rng(0)) if len(word) >= 3]
     assert words
     assert all([letter.isupper() for letter in word[:3]] == is_upper for word in words)
@@ -74,7 +74,7 @@ def test_small_letters_are_smaller_and_some_hang_below_the_line(hand):
     assert np.concatenate(shape(hand, "A", rng))[:, 1].max() < 0.05
 
 
-def test_touching_letters_leave_no_column_white_between_them(hand):
+def test_touching_letters_have_no_white_column_between_them(hand):
     def white(layout):
         letters = write(hand, layout, ["NHMUNHMU"]).letters
         return [bounds(b)[0][0] - bounds(a)[1][0] for a, b in pairwise(letters)]
@@ -115,7 +115,7 @@ def test_a_writer_with_few_letters_writes_no_page(two_writers):
     assert set(hand.own.writer) == {11}
 
 
-def test_a_writers_letter_is_one_that_was_written_so(two_writers):
+def test_a_hand_writes_a_letter_of_its_writer(two_writers):
     (hand,) = open_hands(str(two_writers), "val")
     with np.load(two_writers) as file:
         strokes = load_strokes(two_writers, dict(file))
@@ -129,7 +129,7 @@ def test_strokes_without_small_letters_are_refused(strokes_file):
         open_hands(str(strokes_file), "val")
 
 
-def test_pictures_are_no_strokes(tmp_path):
+def test_images_are_refused_as_handwriting(tmp_path):
     np.savez(tmp_path / "pictures.npz", image=np.zeros((2, 28, 28), np.uint8), label=[0, 1], split=[1, 1])
     with pytest.raises(LettercastError, match="only pen or an"):
         open_hands(str(tmp_path / "pictures.npz"), "val")

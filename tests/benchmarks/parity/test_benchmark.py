@@ -2,14 +2,16 @@
 
 import json
 import signal
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
 import pytest
 
 from lettercast import LettercastError, benchmarks
+from lettercast.benchmarks import report
 from lettercast.benchmarks.parity import measure as latency
-from lettercast.benchmarks.parity.benchmark import find_models, run_benchmark
+from lettercast.benchmarks.parity.benchmark import Row, find_models, run_benchmark
 from lettercast.benchmarks.parity.contender import open_contenders
 
 QUICK_S = 0.05
@@ -17,9 +19,18 @@ REFERENCE = Path(benchmarks.__file__).with_name("reference")
 
 
 @pytest.fixture(scope="module")
-def result(exported, model_file, check_source):
-    contenders = open_contenders([exported["tflite-int8"], exported["onnx-int8"]], [model_file], 1)
-    return run_benchmark(contenders, check_source, seconds=QUICK_S)
+def result(measured_run):
+    return measured_run
+
+
+@pytest.fixture
+def known_result(result, monkeypatch):
+    """Return a function that makes the command use a result that is there already, with some fields changed."""
+
+    def use(**changes):
+        monkeypatch.setattr(report, "benchmark", lambda *_, **__: replace(result, **changes))
+
+    return use
 
 
 @pytest.fixture(scope="session")
@@ -53,7 +64,7 @@ def test_speedup_is_the_ratio_of_the_medians(result):
         assert row.letters_per_second == pytest.approx(15_000 / row.batch.p50_ms)
 
 
-def test_what_moved_is_what_no_longer_agrees(result):
+def test_changes_of_the_confusion_matrix_are_disagreements(result):
     original, *exports = result.rows
     assert original.moved == ()
     for row in exports:
@@ -63,7 +74,7 @@ def test_what_moved_is_what_no_longer_agrees(result):
         assert changed <= round((100 - row.parity.agreement) / 100 * row.parity.n)
 
 
-def test_json_is_as_the_schema_says(result, schema):
+def test_the_json_matches_its_schema(result, schema):
     figures = json.loads(json.dumps(result.to_dict()))
     jsonschema.validate(figures, schema)
     assert (figures["data"], figures["split"], figures["threads"], len(figures["rows"])) == ("strokes.npz", "test", 1, 3)
@@ -71,7 +82,7 @@ def test_json_is_as_the_schema_says(result, schema):
 
 
 @pytest.mark.parametrize("path", sorted(REFERENCE.glob("*.json")), ids=lambda path: path.stem)
-def test_figures_that_are_kept_are_as_the_schema_says_and_of_a_quiet_machine(path, schema):
+def test_reference_figures_match_the_schema_and_come_from_a_quiet_machine(path, schema):
     figures = json.loads(path.read_text())
     if "rows" in figures:
         jsonschema.validate(figures, schema)
@@ -79,7 +90,7 @@ def test_figures_that_are_kept_are_as_the_schema_says_and_of_a_quiet_machine(pat
         assert {"limit", "reader"} <= set(figures)
 
 
-def test_what_breaks_or_lacks_its_original_is_a_row_and_the_rest_goes_on(exported, check_source, schema, tmp_path):
+def test_a_broken_model_and_one_without_its_original_get_a_row(exported, check_source, schema, tmp_path):
     broken = tmp_path / "broken.onnx"
     broken.write_bytes(b"no model")
     result = run_benchmark(open_contenders([broken, exported["onnx-int8"]], [], 1), check_source, seconds=QUICK_S)
@@ -90,14 +101,14 @@ def test_what_breaks_or_lacks_its_original_is_a_row_and_the_rest_goes_on(exporte
     jsonschema.validate(json.loads(json.dumps(result.to_dict())), schema)
 
 
-def test_where_nothing_can_be_measured_every_reason_is_given(check_source, tmp_path):
+def test_without_any_usable_model_every_reason_is_given(check_source, tmp_path):
     for name in "ab":
         (tmp_path / f"{name}.onnx").write_bytes(b"no model")
     with pytest.raises(LettercastError, match=r"a.onnx: .*; .*b.onnx: "):
         run_benchmark(open_contenders(find_models([tmp_path]), [], 1), check_source)
 
 
-def test_interrupted_it_keeps_what_was_measured(exported, check_source, schema):
+def test_an_interrupted_run_keeps_its_figures(exported, check_source, schema):
     def stop(said: str) -> None:
         if said == "measuring latency, round 3":
             raise KeyboardInterrupt
@@ -110,7 +121,7 @@ def test_interrupted_it_keeps_what_was_measured(exported, check_source, schema):
     jsonschema.validate(json.loads(json.dumps(result.to_dict())), schema)
 
 
-def test_interrupted_the_command_writes_what_was_measured(lettercast, exported, strokes_file, tmp_path, monkeypatch):
+def test_an_interrupted_command_writes_its_figures(lettercast, exported, strokes_file, tmp_path, monkeypatch):
     runs, timed = [], latency.timed
 
     def timed_until(*words):
@@ -125,11 +136,11 @@ def test_interrupted_the_command_writes_what_was_measured(lettercast, exported, 
     assert (code, err) == (130, "lettercast: interrupted\n")
     figures = json.loads((tmp_path / "figures.json").read_text())
     assert figures["interrupted"] and figures["rows"][0]["accuracy"]
-    assert "interrupted: not all was measured" in out
+    assert "interrupted: some figures are missing" in out
     assert "Interrupted" in (tmp_path / "page.html").read_text()
 
 
-def test_models_are_found_in_folders_and_named_once(exported):
+def test_models_in_folders_are_found_once(exported):
     folder = exported["onnx-int8"].parent
     found = find_models([folder, exported["onnx-int8"]])
     assert sorted(found) == sorted(exported.values())
@@ -142,25 +153,25 @@ def test_a_folder_without_models_and_a_missing_one_are_named(tmp_path):
         find_models([tmp_path / "gone"])
 
 
-def test_a_model_that_fails_is_exit_1_and_the_others_are_shown(lettercast, exported, model_file, strokes_file, tmp_path):
-    broken = tmp_path / "broken.tflite"
-    broken.write_bytes(exported["tflite-int8"].read_bytes()[:1000])
-    words = ("benchmark", broken, exported["tflite-int8"], "--original", model_file, "--data", strokes_file)
-    code, out, err = lettercast(*words, "--seconds", QUICK_S)
+def test_a_model_that_fails_is_exit_1_and_the_others_are_shown(lettercast, known_result, result):
+    broken = Row("broken.tflite", "", "", 1000, failure="no model")
+    known_result(rows=(*result.rows, broken))
+    code, out, err = lettercast("benchmark")
     assert (code, err) == (1, "")
-    assert "broken.tflite: " in out
+    assert "broken.tflite: no model" in out
     assert "letters-nano-int8.tflite" in out
 
 
-def test_a_user_sees_how_a_run_differs_from_an_earlier_one(lettercast, exported, model_file, strokes_file, tmp_path):
-    words = ("benchmark", exported["tflite-int8"], "--original", model_file, "--data", strokes_file, "--seconds", QUICK_S)
+def test_the_command_shows_how_a_run_differs_from_an_earlier_one(lettercast, known_result, tmp_path):
+    known_result()
     before, page = tmp_path / "before.json", tmp_path / "page.html"
-    assert lettercast(*words, "--json", before, "--html", page)[0] == 0
+    assert lettercast("benchmark", "--json", before, "--html", page)[0] == 0
     figures = json.loads(before.read_text())
     row = next(row for row in figures["rows"] if row["format"] == "tflite-int8")
     row["size_bytes"] = row["size_bytes"] // 2
     before.write_text(json.dumps(figures))
-    code, out, err = lettercast(*words, "--against", before, "--tolerance", 90, "--max-p99", 10_000, "--min-accuracy", 1)
+    words = ("--against", before, "--tolerance", 90, "--max-p99", 10_000, "--min-accuracy", 1)
+    code, out, err = lettercast("benchmark", *words)
     assert code == 1
     assert err.startswith("lettercast: letters-nano-int8.tflite with ai-edge-litert: bytes +")
     assert len(err.splitlines()) == 1
@@ -168,18 +179,18 @@ def test_a_user_sees_how_a_run_differs_from_an_earlier_one(lettercast, exported,
     assert "<svg" in page.read_text()
 
 
-def test_a_floor_that_is_missed_is_exit_1_and_named(lettercast, exported, model_file, strokes_file, tmp_path):
-    words = ("benchmark", exported["tflite-int8"], "--original", model_file, "--data", strokes_file, "--seconds", QUICK_S)
-    code, out, err = lettercast(*words, "--min-accuracy", 100, "--json", tmp_path / "figures.json")
+def test_a_missed_threshold_is_exit_1_and_named(lettercast, known_result, tmp_path):
+    known_result()
+    code, out, err = lettercast("benchmark", "--min-accuracy", 100, "--json", tmp_path / "figures.json")
     assert code == 1
     assert "letters-nano-int8.tflite: accuracy" in err
     assert "at least 100 % required" in err
     assert "letters-nano-int8.tflite" in out
-    assert len(json.loads((tmp_path / "figures.json").read_text())["rows"]) == 2
+    assert len(json.loads((tmp_path / "figures.json").read_text())["rows"]) == 3
 
 
 @pytest.mark.parametrize("text", [None, "no json", "[]", '{"schema": 1, "rows": [], "machine": {}}'])
-def test_an_earlier_run_that_is_none_is_refused_before_anything_is_measured(refused, exported, strokes_file, tmp_path, text):
+def test_a_bad_file_of_an_earlier_run_is_refused_before_measuring(refused, exported, strokes_file, tmp_path, text):
     before = tmp_path / "before.json"
     if text is not None:
         before.write_text(text)

@@ -39,25 +39,25 @@ def test_the_same_figures_are_no_change(earlier, make_row, make_benchmark):
         ("agreement %", {"agreement": 99.9}, {"agreement": 99.5}),
     ],
 )
-def test_worse_past_the_tolerance_is_told_and_better_is_not(earlier, make_row, make_benchmark, figure, before, now):
+def test_a_loss_beyond_the_tolerance_is_worse_and_a_gain_is_not(earlier, make_row, make_benchmark, figure, before, now):
     path = earlier(make_row("tflite-int8", **before))
     assert [change.figure for change in compare_runs(path, make_benchmark(make_row("tflite-int8", **now))).worse] == [figure]
     back = earlier(make_row("tflite-int8", **now))
     assert compare_runs(back, make_benchmark(make_row("tflite-int8", **before))).worse == []
 
 
-def test_within_the_tolerance_is_no_loss(earlier, make_row, make_benchmark):
+def test_a_loss_within_the_tolerance_is_not_worse(earlier, make_row, make_benchmark):
     path, slower = earlier(make_row("tflite-int8", p50=0.1)), make_benchmark(make_row("tflite-int8", p50=0.12))
     assert compare_runs(path, slower, percent=25).worse == []
 
 
-def test_the_original_is_not_on_trial(earlier, make_row, make_benchmark):
+def test_the_original_is_not_judged(earlier, make_row, make_benchmark):
     against = compare_runs(earlier(make_row("keras", p50=1)), make_benchmark(make_row("keras", p50=9)))
     assert against.worse == []
     assert any(change.by == pytest.approx(800) for change in against.changes)
 
 
-def test_on_another_machine_of_times_only_the_ratio_to_keras_counts(earlier, make_row, make_benchmark):
+def test_on_another_machine_only_the_ratio_to_keras_is_judged(earlier, make_row, make_benchmark):
     path = earlier(make_row("tflite-int8", p50=0.1, speedup=500.0), processor="another")
     slower_machine = compare_runs(path, make_benchmark(make_row("tflite-int8", p50=0.9, speedup=500.0)))
     assert not slower_machine.same_machine
@@ -84,13 +84,13 @@ def test_figures_that_one_run_lacks_are_left_out(earlier, make_row, make_benchma
     [
         ("", "not the JSON of a benchmark"),
         ("null", "not the JSON of a benchmark"),
-        ('{"schema": 1, "rows": [], "machine": {}}', "of schema 1, this version compares 2"),
+        ('{"schema": 1, "rows": [], "machine": {}}', "has schema 1, but this version compares schema 2"),
         ('{"schema": 2, "rows": [{}], "machine": {}}', "not the JSON of a benchmark"),
         ('{"schema": 2, "rows": [], "machine": []}', "not the JSON of a benchmark"),
         ("[" * 100_000, "not the JSON of a benchmark"),
     ],
 )
-def test_what_is_no_run_is_refused_with_the_reason(tmp_path, text, said):
+def test_a_file_that_is_not_an_earlier_run_is_refused_with_the_reason(tmp_path, text, said):
     path = tmp_path / "old.json"
     path.write_text(text)
     with pytest.raises(LettercastError, match=said):
@@ -99,22 +99,22 @@ def test_what_is_no_run_is_refused_with_the_reason(tmp_path, text, said):
         load_run(tmp_path / "gone.json")
 
 
-def test_a_model_on_the_floor_passes_and_one_below_is_named_with_both_figures(make_row, make_benchmark):
+def test_a_model_at_the_threshold_passes_and_one_below_is_named(make_row, make_benchmark):
     result = make_benchmark(make_row("tflite-int8", drop=1.0), make_row("onnx-int8"))
     assert missed_thresholds(result, 95, None) == ["m-int8.tflite: accuracy 94.00 %, at least 95 % required"]
     assert missed_thresholds(result, 94, None) == []
 
 
-def test_a_p99_above_the_floor_is_named(make_row, make_benchmark):
+def test_a_p99_above_the_threshold_is_named(make_row, make_benchmark):
     result = make_benchmark(make_row("tflite-int8", p50=0.5), make_row("onnx-int8", p50=0.1))
     assert missed_thresholds(result, None, 1.0) == ["m-int8.tflite: p99 1.500 ms, at most 1 ms required"]
 
 
-def test_the_original_need_not_pass(make_row, make_benchmark):
+def test_thresholds_do_not_apply_to_the_original(make_row, make_benchmark):
     assert missed_thresholds(make_benchmark(make_row("keras", p50=50, drop=50)), 90, 1) == []
 
 
-def test_what_was_not_measured_has_not_passed(make_row, make_benchmark):
+def test_a_figure_that_was_not_measured_misses_its_threshold(make_row, make_benchmark):
     result = make_benchmark(make_row("onnx-int8", accuracy=None, letter=None, skipped="no engine"))
     assert [said.split(": ")[1].split(",")[0] for said in missed_thresholds(result, 90, 1)] == [
         "accuracy not measured",
@@ -144,17 +144,17 @@ def test_each_device_gets_the_fastest_that_it_can_run(make_row):
     assert len(found) == len(DEVICES)
 
 
-def test_by_figures_and_not_by_names(make_row):
+def test_a_recommendation_depends_on_figures_and_not_on_names(make_row):
     found = taken([make_row("tflite-float32", p50=0.05), make_row("tflite-int8", p50=0.1)])
     assert found["Raspberry"] == "m-float32.tflite"
 
 
-def test_of_those_alike_the_one_that_agrees_most_is_taken(make_row):
+def test_of_similar_files_the_one_with_the_best_agreement_is_recommended(make_row):
     rows = [make_row("onnx-int8", p50=0.100, agreement=99.4), make_row("onnx-dynamic", p50=0.108, agreement=99.9)]
     assert taken(rows)["desktops"] == "m-dynamic.onnx"
 
 
-def test_what_does_not_agree_or_failed_or_was_not_timed_is_not_recommended(make_row):
+def test_a_file_without_agreement_or_timing_or_with_a_failure_is_not_recommended(make_row):
     bad = [
         make_row("tflite-int8", agreement=90.0),
         make_row("tflite-dynamic", drop=3.0),
@@ -167,7 +167,7 @@ def test_what_does_not_agree_or_failed_or_was_not_timed_is_not_recommended(make_
     assert set(taken([*bad, make_row("tflite-int16x8", p50=9)]).values()) == {"m-int16x8.tflite"}
 
 
-def test_of_two_models_the_more_accurate_ones_exports_are_taken(make_row):
+def test_of_two_models_the_exports_of_the_more_accurate_one_are_recommended(make_row):
     base, nano = make_row("tflite-int8", p50=0.2), make_row("tflite-int8", p50=0.05, name="nano-int8.tflite")
     worse = replace(nano, parity=replace(nano.parity, original_accuracy=90.0))
     assert taken([base, worse])["Raspberry"] == "m-int8.tflite"

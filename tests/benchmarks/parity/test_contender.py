@@ -9,7 +9,7 @@ from lettercast import LettercastError
 from lettercast.benchmarks.parity.contender import BATCH, open_contenders, pictures_taken, runs_of, tie_of
 
 
-def test_an_export_finds_its_original_by_what_it_was_made_from(exported, model_file, tmp_path):
+def test_an_export_finds_its_original_by_the_hash_inside(exported, model_file, tmp_path):
     other = tmp_path / "other.keras"
     other.write_bytes(model_file.read_bytes() + b"\0")
     original, tflite, onnx = open_contenders([exported["tflite-int8"], exported["onnx-int8"]], [other, model_file], 1)
@@ -19,15 +19,15 @@ def test_an_export_finds_its_original_by_what_it_was_made_from(exported, model_f
     assert (tflite.note, onnx.note) == ("", "")
 
 
-def test_without_its_original_an_export_is_measured_and_that_is_said(exported, model_file, tmp_path):
+def test_an_export_without_its_original_is_measured_with_a_note(exported, model_file, tmp_path):
     other = tmp_path / "other.keras"
     other.write_bytes(model_file.read_bytes() + b"\0")
     (export,) = open_contenders([exported["onnx-int8"]], [other], 1)
     assert export.runs and export.original is None
-    assert "letters-nano was made from none of the originals; name it with --original" in export.note
+    assert "letters-nano was made from none of the originals; name its .keras file with --original" in export.note
 
 
-def test_a_missing_engine_is_said_with_what_to_install_and_the_rest_goes_on(exported, monkeypatch):
+def test_a_missing_engine_is_named_and_the_other_models_run(exported, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
     onnx, tflite = open_contenders([exported["onnx-int8"], exported["tflite-int8"]], [], 1)
     assert not onnx.runs
@@ -37,7 +37,7 @@ def test_a_missing_engine_is_said_with_what_to_install_and_the_rest_goes_on(expo
         pictures_taken([onnx])
 
 
-def test_a_broken_file_is_a_failure_of_its_own(exported, tmp_path):
+def test_a_broken_file_fails_without_stopping_the_others(exported, tmp_path):
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(exported["tflite-int8"].read_bytes()[:1000])
     bad, good = open_contenders([broken, exported["tflite-int8"]], [], 1)
@@ -45,7 +45,7 @@ def test_a_broken_file_is_a_failure_of_its_own(exported, tmp_path):
     assert good.runs
 
 
-def test_a_keras_model_among_the_exports_is_pointed_to_its_option(model_file):
+def test_a_keras_model_among_the_exports_fails_with_a_hint_to_its_option(model_file):
     (contender,) = open_contenders([model_file], [], 1)
     assert "--original" in contender.failure
 
@@ -56,7 +56,7 @@ def test_the_tie_is_that_of_the_format(exported):
 
 
 @pytest.mark.parametrize("ending", ["onnx", "tflite"])
-def test_what_is_timed_is_the_readers_way_from_ink_to_probabilities(exported, check_source, ending):
+def test_the_timed_call_goes_from_ink_to_probabilities(exported, check_source, ending):
     from lettercast.train.data.source import draw_all
 
     pictures = draw_all(check_source)[:40]
@@ -71,7 +71,7 @@ def test_what_is_timed_is_the_readers_way_from_ink_to_probabilities(exported, ch
     assert np.allclose(many(2), answers[[*range(30, 40), *range(5)]], atol=1e-5)
 
 
-def test_the_original_is_given_finished_pictures(exported, model_file, check_source):
+def test_the_original_gets_finished_images(exported, model_file, check_source):
     from lettercast.train.data.source import draw_all
 
     pictures = draw_all(check_source)[:8]

@@ -19,33 +19,33 @@ from lettercast.benchmarks.parity.measure import (
     take_turns,
     this_machine,
 )
-from lettercast.runtime.model.installed import LITERT, ONNX_RUNTIME
+from lettercast.runtime.model.installed import ONNX_RUNTIME
 
 
-def test_callers_take_turns_and_the_warm_up_does_not_count():
+def test_calls_take_turns_and_the_warm_up_does_not_count():
     turns = []
     latencies = measure([lambda number, name=name: turns.append(name) for name in "ab"], seconds=0, min_runs=2 * ROUNDS)
     assert turns == ["a"] * WARM_RUNS + ["b"] * WARM_RUNS + list("aabb") * ROUNDS
     assert [latency.n for latency in latencies] == [2 * ROUNDS] * 2
 
 
-def test_each_is_run_as_often_as_asked_at_least():
+def test_each_call_runs_at_least_as_often_as_asked():
     (latency,) = measure([lambda number: None], seconds=0, min_runs=50)
     assert 50 <= latency.n < 50 + ROUNDS
 
 
-def test_a_short_call_is_run_until_the_seconds_are_full():
+def test_a_short_call_runs_until_the_time_is_over():
     (short,) = measure([lambda number: None], seconds=0.02, min_runs=1)
     assert short.n > 1000
 
 
-def test_runs_are_numbered_on_through_all_rounds_so_that_every_letter_has_its_turn():
+def test_runs_are_numbered_through_all_rounds():
     numbers = []
     measure([numbers.append], seconds=0, min_runs=2 * ROUNDS)
     assert numbers[WARM_RUNS:] == list(range(2 * ROUNDS))
 
 
-def test_what_is_known_after_each_round_is_told():
+def test_latencies_are_returned_after_each_round():
     known = [latency.n for (latency,) in take_turns([lambda number: None], seconds=0, min_runs=ROUNDS)]
     assert known == list(range(1, ROUNDS + 1))
 
@@ -56,12 +56,8 @@ def test_percentiles_are_milliseconds():
 
 
 @pytest.fixture(scope="module")
-def costs(exported, model_file):
-    return {
-        "keras": footprint(model_file, 1, None, 15),
-        "tflite": footprint(exported["tflite-int8"], 1, LITERT, 15),
-        "onnx": footprint(exported["onnx-int8"], 1, ONNX_RUNTIME, 15),
-    }
+def costs(measured_run):
+    return dict(zip(("keras", "tflite", "onnx"), (row.footprint for row in measured_run.rows), strict=True))
 
 
 def test_every_stage_is_timed(costs):
@@ -69,21 +65,21 @@ def test_every_stage_is_timed(costs):
         assert min(cost.import_ms, cost.load_ms, cost.first_ms) > 0
 
 
-def test_a_device_loads_a_fraction_of_what_the_original_needs(costs):
+def test_an_export_needs_a_fraction_of_the_memory_of_the_original(costs):
     if costs["keras"].peak_mb is None:
         pytest.skip("this system does not tell a process's peak memory")
     for name in ("tflite", "onnx"):
         assert 10 < costs[name].peak_mb < costs["keras"].peak_mb / 2
 
 
-def test_what_lies_in_the_folder_is_not_taken_for_the_package(exported, tmp_path, monkeypatch):
+def test_a_module_in_the_current_folder_is_not_imported(exported, tmp_path, monkeypatch):
     (tmp_path / "lettercast").mkdir()
     (tmp_path / "lettercast" / "__init__.py").write_text("raise SystemExit('another package')")
     monkeypatch.chdir(tmp_path)
     assert footprint(exported["onnx-int8"], 1, ONNX_RUNTIME, 15).load_ms > 0
 
 
-def test_a_process_that_fails_is_told_with_its_last_line(tmp_path):
+def test_a_failed_process_is_reported_with_its_last_line(tmp_path):
     path = tmp_path / "broken.onnx"
     path.write_bytes(b"no model")
     with pytest.raises(LettercastError, match=r"broken.onnx: a separate process could not run it \(.*broken.onnx"):
@@ -94,7 +90,7 @@ PI = "processor\t: 0\nFeatures\t: fp asimd asimddp\nModel\t\t: Raspberry Pi 5 Mo
 PC = "model name\t: Some CPU @ 2.00GHz\nflags\t\t: fpu avx2 avx512f\nmodel name\t: Some CPU @ 2.00GHz\n"
 
 
-def test_this_machine_is_described_and_json_ready():
+def test_this_machine_is_described_as_json_and_as_text():
     machine = this_machine()
     assert 1 <= machine.cores <= (os.cpu_count() or 1)
     assert json.loads(json.dumps(machine.to_dict()))["processor"] == machine.processor
@@ -105,7 +101,7 @@ def test_this_machine_is_described_and_json_ready():
 @pytest.mark.parametrize(
     ("info", "processor", "flag"), [(PI, "Raspberry Pi 5 Model B Rev 1.0", "asimddp"), (PC, "Some CPU @ 2.00GHz", "avx2")]
 )
-def test_boards_and_pcs_say_what_they_are_in_words_of_their_own(info, processor, flag):
+def test_boards_and_pcs_name_their_processor_in_different_fields(info, processor, flag):
     assert info_line(info, "model name", "Model") == processor
     assert flag in info_line(info, "flags", "Features").split()
     assert info_line(info, "no such line") == ""
@@ -117,7 +113,7 @@ def test_a_steady_idle_machine_raises_no_doubt():
     assert replace(this_machine(), governor=None, load=None).doubts() == []
 
 
-def test_a_changing_clock_and_a_load_are_told_with_what_to_do():
+def test_a_changing_clock_and_a_load_are_doubts_with_a_remedy():
     governor, load = replace(this_machine(), governor="ondemand", load=1.5).doubts()
     assert "'ondemand'" in governor and "cpupower" in governor
     assert "1.5 a core" in load

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lettercast.benchmarks.columns import fill, in_ms, known
-from lettercast.benchmarks.parity.compare import Change, Comparison, recommend
+from lettercast.benchmarks.parity.compare import FIGURES, Change, Comparison, recommend
 from lettercast.benchmarks.parity.tables import (
     artifact_table,
     comparison_table,
@@ -78,7 +78,7 @@ def test_a_narrow_terminal_shows_whole_names_and_figures(make_row, make_benchmar
     assert "…" not in text.getvalue()
 
 
-def test_what_was_left_out_is_a_dash_and_said_below(make_row, make_benchmark, printed):
+def test_a_missing_figure_is_a_dash_with_a_reason_in_the_caption(make_row, make_benchmark, printed):
     nothing = dict.fromkeys(("accuracy", "parity", "letter", "batch", "footprint", "speedup"))
     result = make_benchmark(make_row("onnx-int8", failure="broken", **nothing), make_row("tflite-int8", note="no original"))
     text = printed(speed_table(result))
@@ -87,7 +87,7 @@ def test_what_was_left_out_is_a_dash_and_said_below(make_row, make_benchmark, pr
     assert line.split()[3::2] == ["-"] * 10
 
 
-def test_changes_show_then_and_now_and_what_only_one_run_has(printed):
+def test_changes_show_old_and_new_figures_and_models_of_only_one_run(printed):
     changes = (
         Change("m.tflite", "bytes", 100.0, 150.0, 50.0, "%", True),
         Change("m.tflite", "accuracy %", 95.0, 94.9, -0.1, "points", False),
@@ -104,16 +104,16 @@ def test_recommendations_show_device_file_and_reason(make_row, printed):
 
 
 @pytest.mark.parametrize(("value", "said"), [(0.01234, "0.012"), (9.9994, "9.999"), (12.34, "12.3"), (1234.5, "1234.5")])
-def test_milliseconds_have_as_many_digits_as_they_are_worth(value, said):
+def test_milliseconds_have_three_decimals_below_ten_and_one_above(value, said):
     assert in_ms(value) == said
 
 
-def test_what_is_not_known_is_a_dash_and_zero_is_known():
+def test_an_unknown_figure_is_a_dash_and_zero_is_not():
     assert known(None, str) == "-"
     assert known(0, str) == "0"
 
 
-def test_only_the_columns_asked_for_are_shown_text_to_the_left():
+def test_only_the_shown_columns_are_added_with_text_to_the_left():
     table = fill(
         Table(), {"model": lambda one: one[0], "ms": lambda one: str(one[1]), "kB": lambda one: "?"}, [("m", 3)], ("model", "ms")
     )
@@ -121,3 +121,23 @@ def test_only_the_columns_asked_for_are_shown_text_to_the_left():
         ("model", "left", ["m"]),
         ("ms", "right", ["3"]),
     ]
+
+
+def test_changes_in_a_narrow_terminal_have_a_line_per_figure():
+    model = "letters-base-int16x8.tflite with ai-edge-litert"
+    changes = tuple(Change(model, figure, 95.0, 94.9, -0.1, "points", False) for figure in FIGURES)
+    text = io.StringIO()
+    Console(file=text, width=80).print(comparison_table(Comparison("old.json", True, changes, (), ()), 80))
+    shown = text.getvalue()
+    assert model in shown and "…" not in shown
+    assert shown.count("94.9 (-0.10)") == len(FIGURES)
+    assert all(figure in shown for figure in FIGURES)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_figures_are_whole_in_a_narrow_terminal_and_text_wraps(width):
+    columns = {"reader": lambda one: one, **{f"figure {i}": lambda one: "123.456" for i in range(3)}}
+    text = io.StringIO()
+    Console(file=text, width=width).print(fill(Table(), columns, ["a reader with a very long name, and its version"], columns))
+    assert text.getvalue().count("123.456") == 3
+    assert "…" not in text.getvalue()

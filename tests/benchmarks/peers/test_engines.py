@@ -41,7 +41,7 @@ def test_models_of_other_formats_are_left_out(rows):
 
 
 @pytest.mark.parametrize("name", ["float32.onnx", "int8.onnx"])
-def test_openvino_answers_as_onnx_runtime_does(rows, name):
+def test_openvino_agrees_with_onnx_runtime(rows, name):
     if find_package(OPENVINO).module is None:
         pytest.skip(f"not installed: pip install '{OPENVINO.extra}'")
     row = rows[name, "openvino"]
@@ -51,7 +51,7 @@ def test_openvino_answers_as_onnx_runtime_does(rows, name):
     assert row.letter and row.batch
 
 
-def test_ncnn_answers_as_onnx_runtime_does_in_float32_and_says_why_not_in_int8(rows):
+def test_ncnn_agrees_with_onnx_runtime_in_float32_and_has_no_int8(rows):
     if find_package(NCNN).module is None or find_package(PNNX).module is None:
         pytest.skip(f"not installed: pip install '{NCNN.extra}'")
     row = rows["float32.onnx", "ncnn"]
@@ -61,7 +61,7 @@ def test_ncnn_answers_as_onnx_runtime_does_in_float32_and_says_why_not_in_int8(r
     assert rows["int8.onnx", "ncnn"].missing == NO_NCNN_INT8
 
 
-def test_an_engine_that_is_not_installed_has_a_row_that_says_so(exported, pictures, monkeypatch):
+def test_a_missing_engine_has_a_row_that_says_so(exported, pictures, monkeypatch):
     for module in ("openvino", "ncnn"):
         monkeypatch.setitem(sys.modules, module, None)
     own, *others = compare_engines([exported["onnx-float32"]], pictures, SHORT_S)
@@ -70,7 +70,7 @@ def test_an_engine_that_is_not_installed_has_a_row_that_says_so(exported, pictur
     assert all(row.missing == "not installed: pip install 'lettercast[peers]'" and row.letter is None for row in others)
 
 
-def test_a_model_that_cannot_be_opened_does_not_stop_the_others(exported, pictures, tmp_path):
+def test_a_broken_model_does_not_stop_the_others(exported, pictures, tmp_path):
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(b"no model")
     bad, good = compare_engines([broken, exported["tflite-int8"]], pictures, SHORT_S)

@@ -44,7 +44,7 @@ def test_an_installed_peer_reads_a_printed_page_in_both_settings(peers, printed)
     assert len({peer.name for peer in peers}) == 1
 
 
-def test_an_installed_peer_reads_printed_letters_and_says_nothing_of_a_white_page(peers):
+def test_an_installed_peer_reads_printed_letters_and_nothing_on_a_white_page(peers):
     best = peers[-1]
     for letter in "EKR":
         ink = np.zeros((120, 120), np.uint8)
@@ -53,7 +53,7 @@ def test_an_installed_peer_reads_printed_letters_and_says_nothing_of_a_white_pag
     assert best.read_page(np.full((300, 400, 3), 255, np.uint8)) == ""
 
 
-def test_what_is_not_installed_is_named_with_what_to_install(monkeypatch):
+def test_missing_peers_are_named_with_how_to_install_them(monkeypatch):
     monkeypatch.setenv("PATH", "")
     for module in ("tesserocr", "rapidocr", "rapidocr_onnxruntime"):
         monkeypatch.setitem(sys.modules, module, None)
@@ -63,7 +63,7 @@ def test_what_is_not_installed_is_named_with_what_to_install(monkeypatch):
     assert all(why.startswith("not installed: ") and "install " in why.removeprefix("not installed: ") for why in absent.values())
 
 
-def test_a_peer_that_is_installed_and_broken_is_left_out_with_its_reason(monkeypatch, tmp_path):
+def test_a_broken_peer_is_left_out_with_its_reason(monkeypatch, tmp_path):
     command = tmp_path / "tesseract"
     command.write_text(
         f"#!{sys.executable}\nimport sys\nprint('eng' if '--list-langs' in sys.argv else 'x 1')\nsys.exit('-l' in sys.argv)"
@@ -77,13 +77,13 @@ def test_a_peer_that_is_installed_and_broken_is_left_out_with_its_reason(monkeyp
     assert absent["Tesseract"].startswith("does not run: ")
 
 
-def test_only_letters_count_and_digits_that_look_like_letters_where_that_is_asked_for():
+def test_only_letters_count_and_optionally_digits_that_look_like_letters():
     assert letters_only(" a.b\n\n7 -\nC1") == "AB\nC"
     assert letters_only("K0LM1", LOOK_ALIKES) == "KOLMI"
     assert letters_only("\N{FULLWIDTH LATIN CAPITAL LETTER A}B\N{CJK UNIFIED IDEOGRAPH-4E86}") == "AB"
 
 
-def test_letters_that_dance_on_a_line_stay_in_it():
+def test_letters_at_different_heights_stay_in_their_row():
     def box(x: float, y: float) -> np.ndarray:
         return np.array([[x, y], [x + 40, y], [x + 40, y + 60], [x, y + 60]])
 
@@ -91,7 +91,7 @@ def test_letters_that_dance_on_a_line_stay_in_it():
     assert in_rows(boxes, list("BACDE")) == "ABC\nDE"
 
 
-def test_a_shadow_is_gone_and_the_writing_stays():
+def test_even_light_removes_shadows_and_keeps_the_writing():
     page = np.full((400, 600), 220, np.uint8)
     page[:, 300:] = 110
     for x in (150, 450):
@@ -104,7 +104,7 @@ def test_a_shadow_is_gone_and_the_writing_stays():
 
 
 @pytest.mark.parametrize("side", [28, 200])
-def test_a_letter_is_shown_black_on_white_at_the_height_of_a_line_whatever_its_size(side):
+def test_a_letter_of_any_size_is_shown_black_on_white_at_one_height(side):
     ink = np.zeros((side, side), np.uint8)
     ink[side // 4 : side // 2, side // 4 : side // 3] = 255
     picture = letter_image(ink)
@@ -114,5 +114,5 @@ def test_a_letter_is_shown_black_on_white_at_the_height_of_a_line_whatever_its_s
     assert picture.min() < 20
 
 
-def test_a_picture_without_ink_is_shown_as_paper():
+def test_an_image_without_ink_is_white():
     assert letter_image(np.zeros((28, 28), np.uint8)).min() == 255

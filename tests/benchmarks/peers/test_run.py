@@ -63,7 +63,7 @@ def models(exported, tmp_path):
     return folder
 
 
-def test_without_any_peer_the_command_says_what_to_install_and_measures_the_rest(alone, models, page_file, tmp_path, capsys):
+def test_without_peers_the_command_says_what_to_install_and_measures_the_rest(alone, models, page_file, tmp_path, capsys):
     (page_file.parent / "labels.csv").write_text(f"file,text\n{page_file.name},ABC|DEF\n")
     out = tmp_path / "peers.json"
     words = [str(page_file.parent), "--models", str(models), "--model", "letters-nano", "--rounds", "1", "--json", str(out)]
@@ -80,12 +80,12 @@ def test_without_any_peer_the_command_says_what_to_install_and_measures_the_rest
     assert [row["missing"] == "" for row in figures["engines"]] == [True, True, True, False, False, False, False]
 
 
-def test_pages_that_are_none_are_refused_in_one_line(models, tmp_path, capsys):
+def test_a_missing_folder_of_pages_is_refused_in_one_line(models, tmp_path, capsys):
     assert main([str(tmp_path / "nowhere"), "--models", str(models)]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
 
 
-def test_an_interrupt_leaves_what_was_measured(alone, models, monkeypatch, capsys, tmp_path):
+def test_an_interrupted_run_keeps_its_results(alone, models, monkeypatch, capsys, tmp_path):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
@@ -125,7 +125,7 @@ def test_a_folder_without_labels_is_refused(tmp_path):
         page_sets(tmp_path)
 
 
-def test_letters_are_larger_than_the_network_sees_them_and_the_same_letters(strokes_file):
+def test_letters_have_their_full_size_and_their_right_names(strokes_file):
     for spec in ("pen", str(strokes_file)):
         source = open_source(spec, "test")
         inks, truth = some_letters(source, 30)
@@ -136,11 +136,11 @@ def test_letters_are_larger_than_the_network_sees_them_and_the_same_letters(stro
         assert source.classes[source.labels[found]] == truth[0]
 
 
-def test_fewer_letters_than_asked_for_are_all_taken(strokes_file):
+def test_all_letters_are_taken_if_there_are_fewer_than_asked(strokes_file):
     assert len(some_letters(open_source(str(strokes_file), "val"), 10_000)[0]) == 104
 
 
-def test_several_sources_as_one_are_refused(strokes_file):
+def test_several_sources_in_one_are_refused(strokes_file):
     with pytest.raises(LettercastError, match="each source separately"):
         some_letters(open_sources(["pen", str(strokes_file)], "test"), 3)
 
@@ -153,7 +153,7 @@ def silent(said: str) -> None:
     """Report nothing."""
 
 
-def test_a_reader_of_nothing_errs_on_every_letter_and_ours_on_none(draw_page):
+def test_a_reader_of_nothing_misses_every_letter_and_ours_none(draw_page):
     page = NamedPage("page", "ABC|DEF", draw_page("ABC", "DEF")[0])
     ours, mute = compare_pages([lettercast_peer(BASE), Peer("mute", AS_IT_COMES, lambda _: "")], [page, page], 2, silent)
     assert (ours.pages.cer, mute.pages.cer) == (0, 1)
@@ -162,7 +162,7 @@ def test_a_reader_of_nothing_errs_on_every_letter_and_ours_on_none(draw_page):
     assert ours.empty_ms > mute.empty_ms
 
 
-def test_every_page_is_read_by_every_reader_in_every_round_and_a_white_one_too():
+def test_every_reader_reads_every_page_and_a_white_one_in_every_round():
     seen = []
     peers = [Peer(name, AS_IT_COMES, lambda page, name=name: seen.append((name, int(page[0, 0, 0]))) or "") for name in "ab"]
     pages = [NamedPage(str(shade), "A", np.full((4, 4, 3), shade, np.uint8)) for shade in (1, 2)]
@@ -170,7 +170,7 @@ def test_every_page_is_read_by_every_reader_in_every_round_and_a_white_one_too()
     assert seen == 2 * [("a", 1), ("a", 2), ("b", 1), ("b", 2), ("a", 255), ("b", 255)]
 
 
-def test_only_the_first_letter_counts_and_who_reads_pages_only_has_no_row():
+def test_only_the_first_letter_counts_and_readers_of_pages_only_have_no_row():
     inks, truth = some_letters(open_source("pen", "test"), 52)
     peers = [
         lettercast_peer(BASE),
@@ -183,7 +183,7 @@ def test_only_the_first_letter_counts_and_who_reads_pages_only_has_no_row():
     assert ours.error < 0.15
 
 
-def test_of_real_cards_ours_reads_more_than_any_peer_as_it_comes(shared):
+def test_on_real_cards_ours_has_fewer_errors_than_any_peer_with_defaults(shared):
     others = [peer for peer in open_peers()[0] if peer.setting == AS_IT_COMES]
     if not others:
         pytest.skip("no peer is installed: pip install 'lettercast[peers]'; apt install tesseract-ocr")
@@ -218,7 +218,7 @@ def page_row(peer: str, errors: int, ms: float) -> PageRow:
     return PageRow(peer, AS_IT_COMES, PagesResult(peer, (page,)), 0.5)
 
 
-def test_others_are_multiples_of_the_first_and_the_absent_have_a_line():
+def test_other_readers_are_multiples_of_the_first_and_missing_ones_have_a_line():
     table = peer_pages_table("cards", [page_row("ours", 1, 2.0), page_row("other", 5, 90.0)], ABSENT)
     shown = lines(table)
     assert shown["ours"] == [AS_IT_COMES, "10.0", "1.0 x", "2.0", "1.0 x", "0.5"]
@@ -227,12 +227,12 @@ def test_others_are_multiples_of_the_first_and_the_absent_have_a_line():
     assert "rapidocr: not installed: pip install 'lettercast[peers]'" in printed(table)
 
 
-def test_there_is_no_multiple_of_no_error():
+def test_a_multiple_of_zero_errors_is_a_dash():
     shown = lines(peer_pages_table("cards", [page_row("ours", 0, 2.0), page_row("other", 5, 90.0)], {}))
     assert shown["other"][:3] == [AS_IT_COMES, "50.0", "-"]
 
 
-def test_letters_have_their_errors_and_times():
+def test_the_table_of_letters_has_errors_and_times():
     rows = [
         LetterRow(name, AS_IT_COMES, 50, wrong, Latency(p50, 1, 1, 50)) for name, wrong, p50 in (("a", 2, 0.5), ("b", 9, 5.0))
     ]
@@ -249,7 +249,7 @@ def test_letters_have_their_errors_and_times():
         (EngineRow("m", "e", missing="not installed: pip install 'e[f]'"), ["e", "-", "-", "-", "-"]),
     ],
 )
-def test_engines_have_their_figures_or_dashes(row, cells):
+def test_the_table_of_engines_has_figures_or_dashes(row, cells):
     table = peer_engines_table([row])
     assert lines(table)["m"] == cells
     assert row.missing in printed(table)

@@ -50,7 +50,7 @@ def test_the_command_writes_its_figures(card_video, tmp_path, capsys):
     assert all(name in said for name in STAGES)
 
 
-def test_a_film_that_is_none_is_refused_in_one_line(tmp_path, capsys):
+def test_a_broken_video_is_refused_in_one_line(tmp_path, capsys):
     (tmp_path / "video.mp4").write_bytes(b"")
     assert main([str(tmp_path / "video.mp4")]) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
@@ -61,7 +61,7 @@ def pages(draw_page):
     return [draw_page("LETTERS", "AND", "WORDS")[0], draw_page("ABCDE")[0]]
 
 
-def test_what_is_timed_reads_as_the_reader_does(pages):
+def test_a_timed_reader_reads_like_the_reader(pages):
     reader = Reader(words=("letters", "words"))
     timed = TimedReader(reader)
     read = list(time_stages(timed, timed.read, iter(pages)))
@@ -70,7 +70,7 @@ def test_what_is_timed_reads_as_the_reader_does(pages):
     assert all(tuple(ms) == STAGES and min(ms.values()) > 0 for _, ms in read)
 
 
-def test_the_engine_is_classification_whoever_calls_it(pages):
+def test_all_calls_of_the_engine_count_as_classification(pages):
     asked = []
     reader = Reader()
     classify = reader.engine.classify
@@ -81,7 +81,7 @@ def test_the_engine_is_classification_whoever_calls_it(pages):
     assert timed.seconds["classification"] > 0
 
 
-def test_a_tracker_that_knows_its_letters_asks_the_engine_no_more(pages):
+def test_a_tracker_does_not_classify_known_letters_again(pages):
     timed = TimedReader(Reader())
     times = [ms for _, ms in time_stages(timed, Tracker(timed).read, iter([pages[1]] * 4))]
     assert times[0]["classification"] > 0
@@ -89,12 +89,12 @@ def test_a_tracker_that_knows_its_letters_asks_the_engine_no_more(pages):
     assert times[-1]["segmentation"] > 0
 
 
-def test_without_pictures_there_are_no_times():
+def test_without_images_there_are_no_times():
     timed = TimedReader(Reader())
     assert list(time_stages(timed, timed.read, iter(()))) == []
 
 
-def test_one_thread_is_all_that_opencv_and_numpy_take_until_it_is_over():
+def test_one_thread_limits_opencv_and_numpy_inside_the_block():
     threads = lambda: [cv2.getNumThreads(), *(pool["num_threads"] for pool in threadpool_info())]  # noqa: E731
     before = threads()
     with one_thread():

@@ -34,7 +34,7 @@ def growth(tmp_path_factory):
 
 
 @pytest.mark.parametrize("count", GROWTH_PLAN.counts)
-def test_every_count_has_room(count):
+def test_every_count_fits_on_the_page(count):
     # A quarter of the size has the same layout.
     photo = write_letters(count, PAGE, (PAGE_PX[0] // 4, PAGE_PX[1] // 4), seed=1)
     assert len(photo.letters) == count
@@ -46,30 +46,30 @@ def test_a_page_with_the_most_letters_has_its_size():
     assert photo.image.shape == (PAGE_PX[1], PAGE_PX[0], 3)
 
 
-def test_letters_without_room_are_no_page():
+def test_too_many_letters_for_a_page_are_an_error():
     with pytest.raises(ValueError, match="do not fit"):
         write_letters(500, CARD, (640, 480), seed=1)
 
 
-def test_the_same_letters_stand_on_a_photograph_of_every_size():
+def test_photographs_of_all_sizes_have_the_same_letters():
     small, large = (write_letters(15, CARD, size, seed=2) for size in ((640, 480), (1280, 960)))
     assert small.text == large.text
     for one, other in zip(small.letters, large.letters, strict=True):
         assert np.allclose(2 * np.array(one.box), other.box, atol=2)
 
 
-def test_fewer_letters_stand_on_more_pages():
+def test_fewer_letters_are_on_more_pages():
     assert [GROWTH_PLAN.pages(count) for count in (1, 100, 500, 700)] == [20, 5, 1, 1]
 
 
-def test_points_keep_every_round_of_every_page(growth):
+def test_points_hold_every_round_of_every_page(growth):
     assert [(point.x, np.shape(point.rounds["drawing"])) for point in growth.letters.points] == [(50, (2, 2)), (100, (2, 1))]
     assert [point.x for point in growth.pixels.points] == pytest.approx([0.3072, 0.48])
     assert all(abs(point.found - point.x) <= 0.05 * point.x for point in growth.letters.points)
     assert all(point.found == pytest.approx(15, abs=1) for point in growth.pixels.points)
 
 
-def test_figures_are_json_and_say_how_they_fit(growth):
+def test_figures_are_json_with_fits(growth):
     figures = json.loads(json.dumps(growth.to_dict()))
     assert figures["model"] == "letters-base"
     for curve in ("letters", "pixels"):
@@ -93,7 +93,7 @@ def test_the_tables_have_a_column_for_each_point(growth):
     assert tables[0].row_count == len(STAGES) + 2
 
 
-def test_a_model_that_is_none_is_refused_in_one_line(tmp_path, capsys):
+def test_a_broken_model_is_refused_in_one_line(tmp_path, capsys):
     (tmp_path / "bad.tflite").write_bytes(b"TFL3")
     assert main(["--model", str(tmp_path / "bad.tflite")]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
@@ -104,13 +104,13 @@ def rising(times) -> Curve:
     return Curve("letters", tuple(points))
 
 
-def test_a_line_is_found_with_nothing_left():
+def test_a_perfect_line_has_no_residual():
     fit = fit_line(np.array([1.0, 10.0, 500.0]), np.array([5.5, 10.0, 255.0]))
     assert (fit.fixed, fit.slope, fit.r2) == pytest.approx((5.0, 0.5, 1.0))
     assert fit.largest_residual < 1e-9
 
 
-def test_times_that_do_not_change_are_a_level_line():
+def test_constant_times_are_a_level_line():
     fit = fit_line(np.array([1.0, 2.0, 3.0]), np.full(3, 4.0))
     assert (fit.fixed, fit.slope, fit.r2) == pytest.approx((4.0, 0.0, 1.0))
 
@@ -123,7 +123,7 @@ def test_short_times_count_like_long_ones():
     assert abs(fit_line(x, y).fixed - 5) > 0.2
 
 
-def test_growth_by_the_square_shows_in_the_residual():
+def test_quadratic_growth_shows_in_the_residual():
     x = np.array(GROWTH_PLAN.counts, float)
     assert fit_line(x, 10 + x**2 / 100).largest_residual > 0.3
 
@@ -135,13 +135,13 @@ def test_a_point_is_the_mean_over_pages_of_their_medians():
     assert ms["whole"] == pytest.approx(3.5 * len(STAGES))
 
 
-def test_the_line_is_told_with_its_units():
+def test_the_line_is_described_with_its_units():
     said = describe(rising([1.0, 2.0, 3.0]))
     assert "0.00 ms + 6.000 ms per letter" in said.replace("-0.00", "0.00")
     assert "largest residual 0 %" in said
 
 
-def test_pages_with_their_rounds_become_rounds_with_their_pages():
+def test_times_by_page_become_times_by_round():
     pages = [[dict.fromkeys(STAGES, ms) for ms in page] for page in ((1.0, 2.0, 3.0), (4.0, 5.0, 6.0))]
     point = point_of(15, pages, [14, 15])
     assert point.rounds["capture"] == ((1.0, 4.0), (2.0, 5.0), (3.0, 6.0))

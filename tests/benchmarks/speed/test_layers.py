@@ -43,7 +43,7 @@ def answer(model: bytes, picture: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_layers_multiply_as_often_as_those_of_keras(exported, network, name):
+def test_layers_have_the_multiplications_of_keras(exported, network, name):
     layers = layers_of(exported[name], runs=1)
     assert [layer.multiplications for layer in layers if layer.multiplications] == counts_of(network)
 
@@ -59,7 +59,7 @@ def test_a_depthwise_layer_multiplies_each_channel_with_its_own_filter():
     }
 
 
-def test_a_file_cut_off_gives_what_that_layer_of_keras_gives(float_file, network, check_source):
+def test_a_cut_off_file_gives_the_output_of_that_layer(float_file, network, check_source):
     picture = draw_some(check_source, [3], None)
     kinds = tuple(IN_KERAS.values())
     expected = [one for one in network.layers if isinstance(one, kinds)]
@@ -72,7 +72,7 @@ def test_a_file_cut_off_gives_what_that_layer_of_keras_gives(float_file, network
         np.testing.assert_allclose(answer(cut_off(float_file, place), picture), wanted, atol=1e-4)
 
 
-def test_a_file_cut_off_has_the_first_operations_and_the_same_length(float_file):
+def test_a_cut_off_file_has_the_first_operations_and_the_same_length(float_file):
     operations = tflite_operations(float_file)
     for count in range(1, len(operations) + 1):
         cut = cut_off(float_file, count)
@@ -88,7 +88,7 @@ def test_every_operation_of_a_tflite_file_is_timed(exported):
     assert told[-1][1] == (1, 26)
 
 
-def test_onnx_layers_are_those_that_run_fused(exported):
+def test_onnx_layers_are_the_fused_ones(exported):
     layers = layers_of(exported["onnx-int8"], runs=1)
     assert all(layer.ms > 0 for layer in layers)
     assert "QLinearConv" in {layer.name for layer in layers}
@@ -96,7 +96,7 @@ def test_onnx_layers_are_those_that_run_fused(exported):
     assert layers[-1].output == (1, 26)
 
 
-def test_products_that_are_done_before_any_picture_comes_are_told():
+def test_products_of_constants_are_refused():
     value = lambda name, *shape: onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape)  # noqa: E731
     weights = [onnx.numpy_helper.from_array(np.ones((4, 4), np.float32), name) for name in ("a", "b")]
     nodes = [onnx.helper.make_node("MatMul", pair, [out]) for pair, out in ((["a", "b"], "ab"), (["x", "ab"], "y"))]
@@ -106,17 +106,17 @@ def test_products_that_are_done_before_any_picture_comes_are_told():
         onnx_layers(model.SerializeToString(), runs=1)
 
 
-def test_a_layer_that_took_no_time_has_no_speed():
+def test_a_layer_without_time_has_no_throughput():
     assert Layer("CONV_2D", (1, 2), 3_000_000, 0.5).gmacs == pytest.approx(6.0)
     assert Layer("SHAPE", (4,), 0, -0.001).gmacs == 0
     assert Layer("FULLY_CONNECTED", (1, 2), 100, -0.001).gmacs == 0
 
 
-def test_times_of_others_work_are_left_out():
+def test_disturbed_times_are_left_out():
     assert middle_mean([1.0, 2.0, 2.0, 3.0, 3.0, 2.0, 900.0, 2.0]) == pytest.approx(2.25)
     assert middle_mean([7.0]) == 7.0
 
 
-def test_a_file_of_another_kind_is_refused(tmp_path):
+def test_a_file_with_another_ending_is_refused(tmp_path):
     with pytest.raises(LettercastError, match="export the model first"):
         layers_of(tmp_path / "model.keras")

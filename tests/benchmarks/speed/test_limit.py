@@ -45,7 +45,7 @@ def reach(ms: float = 0.5) -> Reach:
     return Reach("model", "engine", peak, 20_000_000, lasting(ms), lasting(3.0), layers)
 
 
-def test_products_multiply_as_often_as_counted_by_hand():
+def test_products_have_the_multiplications_counted_by_hand():
     made = make_products((4, 8), ((6, 3),), depth=2)
     assert {name: count_multiplications(network) for name, network in made.items()} == {
         "2 x 4x8 by 8x8": 2 * 4 * 8 * 8,
@@ -53,32 +53,32 @@ def test_products_multiply_as_often_as_counted_by_hand():
     }
 
 
-def test_share_is_of_the_peak_and_what_no_layer_takes_is_around_them():
+def test_share_is_of_the_peak_and_the_rest_of_the_time_is_outside_layers():
     model = reach()
     assert (model.gmacs, model.peak.gmacs, model.share) == pytest.approx((40.0, 100.0, 0.4))
     assert model.batch_gmacs == pytest.approx(BATCH * 20 / 3)
     assert model.around_ms == pytest.approx(0.1)
 
 
-def test_the_slowest_is_that_of_one_picture():
+def test_the_slowest_model_is_that_with_one_image():
     models = (reach(0.5), reach(0.9), reach(0.7))
     assert Limit((), models).slowest is models[1]
 
 
-def test_each_engine_and_arithmetic_has_products_of_its_own(limit):
+def test_each_engine_and_arithmetic_has_its_own_products(limit):
     kinds = [(peak.engine.split()[0], peak.arithmetic) for peak in limit.products]
     assert kinds == [
         kind for kind in (("ai-edge-litert", INT8), ("onnxruntime", FLOAT32), ("ai-edge-litert", FLOAT32)) for _ in "ab"
     ]
 
 
-def test_a_model_is_held_against_the_best_product_of_its_kind(limit):
+def test_the_peak_of_a_model_is_the_fastest_product_of_its_kind(limit):
     for model, arithmetic in zip(limit.models, (INT8, FLOAT32, FLOAT32), strict=True):
         own = [peak for peak in limit.products if (peak.engine, peak.arithmetic) == (model.engine, arithmetic)]
         assert model.peak == max(own, key=lambda peak: peak.gmacs)
 
 
-def test_models_multiply_as_often_as_their_original(limit, model_file):
+def test_models_have_the_multiplications_of_their_original(limit, model_file):
     expected = count_multiplications(load_keras(model_file))
     assert [model.multiplications for model in limit.models] == [expected] * len(MODELS)
 
@@ -94,7 +94,7 @@ def test_models_multiply_as_often_as_their_original(limit, model_file):
         ("onnx-dynamic", INT8),
     ],
 )
-def test_formats_are_held_against_the_arithmetic_that_they_are_made_of(exported, name, expected):
+def test_formats_are_compared_with_the_arithmetic_that_they_compute_in(exported, name, expected):
     assert arithmetic_of(open_engine(exported[name])) == expected
 
 
@@ -111,7 +111,7 @@ def test_tables_have_a_line_for_each_product_model_and_layer(limit):
     assert [table.row_count for table in tables] == [len(limit.products), len(limit.models), len(limit.slowest.layers)]
 
 
-def test_a_share_below_what_it_should_be_is_red():
+def test_a_low_share_is_red():
     styles = []
     for ms in (0.4, 0.6):
         share = limit_tables(Limit((), (reach(ms),)))[1].columns[-1]
@@ -119,13 +119,13 @@ def test_a_share_below_what_it_should_be_is_red():
     assert styles == ["green", "red"]
 
 
-def test_lost_is_what_a_layer_takes_beyond_the_peak():
+def test_lost_is_the_time_of_a_layer_beyond_the_peak():
     layers = limit_tables(Limit((), (replace(reach(), multiplications=1),)))[2]
     # The first could be done in 0.2 of its 0.3 ms; all take 0.4.
     assert list(layers.columns[-1].cells) == ["25", "25"]
 
 
-def test_the_command_measures_a_model_that_comes_with_it(tmp_path, monkeypatch, capsys):
+def test_the_command_measures_a_shipped_model(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(limit_module, "make_products", lambda: make_products((4, 8), (), depth=2))
     assert main(["letters-nano", "--seconds", "0", "--json", str(tmp_path / "limit.json")]) == 0
     figures = json.loads((tmp_path / "limit.json").read_text())
@@ -133,7 +133,7 @@ def test_the_command_measures_a_model_that_comes_with_it(tmp_path, monkeypatch, 
     assert "share %" in capsys.readouterr().out
 
 
-def test_a_model_that_is_none_is_refused_in_one_line(tmp_path, capsys):
+def test_a_broken_model_is_refused_in_one_line(tmp_path, capsys):
     (tmp_path / "bad.tflite").write_bytes(b"TFL3")
     assert main([str(tmp_path / "bad.tflite")]) == 2
     assert len(capsys.readouterr().err.strip().splitlines()) == 1
