@@ -30,7 +30,8 @@ def read_source(source: str, model: str, save: Path | None = None, max_frames: i
             # A photograph stands alone; only the frames of a camera or a video follow each other.
             page = reader.read(frame.image) if frame.is_still else tracker.read(frame.image)
             if page.text and page.text != last_text:
-                print(f"{frame.source}, frame {frame.number}: {page.text.replace(chr(10), ' / ')}", flush=True)
+                lines = page.text.split("\n")
+                print(f"{frame.source}, frame {frame.number}: {' / '.join(lines)}", flush=True)
                 if save:
                     save_image(save / f"{saved:04d}.png", annotate(frame.image, page))
                     saved += 1

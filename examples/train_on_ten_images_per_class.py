@@ -21,7 +21,7 @@ from lettercast.train import Evaluation, evaluate
 
 START = "letters-base"
 EPOCHS = 5
-MOST_SHOWN = 10
+MAX_SHOWN = 10
 
 
 def describe(name: str, result: Evaluation) -> None:
@@ -31,8 +31,8 @@ def describe(name: str, result: Evaluation) -> None:
     # `mistakes` are indices of images, the most confident mistake first.
     mistakes = [f"{result.labels[result.truth[i]]} as {result.labels[result.predicted[i]]}" for i in result.mistakes()]
     if mistakes:
-        more = ", ..." if len(mistakes) > MOST_SHOWN else ""
-        print(f"  misread: {', '.join(mistakes[:MOST_SHOWN])}{more}")
+        more = ", ..." if len(mistakes) > MAX_SHOWN else ""
+        print(f"  misread: {', '.join(mistakes[:MAX_SHOWN])}{more}")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
