@@ -46,10 +46,11 @@ LIMITED = ("int8", "float32")
 # If there are several models, this format reads the pages.
 PAGE_FORMAT = "tflite-int8"
 NO_PAGE_MODEL = "none of these models reads letters on pages"
-HOW = f"""\
-Times of one letter run from its ink to probabilities; {BATCH} letters are classified at once, and engines take turns. Import,
-load, first inference and peak memory come from a separate process, with Python, NumPy and the engine. Faster: than the original's
-predict on one image."""
+HOW = (
+    f"Times of one letter cover the way from its ink to probabilities. {BATCH} letters are classified at once. Engines take turns. "
+    "Import, load, first inference and peak memory come from a separate process, with Python, NumPy and the engine. "
+    "Faster: than the original's predict on one image."
+)
 STYLE = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
@@ -60,7 +61,7 @@ th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #eee
 th { background: #f5f7f9; } td.text, th.text, td.name, th.name { text-align: left; }
 td.text { white-space: normal; min-width: 9rem; } .bad { color: #b03020; }
 figure { margin: 0; max-width: 52rem; } figure svg { width: 100%; height: auto; }
-p.note { color: #666; font-size: 13px; } p.doubt { color: #b03020; font-size: 13px; }
+p.note { color: #666; font-size: 13px; white-space: pre-line; } p.doubt { color: #b03020; font-size: 13px; }
 """
 Report = Callable[[str], None]
 
@@ -230,7 +231,7 @@ def confusion_difference(row: Row) -> Figure:
     image = axes.imshow(counts, cmap="RdBu_r", vmin=-largest, vmax=largest)
     axes.set_xticks(range(len(labels)), labels, fontsize=7)
     axes.set_yticks(range(len(labels)), labels, fontsize=7)
-    axes.set(xlabel="predicted", ylabel="true class", title=f"{row.name}: more (red) and fewer (blue) than the original")
+    axes.set(xlabel="predicted", ylabel="true class", title=f"{row.name}\nmore (red), fewer (blue) than the original")
     axes.title.set_fontsize(9)
     figure.colorbar(image, ax=axes, shrink=0.7)
     return figure
@@ -287,10 +288,7 @@ def _plots(rows: Sequence[Row]) -> list[str]:
     changed = [row for row in rows if row.moved and row.parity]
     if changed:
         worst = min(changed, key=lambda row: row.parity.agreement if row.parity else 100.0)
-        note = (
-            "Confusion matrix of the export with the lowest agreement, minus the original's matrix. "
-            "Only classes with changes are shown."
-        )
+        note = "Confusion matrix of the export with the lowest agreement, minus that of the original; only classes with changes."
         sections.append(_section("Changed predictions", _figure(svg(confusion_difference(worst))), _note(note)))
     return sections
 
