@@ -47,8 +47,8 @@ LIMITED = ("int8", "float32")
 PAGE_FORMAT = "tflite-int8"
 NO_PAGE_MODEL = "none of these models reads letters on pages"
 HOW = (
-    f"Times of one letter cover the way from its ink to probabilities. {BATCH} letters are classified at once. Engines take turns. "
-    "Import, load, first inference and peak memory come from a separate process, with Python, NumPy and the engine. "
+    f"Times of one letter cover the way from its ink to probabilities; {BATCH} letters are classified at once. The engines take "
+    "turns. Import, load, first inference and peak memory come from a separate process, with Python, NumPy and the engine. "
     "Faster: than the original's predict on one image."
 )
 STYLE = """

@@ -336,7 +336,7 @@ def kinds_of_words(words: Sequence[str], seed: int) -> dict[str, list[str]]:
     ]
     names = [word for word in others if word[0].isupper() and len(word) >= WORD_PAGES.min_name_letters]
     kinds = {"in the list": usable[::2], "not in the list": others, "names not in the list": names}
-    return {kind: own for kind, own in kinds.items() if own} | {"letters by chance": strings}
+    return {kind: own for kind, own in kinds.items() if own} | {"random letters": strings}
 
 
 def score_kind(reader: Reader, hands: Sequence[Hand], kind: str, words: Sequence[str], *, pages: int, seed: int) -> WordScore:

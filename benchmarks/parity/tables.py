@@ -153,7 +153,7 @@ def show(result: Evaluation | Exports | Benchmark | PagesResult) -> None:
 
 
 def tables_of(result: Evaluation | Exports | Benchmark | PagesResult, width: int = WIDE) -> list[Table]:
-    """Return a result as tables for so many columns; raises TypeError if there are none for it."""
+    """Return the tables of a result for a terminal of `width` columns; raises TypeError if there are none for it."""
     match result:
         case Evaluation():
             return [evaluation_table(result)]

@@ -81,13 +81,13 @@ class TimedReader(Reader):
         self.seconds = dict.fromkeys(("segmentation", "preprocessing", "classification"), 0.0)
 
     def find(self, image: Pixels) -> list[Candidate]:
-        """Find what may be letters, as Reader does, with their pictures."""
+        """Find candidates and make their images, like Reader does, and time both."""
         start, before = time.perf_counter(), self.seconds["classification"]
         candidates = super().find(image)
         found = time.perf_counter()
         self.seconds["segmentation"] += found - start - (self.seconds["classification"] - before)
         for candidate in candidates:
-            # Made at the first look, and kept.
+            # The image is made at the first access and then cached.
             _ = candidate.glyph_image
         self.seconds["preprocessing"] += time.perf_counter() - found
         return candidates

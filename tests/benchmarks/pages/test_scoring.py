@@ -212,7 +212,7 @@ def test_every_other_word_is_in_the_list():
     assert kinds["in the list"] == ["harbour", "garden", "letter", "window"]
     assert kinds["not in the list"] == ["lantern", "Wessel", "Almqvist"]
     assert kinds["names not in the list"] == ["Wessel", "Almqvist"]
-    assert all(word.isupper() for word in kinds["letters by chance"])
+    assert all(word.isupper() for word in kinds["random letters"])
 
 
 def test_a_list_corrects_its_words_and_leaves_others(pen):
