@@ -31,7 +31,7 @@ from lettercast.runtime.model.doctor import examine
 
 
 def page(*letters):
-    """What `read --json` prints of a page of one line."""
+    """The output of `read --json` for a page of one line."""
     return {
         "text": "".join(name for name, *_ in letters),
         "lines": [{"letters": [dict(zip(("letter", "confidence", "box"), one, strict=True)) for one in letters]}],
@@ -183,7 +183,7 @@ def test_the_rootfs_is_kept_in_the_cache(monkeypatch, tmp_path):
 
 @pytest.fixture(scope="session")
 def arm_rootfs():
-    """The system that `python -m lettercast.benchmarks.emulated_pi` made on this machine."""
+    """The root file system that `python -m lettercast.benchmarks.emulated_pi` made on this machine."""
     if not (default_root() / READY).is_file():
         pytest.skip("no emulated Pi here: python -m lettercast.benchmarks.emulated_pi makes it")
     try:

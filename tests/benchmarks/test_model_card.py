@@ -111,27 +111,27 @@ def test_figures_of_one_model_are_between_nothing_and_everything(measured):
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     return non_letters()
 
 
-def test_non_letters_have_the_input_shape_of_the_network(pictures):
-    for many in pictures.values():
+def test_non_letters_have_the_input_shape_of_the_network(images):
+    for many in images.values():
         assert many.dtype == np.uint8 and many.shape[1:] == (28, 28, 1)
         assert len(many) >= 800
         assert (many.reshape(len(many), -1).max(1) > 0).mean() > 0.99
 
 
-def test_real_digits_are_those_of_scikit_learn(pictures):
-    assert len(pictures["real digits, all ten"]) == len(load_digits().target) == 1797
-    assert len(pictures["real digits 3, 4, 6, 7, 8"]) == np.isin(load_digits().target, (3, 4, 6, 7, 8)).sum()
+def test_real_digits_are_those_of_scikit_learn(images):
+    assert len(images["real digits, all ten"]) == len(load_digits().target) == 1797
+    assert len(images["real digits 3, 4, 6, 7, 8"]) == np.isin(load_digits().target, (3, 4, 6, 7, 8)).sum()
 
 
 def test_a_digit_keeps_its_shape():
     bar = np.zeros((8, 8))
     bar[:, 3:5] = 16
-    picture = digit_image(bar)[..., 0]
-    rows, columns = np.nonzero(picture > 127)
+    image = digit_image(bar)[..., 0]
+    rows, columns = np.nonzero(image > 127)
     assert np.ptp(rows) > 2 * np.ptp(columns)
     assert DIGIT_PX > 28
 

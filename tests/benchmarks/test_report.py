@@ -33,7 +33,7 @@ VOID = {"meta", "br", "hr", "img", "link"}
 
 
 class Structure(HTMLParser):
-    """Which elements stand open, and every text."""
+    """The open elements and the text of a page."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -52,7 +52,7 @@ class Structure(HTMLParser):
 
 
 def read(page: str) -> str:
-    """The text of a page of which every element is closed."""
+    """Return the text of a page, and check that every element is closed."""
     structure = Structure()
     structure.feed(page)
     assert structure.open == []
@@ -111,7 +111,7 @@ NAMESPACE = "{http://www.w3.org/2000/svg}"
 
 
 def texts(figure) -> list[str]:
-    """The texts of a plot that is well-formed."""
+    """Return the texts of a plot; its SVG must be well-formed."""
     return ["".join(text.itertext()) for text in ElementTree.fromstring(svg(figure)).iter(f"{NAMESPACE}text")]
 
 

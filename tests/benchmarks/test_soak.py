@@ -13,7 +13,7 @@ from lettercast.runtime.sources.camera import Timeouts
 
 
 def run_of(*, hours=1.0, memory=0.0, descriptors=0, threads=0) -> Soak:
-    """Return a run of an hour over which what is held grows by so much."""
+    """Return a run in which memory, descriptors and threads grow by these amounts."""
     shares = np.linspace(0, 1, 60).tolist()
     held = (Held(3600 * hours * s, 100 + memory * s, 20 + round(descriptors * s), 9 + round(threads * s)) for s in shares)
     return Soak(this_machine(), "m", hours, 99, {"hung": 2}, 3, 4, tuple(held))

@@ -34,9 +34,9 @@ def test_the_seed_decides_every_frame(frames):
 
 
 def test_a_dark_frame_is_dark_and_rules_are_seen(frames):
-    pictures = dict(frames)
-    assert pictures["dark noise"].mean() < 30
-    assert pictures["ruled paper"].std() > 1.0
+    images = dict(frames)
+    assert images["dark noise"].mean() < 30
+    assert images["ruled paper"].std() > 1.0
 
 
 def test_reported_letters_are_counted(draw_page):

@@ -41,7 +41,7 @@ def test_paper_and_ink_have_their_colours(writing, seen):
     drawn = sheet(writing, seen, Paper(inks=("red",), papers=("yellow",), cover=1.0, **BARE))
     assert drawn[0, 0] == pytest.approx(PAPERS["yellow"], abs=1e-5)
     inked = drawn[draw_ink(writing, Paper().pen, seen) == 1]
-    # Ink is thicker here and thinner there.
+    # The ink is unevenly thick.
     assert np.abs(inked - INKS["red"]).max() < 0.2
 
 

@@ -46,9 +46,9 @@ HARD = {"turn": 12.0, "tilt": 25.0, "bend": 0.02, "shadow": 0.4, "size": 50.0}
 
 @pytest.fixture(scope="module")
 def take(pen):
-    def one(seed=0, text=LINES, picture=WEBCAM_PX, **changes):
+    def one(seed=0, text=LINES, photo_px=WEBCAM_PX, **changes):
         writer, camera = np.random.default_rng(5), np.random.default_rng(seed)
-        return photograph(PenHand(pen), Scene().change(**changes), picture, writer=writer, camera=camera, text=text)
+        return photograph(PenHand(pen), Scene().change(**changes), photo_px, writer=writer, camera=camera, text=text)
 
     return one
 
@@ -67,7 +67,7 @@ def test_a_change_affects_only_its_field():
 
 
 def test_a_photograph_knows_its_text_and_its_size(take):
-    photo = take(picture=PHONE_PX)
+    photo = take(photo_px=PHONE_PX)
     assert photo.image.shape == (960, 1280, 3) and photo.image.dtype == np.uint8
     assert photo.text == "AB CD\nEF"
     assert [(one.letter, one.line, one.word) for one in photo.letters] == [
@@ -97,7 +97,7 @@ def test_another_photograph_has_the_same_letters(take):
 
 
 def test_a_clear_page_with_single_letters_is_read(take):
-    photo = take(text=["A B C"], picture=PHONE_PX)
+    photo = take(text=["A B C"], photo_px=PHONE_PX)
     assert Reader().read(photo.image).text.replace(" ", "") == "ABC"
 
 

@@ -38,7 +38,7 @@ def at(column, row=0):
 
 
 def placed(*lines):
-    """Letters in columns; a space takes a column and parts words."""
+    """Return letters in columns; a space takes a column and separates words."""
     found = []
     for row, text in enumerate(lines):
         word = 0
@@ -154,7 +154,7 @@ def test_a_constant_loss_of_all_writers_has_no_interval():
 
 @pytest.fixture
 def labels(draw_page, tmp_path):
-    """Two pages of ABCD over OMRS; the second label is wrong in one letter and lacks another."""
+    """Two pages of ABCD over OMRS; the second label has one wrong and one missing letter."""
     cv2.imwrite(str(tmp_path / "one.png"), draw_page("ABCD", "OMRS")[0])
     cv2.imwrite(str(tmp_path / "two.png"), draw_page("ABCD", "OMRS")[0])
     path = tmp_path / "labels.csv"

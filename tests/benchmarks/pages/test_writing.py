@@ -130,6 +130,6 @@ def test_strokes_without_small_letters_are_refused(strokes_file):
 
 
 def test_images_are_refused_as_handwriting(tmp_path):
-    np.savez(tmp_path / "pictures.npz", image=np.zeros((2, 28, 28), np.uint8), label=[0, 1], split=[1, 1])
+    np.savez(tmp_path / "images.npz", image=np.zeros((2, 28, 28), np.uint8), label=[0, 1], split=[1, 1])
     with pytest.raises(LettercastError, match="only pen or an"):
-        open_hands(str(tmp_path / "pictures.npz"), "val")
+        open_hands(str(tmp_path / "images.npz"), "val")

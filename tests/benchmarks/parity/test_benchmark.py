@@ -1,4 +1,4 @@
-"""One table over models."""
+"""Benchmarks of models: rows, figures, the JSON, and the command."""
 
 import json
 import signal
@@ -25,7 +25,7 @@ def result(measured_run):
 
 @pytest.fixture
 def known_result(result, monkeypatch):
-    """Return a function that makes the command use a result that is there already, with some fields changed."""
+    """Return a function that makes the command use the measured result, with some fields changed."""
 
     def use(**changes):
         monkeypatch.setattr(report, "benchmark", lambda *_, **__: replace(result, **changes))
@@ -54,7 +54,7 @@ def test_accuracy_and_agreement_are_those_of_the_gate(result, artifacts):
 def test_accuracy_has_its_interval(result):
     for row in result.rows:
         assert 0 < row.accuracy.low < row.accuracy.percent < row.accuracy.high <= 100
-        # Wilson's, of 520 letters at 90 % and more.
+        # Wilson's interval of 520 letters at 90 % and more.
         assert 1 < row.accuracy.high - row.accuracy.low < 8
 
 
@@ -70,7 +70,7 @@ def test_changes_of_the_confusion_matrix_are_disagreements(result):
     for row in exports:
         assert sum(more for _, _, more in row.moved) == 0
         changed = sum(more for _, _, more in row.moved if more > 0)
-        # Two letters that change places cancel out.
+        # Opposite changes cancel out.
         assert changed <= round((100 - row.parity.agreement) / 100 * row.parity.n)
 
 

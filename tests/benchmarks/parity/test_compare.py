@@ -11,7 +11,7 @@ from lettercast.benchmarks.parity.compare import DEVICES, compare_runs, load_run
 
 @pytest.fixture
 def earlier(make_benchmark, tmp_path):
-    """Return a function that writes rows as an earlier run's JSON, with changes of its machine."""
+    """Return a function that writes rows as the JSON of an earlier run, with changes of its machine."""
 
     def write(*rows, **machine):
         result = make_benchmark(*rows)
@@ -124,7 +124,7 @@ def test_a_figure_that_was_not_measured_misses_its_threshold(make_row, make_benc
 
 
 def taken(rows):
-    """The file for each kind of device, by the first word of its name."""
+    """The recommended file by the first word of the device."""
     return {one.device.split()[0]: one.name for one in recommend(rows)}
 
 

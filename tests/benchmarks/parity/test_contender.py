@@ -1,4 +1,4 @@
-"""Which models are measured against which, with which engines."""
+"""Models to measure: their engines, their originals, and the calls to time."""
 
 import sys
 
@@ -59,24 +59,24 @@ def test_the_tie_is_that_of_the_format(exported):
 def test_the_timed_call_goes_from_ink_to_probabilities(exported, check_source, ending):
     from lettercast.train.data.source import draw_all
 
-    pictures = draw_all(check_source)[:40]
+    images = draw_all(check_source)[:40]
     (contender,) = open_contenders([exported[f"{ending}-float32"]], [], 1)
-    one, many = runs_of(contender.engine, pictures)
+    one, many = runs_of(contender.engine, images)
     answers = np.concatenate([one(i) for i in range(40)])
     assert answers.shape == (40, 26)
-    # Ink is enlarged and made a glyph again, by which a doubtful letter may change.
-    assert (answers.argmax(1) == contender.engine(pictures).argmax(1)).mean() > 0.9
+    # Enlarging the ink and normalising it again may change an ambiguous letter.
+    assert (answers.argmax(1) == contender.engine(images).argmax(1)).mean() > 0.9
     assert np.allclose(many(1), answers[BATCH : 2 * BATCH], atol=1e-5)
-    # Past the last letter it begins anew.
+    # After the last letter it starts again with the first.
     assert np.allclose(many(2), answers[[*range(30, 40), *range(5)]], atol=1e-5)
 
 
 def test_the_original_gets_finished_images(exported, model_file, check_source):
     from lettercast.train.data.source import draw_all
 
-    pictures = draw_all(check_source)[:8]
+    images = draw_all(check_source)[:8]
     original, _ = open_contenders([exported["onnx-int8"]], [model_file], 1)
-    one, many = runs_of(original.engine, pictures)
-    whole = original.engine(pictures)
+    one, many = runs_of(original.engine, images)
+    whole = original.engine(images)
     assert np.allclose(one(3), whole[3:4], atol=1e-5)
     assert np.allclose(many(0), whole[[i % 8 for i in range(BATCH)]], atol=1e-5)

@@ -109,7 +109,7 @@ def test_boards_and_pcs_name_their_processor_in_different_fields(info, processor
 
 def test_a_steady_idle_machine_raises_no_doubt():
     assert replace(this_machine(), governor="performance", load=0.1).doubts() == []
-    # Where the system does not say, nothing is made up.
+    # Unknown values raise no doubt either.
     assert replace(this_machine(), governor=None, load=None).doubts() == []
 
 

@@ -13,15 +13,15 @@ SHORT_S = 0.01
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def images():
     return draw_some(open_source("pen", "test"), range(52), None)
 
 
 @pytest.fixture(scope="module")
-def rows(exported, pictures):
+def rows(exported, images):
     """Every row by model and engine."""
     names = ("onnx-float32", "onnx-int8", "onnx-float16", "tflite-float32", "tflite-int8")
-    found = compare_engines([exported[name] for name in names], pictures, SHORT_S)
+    found = compare_engines([exported[name] for name in names], images, SHORT_S)
     return {(row.model.partition("-")[2].removeprefix("nano-"), row.engine.split()[0].lower()): row for row in found}
 
 
@@ -61,21 +61,21 @@ def test_ncnn_agrees_with_onnx_runtime_in_float32_and_has_no_int8(rows):
     assert rows["int8.onnx", "ncnn"].missing == NO_NCNN_INT8
 
 
-def test_a_missing_engine_has_a_row_that_says_so(exported, pictures, monkeypatch):
+def test_a_missing_engine_has_a_row_that_says_so(exported, images, monkeypatch):
     for module in ("openvino", "ncnn"):
         monkeypatch.setitem(sys.modules, module, None)
-    own, *others = compare_engines([exported["onnx-float32"]], pictures, SHORT_S)
+    own, *others = compare_engines([exported["onnx-float32"]], images, SHORT_S)
     assert own.letter
     assert [row.engine for row in others] == ["OpenVINO", "ncnn"]
     assert all(row.missing == "not installed: pip install 'lettercast[peers]'" and row.letter is None for row in others)
 
 
-def test_a_broken_model_does_not_stop_the_others(exported, pictures, tmp_path):
+def test_a_broken_model_does_not_stop_the_others(exported, images, tmp_path):
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(b"no model")
-    bad, good = compare_engines([broken, exported["tflite-int8"]], pictures, SHORT_S)
+    bad, good = compare_engines([broken, exported["tflite-int8"]], images, SHORT_S)
     assert bad.missing
     assert bad.letter is None
     assert good.letter
-    # Without the ONNX model there is nothing to agree with.
+    # Without the ONNX model there is no reference for the agreement.
     assert good.agreement is None

@@ -24,7 +24,7 @@ PRINTED = "READING"
 
 @pytest.fixture(scope="module")
 def printed() -> np.ndarray:
-    """A page with one printed word, which every reader of text reads."""
+    """A page with one printed word that every reader of text can read."""
     page = np.full((300, 900, 3), 245, np.uint8)
     cv2.putText(page, PRINTED, (60, 190), cv2.FONT_HERSHEY_DUPLEX, 4.0, (30, 30, 30), 7, cv2.LINE_AA)
     return page
@@ -32,7 +32,7 @@ def printed() -> np.ndarray:
 
 @pytest.fixture(scope="module", params=PEER_PACKAGES, ids=lambda package: package.name)
 def peers(request):
-    """What is opened by each package, where it is installed."""
+    """The peers of each installed package."""
     if not request.param.is_installed():
         pytest.skip(f"not installed: {request.param.install}")
     return request.param.open()
@@ -107,11 +107,11 @@ def test_even_light_removes_shadows_and_keeps_the_writing():
 def test_a_letter_of_any_size_is_shown_black_on_white_at_one_height(side):
     ink = np.zeros((side, side), np.uint8)
     ink[side // 4 : side // 2, side // 4 : side // 3] = 255
-    picture = letter_image(ink)
-    dark = cv2.boundingRect((picture < 128).astype(np.uint8))
+    image = letter_image(ink)
+    dark = cv2.boundingRect((image < 128).astype(np.uint8))
     assert dark[3] == pytest.approx(LETTER_PX, abs=2)
-    assert picture[0].min() == picture[:, 0].min() == 255
-    assert picture.min() < 20
+    assert image[0].min() == image[:, 0].min() == 255
+    assert image.min() < 20
 
 
 def test_an_image_without_ink_is_white():

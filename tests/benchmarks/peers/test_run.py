@@ -45,7 +45,7 @@ def generated():
 
 @pytest.fixture
 def alone(monkeypatch, generated):
-    """Take away every installed peer, and shorten the run: two generated pages, and a short timing of engines."""
+    """Hide all installed peers, and shorten the run to two generated pages and a short timing of engines."""
     monkeypatch.setattr(run, "generated_pages", lambda: generated[:2])
     monkeypatch.setattr(run, "compare_engines", partial(compare_engines, seconds=0.01))
     monkeypatch.setenv("PATH", "")
@@ -131,8 +131,8 @@ def test_letters_have_their_full_size_and_their_right_names(strokes_file):
         inks, truth = some_letters(source, 30)
         assert len(inks) == len(truth) == 30
         assert all(max(ink.shape) > GLYPH_SHAPE[0] for ink in inks)
-        pictures = (source.picture(i, None) for i in range(len(source.labels)))
-        found = next(i for i, one in enumerate(pictures) if np.array_equal(one, glyph(inks[0])))
+        images = (source.picture(i, None) for i in range(len(source.labels)))
+        found = next(i for i, one in enumerate(images) if np.array_equal(one, glyph(inks[0])))
         assert source.classes[source.labels[found]] == truth[0]
 
 
@@ -213,7 +213,7 @@ def lines(table) -> dict[str, list[str]]:
 
 
 def page_row(peer: str, errors: int, ms: float) -> PageRow:
-    """Return the row of a reader that errs so often on one page of ten letters."""
+    """Return the row of a reader with `errors` errors on one page of ten letters."""
     page = PageResult("page", "ABCDEFGHIJ", "", errors, ms)
     return PageRow(peer, AS_IT_COMES, PagesResult(peer, (page,)), 0.5)
 

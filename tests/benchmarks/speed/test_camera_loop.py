@@ -74,7 +74,7 @@ def test_all_calls_of_the_engine_count_as_classification(pages):
     asked = []
     reader = Reader()
     classify = reader.engine.classify
-    object.__setattr__(reader.engine, "classify", lambda pictures: asked.append(len(pictures)) or classify(pictures))
+    object.__setattr__(reader.engine, "classify", lambda images: asked.append(len(images)) or classify(images))
     timed = TimedReader(reader)
     next(time_stages(timed, timed.read, iter(pages[1:])))
     assert sum(asked) >= 5

@@ -1,4 +1,4 @@
-"""What layers cost: their multiply-accumulates, and TFLite files that end behind one of them."""
+"""The cost of layers: multiply-accumulates, and TFLite files that are cut off behind an operation."""
 
 import keras
 import numpy as np
@@ -13,7 +13,7 @@ from lettercast.train.network import count_multiplications
 from lettercast.train.predict import load_keras
 
 FORMATS = ("tflite-float32", "tflite-int8", "tflite-int16x8", "onnx-float32", "onnx-float16", "onnx-int8", "onnx-dynamic")
-# What of a TFLite file has a layer of its own in Keras.
+# The TFLite operations with a layer of their own in Keras.
 IN_KERAS = {"CONV_2D": keras.layers.ReLU, "MAX_POOL_2D": keras.layers.MaxPooling2D, "SOFTMAX": keras.layers.Dense}
 
 
@@ -33,11 +33,11 @@ def counts_of(network: keras.Model) -> list[int]:
     return [count for count in counts if count]
 
 
-def answer(model: bytes, picture: np.ndarray) -> np.ndarray:
-    """What a TFLite file gives for a picture (1, H, W, C)."""
+def run_tflite(model: bytes, image: np.ndarray) -> np.ndarray:
+    """Return the output of a TFLite file for an image (1, H, W, C)."""
     interpreter = find_engine(".tflite").module.Interpreter(model_content=model)
     interpreter.allocate_tensors()
-    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], picture.astype(np.float32))
+    interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image.astype(np.float32))
     interpreter.invoke()
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
@@ -60,7 +60,7 @@ def test_a_depthwise_layer_multiplies_each_channel_with_its_own_filter():
 
 
 def test_a_cut_off_file_gives_the_output_of_that_layer(float_file, network, check_source):
-    picture = draw_some(check_source, [3], None)
+    image = draw_some(check_source, [3], None)
     kinds = tuple(IN_KERAS.values())
     expected = [one for one in network.layers if isinstance(one, kinds)]
     names = [name for name, *_ in tflite_operations(float_file)]
@@ -68,8 +68,8 @@ def test_a_cut_off_file_gives_the_output_of_that_layer(float_file, network, chec
     assert len(places) == len(expected) > 5
     for place, layer in zip(places, expected, strict=True):
         assert isinstance(layer, IN_KERAS[names[place - 1]])
-        wanted = keras.Model(network.inputs, layer.output)([picture])
-        np.testing.assert_allclose(answer(cut_off(float_file, place), picture), wanted, atol=1e-4)
+        wanted = keras.Model(network.inputs, layer.output)([image])
+        np.testing.assert_allclose(run_tflite(cut_off(float_file, place), image), wanted, atol=1e-4)
 
 
 def test_a_cut_off_file_has_the_first_operations_and_the_same_length(float_file):

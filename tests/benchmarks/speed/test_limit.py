@@ -1,4 +1,4 @@
-"""How far models are from what their engines reach."""
+"""The share of the peak throughput that models reach."""
 
 import json
 from dataclasses import replace
@@ -39,7 +39,7 @@ def lasting(ms: float) -> Latency:
 
 
 def reach(ms: float = 0.5) -> Reach:
-    """A model of 20 million multiply-accumulates in two layers, before a peak of 100 billion a second."""
+    """Return a model of 20 million multiply-accumulates in two layers, with a peak of 100 billion per second."""
     peak = Peak("engine", INT8, "product", 100_000_000, lasting(1.0))
     layers = (Layer("CONV_2D", (1, 2), 20_000_000, 0.3), Layer("SOFTMAX", (1, 2), 0, 0.1))
     return Reach("model", "engine", peak, 20_000_000, lasting(ms), lasting(3.0), layers)
@@ -121,7 +121,7 @@ def test_a_low_share_is_red():
 
 def test_lost_is_the_time_of_a_layer_beyond_the_peak():
     layers = limit_tables(Limit((), (replace(reach(), multiplications=1),)))[2]
-    # The first could be done in 0.2 of its 0.3 ms; all take 0.4.
+    # At peak throughput the first layer takes 0.2 instead of 0.3 ms; all layers take 0.4 ms.
     assert list(layers.columns[-1].cells) == ["25", "25"]
 
 
