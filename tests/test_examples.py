@@ -300,12 +300,12 @@ def test_the_first_lesson_trains_and_shows_what_is_confused(strokes_file, run_no
 
 
 def test_the_engineers_notebook_exports_proves_and_measures(run_notebook, capsys, monkeypatch):
-    from lettercast.benchmarks.parity import benchmark
-    from lettercast.benchmarks.parity.measure import Footprint, take_turns
+    from lettercast.benchmarks.parity import benchmark, measure
 
     # Measuring memory takes a process for each model, and 50 predictions of Keras take seconds: tests/benchmarks does both.
-    monkeypatch.setattr(benchmark, "footprint", lambda *_: Footprint(100.0, 1.0, 0.5, 43.0))
-    monkeypatch.setattr(benchmark, "take_turns", partial(take_turns, min_runs=1))
+    monkeypatch.setattr(benchmark, "footprint", lambda *_: measure.Footprint(100.0, 1.0, 0.5, 43.0))
+    monkeypatch.setattr(benchmark, "take_turns", partial(measure.take_turns, min_runs=1))
+    monkeypatch.setattr(measure, "ROUNDS", 2)
     names = run_notebook("export_and_prove", EPOCHS=2, FORMATS=["tflite-float32"], SECONDS=0.02)
     out = capsys.readouterr().out
     assert names["exports"].artifacts[0].parity.agreement == 100
