@@ -135,16 +135,21 @@ def time_stages(
 def time_loop(reader: Reader, path: Path) -> LoopResult:
     """Read a video frame by frame as `lettercast read` does, and time each stage."""
     timed = TimedReader(reader)
-    read = list(time_stages(timed, Tracker(timed).read, (frame.image for frame in video_frames(path))))
-    rows = [[*ms.values(), sum(ms.values())] for _, ms in read]
+    frames = list(time_stages(timed, Tracker(timed).read, (frame.image for frame in video_frames(path))))
+    return summarize(reader.engine.facts.name, frames)
+
+
+def summarize(model: str, frames: Sequence[tuple[Page, dict[str, float]]]) -> LoopResult:
+    """Return the figures of frames from their pages and stage times in ms; the first frames do not count, if there are more."""
+    rows = [[*ms.values(), sum(ms.values())] for _, ms in frames]
     counted = np.array(rows[WARM_FRAMES:] or rows)
     median, high = np.median(counted, 0), np.percentile(counted, 90, axis=0)
     names = (*STAGES, WHOLE)
     return LoopResult(
-        reader.engine.facts.name,
+        model,
         len(counted),
-        float(np.mean([len(page.letters) for page, _ in read])),
-        read[-1][0].size,
+        float(np.mean([len(page.letters) for page, _ in frames])),
+        frames[-1][0].size,
         dict(zip(names, median.round(3).tolist(), strict=True)),
         dict(zip(names, high.round(3).tolist(), strict=True)),
         float(1000 / median[-1]),
