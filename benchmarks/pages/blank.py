@@ -101,8 +101,12 @@ def any_colour(rng: np.random.Generator) -> NDArray[np.float32]:
 def any_exposure(rng: np.random.Generator, **values: Any) -> Exposure:
     """Return random light and camera; values override some fields."""
     drawn: dict[str, Any] = {
-        name: rng.uniform(*getattr(EXPOSURES, name)) for name in ("level", "falloff", "defocus", "noise")
-    } | {"jpeg": int(rng.integers(*EXPOSURES.jpeg))}
+        "level": rng.uniform(*EXPOSURES.level),
+        "falloff": rng.uniform(*EXPOSURES.falloff),
+        "defocus": rng.uniform(*EXPOSURES.defocus),
+        "noise": rng.uniform(*EXPOSURES.noise),
+        "jpeg": int(rng.integers(*EXPOSURES.jpeg)),
+    }
     return Exposure(**{**drawn, **values})
 
 
