@@ -1,4 +1,7 @@
-"""Exporting: each format built, checked against the original, given its facts and written atomically."""
+"""Exporting: build each format, compare it with the original, add the facts, and write it with its golden cases.
+
+Run as a program (`python -m lettercast.export.artifact`) it makes the golden cases of the models that come with lettercast.
+"""
 
 import hashlib
 import json
@@ -34,74 +37,22 @@ from .formats import Format, find_formats
 from .gate import Parity, Tolerance, compare
 from .original import PIXEL_RANGES, Original, open_letters, open_original
 
-MOST_CASES = 32
-# Where a model is about so sure, other arithmetic moves its probabilities most, and yet leaves its answer.
-TELLING_PROBABILITY = 0.75
-
-
-def write_with_golden(path: Path, model: bytes, pictures: Pixels, answers: NDArray[np.float32]) -> None:
-    """Write an exported model and its golden cases, both or neither; raises LettercastError where they cannot be written.
-
-    The cases are taken from pictures (n, H, W, C) uint8 by the model's answers (n, classes), and asked of the very file.
-    Should the process be killed between the two, the cases name the model that they are of by its hash.
-    """
-    with replacing(path) as model_file, replacing(golden_path(path)) as cases_file:
-        model_file.write_bytes(model)
-        chosen = choose_cases(answers)
-        cases_file.write_bytes(pack(make_golden(open_engine(model_file), model, pictures[chosen])))
-
-
-def make_golden(engine: Engine, model: bytes, pictures: Pixels) -> Golden:
-    """Ask a model its golden answers to pictures (n, H, W, C) uint8; model is the content of its file."""
-    machine = f"{platform.system()} {platform.machine()}"
-    return Golden(pictures, engine(pictures), engine.name, machine, hashlib.sha256(model).hexdigest())
-
-
-def choose_cases(answers: NDArray[np.float32]) -> NDArray[np.int64]:
-    """Choose at most 32 pictures by a model's answers (n, classes) to them: all classes alike, the telling ones first."""
-    best, sure = answers.argmax(1), answers.max(1)
-    named = np.unique(best)
-    named = named[np.linspace(0, len(named) - 1, min(len(named), MOST_CASES)).round().astype(int)]
-    telling = np.argsort(np.abs(sure - TELLING_PROBABILITY), kind="stable")
-    return np.concatenate([telling[best[telling] == label][: MOST_CASES // len(named)] for label in named])
-
-
-def pack(golden: Golden) -> bytes:
-    """Return golden cases as the bytes of an .npz without pickles, the same for the same cases."""
-    about = {"engine": golden.engine, "machine": golden.machine, "model_sha256": golden.model_sha256}
-    file = BytesIO()
-    np.savez_compressed(file, pictures=golden.images, probabilities=golden.probabilities, about=np.array(json.dumps(about)))
-    return file.getvalue()
-
-
-def main() -> None:
-    """Make the golden cases of the models that come with lettercast, from the pen's test letters."""
-    from ..runtime.reader import DEFAULT_MODEL
-    from ..train.data.open import open_source
-    from ..train.data.source import draw_all
-
-    pictures = draw_all(open_source("pen", "test"))
-    for path in sorted(DEFAULT_MODEL.parent.glob("*.tflite")):
-        engine = open_engine(path)
-        chosen = choose_cases(engine(pictures))
-        packed = pack(make_golden(engine, path.read_bytes(), pictures[chosen]))
-        write_bytes(golden_path(path), packed)
-        print(f"{golden_path(path)}: {len(chosen)} cases, {len(packed)} bytes")
-
-
 if TYPE_CHECKING:
     import keras
 
-# What a device takes where nothing speaks for another.
+# The format for a device if nothing argues for another.
 RECOMMENDED = "tflite-int8"
 DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base.keras"
+MAX_CASES = 32
+# Close to this probability other arithmetic moves the probabilities most and still leaves the answer.
+TELLING_PROBABILITY = 0.75
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """One exported model: misses is empty, and the file written, only where the gate was passed; else cause says why not.
+    """One exported model. If it passed the gate, misses is empty and the file is written; otherwise cause says why not.
 
-    reads_letters tells whether the reader can take it: what it is shown are letters.
+    reads_letters is true if the reader can use the file, because it takes letters.
     """
 
     format: Format
@@ -116,7 +67,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Exports:
-    """What became of the formats: those that were built, and a line for each that cannot hold the network."""
+    """The result for each format: the artifacts that were built, and a line for each that cannot hold the network."""
 
     artifacts: tuple[Artifact, ...]
     faults: tuple[str, ...]
@@ -220,23 +171,23 @@ def export_model(
     labels: Sequence[str] | None = None,
     pixels: str | None = None,
     overwrite: bool = False,
-    report: Callable[[str], None] = lambda said: None,
+    report: Callable[[str], None] = lambda step: None,
 ) -> Exports:
-    """Export a Keras model to several formats, each behind the gate.
+    """Export a Keras model to several formats, and write those that pass the gate.
 
     Args:
         path: the `.keras` model; its name and labels go into every file.
-        calibrate: training letters that decide the scales of quantized formats.
-        check: held-out letters on which each export is compared with the original.
-        max_drop, min_agreement: points and percent, in place of the formats' own tolerances.
-        labels, pixels: what a model without facts does not say of itself, as `open_original` takes it.
+        calibrate: training images that set the scales of quantized formats.
+        check: held-out images on which each export is compared with the original.
+        max_drop, min_agreement: points and percent, instead of the formats' own tolerances.
+        labels, pixels: what a model without facts does not say about itself, see `open_original`.
 
     Returns:
-        Artifacts in the order given; a format that misses its tolerances or cannot hold the network writes no file, and
-        one that it replaces stays.
+        Artifacts in the order given. A format that misses its tolerances or cannot hold the network writes no file, and an
+        existing file stays.
 
     Raises:
-        LettercastError: the model, the letters or the folder cannot be used.
+        LettercastError: the model, the images or the folder cannot be used.
     """
     original = open_original(path, calibrate, check, report, labels=labels, pixels=pixels)
     targets = [out / row.file_name(original.facts.name) for row in formats]
@@ -256,24 +207,24 @@ def export_model(
 
 
 class ImpossibleError(Exception):
-    """A converter or its engine refuses a network; others may take it."""
+    """A converter or its engine refuses a network that others may accept."""
 
 
 def _export(row: Format, target: Path, original: Original, tolerance: Tolerance, check: Source) -> Artifact:
-    """Build one format, put it before the gate, and write it if it passes; raises ImpossibleError."""
+    """Build one format, compare it with the original, and write it if it passes the gate; raises ImpossibleError."""
     stated = replace(original.facts, format=row.name, input_dtype=row.input_dtype)
     network, facts = row.prepare(original.network, stated)
     model = _build(row, network, original.calibration)
     found = row.inspect(model)
     facts = replace(facts, lowest_runtime=found.lowest_runtime)
-    pictures = shown(facts, original.pictures)
-    answers = _run(row.embed(model, facts), row, pictures)
+    images = shown(facts, original.images)
+    answers = _run(row.embed(model, facts), row, images)
     parity = compare(original.truth, original.probabilities, answers, row.tolerance.tie)
     misses = tuple(parity.misses(tolerance))
     gate = {"data": check.name, "split": check.split, **parity.to_dict(), "tolerance": asdict(tolerance)}
     finished = row.embed(model, replace(facts, gate=gate))
     if not misses:
-        write_with_golden(target, finished, pictures, answers)
+        write_with_golden(target, finished, images, answers)
     cause = diagnose(original, answers, found, is_float="float" in row.name) if misses else ""
     return Artifact(row, target, len(finished), parity, tolerance, misses, cause, facts.takes == LETTERS)
 
@@ -282,18 +233,18 @@ def _build(row: Format, network: "keras.Model", calibration: Pixels) -> bytes:
     try:
         with quiet():
             return row.build(network, calibration)
-    except Exception as error:  # converters raise whatever their layers raise
-        # TensorFlow's converter begins with where in its own code it was; what is wrong comes last.
-        said = str(error).partition("\n")[0]
-        raise ImpossibleError(said.rpartition(": ")[2] if "error: loc(" in said else first_line(error)) from error
+    except Exception as error:  # converters raise any type of error
+        # TensorFlow's converter starts with places in its own code and ends with the reason.
+        message = str(error).partition("\n")[0]
+        raise ImpossibleError(message.rpartition(": ")[2] if "error: loc(" in message else first_line(error)) from error
 
 
-def _run(model: bytes, row: Format, pictures: Pixels) -> NDArray[np.float32]:
-    """Classify the pictures with the very engine that the device runs, several of them side by side, one thread each."""
+def _run(model: bytes, row: Format, images: Pixels) -> NDArray[np.float32]:
+    """Classify the images with the engine that the device runs, in parallel with one engine per thread."""
     with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
         path = Path(folder) / f"candidate.{row.suffix}"
         path.write_bytes(model)
-        shares = np.array_split(pictures, min(os.cpu_count() or 1, len(pictures)))
+        shares = np.array_split(images, min(os.cpu_count() or 1, len(images)))
         try:
             engines = [open_engine(path) for _ in shares]
             return np.concatenate(list(pool.map(lambda engine, share: engine(share), engines, shares)))
@@ -303,6 +254,56 @@ def _run(model: bytes, row: Format, pictures: Pixels) -> NDArray[np.float32]:
 
 def _given(**values: float | None) -> dict[str, float]:
     return {name: value for name, value in values.items() if value is not None}
+
+
+def write_with_golden(path: Path, model: bytes, images: Pixels, answers: NDArray[np.float32]) -> None:
+    """Write an exported model and its golden cases, both or neither; raises LettercastError if they cannot be written.
+
+    The cases are chosen from images (n, H, W, C) uint8 by the model's answers (n, classes), and answered by the written file.
+    They name their model by its hash, in case the process is killed between the two files.
+    """
+    with replacing(path) as model_file, replacing(golden_path(path)) as cases_file:
+        model_file.write_bytes(model)
+        chosen = choose_cases(answers)
+        cases_file.write_bytes(pack(make_golden(open_engine(model_file), model, images[chosen])))
+
+
+def make_golden(engine: Engine, model: bytes, images: Pixels) -> Golden:
+    """Return the golden cases of an engine for images (n, H, W, C) uint8; model is the content of its file."""
+    machine = f"{platform.system()} {platform.machine()}"
+    return Golden(images, engine(images), engine.name, machine, hashlib.sha256(model).hexdigest())
+
+
+def choose_cases(answers: NDArray[np.float32]) -> NDArray[np.int64]:
+    """Choose at most 32 images by a model's answers (n, classes): equally many of each class, the most sensitive first."""
+    best, sure = answers.argmax(1), answers.max(1)
+    named = np.unique(best)
+    named = named[np.linspace(0, len(named) - 1, min(len(named), MAX_CASES)).round().astype(int)]
+    telling = np.argsort(np.abs(sure - TELLING_PROBABILITY), kind="stable")
+    return np.concatenate([telling[best[telling] == label][: MAX_CASES // len(named)] for label in named])
+
+
+def pack(golden: Golden) -> bytes:
+    """Return golden cases as the bytes of an .npz without pickles; the same cases make the same bytes."""
+    about = {"engine": golden.engine, "machine": golden.machine, "model_sha256": golden.model_sha256}
+    file = BytesIO()
+    np.savez_compressed(file, pictures=golden.images, probabilities=golden.probabilities, about=np.array(json.dumps(about)))
+    return file.getvalue()
+
+
+def main() -> None:
+    """Write the golden cases of the models that come with lettercast, from the pen's test letters."""
+    from ..runtime.reader import DEFAULT_MODEL
+    from ..train.data.open import open_source
+    from ..train.data.source import draw_all
+
+    images = draw_all(open_source("pen", "test"))
+    for path in sorted(DEFAULT_MODEL.parent.glob("*.tflite")):
+        engine = open_engine(path)
+        chosen = choose_cases(engine(images))
+        packed = pack(make_golden(engine, path.read_bytes(), images[chosen]))
+        write_bytes(golden_path(path), packed)
+        print(f"{golden_path(path)}: {len(chosen)} cases, {len(packed)} bytes")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Bundles: the reader with one model as a single file that Python runs."""
+"""Bundles: the reader and one model as a single file that Python runs."""
 
 import shlex
 import zipfile
@@ -12,21 +12,21 @@ from ..runtime.model.golden import golden_path, load_golden
 from ..runtime.reader import Reader
 
 PACKAGE = "lettercast"
-# Of the package itself; of the runtime all modules are taken.
+# From the package itself; from the runtime a bundle takes all modules.
 MODULES = ("__init__", "__main__")
 COMMANDS = tuple(f"commands/{name}" for name in ("__init__", "bundled", "cli", "doctor", "parser", "read", "terminal"))
 RUNTIME_FILES = ("web/page.html", "models/letters-case.npz")
 SHEBANG = b"#!/usr/bin/env python3\n"
-# The first that zip can tell, so that the same input makes the same bytes.
+# The earliest time that zip can store; a fixed time makes the same bytes for the same input.
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
 FILE_MODE, PROGRAM_MODE, UNIX = 0o100644, 0o755, 3
-# Read by any Python, the second included, before there is anything that an old one cannot read.
+# Any Python can parse this, even Python 2, and stops before it imports anything that an old one cannot parse.
 START = """\
 import sys
 
 if sys.version_info < (3, 11):
     found = "%d.%d" % sys.version_info[:2]
-    sys.stderr.write("this needs Python 3.11 or later, and runs on " + found + " here: take a newer one, such as python3.11; "
+    sys.stderr.write("this needs Python 3.11 or later, and this is Python " + found + ": take a newer one, such as python3.11; "
                      "Raspberry Pi OS has it since bookworm\\n")
     sys.exit(2)
 
@@ -51,7 +51,7 @@ def write_bundle(model: Path, out: Path, *, overwrite: bool = False) -> int:
         LettercastError: the reader cannot use the model, or `out` exists or cannot be written.
     """
     if model.suffix.lower() == ".keras":
-        raise LettercastError(f"{model}: devices run no Keras models; lettercast export {shlex.quote(str(model))} first")
+        raise LettercastError(f"{model}: devices cannot run Keras models; run lettercast export {shlex.quote(str(model))} first")
     if out.exists() and (not overwrite or out.samefile(model)):
         hint = "choose another --out" if overwrite else "add --overwrite, or choose another --out"
         raise LettercastError(f"{out}: exists already; {hint}")
@@ -65,7 +65,7 @@ def write_bundle(model: Path, out: Path, *, overwrite: bool = False) -> int:
 
 
 def contents(model: Path) -> Iterator[tuple[str, bytes]]:
-    """Yield the name and bytes of everything that goes into a bundle; raises LettercastError for cases of another model."""
+    """Yield the name and bytes of each file of a bundle; raises LettercastError if the golden cases belong to another model."""
     runtime = packaged("")
     root = runtime.parent
     yield "LICENSE", (root / "LICENSE").read_bytes()
@@ -77,12 +77,12 @@ def contents(model: Path) -> Iterator[tuple[str, bytes]]:
     yield f"{PACKAGE}/runtime/models/{model.name}", content
     if cases.exists():
         if not load_golden(cases).is_of(content):
-            raise LettercastError(f"{cases}: golden cases are of another model; export it again, or copy both files")
+            raise LettercastError(f"{cases}: golden cases belong to another model; export it again, or copy both files")
         yield f"{PACKAGE}/runtime/models/{cases.name}", cases.read_bytes()
 
 
 def archive(files: dict[str, bytes]) -> bytes:
-    """Return a zip of files by their names that hangs on nothing but them: sorted, with one time and one mode."""
+    """Return a zip of files by their names, sorted, with one time and one mode, so that its bytes depend on them alone."""
     packed = BytesIO()
     with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as target:
         for name in sorted(files):

@@ -1,4 +1,4 @@
-"""The table of formats: one row a format, and all that the exporter knows of it."""
+"""The table of formats: one row per format, with everything that the exporter knows about it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -8,32 +8,32 @@ from .. import LettercastError
 from ..runtime.model.facts import Facts
 from ..runtime.pixels import Pixels
 from . import mobile, onnx, tflite
-from . import mobile as metadata
 from .gate import Inspection, Tolerance
 
 if TYPE_CHECKING:
     import keras
 
+# How much each kind of format may lose; docs/export.md gives the figures of the shipped models.
 FLOAT = Tolerance(max_drop=0.0, min_agreement=100.0, max_difference=1e-5, tie=1e-5)
 FLOAT16 = Tolerance(max_drop=0.1, min_agreement=99.9, tie=1e-3)
 INT8 = Tolerance(max_drop=0.3, min_agreement=99.0)
-# The letter is found, cut out and scaled once more, inside the graph.
+# The graph itself finds, cuts out and scales the letter, which differs a little from the runtime.
 MOBILE = Tolerance(max_drop=0.5, min_agreement=98.5)
 
 
 @dataclass(frozen=True)
 class Format:
-    """One row of the table of formats: everything that the exporter knows of it.
+    """One row of the table of formats: everything that the exporter knows about it.
 
     Attributes:
         name: such as `tflite-int8`.
         suffix: of the file, `tflite` or `onnx`.
         input_dtype: the dtype that carries the pixels 0..255.
-        tolerance: what the format may cost.
+        tolerance: what the format may lose.
         build: turns a Keras model and calibration images (N, H, W, C) uint8 into the bytes of a file.
         embed: adds the facts to these bytes.
         inspect: reads from the bytes how they are quantized, and the oldest runtime that opens them.
-        device: what the format is for, in words.
+        device: the devices that the format is for, in words.
         prepare: adds layers in front of the network that do what callers would otherwise do, and updates the facts of its input.
     """
 
@@ -48,7 +48,7 @@ class Format:
     prepare: "Callable[[keras.Model, Facts], tuple[keras.Model, Facts]]" = lambda model, facts: (model, facts)
 
     def file_name(self, model: str) -> str:
-        """Return the file name for a model, without naming the suffix twice: letters-base-int8.tflite."""
+        """Return the file name for a model, which has the suffix only once: letters-base-int8.tflite."""
         return f"{model}-{self.name.removeprefix(self.suffix + '-')}.{self.suffix}"
 
 
@@ -63,7 +63,7 @@ FORMATS = {
             tflite.float32,
             tflite.embed,
             tflite.inspect,
-            "reference on phones and boards",
+            "reference for phones and boards",
         ),
         Format(
             "tflite-float16",
@@ -73,7 +73,7 @@ FORMATS = {
             tflite.float16,
             tflite.embed,
             tflite.inspect,
-            "phones with a GPU: half the size",
+            "phones with a GPU, at half the size",
         ),
         Format(
             "tflite-dynamic",
@@ -83,7 +83,7 @@ FORMATS = {
             tflite.dynamic,
             tflite.embed,
             tflite.inspect,
-            "where there is nothing to calibrate on",
+            "if you have no images to calibrate on",
         ),
         Format(
             "tflite-int8",
@@ -103,7 +103,7 @@ FORMATS = {
             tflite.int16x8,
             tflite.embed,
             tflite.inspect,
-            "microcontrollers, where int8 costs too much",
+            "microcontrollers, if int8 loses too much accuracy",
         ),
         Format(
             "tflite-mobile",
@@ -111,14 +111,21 @@ FORMATS = {
             "uint8",
             MOBILE,
             tflite.dynamic,
-            metadata.embed_mobile,
+            mobile.embed_mobile,
             tflite.inspect,
-            "apps, with MediaPipe Tasks: RGB pictures",
+            "apps with MediaPipe Tasks, takes RGB images",
             mobile.take_rgb,
         ),
         Format("onnx-float32", "onnx", "float32", FLOAT, onnx.float32, onnx.embed, onnx.inspect, "servers and browsers"),
         Format(
-            "onnx-float16", "onnx", "float32", FLOAT16, onnx.float16, onnx.embed, onnx.inspect, "browsers and GPUs: half the size"
+            "onnx-float16",
+            "onnx",
+            "float32",
+            FLOAT16,
+            onnx.float16,
+            onnx.embed,
+            onnx.inspect,
+            "browsers and GPUs, at half the size",
         ),
         Format(
             "onnx-int8", "onnx", "float32", INT8, onnx.int8, onnx.embed, onnx.inspect, "desktops and servers with ONNX Runtime"
@@ -131,14 +138,14 @@ FORMATS = {
             onnx.dynamic,
             onnx.embed,
             onnx.inspect,
-            "where there is nothing to calibrate on",
+            "if you have no images to calibrate on",
         ),
     )
 }
 
 
 def find_formats(names: Sequence[str] | None) -> list[Format]:
-    """Return the rows of these names, or all; raises LettercastError for a name that is not in the table."""
+    """Return the rows of these names, or all rows; raises LettercastError if a name is not in the table."""
     for name in names or ():
         if name not in FORMATS:
             raise LettercastError(f"unknown format '{name}': choose from {', '.join(FORMATS)}")

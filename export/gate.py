@@ -1,4 +1,4 @@
-"""The parity gate: an exported model against the Keras model that it came from, on the same letters."""
+"""The parity gate: compare an exported model with its Keras original on the same letters, and hold it to tolerances."""
 
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -6,29 +6,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-
-@dataclass(frozen=True)
-class Inspection:
-    """What was read from a file.
-
-    brightest is the pixel at which its quantized input ends, None where that is not quantized; has_coarse_depthwise tells
-    whether depthwise weights of one scale are in it; lowest_runtime is a runtime and its oldest version that opens it.
-    """
-
-    brightest: float | None = None
-    has_coarse_depthwise: bool = False
-    lowest_runtime: str = ""
-
-
 # Two-sided 95 % of the normal distribution.
 Z95 = 1.959964
 
 
 @dataclass(frozen=True)
-class Tolerance:
-    """What a format may cost: accuracy in points, agreement in percent, difference of probabilities.
+class Inspection:
+    """What an exported file says about its quantization and its runtime.
 
-    Two classes whose probabilities lie within `tie` of each other in the original are a tie; taking either agrees.
+    max_pixel is the largest pixel that the quantized input can hold, None if the input is not quantized. has_coarse_depthwise
+    is true if depthwise weights share one scale. lowest_runtime is the oldest version of the runtime that opens the file.
+    """
+
+    max_pixel: float | None = None
+    has_coarse_depthwise: bool = False
+    lowest_runtime: str = ""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """What a format may lose: accuracy in points, agreement in percent, difference of probabilities 0..1.
+
+    If two classes lie within `tie` of each other in the original they are a tie, and either of them agrees.
     """
 
     max_drop: float
@@ -41,8 +40,8 @@ class Tolerance:
 class Parity:
     """How one exported model compares with its original on n letters.
 
-    Accuracies and agreement in percent; drop in points, positive where the export is worse, with its 95 %
-    confidence interval; difference is the largest of any probability.
+    Accuracies and agreement are in percent. drop is in points, positive if the export is worse, with its 95 % confidence
+    interval. difference is the largest difference of any probability.
     """
 
     n: int
@@ -55,7 +54,7 @@ class Parity:
     difference: float
 
     def misses(self, tolerance: Tolerance) -> list[str]:
-        """Say which tolerances are exceeded, with the figures; empty where the export passes."""
+        """Return a line for each tolerance that is exceeded, with the figures; empty if the export passes."""
         checks = {
             f"accuracy drop {self.drop:.2f} points, at most {tolerance.max_drop:g} allowed": self.drop <= tolerance.max_drop,
             f"agreement {self.agreement:.2f} %, at least {tolerance.min_agreement:g} % needed": self.agreement
@@ -63,26 +62,25 @@ class Parity:
             f"difference {self.difference:.1e}, at most {tolerance.max_difference:.0e} allowed": self.difference
             <= tolerance.max_difference,
         }
-        return [said for said, passed in checks.items() if not passed]
+        return [message for message, passed in checks.items() if not passed]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the figures, to six digits, as they stand in the facts of the exported file."""
+        """Return the figures, rounded to six digits, for the facts of the exported file."""
         return {name: float(f"{value:.6g}") for name, value in asdict(self).items()}
 
 
 def compare(truth: NDArray[np.int64], original: NDArray[np.float32], exported: NDArray[np.float32], tie: float = 0.0) -> Parity:
     """Compare the probabilities (n, classes) of two models on n letters with known classes (n,).
 
-    The confidence interval is the normal one for the mean of paired differences: each letter counts +1 where
-    only the original is right, -1 where only the export is, else 0. A result that is not a number is a
-    wrong answer and a difference of 1.
+    The confidence interval is the normal one for the mean of paired differences: a letter counts +1 if only the original is
+    right, -1 if only the export is, and 0 otherwise. A NaN output is a wrong answer and a difference of 1.
     """
     rows = np.arange(len(truth))
     usable = np.isfinite(exported).all(1)
     answers = exported.argmax(1)
     agrees = usable & (original[rows, answers] >= original.max(1) - tie)
     original_right = original.argmax(1) == truth
-    # Where the two agree in a tie the original's answer counts for both, so that a tie is no drop either.
+    # If the two agree in a tie, the original's answer counts for both, so that a tie is not an accuracy drop.
     exported_right = np.where(agrees, original_right, usable & (answers == truth))
     paired = original_right.astype(float) - exported_right
     margin = Z95 * paired.std(ddof=1) / np.sqrt(len(truth)) if len(truth) > 1 else 0.0

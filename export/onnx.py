@@ -1,4 +1,4 @@
-"""Keras to ONNX, and facts into ONNX's metadata_props."""
+"""Conversion from Keras to ONNX, the facts in ONNX's metadata_props, and what an ONNX file says about its quantization."""
 
 import tempfile
 from collections.abc import Iterator
@@ -16,27 +16,27 @@ if TYPE_CHECKING:
     import keras
     import onnx
 
-# Fixed, so that the same model opens on the same runtimes whichever converter is installed; 13 brought
-# per-channel quantization, 15 opens in ONNX Runtime 1.10 and later.
+# Fixed, so that a model opens in the same runtimes whichever converter is installed. Opset 13 brought per-channel
+# quantization; opset 15 opens in ONNX Runtime 1.10 and later.
 OPSET, LOWEST_RUNTIME = 15, "ONNX Runtime 1.10"
 
 
 def float32(model: "keras.Model", calibration: Pixels) -> bytes:
-    """Convert with float32 weights and activations, any number of pictures at once; calibration is not used."""
+    """Convert to float32 weights and activations, for batches of any size; calibration is not used."""
     return fold_scaling(convert(model)).SerializeToString()
 
 
 def convert(model: "keras.Model") -> "onnx.ModelProto":
-    """Convert with float32 weights and activations, each layer as it stands, any number of pictures at once."""
+    """Convert to float32 weights and activations, for batches of any size, without folding the scaling of pixels."""
     import keras
     import onnx
     import onnxslim
 
     shape = model.inputs[0].shape[1:]
     inputs = keras.Input(shape, name=model.inputs[0].name)
-    # Keras leaves it to the layers' defaults whether this is training, by which statistics of the batch may come in.
+    # Without it the layers' defaults decide whether this is training, and statistics of the batch could enter.
     fixed = keras.Model(inputs, model(inputs, training=False), name=model.name)
-    # It exports no network that was never called.
+    # Keras exports no network that was never called.
     fixed(np.zeros((1, *shape), np.float32))
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
@@ -50,21 +50,21 @@ def convert(model: "keras.Model") -> "onnx.ModelProto":
 
 
 def float16(model: "keras.Model", calibration: Pixels) -> bytes:
-    """Convert with float16 weights and activations, float32 in and out; calibration is not used."""
+    """Convert to float16 weights and activations, float32 input and output; calibration is not used."""
     import onnx
     from onnxruntime.transformers.float16 import convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
-    # Weights brought down by the scaling of pixels would lose digits in half precision.
+    # The scaling is not folded: weights divided by 255 would lose digits in half precision.
     half = OnnxModel(convert_float_to_float16(convert(model), keep_io_types=True))
-    # The converter puts its casts at the end.
+    # The converter appends its casts at the end, out of order.
     half.topological_sort()
     onnx.checker.check_model(half.model, full_check=True)
     return half.model.SerializeToString()
 
 
 def dynamic(model: "keras.Model", calibration: Pixels) -> bytes:
-    """Convert with int8 weights by channel; activations become uint8 as they come. Calibration is not used."""
+    """Convert to per-channel int8 weights; activations are quantized to uint8 at run time. Calibration is not used."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with _files(float32(model, calibration)) as (source, target):
@@ -73,13 +73,13 @@ def dynamic(model: "keras.Model", calibration: Pixels) -> bytes:
 
 
 def int8(model: "keras.Model", calibration: Pixels) -> bytes:
-    """Convert to int8 weights by channel and uint8 activations with static scales (QDQ); pixels and results stay float32.
+    """Convert to per-channel int8 weights and uint8 activations with static scales (QDQ); input and output stay float32.
 
-    calibration (N, H, W, C) uint8 are training pictures; their activations decide the scales.
+    calibration (N, H, W, C) uint8 are training images; their activations set the scales.
     """
     from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-    class Pictures(CalibrationDataReader):
+    class Images(CalibrationDataReader):
         def __init__(self, name: str):
             self.batches = iter([{name: calibration[i : i + 1].astype(np.float32)} for i in range(len(calibration))])
 
@@ -88,30 +88,30 @@ def int8(model: "keras.Model", calibration: Pixels) -> bytes:
 
     graph = fold_scaling(convert(model))
     name = graph.graph.input[0].name
-    # Beside the network's own cost a softmax of so few classes costs nothing, and its result need not be rounded.
-    whole = [node.name for node in graph.graph.node if node.op_type == "Softmax"]
+    # A softmax over few classes costs next to nothing, so it stays in float and the probabilities are not rounded.
+    softmax = [node.name for node in graph.graph.node if node.op_type == "Softmax"]
     with _files(graph.SerializeToString()) as (source, target):
         quantize_static(
             source,
             target,
-            Pictures(name),
+            Images(name),
             quant_format=QuantFormat.QDQ,
             per_channel=True,
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=whole,
+            nodes_to_exclude=softmax,
         )
         return target.read_bytes()
 
 
 def fold_scaling(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """Return the model with a factor in front of its first convolution brought into the weights: one operation less."""
+    """Fold a factor in front of the first convolution into its weights, which saves an operation; changes the model itself."""
     from onnx.numpy_helper import from_array, to_array
 
     graph = model.graph
     values = {value.name: value for value in graph.initializer}
     nodes = list(graph.node)
-    # A reshape may stand between; anything else, such as an offset, leaves the factor where it is.
+    # A reshape may stand between them; anything else, such as an offset, keeps the factor where it is.
     convolution = next((node for node in nodes[1:] if node.op_type not in ("Reshape", "Transpose")), None)
     first, factors = nodes[0], [name for name in nodes[0].input if name in values]
     if first.op_type != "Mul" or convolution is None or convolution.op_type != "Conv" or len(factors) != 1:
@@ -132,7 +132,7 @@ def fold_scaling(model: "onnx.ModelProto") -> "onnx.ModelProto":
 
 @contextmanager
 def _files(model: bytes) -> Iterator[tuple[Path, Path]]:
-    """Write a model for those who read files, and name the file for what they make of it."""
+    """Write a model to a temporary file for quantizers, which read and write files; yield its path and the path of the result."""
     with tempfile.TemporaryDirectory() as folder:
         source, target = Path(folder) / "float32.onnx", Path(folder) / "quantized.onnx"
         source.write_bytes(model)
@@ -150,23 +150,23 @@ def embed(model: bytes, facts: Facts) -> bytes:
 
 
 def inspect(model: bytes) -> Inspection:
-    """Read where the input ends, and whether a depthwise layer has one scale for all its filters, and what opens the file."""
+    """Read the largest pixel of the input, whether the filters of a depthwise layer share one scale, and the oldest runtime."""
     import onnx
     from onnx.numpy_helper import to_array
 
     graph = onnx.load_model_from_string(model).graph
     values = {value.name: to_array(value) for value in graph.initializer}
-    # Reshaping does not change what the input holds.
-    taken = {graph.input[0].name}
+    # Reshaping does not change the values of the input.
+    inputs = {graph.input[0].name}
     for node in graph.node:
-        if node.op_type in ("Reshape", "Transpose") and node.input[0] in taken:
-            taken.add(node.output[0])
-    ends = [
+        if node.op_type in ("Reshape", "Transpose") and node.input[0] in inputs:
+            inputs.add(node.output[0])
+    limits = [
         (255 - int(values[node.input[2]])) * float(values[node.input[1]])
         for node in graph.node
-        if node.op_type == "QuantizeLinear" and node.input[0] in taken and node.input[1] in values
+        if node.op_type == "QuantizeLinear" and node.input[0] in inputs and node.input[1] in values
     ]
-    # ConvInteger takes its weights' zero points as the fourth input: one a filter, or one for all.
+    # The fourth input of ConvInteger holds the zero points of the weights: one per filter, or one for all.
     coarse = [
         node
         for node in graph.node
@@ -174,4 +174,4 @@ def inspect(model: bytes) -> Inspection:
         and any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
         and np.size(values.get(node.input[3], 0)) == 1
     ]
-    return Inspection(ends[0] if ends else None, bool(coarse), LOWEST_RUNTIME)
+    return Inspection(limits[0] if limits else None, bool(coarse), LOWEST_RUNTIME)

@@ -1,4 +1,7 @@
-"""The Keras model that exports are made from: brought to lettercast's convention, with the letters it is measured on."""
+"""The original: a Keras model brought to lettercast's convention, its calibration set, and its answers on the check set.
+
+The convention is pixels 0..255 in, probabilities out, in float32, without layers that only training needs.
+"""
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,8 +25,17 @@ if TYPE_CHECKING:
     import keras
 
 FLOAT32 = "float32"
-# Layers of Keras that change pictures in training and hand them on as they are ever after. RandomCrop is none: it cuts the middle
-# out then.
+CALIBRATION_LETTERS, CALIBRATION_SEED = 500, 7
+VERSIONS = ("keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy")
+# The ranges of pixels that a network may have been trained with, as the scale and offset that convert pixels 0..255.
+PIXEL_RANGES = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0)}
+# What the facts of exported files say about the layers in front of and behind the network.
+SCALED_INSIDE, LOGITS = ", scaled inside the exported files", "logits, with a softmax inside the exported files"
+# A range other than 0..255 is chosen only if it divides the loss on the calibration images by at least this factor.
+MIN_LOSS_RATIO = 1.2
+# Outputs outside of 0..1 by more than this are logits; probabilities leave the range by rounding only.
+MAX_ROUNDING = 1e-3
+# Keras layers that change images in training only. RandomCrop is not one of them: at inference it crops the middle.
 TRAINING_ONLY = (
     "AugMix",
     "CutMix",
@@ -53,106 +65,32 @@ TRAINING_ONLY = (
 )
 
 
-def for_inference(network: "keras.Model") -> "keras.Model":
-    """Return a network that answers alike in float32, without layers that training alone needs; the same one where it is that.
-
-    Converters to ONNX have no operations for random numbers, and lose the constants of a Normalization layer, which becomes
-    a Rescaling; those to TFLite mix no precisions.
-    """
-    import keras
-
-    dropped = tuple(kind for name in TRAINING_ONLY if (kind := getattr(keras.layers, name, None)))
-    replaced = (*dropped, keras.layers.Normalization)
-    source = network.inputs[0]
-    is_float = source.dtype == FLOAT32
-    if is_float and is_single(network) and not any(isinstance(layer, replaced) for layer in flat_layers(network)):
-        return network
-    kept: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
-
-    def clone(layer: "keras.layers.Layer") -> "keras.layers.Layer":
-        if isinstance(layer, dropped):
-            return keras.layers.Identity(name=layer.name)
-        if isinstance(layer, keras.layers.Normalization):
-            return as_rescaling(layer)
-        copy = layer.__class__.from_config({**layer.get_config(), **({} if is_single(network) else {"dtype": FLOAT32})})
-        kept.append((layer, copy))
-        return copy
-
-    inputs = None if is_float else keras.Input(source.shape[1:], dtype=FLOAT32, name=source.name)
-    made = keras.models.clone_model(network, input_tensors=inputs, clone_function=clone, recursive=True)
-    for layer, copy in kept:
-        copy.set_weights(layer.get_weights())
-    return made
-
-
-def is_single(network: "keras.Model") -> bool:
-    """Whether all layers compute in float32, and none in half precision."""
-    return all(layer.compute_dtype == FLOAT32 for layer in flat_layers(network) if layer.weights)
-
-
-def flat_layers(network: "keras.Model") -> "Iterator[keras.layers.Layer]":
-    """Yield all layers, those of networks within it included."""
-    for layer in network.layers:
-        if hasattr(layer, "layers"):
-            yield from flat_layers(layer)
-        else:
-            yield layer
-
-
-def as_rescaling(layer: "keras.layers.Normalization") -> "keras.layers.Rescaling":
-    """Return the Rescaling that does what a Normalization does with the mean and variance that it has learnt.
-
-    Keras divides by the standard deviation, at least by its epsilon.
-    """
-    import keras
-
-    mean, variance = (np.asarray(keras.ops.convert_to_numpy(value), np.float64).ravel() for value in (layer.mean, layer.variance))
-    scale = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())
-    scales, offsets = (scale, -mean * scale) if not layer.invert else (1 / scale, mean)
-    return keras.layers.Rescaling(scales.tolist(), offsets.tolist(), name=layer.name)
-
-
-if TYPE_CHECKING:
-    import keras
-
-CALIBRATION_LETTERS, CALIBRATION_SEED = 500, 7
-VERSIONS = ("keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy")
-# What a network may have been taught with, as the scale and offset that bring pixels 0..255 there.
-PIXEL_RANGES = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0)}
-# How the facts of exported files say what stands before and behind the network.
-SCALED_INSIDE, LOGITS = ", scaled inside the exported files", "logits, with a softmax inside the exported files"
-# A range other than 0..255 must divide the loss on the calibration pictures by this factor.
-CLEARLY_BETTER = 1.2
-# Probabilities stray from 0..1 by rounding only.
-ROUNDING = 1e-3
-
-
 @dataclass(frozen=True)
 class Original:
-    """A Keras model, without what training alone needs, and its own answers on the check letters.
+    """A Keras model without its training-only layers, and its probabilities on the check set.
 
-    calibration and pictures are (N, H, W, C) uint8, truth (N,) int64, probabilities (N, classes) float32.
+    calibration and images (the check set) are (N, H, W, C) uint8, truth is (N,) int64, probabilities are (N, classes) float32.
     """
 
     network: "keras.Model"
     facts: Facts
     calibration: Pixels
-    pictures: Pixels
+    images: Pixels
     truth: NDArray[np.int64]
     probabilities: NDArray[np.float32]
 
 
 def open_letters(path: Path, calibrate: Data | None, check: Data | None) -> tuple[Source, Source]:
-    """Open what calibrates a model's exports, and what they are checked on: letters, or pictures for a model of these.
+    """Open the calibration set and the check set of a model: letters, or images if the model takes other images.
 
-    Letters are those of the pen where none are named; of pictures one name stands for both, by their splits.
+    Letters come from the built-in pen if you name none. For images one name serves as both sets, each with its own split.
     """
     shape = picture_shape(model_facts(path))
     if shape and not (calibrate or check):
         size = " x ".join(map(str, shape))
-        raise LettercastError(f"{path}: takes pictures of {size}; name some with --check, a folder of class folders or an .npz")
+        raise LettercastError(f"{path}: takes images of {size}; name some with --check, a folder of class folders or an .npz")
     if calibrate is not None and check is not None:
-        # Of arrays that were given apart, all belong to one side.
+        # Arrays that you give separately belong to one set as a whole.
         calibrate, check = whole(calibrate, "train"), whole(check, "test")
     checked = check or (shape and calibrate) or "pen"
     return open_source(calibrate or (shape and check) or "pen", "train", shape), open_source(
@@ -169,17 +107,17 @@ def open_original(
     labels: Sequence[str] | None = None,
     pixels: str | None = None,
 ) -> Original:
-    """Load a Keras model, bring it to pixels 0..255 in and probabilities out, and classify the check letters with it.
+    """Load a Keras model, bring it to pixels 0..255 in and probabilities out, and classify the check set with it.
 
     Args:
         path: the `.keras` file.
-        calibrate, check: letters, or pictures where the model is shown these (see `train.predict.picture_shape`).
-        labels: names of the outputs, in their order; else its own facts, A to Z for 26 outputs, the check's classes where
-            they are as many, or numbers.
-        pixels: a key of PIXEL_RANGES; else the one at which the model reads its calibration letters.
+        calibrate, check: letters, or images if the model takes other images (see `train.predict.picture_shape`).
+        labels: names of the outputs in their order; by default those of its facts, A to Z for 26 outputs, the classes of the
+            check set if their number fits, or numbers.
+        pixels: a key of PIXEL_RANGES; by default the one at which the model reads its calibration set best.
 
     Raises:
-        LettercastError: model, labels and letters do not fit each other.
+        LettercastError: model, labels and images do not fit each other.
     """
     network = load_keras(path)
     own = keras_facts(path)
@@ -189,34 +127,34 @@ def open_original(
     if (truth < 0).any():
         named = f"has {' '.join(check.classes[:3])} ..., and the model's outputs are {' '.join(facts.labels[:3])} ..."
         raise LettercastError(f"--check {check.name}: {named}; name them alike with --labels, or `classes` in an .npz")
-    pictures = draw_all(check)
-    if pictures.shape[1:] != facts.input_shape:
-        raise LettercastError(f"{path}: takes {facts.input_shape} pictures; letters are drawn as {pictures.shape[1:]}")
+    images = draw_all(check)
+    if images.shape[1:] != facts.input_shape:
+        raise LettercastError(f"{path}: takes {facts.input_shape} images; letters are drawn as {images.shape[1:]}")
     calibration, classes = draw_calibration(calibrate, facts.labels)
-    refuse_shared(calibrate.name, calibration, check.name, pictures)
-    said = {}
+    refuse_shared(calibrate.name, calibration, check.name, images)
+    made = {}
     if own is None:
-        network, said = to_convention(network, calibration, classes, pixels)
+        network, made = to_convention(network, calibration, classes, pixels)
     if not is_single(network):
         network = for_inference(network)
         say("the model computes in half precision; the exported files, and what they are compared with, in float32")
-    report(f"classifying {len(pictures)} letters with the original")
-    probabilities = classify(network, pictures)
+    report(f"classifying {len(images)} letters with the original")
+    probabilities = classify(network, images)
     if not np.isfinite(probabilities).all():
-        raise LettercastError(f"{path}: gives answers that are no numbers; train it again")
+        raise LettercastError(f"{path}: gives NaN outputs; train it again")
     count = f"{len(calibration)} {facts.takes}"
-    said["calibration"] = f"{calibrate.name}, {calibrate.split}, {count}, seed {CALIBRATION_SEED}"
+    made["calibration"] = f"{calibrate.name}, {calibrate.split}, {count}, seed {CALIBRATION_SEED}"
     facts = replace(
         facts,
         source_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
         versions={"lettercast": __version__, **{package: version(package) for package in VERSIONS}},
-        made={**facts.made, **said},
+        made={**facts.made, **made},
     )
-    return Original(for_inference(network), facts, calibration, pictures, truth, probabilities)
+    return Original(for_inference(network), facts, calibration, images, truth, probabilities)
 
 
 def name_outputs(facts: Facts, labels: Sequence[str] | None, check: Source | None) -> tuple[str, ...]:
-    """Return the names of a model's outputs; raises LettercastError where those given are not as many, or one twice."""
+    """Return the names of a model's outputs; raises LettercastError if `labels` has another number of names, or one twice."""
     count = len(facts.labels)
     if labels is None:
         is_numbered = facts.labels == tuple(map(str, range(count)))
@@ -227,9 +165,9 @@ def name_outputs(facts: Facts, labels: Sequence[str] | None, check: Source | Non
 
 
 def draw_calibration(source: Source, labels: Sequence[str]) -> tuple[Pixels, NDArray[np.int64]]:
-    """Draw 500 letters (500, H, W, C) uint8 as training draws them, every class alike, and their classes among labels (500,).
+    """Draw 500 training letters (500, H, W, C) uint8, equally many of each class, and their classes among labels (500,).
 
-    Raises LettercastError off training, and where there are fewer than two classes.
+    Raises LettercastError for a split other than training, and for fewer than two classes.
     """
     if source.split != "train":
         raise LettercastError(f"--calibrate {source.name}: takes training letters, not split '{source.split}'")
@@ -244,44 +182,44 @@ def draw_calibration(source: Source, labels: Sequence[str]) -> tuple[Pixels, NDA
     return draw_some(source, chosen, CALIBRATION_SEED), classes[chosen]
 
 
-def refuse_shared(calibrated: str, calibration: Pixels, checked: str, pictures: Pixels) -> None:
-    """Raise LettercastError where pictures that set the scales are among those that the gate compares on."""
-    seen = {picture.tobytes() for picture in calibration}
-    shared = len(seen & {picture.tobytes() for picture in pictures})
-    # A few may be equal by chance, or empty.
+def refuse_shared(calibrated: str, calibration: Pixels, checked: str, images: Pixels) -> None:
+    """Raise LettercastError if calibration images are in the check set, which would make the gate too lenient."""
+    seen = {image.tobytes() for image in calibration}
+    shared = len(seen & {image.tobytes() for image in images})
+    # A few images may be equal by chance, or blank.
     if shared > 0.01 * len(seen) + 1:
-        said = f"{shared} of its pictures are in --calibrate {calibrated}, too"
-        raise LettercastError(f"--check {checked}: {said}; the gate needs pictures that calibration did not see")
+        overlap = f"{shared} of its images are in --calibrate {calibrated}, too"
+        raise LettercastError(f"--check {checked}: {overlap}; the gate needs images that calibration did not see")
 
 
 def to_convention(
     network: "keras.Model", calibration: Pixels, classes: NDArray[np.int64], pixels: str | None
 ) -> "tuple[keras.Model, dict[str, str]]":
-    """Put in front of a user's network what brings pixels 0..255 to its own range, and behind it a softmax if it has none.
+    """Put a scaling of pixels 0..255 to the network's own range in front of it, and a softmax behind it if it gives logits.
 
-    Returns the network, and what was done, for the facts.
+    Returns the network, and the facts about these layers.
     """
     answers = {
         name: classify_scaled(network, calibration, *PIXEL_RANGES[name]) for name in ([pixels] if pixels else PIXEL_RANGES)
     }
     losses = {name: cross_entropy(rows, classes) for name, rows in answers.items()}
     best = min(losses, key=lambda name: losses[name])
-    if pixels is None and CLEARLY_BETTER * losses[best] > losses["0..255"]:
+    if pixels is None and MIN_LOSS_RATIO * losses[best] > losses["0..255"]:
         best = "0..255"
     is_logits = are_logits(answers[best])
-    said = {}
+    made = {}
     if best != "0..255":
         found = "as asked" if pixels else f"its loss is {losses[best]:.2g} so, {losses['0..255']:.2g} with 0..255"
-        said["pixels"] = f"{best}{SCALED_INSIDE}"
+        made["pixels"] = f"{best}{SCALED_INSIDE}"
         say(f"the model takes pixels {best} ({found}); the exported files scale pixels 0..255 themselves")
     if is_logits:
-        said["outputs"] = LOGITS
+        made["outputs"] = LOGITS
         say("the model gives logits; the exported files have a softmax behind it")
-    return as_exported(network, said), said
+    return as_exported(network, made), made
 
 
 def as_exported(network: "keras.Model", made: Mapping[str, Any]) -> "keras.Model":
-    """Put before and behind a network what the facts of its exports (`made`) say that these have inside."""
+    """Return the network with the scaling and the softmax that the facts of its exports (`made`) name."""
     import keras
 
     pixels = str(made.get("pixels", "")).removesuffix(SCALED_INSIDE)
@@ -293,19 +231,78 @@ def as_exported(network: "keras.Model", made: Mapping[str, Any]) -> "keras.Model
     return keras.Model(inputs, keras.layers.Softmax()(outputs) if is_logits else outputs, name=network.name)
 
 
-def classify_scaled(network: "keras.Model", pictures: Pixels, scale: float, offset: float) -> NDArray[np.float32]:
-    """Return the answers (N, classes) of a network to pictures (N, H, W, C) uint8 in another range of pixels."""
-    return classify(network, pictures.astype(np.float32) * np.float32(scale) + np.float32(offset))
+def classify_scaled(network: "keras.Model", images: Pixels, scale: float, offset: float) -> NDArray[np.float32]:
+    """Return the outputs (N, classes) of a network for images (N, H, W, C) uint8 that are scaled to another range of pixels."""
+    return classify(network, images.astype(np.float32) * np.float32(scale) + np.float32(offset))
 
 
 def are_logits(rows: NDArray[np.float32]) -> bool:
-    """Tell whether answers (N, classes) are no probabilities."""
-    return bool((rows < -ROUNDING).any() or (rows > 1 + ROUNDING).any())
+    """Whether outputs (N, classes) are logits and not probabilities."""
+    return bool((rows < -MAX_ROUNDING).any() or (rows > 1 + MAX_ROUNDING).any())
 
 
 def cross_entropy(rows: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
-    """Return the mean negative log-probability of the right classes (N,), of answers (N, classes) that may be logits."""
+    """Return the mean negative log-probability of the right classes (N,) for outputs (N, classes), probabilities or logits."""
     if are_logits(rows):
         rows = np.exp(rows - rows.max(1, keepdims=True))
         rows = rows / rows.sum(1, keepdims=True)
     return float(-np.log(np.clip(rows[np.arange(len(rows)), classes], 1e-12, 1)).mean())
+
+
+def for_inference(network: "keras.Model") -> "keras.Model":
+    """Return an equal network in float32 without training-only layers; the same object if there is nothing to change.
+
+    Converters to ONNX have no operations for random numbers and lose the constants of a Normalization layer, so it becomes a
+    Rescaling. Converters to TFLite do not mix precisions.
+    """
+    import keras
+
+    dropped = tuple(kind for name in TRAINING_ONLY if (kind := getattr(keras.layers, name, None)))
+    replaced = (*dropped, keras.layers.Normalization)
+    source = network.inputs[0]
+    is_float = source.dtype == FLOAT32
+    if is_float and is_single(network) and not any(isinstance(layer, replaced) for layer in flat_layers(network)):
+        return network
+    copies: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
+
+    def clone(layer: "keras.layers.Layer") -> "keras.layers.Layer":
+        if isinstance(layer, dropped):
+            return keras.layers.Identity(name=layer.name)
+        if isinstance(layer, keras.layers.Normalization):
+            return as_rescaling(layer)
+        copy = layer.__class__.from_config({**layer.get_config(), **({} if is_single(network) else {"dtype": FLOAT32})})
+        copies.append((layer, copy))
+        return copy
+
+    inputs = None if is_float else keras.Input(source.shape[1:], dtype=FLOAT32, name=source.name)
+    cleaned = keras.models.clone_model(network, input_tensors=inputs, clone_function=clone, recursive=True)
+    for layer, copy in copies:
+        copy.set_weights(layer.get_weights())
+    return cleaned
+
+
+def is_single(network: "keras.Model") -> bool:
+    """Whether all layers compute in float32."""
+    return all(layer.compute_dtype == FLOAT32 for layer in flat_layers(network) if layer.weights)
+
+
+def flat_layers(network: "keras.Model") -> "Iterator[keras.layers.Layer]":
+    """Yield all layers, including those of nested networks."""
+    for layer in network.layers:
+        if hasattr(layer, "layers"):
+            yield from flat_layers(layer)
+        else:
+            yield layer
+
+
+def as_rescaling(layer: "keras.layers.Normalization") -> "keras.layers.Rescaling":
+    """Return the Rescaling that equals a Normalization with its learned mean and variance.
+
+    Keras divides by the standard deviation, or by epsilon if that is larger.
+    """
+    import keras
+
+    mean, variance = (np.asarray(keras.ops.convert_to_numpy(value), np.float64).ravel() for value in (layer.mean, layer.variance))
+    scale = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())
+    scales, offsets = (scale, -mean * scale) if not layer.invert else (1 / scale, mean)
+    return keras.layers.Rescaling(scales.tolist(), offsets.tolist(), name=layer.name)

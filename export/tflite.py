@@ -1,4 +1,4 @@
-"""Keras to TFLite, and facts into TFLite's metadata."""
+"""Conversion from Keras to TFLite, the facts in TFLite's metadata, and what a TFLite file says about its quantization."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -12,21 +12,22 @@ from .gate import Inspection
 if TYPE_CHECKING:
     import keras
 
-# TFLite's readers expect the data of tensors at multiples of this.
+# TFLite's readers expect tensor data at multiples of this.
 ALIGNMENT_BYTES = 16
-# Numbers of TFLite's schema: the operator DEPTHWISE_CONV_2D, and the largest value of each integer type of tensors.
-DEPTHWISE, INT16, LARGEST_VALUES = 4, 7, {3: 255, 7: 32767, 9: 127}
-# Where the converter writes the oldest runtime with all operators; it forgets that 16-bit activations came with 2.4.
-OLDEST_KEY, OLDEST_16X8, FIRST = b"min_runtime_version", (2, 4, 0), (1, 0, 0)
+# Numbers from TFLite's schema: the operator DEPTHWISE_CONV_2D, and the largest value of each integer type of tensors.
+DEPTHWISE, INT16, MAX_VALUES = 4, 7, {3: 255, 7: 32767, 9: 127}
+# The metadata in which the converter names the oldest runtime that has all operators. It ignores that 16-bit activations came
+# with 2.4, and files without the entry run on 1.0.
+RUNTIME_KEY, MIN_RUNTIME_16X8, MIN_RUNTIME = b"min_runtime_version", (2, 4, 0), (1, 0, 0)
 
 
 def float32(model: "keras.Model", calibration: Pixels) -> bytes:
-    """Convert with float32 weights and activations; calibration is not used."""
+    """Convert to float32 weights and activations; calibration is not used."""
     return bytes(_converter(model).convert())
 
 
 def float16(model: "keras.Model", calibration: Pixels) -> bytes:
-    """Convert with float16 weights, which runtimes widen to float32 when they open the file; calibration is not used."""
+    """Convert to float16 weights, which runtimes widen to float32 when they open the file; calibration is not used."""
     import tensorflow as tf
 
     converter = _converter(model)
@@ -36,20 +37,20 @@ def float16(model: "keras.Model", calibration: Pixels) -> bytes:
 
 
 def dynamic(model: "keras.Model", calibration: Pixels) -> bytes:
-    """Convert with int8 weights; activations become int8 as they come, in float32 in and out. Calibration is not used."""
+    """Convert to int8 weights; activations are quantized at run time, input and output are float32. Calibration is not used."""
     import tensorflow as tf
 
     converter = _converter(model)
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    # Dense layers by channel would need a runtime of 2.17 or later.
+    # Per-channel Dense layers would need TFLite 2.17 or later.
     converter._experimental_disable_per_channel_quantization_for_dense_layers = True
     return bytes(converter.convert())
 
 
 def int8(model: "keras.Model", calibration: Pixels) -> bytes:
-    """Convert to integers throughout: int8 weights by channel, int8 activations, uint8 in and out.
+    """Convert to integers throughout: per-channel int8 weights, int8 activations, uint8 input and output.
 
-    calibration (N, H, W, C) uint8 are training pictures; their activations decide the scales.
+    calibration (N, H, W, C) uint8 are training images; their activations set the scales.
     """
     import tensorflow as tf
 
@@ -61,7 +62,7 @@ def int8(model: "keras.Model", calibration: Pixels) -> bytes:
 
 
 def int16x8(model: "keras.Model", calibration: Pixels) -> bytes:
-    """Convert to int8 weights by channel and int16 activations, float32 in and out; calibration as for int8."""
+    """Convert to per-channel int8 weights and int16 activations, float32 input and output; calibration as for int8."""
     import tensorflow as tf
 
     converter = _calibrated(model, calibration)
@@ -70,14 +71,14 @@ def int16x8(model: "keras.Model", calibration: Pixels) -> bytes:
 
 
 def embed(model: bytes, facts: Facts) -> bytes:
-    """Return the TFLite model with the facts as one more metadata buffer; every interpreter still reads it."""
+    """Return the TFLite model with the facts in a metadata buffer, which interpreters ignore."""
     return embed_buffers(model, {FACTS_KEY: facts.to_json().encode()})
 
 
 def embed_buffers(model: bytes, buffers: dict[str, bytes]) -> bytes:
-    """Return the TFLite model with more metadata buffers, by their names.
+    """Return the TFLite model with further metadata buffers, by their names.
 
-    Tensors keep the first of the names that fusing gave them, or a nano's names would weigh as much as a layer.
+    Each tensor keeps only the first of the names that fusing joined: in a nano model they would weigh as much as a layer.
     """
     import flatbuffers
     from tensorflow.lite.python import schema_py_generated as schema
@@ -98,24 +99,24 @@ def embed_buffers(model: bytes, buffers: dict[str, bytes]) -> bytes:
 
 
 def inspect(model: bytes) -> Inspection:
-    """Read where the input ends, whether a depthwise layer has one scale for all its filters, and what opens the file."""
+    """Read the largest pixel of the input, whether the filters of a depthwise layer share one scale, and the oldest runtime."""
     from tensorflow.lite.python import schema_py_generated as schema
 
     tree = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
     graph = tree.subgraphs[0]
     codes, tensors = [code.builtinCode for code in tree.operatorCodes], graph.tensors
     scales = [tensors[op.inputs[1]].quantization.scale for op in graph.operators if codes[op.opcodeIndex] == DEPTHWISE]
-    # A float input may be quantized at once, as in 16x8.
-    taken = [op.outputs[0] for op in graph.operators if op.inputs[0] == graph.inputs[0]]
-    ends = [end for end in (_brightest(tensors[i]) for i in (graph.inputs[0], *taken[:1])) if end is not None]
+    # The first operation may quantize a float input, as in 16x8.
+    quantized = [op.outputs[0] for op in graph.operators if op.inputs[0] == graph.inputs[0]]
+    limits = [limit for limit in (_max_value(tensors[i]) for i in (graph.inputs[0], *quantized[:1])) if limit is not None]
     is_coarse = any(scale is not None and len(scale) == 1 for scale in scales)
-    oldest: list[tuple[int, ...]] = [
-        _version(bytes(tree.buffers[entry.buffer].data)) for entry in tree.metadata or [] if entry.name == OLDEST_KEY
+    runtimes: list[tuple[int, ...]] = [
+        _version(bytes(tree.buffers[entry.buffer].data)) for entry in tree.metadata or [] if entry.name == RUNTIME_KEY
     ]
     if any(tensor.type == INT16 for tensor in tensors):
-        oldest.append(OLDEST_16X8)
-    lowest = max(oldest, default=FIRST)
-    return Inspection(min(ends, default=None), is_coarse, f"TFLite {'.'.join(map(str, lowest))}")
+        runtimes.append(MIN_RUNTIME_16X8)
+    lowest = max(runtimes, default=MIN_RUNTIME)
+    return Inspection(min(limits, default=None), is_coarse, f"TFLite {'.'.join(map(str, lowest))}")
 
 
 def _version(text: bytes) -> tuple[int, ...]:
@@ -123,16 +124,16 @@ def _version(text: bytes) -> tuple[int, ...]:
     return tuple(int(part) for part in text.rstrip(b"\0").split(b"."))
 
 
-def _brightest(tensor: Any) -> float | None:
-    """Return the largest value that a quantized tensor holds, None of a float one."""
-    quantization, largest = tensor.quantization, LARGEST_VALUES.get(tensor.type)
-    if quantization is None or quantization.scale is None or largest is None or len(quantization.scale) != 1:
+def _max_value(tensor: Any) -> float | None:
+    """Return the largest value that a quantized tensor can hold, None for a float tensor."""
+    quantization, max_code = tensor.quantization, MAX_VALUES.get(tensor.type)
+    if quantization is None or quantization.scale is None or max_code is None or len(quantization.scale) != 1:
         return None
-    return float((largest - quantization.zeroPoint[0]) * quantization.scale[0])
+    return float((max_code - quantization.zeroPoint[0]) * quantization.scale[0])
 
 
 def _aligned(builder: type) -> type:
-    """Return a flatbuffers builder that aligns byte vectors, as the schema's force_align asks and its Python code forgets."""
+    """Return a flatbuffers builder that aligns byte vectors: the schema asks for it (force_align), its Python code does not."""
 
     class Aligned(builder):
         def CreateNumpyVector(self, values: NDArray[Any]) -> Any:  # noqa: N802, the builder's own name

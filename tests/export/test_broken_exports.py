@@ -50,14 +50,14 @@ BREAKS = {
     "wrong-scale": (
         "tflite-int8",
         wrong_scale,
-        "its input ends at pixel 1 of 255: it was calibrated on pictures of another scale",
+        "its input ends at pixel 1 of 255: it was calibrated on images of another scale",
     ),
-    "swapped": ("tflite-float32", swapped_labels, "the labels are swapped: it says B for A, A for B, D for C, ..."),
-    "reversed": ("tflite-float32", reversed_labels, "the labels are swapped: it says Z for A, Y for B, X for C, ..."),
+    "swapped": ("tflite-float32", swapped_labels, "the labels are swapped: it answers B for A, A for B, D for C, ..."),
+    "reversed": ("tflite-float32", reversed_labels, "the labels are swapped: it answers Z for A, Y for B, X for C, ..."),
     "unscaled": (
         "tflite-float32",
         without_scaling,
-        "it takes pixels by 255 too large: the scaling in front of the network was left out",
+        "it takes pixels by 255 too large: the scaling in front of the network was omitted",
     ),
 }
 

@@ -167,7 +167,7 @@ def test_what_an_old_python_reads_first_it_can_read_and_is_told_what_to_take(sta
     (tmp_path / "start.py").write_text(START)
     done = start("-c", old, installed=None)
     assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("this needs Python 3.11 or later, and runs on 3.9 here: take a newer one")
+    assert done.stderr.startswith("this needs Python 3.11 or later, and this is Python 3.9: take a newer one")
 
 
 def test_a_model_of_onnx_goes_into_a_bundle_too(exported, tmp_path, page_file):
@@ -200,6 +200,6 @@ def test_golden_cases_of_another_model_are_refused(tmp_path):
     model = tmp_path / "letters.tflite"
     shutil.copy(device_model("letters-nano"), model)
     golden_path(model).write_bytes(pack(load_golden(golden_path(device_model("letters-base")))))
-    with pytest.raises(LettercastError, match="golden cases are of another model"):
+    with pytest.raises(LettercastError, match="golden cases belong to another model"):
         write_bundle(model, tmp_path / "reader.pyz")
     assert not (tmp_path / "reader.pyz").exists()

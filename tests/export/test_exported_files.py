@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.export.artifact import MOST_CASES, choose_cases, export_model, write_with_golden
+from lettercast.export.artifact import MAX_CASES, choose_cases, export_model, write_with_golden
 from lettercast.export.formats import FORMATS
 from lettercast.runtime.model.engine import open_engine
 from lettercast.runtime.model.golden import GOLDEN_ENDING, golden_path, load_golden, replay
@@ -64,12 +64,12 @@ def test_a_check_set_of_unknown_classes_is_refused(model_file, strokes_file, tmp
 @pytest.mark.parametrize("name", ["tflite-int8", "tflite-int16x8", "onnx-int8"])
 def test_the_input_of_a_quantized_file_reaches_white(exported, name):
     found = FORMATS[name].inspect(exported[name].read_bytes())
-    assert found.brightest == pytest.approx(255, abs=2)
+    assert found.max_pixel == pytest.approx(255, abs=2)
 
 
 @pytest.mark.parametrize("name", ["tflite-float32", "tflite-float16", "tflite-dynamic", "onnx-float32", "onnx-dynamic"])
-def test_a_float_input_has_no_brightest_pixel(exported, name):
-    assert FORMATS[name].inspect(exported[name].read_bytes()).brightest is None
+def test_a_float_input_has_no_largest_pixel(exported, name):
+    assert FORMATS[name].inspect(exported[name].read_bytes()).max_pixel is None
 
 
 def test_only_dynamic_onnx_has_one_scale_for_all_filters_of_a_depthwise_layer(exported):
@@ -95,7 +95,7 @@ def answers_of(classes: int, n: int, seed: int = 0) -> np.ndarray:
     return rows
 
 
-@pytest.mark.parametrize(("classes", "cases"), [(26, 26), (10, 30), (2, 32), (100, MOST_CASES)])
+@pytest.mark.parametrize(("classes", "cases"), [(26, 26), (10, 30), (2, 32), (100, MAX_CASES)])
 def test_there_are_at_most_32_golden_cases_equally_many_of_each_class(classes, cases):
     answers = answers_of(classes, 40)
     chosen = choose_cases(answers)
@@ -112,7 +112,7 @@ def test_golden_cases_are_close_to_the_telling_probability():
 def test_a_class_that_is_never_answered_leaves_room_for_the_others():
     answers = answers_of(26, 10)
     answers[:, 1:] = 0
-    assert len(choose_cases(answers)) == MOST_CASES
+    assert len(choose_cases(answers)) == MAX_CASES
 
 
 def test_every_exported_file_reproduces_its_golden_cases(exported):

@@ -152,7 +152,7 @@ def test_another_model_of_one_channel_gets_the_grey_image(colours, tmp_path):
 
 def test_a_model_of_other_channels_is_refused():
     model, facts = own_model(2)
-    with pytest.raises(LettercastError, match="pictures of 2 channels; apps give RGB"):
+    with pytest.raises(LettercastError, match="images of 2 channels, but apps give RGB"):
         take_rgb(model, facts)
 
 

@@ -130,7 +130,7 @@ def test_calibration_images_may_not_be_in_the_check_set():
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (40, 8, 8, 1), np.uint8)
     refuse_shared("a", images[:20], "b", images[20:])
-    with pytest.raises(LettercastError, match="--check b: 10 of its pictures are in --calibrate a, too"):
+    with pytest.raises(LettercastError, match="--check b: 10 of its images are in --calibrate a, too"):
         refuse_shared("a", images[:20], "b", images[10:])
 
 

@@ -76,7 +76,7 @@ def test_a_functional_model_of_colours_keeps_the_order_of_channels(colours, tmp_
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ((), "takes pictures of 8 x 8 x 1; name some with --check"),
+        ((), "takes images of 8 x 8 x 1; name some with --check"),
         (("--check", "pen"), "pen: holds letters, but the model takes images of 8 x 8 x 1"),
         (("--labels", "a,b,c"), "--labels: 3 different names, the model has 10 outputs"),
         (("--labels", "a"), "names fewer than two classes"),
