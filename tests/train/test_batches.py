@@ -27,7 +27,7 @@ def batch(source, plan: Plan, epoch: int, index: int, **more):
     ],
     ids=["again", "another size", "another seed", "another epoch", "another batch"],
 )
-def test_a_batch_is_decided_by_draw_seed_epoch_and_index(strokes_source, plan, epoch, index, same):
+def test_draw_seed_epoch_and_index_decide_a_batch(strokes_source, plan, epoch, index, same):
     pictures, targets = batch(strokes_source, PLAN, 2, 1)
     others, other_targets = batch(strokes_source, plan, epoch, index)
     assert (pictures.shape, targets.shape, pictures.dtype) == ((128, 28, 28, 1), (128, 26), np.uint8)
@@ -35,7 +35,7 @@ def test_a_batch_is_decided_by_draw_seed_epoch_and_index(strokes_source, plan, e
     assert np.array_equal(targets, other_targets) == same
 
 
-def test_pictures_of_a_batch_are_those_of_its_labels():
+def test_images_of_a_batch_match_its_labels():
     inks = [np.pad(np.full((20, width), 255, np.uint8), 4) for width in (2, 20)]
     bars = ImageSource("bars", "train", inks, np.array([0, 1]), ("thin", "thick"))
     pictures, targets = batch(bars, replace(PLAN, steps=1), 0, 0)
@@ -44,13 +44,13 @@ def test_pictures_of_a_batch_are_those_of_its_labels():
     assert ink[thick].min() > ink[~thick].max()
 
 
-def test_targets_are_labels_with_a_little_doubt(strokes_source):
+def test_targets_are_smoothed_labels(strokes_source):
     targets = batch(strokes_source, PLAN, 0, 0)[1]
     np.testing.assert_allclose(targets.max(1), 1 - RECIPE.label_smoothing + RECIPE.label_smoothing / 26, atol=1e-6)
     np.testing.assert_allclose(targets.sum(1), 1, atol=1e-5)
 
 
-def test_clutter_is_to_be_taken_for_every_class_alike(strokes_source):
+def test_target_of_clutter_is_the_same_for_every_class(strokes_source):
     plan = replace(PLAN, clutter=0.1)
     batches = Batches(strokes_source, plan, 0)
     targets = np.concatenate([batches[i][1] for i in range(3)])
@@ -61,7 +61,7 @@ def test_clutter_is_to_be_taken_for_every_class_alike(strokes_source):
     np.testing.assert_array_equal(targets[~undecided], clean[~undecided])
 
 
-def test_a_teacher_shares_the_targets_but_not_those_of_clutter(strokes_source):
+def test_teacher_changes_the_targets_of_letters_not_of_clutter(strokes_source):
     answer = np.eye(26, dtype=np.float32)[[3]]
 
     def teacher(pictures):
@@ -82,7 +82,7 @@ def test_repeated_drawings_come_in_another_order(strokes_source):
 
 
 @pytest.mark.parametrize("epoch", [0, 2], ids=["as drawn", "repeated"])
-def test_kept_drawings_are_those_that_would_be_drawn(strokes_source, tmp_path, epoch):
+def test_cached_drawings_equal_new_ones(strokes_source, tmp_path, epoch):
     plan = replace(PLAN, cycle=2, clutter=0.1)
     making = Batches(strokes_source, plan, 0, folder=tmp_path)
     for i in range(3):
@@ -98,7 +98,7 @@ def test_kept_drawings_are_those_that_would_be_drawn(strokes_source, tmp_path, e
     assert file.stat().st_mtime_ns == before
 
 
-def test_a_teacher_is_asked_once_where_answers_are_kept(strokes_source, tmp_path):
+def test_teacher_is_asked_once_if_answers_are_cached(strokes_source, tmp_path):
     asked = []
 
     def teacher(pictures):
@@ -114,7 +114,7 @@ def test_a_teacher_is_asked_once_where_answers_are_kept(strokes_source, tmp_path
     assert asked == [128] * 3
 
 
-def test_an_epoch_that_was_broken_off_keeps_nothing(strokes_source, tmp_path):
+def test_interrupted_epoch_caches_nothing(strokes_source, tmp_path):
     batches = Batches(strokes_source, PLAN, 0, folder=tmp_path)
     batches[1]
     batches.save()
@@ -122,7 +122,7 @@ def test_an_epoch_that_was_broken_off_keeps_nothing(strokes_source, tmp_path):
 
 
 @pytest.mark.parametrize("damage", [b"", b"PK\x03\x04 not a whole archive"])
-def test_damaged_drawings_are_made_anew(strokes_source, tmp_path, damage):
+def test_damaged_drawings_are_drawn_again(strokes_source, tmp_path, damage):
     for _ in range(2):
         batches = Batches(strokes_source, PLAN, 0, folder=tmp_path)
         for i in range(3):

@@ -28,7 +28,7 @@ def validation() -> Evaluation:
     )
 
 
-def test_the_card_says_how_the_model_was_made_and_how_well_it_reads(validation):
+def test_card_says_how_the_model_was_made_and_how_well_it_reads(validation):
     card = card_text(FACTS, validation)
     for said in (
         "# letters-x",
@@ -44,7 +44,7 @@ def test_the_card_says_how_the_model_was_made_and_how_well_it_reads(validation):
     assert "- weakest by F1: L 0.000, I 0.667, G 1.000" in card
 
 
-def test_the_command_leaves_model_history_figures_and_card(run_folder):
+def test_command_writes_model_history_figures_and_card(run_folder):
     assert {"model.keras", "history.csv", "curves.png", "confusion.png", "mistakes.png", "reliability.png", "card.md"} <= {
         path.name for path in run_folder.iterdir()
     }
@@ -53,7 +53,7 @@ def test_the_command_leaves_model_history_figures_and_card(run_folder):
     assert "--init letters-nano.keras --epochs 2" in facts.made["command"]
 
 
-def test_what_is_known_of_writers_and_case_stands_in_the_card(validation):
+def test_card_has_figures_of_writers_and_case_if_they_are_known(validation):
     many = {name: np.repeat(getattr(validation, name), 20, 0) for name in ("truth", "probabilities", "pictures")}
     known = replace(validation, **many, writers=np.repeat([7, 8], 40), upper=np.tile([True, False], 40))
     card = card_text(replace(FACTS, temperature=0.75, reject_below=0.45), known)

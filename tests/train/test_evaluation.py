@@ -33,21 +33,21 @@ def result() -> Evaluation:
     )
 
 
-def test_figures_are_those_counted_by_hand(result):
+def test_accuracy_top2_and_confusion_match_a_count_by_hand(result):
     assert result.predicted.tolist() == [1, 1, 2, 2]
     assert result.accuracy == 0.25
     assert result.top2 == 1.0
     assert result.confusion.tolist() == [[0, 0, 1], [0, 1, 1], [0, 1, 0]]
 
 
-def test_the_share_of_a_pair_counts_both_ways_over_all_errors(result):
+def test_share_of_a_pair_counts_both_directions_over_all_errors(result):
     assert result.pair_share("I", "L") == pytest.approx(2 / 3)
     assert result.pair_share("L", "I") == pytest.approx(2 / 3)
     assert result.pair_share("G", "I") == 0
     assert result.pair_share("G", "Q") == 0
 
 
-def test_figures_by_class_are_those_of_scikit_learn():
+def test_figures_by_class_match_scikit_learn():
     rng = np.random.default_rng(1)
     probabilities = rng.dirichlet(np.ones(3), 60).astype(np.float32)
     truth = rng.integers(0, 3, 60)
@@ -67,7 +67,7 @@ def test_json_of_the_command_has_the_documented_keys(lettercast, model_file, str
     assert list(figures["per_class"]) == list("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
-def test_the_small_model_reads_letters_that_it_has_not_seen(model_file):
+def test_small_model_reads_unseen_letters(model_file):
     result = evaluate(open_model(model_file), open_source("pen", "test"))
     assert len(result.truth) == 5200
     assert result.accuracy >= 0.6
@@ -80,13 +80,13 @@ def test_every_format_has_the_accuracy_of_the_original_within_a_point(model_file
         assert evaluate(open_model(path), check_source).accuracy == pytest.approx(original, abs=0.01)
 
 
-def test_a_class_that_the_model_does_not_know_is_named(exported):
+def test_class_that_the_model_does_not_know_is_named(exported):
     digits = ImageSource("digits", "all", [np.full((9, 9), 255, np.uint8)] * 2, np.array([0, 1]), ("A", "7"))
     with pytest.raises(LettercastError, match="digits: the model knows no class 7"):
         evaluate(open_model(exported["tflite-int8"]), digits)
 
 
-def test_report_writes_the_matrix_and_the_same_figures(lettercast, exported, strokes_file, tmp_path):
+def test_report_writes_the_matrix_and_the_figures_of_the_json(lettercast, exported, strokes_file, tmp_path):
     words = ("evaluate", exported["onnx-int8"], "--data", strokes_file, "--split", "val")
     code, out, _ = lettercast(*words, "--json", "--report", tmp_path / "report")
     assert code == 0
@@ -94,7 +94,7 @@ def test_report_writes_the_matrix_and_the_same_figures(lettercast, exported, str
     assert (tmp_path / "report" / "confusion.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_without_json_a_table_names_accuracy_and_every_class(lettercast, exported, strokes_file):
+def test_table_shows_accuracy_and_every_class(lettercast, exported, strokes_file):
     code, out, _ = lettercast("evaluate", exported["tflite-int8"], "--data", strokes_file)
     assert code == 0
     assert "accuracy" in out
@@ -118,7 +118,7 @@ def test_merged_labels_count_as_one(result):
     assert result.merged_accuracy("I", "Ö") == result.accuracy
 
 
-def test_capitals_and_small_letters_are_counted_apart():
+def test_capitals_and_small_letters_have_their_own_accuracy():
     result = measured([0.9] * 4, [True, False, True, True], upper=np.array([True, True, False, False]))
     assert (result.capitals, result.small) == (0.5, 1.0)
     unknown = measured([0.9], [True])
@@ -126,22 +126,22 @@ def test_capitals_and_small_letters_are_counted_apart():
     assert measured([0.9], [True], upper=np.array([True])).small is None
 
 
-def test_the_calibration_error_is_the_gap_of_confidence_and_accuracy():
+def test_calibration_error_is_the_gap_between_confidence_and_accuracy():
     assert measured([0.8] * 10, [True] * 6 + [False] * 4).ece == pytest.approx(0.2, abs=1e-6)
 
 
-def test_letters_below_the_threshold_are_not_kept():
+def test_letters_below_the_threshold_are_rejected():
     result = measured([0.9, 0.8, 0.6, 0.6], [True, False, True, True], reject_below=0.7)
     assert (result.kept, result.accuracy_kept) == (0.5, 0.5)
     assert measured([0.6], [True], reject_below=0.7).accuracy_kept is None
 
 
-def test_the_surest_mistakes_come_first():
+def test_most_confident_mistakes_come_first():
     result = measured([0.6, 0.9, 0.8, 0.9], [False, False, True, False])
     assert result.mistakes().tolist() == [1, 3, 0]
 
 
-def test_figures_by_writer_and_their_worst_tenth():
+def test_median_and_worst_tenth_of_the_writers():
     # Twenty hands of twenty letters, hand k with k mistakes, and one hand of too few letters to count.
     writers = np.append(np.repeat(np.arange(20), 20), [99, 99])
     right = np.append(np.concatenate([np.arange(20) >= k for k in range(20)]), [False, False])
@@ -153,19 +153,19 @@ def test_figures_by_writer_and_their_worst_tenth():
     assert measured([0.9], [True]).writer_summary() is None
 
 
-def test_the_json_object_says_null_where_nothing_is_known():
+def test_json_has_null_for_unknown_figures():
     figures = measured([0.9, 0.8], [True, True]).to_dict()
     assert figures["writers"] is None and figures["capitals"] is None
     assert figures["accuracy_i_l_merged"] == 1.0
     assert json.loads(json.dumps(figures)) == figures
 
 
-def test_each_array_needs_an_entry_for_each_letter():
+def test_every_array_needs_one_entry_per_letter():
     with pytest.raises(ValueError, match="writers needs one entry for each of 1 letters, not 2"):
         measured([0.9], [True], writers=np.array([1, 2]))
 
 
-def test_writers_and_case_come_from_the_strokes(model_file, check_source):
+def test_evaluation_knows_writers_and_case_of_strokes(model_file, check_source):
     result = evaluate(open_model(model_file), check_source)
     assert result.writer_summary().count == 1
     assert result.capitals == result.accuracy
@@ -177,7 +177,7 @@ def answers(*confidences: float) -> np.ndarray:
     return np.array([[c, 1 - c] for c in confidences], np.float32)
 
 
-def test_the_calibration_error_of_a_case_done_by_hand():
+def test_calibration_error_matches_a_case_computed_by_hand():
     # Four answers at 0.9 of which two are right, two at 0.6 of which both are.
     probabilities = answers(0.9, 0.9, 0.9, 0.9, 0.6, 0.6)
     result = reliability(probabilities, np.array([0, 0, 1, 1, 0, 0]), bins=10)
@@ -185,11 +185,11 @@ def test_the_calibration_error_of_a_case_done_by_hand():
     assert result.error == pytest.approx((4 * 0.4 + 2 * 0.4) / 6, abs=1e-6)
 
 
-def test_an_answer_of_one_falls_into_the_last_bin():
+def test_confidence_of_one_belongs_to_the_last_bin():
     assert reliability(answers(1.0), np.array([0]), bins=5).count.tolist() == [0, 0, 0, 0, 1]
 
 
-def test_probabilities_that_mean_what_they_say_have_no_calibration_error():
+def test_calibrated_probabilities_have_no_calibration_error():
     rng = np.random.default_rng(1)
     confidence = rng.uniform(0.5, 1, 60_000)
     truth = (rng.random(60_000) > confidence).astype(np.int64)
@@ -199,7 +199,7 @@ def test_probabilities_that_mean_what_they_say_have_no_calibration_error():
 
 
 @pytest.mark.parametrize("temperature", [0.5, 2.0])
-def test_the_temperature_that_spoiled_the_probabilities_is_found_again(temperature):
+def test_best_temperature_undoes_a_wrong_one(temperature):
     rng = np.random.default_rng(2)
     logits = rng.normal(0, 3, (30_000, 4))
     honest = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
@@ -208,32 +208,32 @@ def test_the_temperature_that_spoiled_the_probabilities_is_found_again(temperatu
     assert best_temperature(spoiled, truth) == pytest.approx(1 / temperature, rel=0.05)
 
 
-def test_a_temperature_keeps_the_order_and_the_sum():
+def test_temperature_keeps_the_order_and_the_sum():
     softer = tempered(answers(0.99, 0.6), 3.0)
     np.testing.assert_allclose(softer.sum(1), 1, rtol=1e-6)
     assert 0.5 < softer[1, 0] < 0.6 < softer[0, 0] < 0.99
 
 
-def test_the_threshold_keeps_the_share_asked_for():
+def test_rejection_threshold_keeps_the_given_share():
     probabilities = answers(*np.linspace(0.5, 1, 1001))
     threshold = rejection_threshold(probabilities, kept=0.98)
     assert rejected_share(probabilities, threshold) == pytest.approx(0.02, abs=0.002)
 
 
-def test_writers_are_counted_and_the_worst_comes_first():
+def test_writers_are_counted_and_sorted_from_worst_to_best():
     writers = group_by_writer(np.array([4, 9, 4, 9, 9]), np.array([True, False, False, False, True]))
     assert writers.number.tolist() == [9, 4]
     assert writers.count.tolist() == [3, 2]
     np.testing.assert_allclose(writers.accuracy, [1 / 3, 1 / 2])
 
 
-def test_hands_of_few_letters_do_not_count():
+def test_writers_with_few_letters_do_not_count():
     writers = group_by_writer(np.repeat([1, 2], [MIN_LETTERS, MIN_LETTERS - 1]), np.ones(2 * MIN_LETTERS - 1, bool))
     assert writers.counted.tolist() == [True, False]
     assert writers.summary().count == 1
     assert group_by_writer(np.array([1]), np.array([True])).summary() is None
 
 
-def test_the_worst_tenth_is_at_least_one():
+def test_worst_tenth_has_at_least_one_writer():
     right = np.concatenate([np.arange(20) < count for count in (20, 5, 10)])
     assert group_by_writer(np.repeat([1, 2, 3], 20), right).summary().worst_tenth == 0.25

@@ -31,7 +31,7 @@ def evaluation() -> Evaluation:
     return Evaluation("m", "engine", "pen", "test", LABELS, np.array([0, 0, 1, 1]), probabilities, PICTURES)
 
 
-def test_the_matrix_is_in_percent_of_the_true_class():
+def test_matrix_is_in_percent_of_the_true_class():
     axes = confusion_figure(evaluation()).axes[0]
     shown = np.asarray(axes.collections[0].get_array()).reshape(3, 3)
     np.testing.assert_allclose(shown, [[100, 0, 0], [0, 50, 50], [0, 0, 0]])
@@ -39,7 +39,7 @@ def test_the_matrix_is_in_percent_of_the_true_class():
     assert [text.get_text() for text in axes.texts if text.get_text()] == ["100", "50", "50"]
 
 
-def test_the_title_names_model_data_and_accuracy():
+def test_title_names_model_data_and_accuracy():
     title = confusion_figure(evaluation()).axes[0].get_title()
     assert title == "m on pen, test: accuracy 75.00 % of 4 letters"
 
@@ -51,7 +51,7 @@ def test_curves_show_every_epoch_of_both_sets():
     np.testing.assert_allclose([line.get_ydata() for line in accuracy.lines], [[20, 60], [40, 70]])
 
 
-def test_a_figure_is_a_picture_in_a_new_folder(tmp_path):
+def test_figure_is_written_as_png_into_a_new_folder(tmp_path):
     path = save_figure(confusion_figure(evaluation()), tmp_path / "new" / "f.png")
     assert cv2.imread(str(path)).std() > 5
 
@@ -60,7 +60,7 @@ def texts(figure) -> list[str]:
     return [text.get_text() for axes in figure.axes for text in axes.texts]
 
 
-def test_the_gallery_shows_the_surest_mistakes_first():
+def test_gallery_shows_the_most_confident_mistakes_first():
     mixed = np.array([[0.2, 0.7, 0.1], [0.1, 0.1, 0.8], [0.9, 0.05, 0.05]], np.float32)
     wrong = replace(evaluation(), truth=np.array([0, 1, 0]), probabilities=mixed, pictures=PICTURES[:3])
     figure = mistakes_figure(wrong)
@@ -70,7 +70,7 @@ def test_the_gallery_shows_the_surest_mistakes_first():
     assert "2 mistakes in 3 letters" in figure.axes[0].get_title()
 
 
-def test_a_gallery_without_mistakes_says_so():
+def test_gallery_without_mistakes_says_so():
     right = replace(evaluation(), truth=np.array([0, 0, 1, 2]))
     assert texts(mistakes_figure(right)) == ["no mistakes"]
 
@@ -89,7 +89,7 @@ def test_reliability_is_drawn_bin_by_bin():
     assert shares.lines[-1].get_label() == "rejected below 60.0 %: 28.6 % of the letters"
 
 
-def test_every_writer_has_a_dot_and_the_median_a_name():
+def test_every_writer_has_a_dot_and_the_median_a_label():
     writers = np.repeat([5, 6, 7], 20)
     right = np.concatenate([np.arange(20) < count for count in (10, 15, 20)])
     probabilities = np.tile(np.array([[0.9, 0.1]], np.float32), (60, 1))
@@ -102,7 +102,7 @@ def test_every_writer_has_a_dot_and_the_median_a_name():
     assert "median\n75.0 %" in texts(figure)
 
 
-def test_writers_are_drawn_only_where_they_are_known(tmp_path):
+def test_writers_are_drawn_only_if_they_are_known(tmp_path):
     names = [path.name for path in save_figures(evaluation(), tmp_path)]
     assert names == ["confusion.png", "mistakes.png", "reliability.png"]
     known = replace(evaluation(), writers=np.array([1, 1, 2, 2]))
@@ -132,7 +132,7 @@ LONG_NAMES = {"labels": tuple(f"{chr(97 + i)}lphabetical" for i in range(26)), "
 
 @pytest.mark.parametrize("draw", [confusion_figure, mistakes_figure, reliability_figure, writers_figure])
 @pytest.mark.parametrize("names", [{}, LONG_NAMES], ids=["short", "long"])
-def test_no_text_lies_on_another_or_leaves_the_picture(draw, names):
+def test_no_text_overlaps_another_or_leaves_the_figure(draw, names):
     figure = draw(many_letters(reject_below=0.4, **names))
     canvas = FigureCanvasAgg(figure)
     canvas.draw()
@@ -147,7 +147,7 @@ def test_no_text_lies_on_another_or_leaves_the_picture(draw, names):
     assert not any(one.overlaps(other) for one, other in combinations(smaller, 2))
 
 
-def test_the_gallery_ends_with_the_surest_that_fit():
+def test_gallery_shows_as_many_mistakes_as_fit():
     figure = mistakes_figure(many_letters())
     confidences = [int(said.split()[-2]) for said in texts(figure)]
     assert len(figure.axes[0].images) == len(confidences) == 96
@@ -156,12 +156,12 @@ def test_the_gallery_ends_with_the_surest_that_fit():
     assert f"the 96 most confident of {total} mistakes in 600 letters" in figure.axes[0].get_title()
 
 
-def test_long_names_of_classes_are_cut_below_their_pictures():
+def test_long_class_names_are_shortened_below_their_images():
     named = replace(evaluation(), labels=("gamma", "iota", "lambda"))
     assert texts(mistakes_figure(named)) == ["iota →\nlamb…, 100 %"]
 
 
-def test_a_dollar_sign_is_no_formula(tmp_path):
+def test_dollar_sign_does_not_start_a_formula(tmp_path):
     priced = replace(evaluation(), data=r"$\letters$.csv", labels=("$", r"$\q$", r"$\x$"), writers=np.array([1, 1, 2, 2]))
     assert [path.name for path in save_figures(priced, tmp_path)] == PICTURE_NAMES
 
@@ -174,7 +174,7 @@ def test_few_letters_are_counted_in_plain_numbers():
     assert {text.get_text() for text in ticks} - {""} == {"0", "1", "10"}
 
 
-def test_one_hand_alone_is_writer_one():
+def test_single_writer_is_number_one():
     alone = many_letters(writers=np.full(600, 7))
     figure = writers_figure(alone)
     figure.draw_without_rendering()
@@ -187,7 +187,7 @@ def test_one_hand_alone_is_writer_one():
     ]
 
 
-def test_hands_of_few_letters_are_drawn_apart():
+def test_writers_with_few_letters_have_their_own_colour():
     few = replace(many_letters(), writers=np.minimum(np.arange(600), 585))
     said = [text.get_text() for text in writers_figure(few).legends[0].get_texts()]
     assert "fewer than 20 letters, not counted" in said
@@ -195,7 +195,7 @@ def test_hands_of_few_letters_are_drawn_apart():
     assert not any("median" in text for text in texts(writers_figure(few)))
 
 
-def test_without_a_threshold_none_is_drawn():
+def test_threshold_is_drawn_only_if_there_is_one():
     without, with_one = (reliability_figure(many_letters(reject_below=limit)) for limit in (0.0, 0.4))
     labels = [[text.get_text() for text in figure.legends[0].get_texts()] for figure in (without, with_one)]
     assert [sum("rejected" in one for one in some) for some in labels] == [0, 1]

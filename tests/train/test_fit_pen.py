@@ -31,7 +31,7 @@ def test_resampled_points_are_evenly_spaced():
     assert resample(bent, 5).tolist() == [[0, 0], [0, 2], [0, 4], [0, 6], [2, 6]]
 
 
-def test_a_dot_resamples_to_the_same_point():
+def test_dot_is_resampled_to_the_same_point():
     assert resample(np.array([[3, 4]], np.float32), 4).tolist() == [[3, 4]] * 4
     assert resample(np.array([[3, 4], [3, 4]], np.float32), 2).tolist() == [[3, 4]] * 2
 

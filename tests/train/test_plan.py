@@ -12,12 +12,12 @@ from lettercast.train.plan import CLUTTER_SHARE, PEAK_RATE, Epoch, Plan, fingerp
 PLAN = Plan("nano", 2, 3, 4, "pen", "pen")
 
 
-def test_an_epoch_draws_as_many_letters_as_the_source_has_or_fifty_batches(strokes_source):
+def test_epoch_draws_as_many_letters_as_the_source_has_at_least_fifty_batches(strokes_source):
     assert Plan.of(strokes_source).steps == 50
     assert Plan.of(PenSource(load_pen(), "train")).steps == -(-26_000 // 128)
 
 
-def test_what_is_not_given_has_its_default_and_the_seed_draws(strokes_source):
+def test_settings_have_defaults_and_draw_seed_is_seed(strokes_source):
     assert Plan.of(strokes_source).letters == strokes_source.digest
     plan = Plan.of(strokes_source, seed=7, rate=None, clutter=None, draw_seed=None)
     assert (plan.rate, plan.clutter, plan.draw_seed) == (PEAK_RATE, CLUTTER_SHARE, 7)
@@ -25,19 +25,19 @@ def test_what_is_not_given_has_its_default_and_the_seed_draws(strokes_source):
     assert Plan.of(strokes_source, clutter=0.0).clutter == 0
 
 
-def test_a_plan_is_read_as_it_was_saved(tmp_path):
+def test_saved_plan_is_loaded_unchanged(tmp_path):
     PLAN.save(tmp_path / "plan.json")
     assert Plan.load(tmp_path / "plan.json") == PLAN
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{}", '{"size": "nano", "colour": 3}'])
-def test_what_is_no_plan_is_refused(text, tmp_path):
+def test_file_that_is_not_a_plan_is_refused(text, tmp_path):
     (tmp_path / "plan.json").write_text(text)
     with pytest.raises(LettercastError, match=r"plan\.json: not the plan of a training run"):
         Plan.load(tmp_path / "plan.json")
 
 
-def test_differences_are_named():
+def test_differences_of_plans_are_listed():
     assert PLAN.differences(PLAN) == ""
     assert PLAN.differences(replace(PLAN, epochs=9, rate=0.1)) == "epochs 2, not 9; rate 0.002, not 0.1"
     one, other = (replace(PLAN, letters=digit * 64) for digit in "ab")
@@ -56,7 +56,7 @@ def test_differences_are_named():
         ({"clutter": 0.1}, False),
     ],
 )
-def test_drawings_are_shared_by_plans_that_draw_alike(change, same):
+def test_plans_that_draw_the_same_share_drawings(change, same):
     assert (replace(PLAN, **change).drawings == PLAN.drawings) is same
 
 
@@ -66,7 +66,7 @@ def test_settings_out_of_range_are_refused(setting):
         replace(PLAN, **setting)
 
 
-def test_a_fingerprint_is_the_checksum_of_all_files(tmp_path):
+def test_fingerprint_is_the_checksum_of_all_files(tmp_path):
     for name in "ab":
         (tmp_path / name).write_bytes(name.encode())
     assert fingerprint([tmp_path / "a", tmp_path / "b"]) == hashlib.sha256(b"ab").hexdigest()
@@ -75,7 +75,7 @@ def test_a_fingerprint_is_the_checksum_of_all_files(tmp_path):
         fingerprint([tmp_path / "gone"])
 
 
-def test_history_survives_the_way_through_csv(tmp_path):
+def test_history_is_read_from_csv_unchanged(tmp_path):
     history = [Epoch(1, 2.5, 0.1, 3.125, 1 / 3), Epoch(2, 1.5, 0.2, 2.125, 2 / 3)]
     write_history(history, tmp_path / "history.csv")
     assert (tmp_path / "history.csv").read_text().splitlines()[0] == "epoch,loss,accuracy,val_loss,val_accuracy"

@@ -36,7 +36,7 @@ def own_model(tmp_path):
     return save
 
 
-def test_probabilities_are_those_that_keras_gives(model_file, check_source):
+def test_engine_returns_the_probabilities_of_keras(model_file, check_source):
     pictures = draw_some(check_source, range(40), None)
     expected = keras.saving.load_model(model_file).predict(pictures, verbose=0)
     np.testing.assert_allclose(open_keras(model_file)(pictures), expected, atol=1e-6)
@@ -49,17 +49,17 @@ def test_suffixes_decide_the_engine(model_file, exported):
 
 
 @pytest.mark.parametrize(("classes", "labels"), [(26, tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")), (3, ("0", "1", "2"))])
-def test_a_model_without_facts_has_letters_or_numbers(own_model, classes, labels):
+def test_model_without_facts_has_letters_or_numbers(own_model, classes, labels):
     facts = open_keras(own_model(classes)).facts
     assert (facts.labels, facts.input_shape, facts.name) == (labels, (28, 28, 1), "own")
 
 
-def test_a_model_of_two_inputs_is_refused(own_model):
+def test_model_of_two_inputs_is_refused(own_model):
     with pytest.raises(LettercastError, match="needs one input of images"):
         open_keras(own_model(26, inputs=2))
 
 
-def test_models_that_are_no_classifiers_of_one_image_are_told_apart(tmp_path):
+def test_models_that_do_not_classify_one_image_are_refused_with_the_reason(tmp_path):
     image, flat = keras.Input((28, 28, 1)), keras.Input((10,))
     pooled = layers.GlobalAveragePooling2D()
     free, deep = keras.Input((None, None, 3)), keras.Input((8, 8, 5))
@@ -76,7 +76,7 @@ def test_models_that_are_no_classifiers_of_one_image_are_told_apart(tmp_path):
             open_keras(tmp_path / "m.keras")
 
 
-def test_code_inside_a_model_and_files_of_keras_2_are_refused_with_the_reason(tmp_path):
+def test_lambda_layers_and_files_of_keras_2_are_refused_with_the_reason(tmp_path):
     network = keras.Sequential([keras.Input((28, 28, 1)), layers.Flatten(), layers.Lambda(lambda x: 2 * x), layers.Dense(3)])
     network.save(tmp_path / "code.keras")
     with pytest.raises(LettercastError, match="has a Lambda layer, which is code inside the file and is never run"):
@@ -87,7 +87,7 @@ def test_code_inside_a_model_and_files_of_keras_2_are_refused_with_the_reason(tm
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
-def test_a_truncated_keras_file_is_refused(model_file, tmp_path, share):
+def test_truncated_keras_file_is_refused(model_file, tmp_path, share):
     whole = model_file.read_bytes()
     path = tmp_path / "cut.keras"
     path.write_bytes(whole[: int(share * len(whole))])
@@ -96,18 +96,18 @@ def test_a_truncated_keras_file_is_refused(model_file, tmp_path, share):
 
 
 @pytest.mark.parametrize("name", ["gone.keras", "gone.tflite", "gone.onnx", "model.h5", "model"])
-def test_what_is_no_model_is_named(tmp_path, name):
+def test_file_that_is_not_a_model_is_named(tmp_path, name):
     with pytest.raises(LettercastError, match=name):
         open_model(tmp_path / name)
 
 
-def test_a_teacher_answers_as_its_model_does(model_file, check_source):
+def test_teacher_answers_as_its_model_does(model_file, check_source):
     pictures = draw_some(check_source, range(128), None)
     answer = open_teacher([model_file], check_source.classes)
     np.testing.assert_allclose(answer(pictures), open_keras(model_file)(pictures), atol=1e-5)
 
 
-def test_a_teacher_answers_several_threads_at_once(model_file, check_source):
+def test_teacher_answers_several_threads_at_once(model_file, check_source):
     pictures = draw_some(check_source, range(512), None)
     answer, parts = open_teacher([model_file], check_source.classes), np.split(pictures, 4)
     with ThreadPoolExecutor(4) as threads:
@@ -115,24 +115,24 @@ def test_a_teacher_answers_several_threads_at_once(model_file, check_source):
     np.testing.assert_allclose(answers, open_keras(model_file)(pictures), atol=1e-5)
 
 
-def test_a_teacher_of_other_classes_is_refused(model_file):
+def test_teacher_of_other_classes_is_refused(model_file):
     with pytest.raises(LettercastError, match=r"model.keras: has the classes A B .*, but the letters are 0 1"):
         open_teacher([model_file], ("0", "1"))
 
 
-def test_several_teachers_answer_by_their_mean(model_file, own_model, check_source):
+def test_several_teachers_answer_with_their_mean(model_file, own_model, check_source):
     pictures = draw_some(check_source, range(30), None)
     both = [model_file, own_model(26)]
     answers = [open_keras(path)(pictures) for path in both]
     np.testing.assert_allclose(open_teacher(both, check_source.classes)(pictures), np.mean(answers, 0), atol=1e-5)
 
 
-def test_labels_are_those_of_the_facts_or_assumed(model_file, own_model):
+def test_labels_come_from_the_facts_or_are_assumed(model_file, own_model):
     assert model_facts(model_file).labels == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     assert model_facts(own_model(2)).labels == ("0", "1")
 
 
-def test_a_model_is_saved_with_its_facts_and_keras_still_loads_it(tmp_path):
+def test_model_is_saved_with_its_facts_and_keras_still_loads_it(tmp_path):
     network = build_network("nano", 3)
     save_keras(network, tmp_path / "m.keras", FACTS)
     assert keras_facts(tmp_path / "m.keras") == FACTS
@@ -150,7 +150,7 @@ def test_saving_again_replaces_the_facts(tmp_path):
     assert keras_facts(tmp_path / "m.keras").name == "two"
 
 
-def test_a_model_that_cannot_be_saved_leaves_the_last_one_and_no_scraps(tmp_path):
+def test_model_that_cannot_be_saved_leaves_the_old_one_and_no_partial_file(tmp_path):
     network = build_network("nano", 3)
     save_keras(network, tmp_path / "m.keras", FACTS)
     before = (tmp_path / "m.keras").read_bytes()
@@ -167,7 +167,7 @@ def test_a_model_that_cannot_be_saved_leaves_the_last_one_and_no_scraps(tmp_path
     assert (tmp_path / "m.keras").read_bytes() == before
 
 
-def test_a_teacher_of_other_pictures_is_refused(tmp_path):
+def test_teacher_of_other_images_is_refused(tmp_path):
     pixels = keras.Input((32, 32, 1))
     keras.Model(pixels, layers.Dense(26, activation="softmax")(layers.Flatten()(pixels))).save(tmp_path / "big.keras")
     with pytest.raises(LettercastError, match=r"big.keras: takes \(32, 32, 1\) images, but letters are \(28, 28, 1\)"):
@@ -175,7 +175,7 @@ def test_a_teacher_of_other_pictures_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(("at", "value"), [(6, 1), (8, 99)], ids=["encrypted", "an unknown compression"])
-def test_a_lying_archive_is_refused(model_file, tmp_path, at, value):
+def test_archive_with_a_false_header_is_refused(model_file, tmp_path, at, value):
     raw = bytearray(model_file.read_bytes())
     entry = raw.rindex(b"PK\x01\x02")
     raw[entry + at + 2] = value

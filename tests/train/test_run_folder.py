@@ -36,7 +36,7 @@ def holder(tmp_path):
     process.communicate()
 
 
-def test_a_folder_is_held_by_one_process_until_it_is_killed(holder, tmp_path):
+def test_folder_is_locked_until_its_process_is_killed(holder, tmp_path):
     with pytest.raises(LettercastError, match="another training run writes there now"), locked(tmp_path / "run"):
         pass
     with locked(tmp_path / "other"):
@@ -48,7 +48,7 @@ def test_a_folder_is_held_by_one_process_until_it_is_killed(holder, tmp_path):
 
 
 @pytest.mark.parametrize("answer", [errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP])
-def test_where_a_drive_cannot_lock_the_run_goes_on(tmp_path, monkeypatch, answer):
+def test_run_continues_on_a_drive_that_cannot_lock(tmp_path, monkeypatch, answer):
     def flock(held, how):
         raise OSError(answer, os.strerror(answer))
 
@@ -57,12 +57,12 @@ def test_where_a_drive_cannot_lock_the_run_goes_on(tmp_path, monkeypatch, answer
         assert (tmp_path / "run").is_dir()
 
 
-def test_what_fails_within_is_not_taken_for_the_lock(tmp_path):
+def test_error_inside_the_lock_is_not_mistaken_for_a_locked_folder(tmp_path):
     with pytest.raises(BlockingIOError), locked(tmp_path / "run"):
         raise BlockingIOError
 
 
-def test_a_second_run_is_refused_and_the_first_keeps_its_plan(holder, refused):
+def test_second_run_in_a_folder_is_refused_and_changes_nothing(holder, refused):
     assert "another training run writes there now" in refused("train", "--out", "run", "--epochs", 1, "--steps", 1)
 
 
@@ -89,21 +89,21 @@ def train(presses: Presses, interrupt: DelayedInterrupt) -> None:
     network.fit(pixels, pixels[:, :1], batch_size=1, shuffle=False, callbacks=[presses, interrupt], verbose=0)
 
 
-def test_the_batch_under_way_is_finished_first():
+def test_ctrl_c_waits_for_the_current_batch():
     presses = Presses(at=2)
     with pytest.raises(KeyboardInterrupt), DelayedInterrupt() as interrupt:
         train(presses, interrupt)
     assert presses.finished == 3
 
 
-def test_pressed_twice_it_comes_at_once():
+def test_second_ctrl_c_takes_effect_at_once():
     presses = Presses(at=2, times=2)
     with pytest.raises(KeyboardInterrupt), DelayedInterrupt() as interrupt:
         train(presses, interrupt)
     assert presses.finished == 2
 
 
-def test_what_is_pressed_after_the_last_batch_comes_at_the_end():
+def test_ctrl_c_after_the_last_batch_waits_until_the_epoch_is_saved():
     saved = []
     with pytest.raises(KeyboardInterrupt), DelayedInterrupt():
         signal.raise_signal(signal.SIGINT)
@@ -111,14 +111,14 @@ def test_what_is_pressed_after_the_last_batch_comes_at_the_end():
     assert saved
 
 
-def test_afterwards_ctrl_c_is_what_it_was_before():
+def test_handler_of_ctrl_c_is_restored():
     before = signal.getsignal(signal.SIGINT)
     with DelayedInterrupt() as interrupt:
         assert signal.getsignal(signal.SIGINT) == interrupt._ask
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_background_job_goes_on_ignoring_it():
+def test_background_job_still_ignores_ctrl_c():
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         with DelayedInterrupt():

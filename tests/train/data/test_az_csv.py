@@ -43,18 +43,18 @@ def test_label_and_pixels_are_read_row_by_row(written, rows, rows_at_once):
 
 
 @pytest.mark.parametrize("header", [HEADER, "label," + ",".join(f"pixel{number}" for number in range(784)), "letters"])
-def test_a_header_is_passed_over(written, rows, header):
+def test_header_is_skipped(written, rows, header):
     np.testing.assert_array_equal(read_az_csv(written(header, *lines_of(rows)))[0], read_az_csv(written(*lines_of(rows)))[0])
 
 
-def test_a_first_line_with_a_wrong_value_is_named_and_no_header(written, rows):
+def test_first_line_with_one_wrong_value_is_not_a_header(written, rows):
     first = lines_of(rows)[0].split(",")
     first[9] = "x"
     with pytest.raises(LettercastError, match="line 1 has 'x' among its values"):
         read_az_csv(written(",".join(first), *lines_of(rows)))
 
 
-def test_line_ends_of_windows_a_mark_at_the_start_and_blank_lines_do_no_harm(written, rows):
+def test_windows_line_ends_byte_order_mark_and_blank_lines_are_fine(written, rows):
     path = written(*lines_of(rows)[:3], "", *lines_of(rows)[3:], "", "", end="\r\n", head=b"\xef\xbb\xbf")
     assert read_az_csv(path, 2)[1].tolist() == rows[:, 0].tolist()
 
@@ -78,7 +78,7 @@ def test_line_ends_of_windows_a_mark_at_the_start_and_blank_lines_do_no_harm(wri
     ],
 )
 @pytest.mark.parametrize("rows_at_once", [2, 100])
-def test_a_line_that_is_no_letter_is_named(written, bad, said, rows_at_once):
+def test_invalid_line_is_named(written, bad, said, rows_at_once):
     good = ",".join(GOOD)
     path = written(HEADER, good, "", good, ",".join(bad), good)
     with pytest.raises(LettercastError, match=f"letters.csv: line 5 {said}"):
@@ -86,27 +86,27 @@ def test_a_line_that_is_no_letter_is_named(written, bad, said, rows_at_once):
 
 
 @pytest.mark.parametrize("bad", [GOOD[:-1], [*GOOD, "0"]])
-def test_rows_that_are_all_of_one_wrong_width_are_refused(written, bad):
+def test_rows_of_a_common_wrong_width_are_refused(written, bad):
     with pytest.raises(LettercastError, match=f"line 1 has {len(bad)} values"):
         read_az_csv(written(*[",".join(bad)] * 3))
 
 
-def test_a_first_line_of_whole_numbers_is_no_header(written):
+def test_first_line_of_whole_numbers_is_not_a_header(written):
     with pytest.raises(LettercastError, match="line 1 has the label 99"):
         read_az_csv(written(",".join(["99", *GOOD[1:]]), ",".join(GOOD)))
 
 
 @pytest.mark.parametrize("lines", [[], [HEADER], ["", ""]])
-def test_a_file_without_letters_is_refused(written, lines):
+def test_file_without_letters_is_refused(written, lines):
     with pytest.raises(LettercastError, match="holds no letters"):
         read_az_csv(written(*lines))
 
 
-def test_bytes_that_are_no_text_are_refused(written):
+def test_bytes_that_are_not_text_are_refused(written):
     with pytest.raises(LettercastError, match="line 2 has 1 values"):
         read_az_csv(written("", head=b"\xff\xfe\x00\n\xff\xff"))
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path):
     with pytest.raises(LettercastError, match=r"none.csv: No such file"):
         read_az_csv(tmp_path / "none.csv")

@@ -25,7 +25,7 @@ from lettercast.train.data.source import LETTERS
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_kind_has_ink_in_the_network_s_picture(kind):
+def test_every_kind_has_ink_in_the_image_of_the_network(kind):
     pictures = Clutter((kind,)).draw(40, 1)
     assert pictures.shape == (40, 28, 28, 1)
     assert ((pictures > 60).mean((1, 2, 3)) > 0.005).all()
@@ -33,26 +33,26 @@ def test_every_kind_has_ink_in_the_network_s_picture(kind):
     assert len({picture.tobytes() for picture in pictures}) == 40
 
 
-def test_the_seed_decides_what_is_drawn():
+def test_seed_decides_the_clutter():
     first, again, other = (Clutter(tuple(KINDS)).draw(5, seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
 
 
-def test_signs_and_runs_of_letters_are_clutter_only_among_letters():
+def test_signs_and_joined_letters_are_clutter_only_for_letters():
     assert set(clutter_for(LETTERS).kinds) == set(KINDS)
     assert clutter_for(("3", "4")).kinds == SHAPELESS
     assert clutter_for(("Ä", "Ö")).kinds == SHAPELESS
 
 
-def test_a_rule_lies_rather_than_stands():
+def test_rule_is_nearly_horizontal():
     for seed in range(50):
         ink = draw_rule(np.random.default_rng(seed))
         rows, columns = np.nonzero(ink > 60)
         assert np.ptp(columns) > np.ptp(rows)
 
 
-def test_a_run_is_wider_than_its_letters():
+def test_joined_letters_are_wider_than_one():
     shapes = [draw_run(np.random.default_rng(seed)).shape for seed in range(60)]
     assert np.median([width / height for height, width in shapes]) > 1.2
 
@@ -76,7 +76,7 @@ ORDER = [(0, 3), (1, -1), (7, 3), (8, 40)]
 needs_cores = pytest.mark.skipif((os.cpu_count() or 1) < 3, reason="drawing in other processes needs three cores")
 
 
-def test_a_letter_is_decided_by_its_place_and_not_by_what_is_drawn_beside_it(strokes_source):
+def test_place_alone_decides_a_drawing_not_the_letters_beside_it(strokes_source):
     whole = draw_order(strokes_source, ENTROPY, ORDER)
     assert (whole.shape, whole.dtype) == ((4, 28, 28, 1), np.uint8)
     for picture, entry in zip(whole, ORDER, strict=True):
@@ -85,7 +85,7 @@ def test_a_letter_is_decided_by_its_place_and_not_by_what_is_drawn_beside_it(str
 
 
 @needs_cores
-def test_other_processes_draw_what_this_one_would(strokes_source):
+def test_other_processes_draw_the_same_as_this_one(strokes_source):
     before = set(multiprocessing.active_children())
     with drawing(strokes_source, MIN_LETTERS_FOR_PROCESSES) as draw:
         np.testing.assert_array_equal(draw(ENTROPY, ORDER), draw_order(strokes_source, ENTROPY, ORDER))
@@ -96,7 +96,7 @@ def test_other_processes_draw_what_this_one_would(strokes_source):
 
 
 @needs_cores
-def test_a_drawing_process_that_is_killed_ends_the_run_with_what_to_do(strokes_source):
+def test_killed_drawing_process_ends_the_run_with_advice(strokes_source):
     with (
         pytest.raises(LettercastError, match=r"a process that draws letters was killed.*continue with --resume"),
         drawing(strokes_source, MIN_LETTERS_FOR_PROCESSES) as draw,
@@ -107,6 +107,6 @@ def test_a_drawing_process_that_is_killed_ends_the_run_with_what_to_do(strokes_s
             draw(ENTROPY, ORDER)
 
 
-def test_an_error_of_ones_own_comes_through(strokes_source):
+def test_other_errors_pass_through(strokes_source):
     with pytest.raises(ZeroDivisionError), drawing(strokes_source, MIN_LETTERS_FOR_PROCESSES):
         raise ZeroDivisionError

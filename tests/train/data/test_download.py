@@ -45,45 +45,45 @@ def left(tmp_path) -> dict[str, int]:
     return {path.name: path.stat().st_size for path in (tmp_path / "new").iterdir()}
 
 
-def test_checksums_are_those_of_the_algorithms(tmp_path):
+def test_checksums_match_known_values(tmp_path):
     (tmp_path / "abc").write_bytes(b"abc")
     assert checksum(tmp_path / "abc", "md5") == "900150983cd24fb0d6963f7d28e17f72"
     assert checksum(tmp_path / "abc", "sha256").startswith("ba7816bf8f01cfea414140de5dae2223")
 
 
-def test_a_file_comes_whole_and_says_nothing_where_nobody_looks(fetch, shelf, capfd):
+def test_download_is_complete_and_silent_without_a_terminal(fetch, shelf, capfd):
     assert fetch() == DATA
     assert shelf.asked == [(None, None)]
     assert capfd.readouterr() == ("", "")
 
 
-def test_what_is_there_already_is_not_asked_for(fetch, shelf):
+def test_existing_file_is_not_downloaded_again(fetch, shelf):
     fetch()
     shelf.asked.clear()
     assert fetch() == DATA
     assert shelf.asked == []
 
 
-def test_what_is_there_but_damaged_is_downloaded_again(fetch, shelf, tmp_path):
+def test_damaged_file_is_downloaded_again(fetch, shelf, tmp_path):
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "f.zip").write_bytes(DATA[:-1])
     assert fetch() == DATA
 
 
-def test_a_broken_connection_is_taken_up_at_once_for_the_rest_alone(fetch, shelf):
+def test_broken_connection_continues_at_once_with_the_rest(fetch, shelf):
     shelf.moods = [HALF, 1000]
     assert fetch() == DATA
     assert shelf.asked == [(None, None), (f"bytes={HALF}-", None), (f"bytes={HALF + 1000}-", None)]
 
 
-def test_the_next_run_asks_for_the_rest_alone(fetch, shelf, tmp_path):
+def test_next_run_asks_only_for_the_rest(fetch, shelf, tmp_path):
     leave_half(shelf, fetch)
     assert left(tmp_path)["f.zip.partial"] == HALF
     assert fetch() == DATA
     assert shelf.asked == [(f"bytes={HALF}-", None)]
 
 
-def test_a_download_that_was_killed_when_all_had_come_is_not_begun_anew(fetch, shelf, tmp_path):
+def test_complete_partial_file_is_not_downloaded_again(fetch, shelf, tmp_path):
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "f.zip.partial").write_bytes(DATA)
     (tmp_path / "new" / "f.zip.version").write_bytes(b"\xff no text")
@@ -91,13 +91,13 @@ def test_a_download_that_was_killed_when_all_had_come_is_not_begun_anew(fetch, s
     assert shelf.asked == []
 
 
-def test_a_note_of_the_version_that_is_no_text_does_no_harm(fetch, shelf, tmp_path):
+def test_damaged_version_file_is_ignored(fetch, shelf, tmp_path):
     leave_half(shelf, fetch)
     (tmp_path / "new" / "f.zip.version").write_bytes(b"\xff\n\xfe")
     assert fetch() == DATA
 
 
-def test_a_server_that_breaks_off_again_and_again_is_left_and_what_came_is_kept(fetch, shelf, tmp_path):
+def test_repeated_breaks_end_the_download_and_keep_what_arrived(fetch, shelf, tmp_path):
     shelf.moods = [10] * (MAX_CONNECTIONS + 1)
     with pytest.raises(LettercastError, match=r"broke off, .* kept: run it again to continue, or ask a friend"):
         fetch()
@@ -105,7 +105,7 @@ def test_a_server_that_breaks_off_again_and_again_is_left_and_what_came_is_kept(
     assert left(tmp_path)["f.zip.partial"] == 10 * MAX_CONNECTIONS
 
 
-def test_an_interrupt_keeps_what_came(fetch, shelf, tmp_path):
+def test_interrupt_keeps_what_arrived(fetch, shelf, tmp_path):
     shelf.moods = [HALF, "interrupt"]
     with pytest.raises(KeyboardInterrupt):
         fetch()
@@ -114,14 +114,14 @@ def test_an_interrupt_keeps_what_came(fetch, shelf, tmp_path):
     assert shelf.asked[-1] == (f"bytes={HALF}-", None)
 
 
-def test_a_server_that_has_only_the_whole_sends_it_anew(fetch, shelf):
+def test_server_without_ranges_sends_the_whole_file_again(fetch, shelf):
     leave_half(shelf, fetch)
     shelf.knows_ranges = False
     assert fetch() == DATA
 
 
 @pytest.mark.parametrize("marks", [{"etag": '"one"'}, {"date": "Mon, 01 Jan 2024 00:00:00 GMT", "etag": 'W/"weak"'}])
-def test_another_file_by_now_is_sent_anew(fetch, shelf, marks):
+def test_changed_file_is_downloaded_from_the_start(fetch, shelf, marks):
     for name, value in marks.items():
         setattr(shelf, name, value)
     leave_half(shelf, fetch)
@@ -131,7 +131,7 @@ def test_another_file_by_now_is_sent_anew(fetch, shelf, marks):
     assert shelf.asked == [(f"bytes={HALF}-", marks.get("date", marks["etag"]))]
 
 
-def test_the_same_file_still_is_gone_on_with(fetch, shelf):
+def test_unchanged_file_is_continued(fetch, shelf):
     shelf.etag = '"one"'
     leave_half(shelf, fetch)
     shelf.moods = [7]
@@ -139,14 +139,14 @@ def test_the_same_file_still_is_gone_on_with(fetch, shelf):
     assert shelf.asked == [(f"bytes={HALF}-", '"one"'), (f"bytes={HALF + 7}-", '"one"')]
 
 
-def test_more_than_there_is_on_the_server_is_thrown_away(fetch, shelf, tmp_path):
+def test_partial_file_longer_than_the_servers_is_discarded(fetch, shelf, tmp_path):
     (tmp_path / "new").mkdir()
     (tmp_path / "new" / "f.zip.partial").write_bytes(bytes(len(DATA)))
     assert fetch() == DATA
     assert shelf.asked == [(f"bytes={len(DATA)}-", None), (None, None)]
 
 
-def test_another_part_than_was_asked_for_is_not_taken(fetch, shelf, tmp_path):
+def test_wrong_range_is_refused(fetch, shelf, tmp_path):
     leave_half(shelf, fetch)
     shelf.shifts_ranges_by = -5
     with pytest.raises(LettercastError, match="another part"):
@@ -154,14 +154,14 @@ def test_another_part_than_was_asked_for_is_not_taken(fetch, shelf, tmp_path):
     assert fetch() == DATA
 
 
-def test_another_file_than_was_expected_is_removed(fetch, shelf, tmp_path):
+def test_unexpected_file_is_removed(fetch, shelf, tmp_path):
     shelf.etag = '"one"'
     with pytest.raises(LettercastError, match=r"http.*f.zip: the download was not the expected file .* removed; .* ask a friend"):
         fetch(b"something else")
     assert left(tmp_path) == {}
 
 
-def test_a_cut_file_of_untold_length_is_found_by_its_checksum(fetch, shelf, tmp_path):
+def test_checksum_finds_a_truncated_file_of_unknown_length(fetch, shelf, tmp_path):
     shelf.tells_length = False
     assert fetch() == DATA
     (tmp_path / "new" / "f.zip").unlink()
@@ -171,19 +171,19 @@ def test_a_cut_file_of_untold_length_is_found_by_its_checksum(fetch, shelf, tmp_
     assert left(tmp_path) == {}
 
 
-def test_a_refusal_is_named(fetch, shelf):
+def test_refusal_of_the_server_is_named(fetch, shelf):
     shelf.files.clear()
     with pytest.raises(LettercastError, match=r"f.zip: the server refused it \(404 Not Found\); try again, or ask a friend"):
         fetch()
 
 
-def test_a_server_that_says_nothing_is_left(fetch, shelf):
+def test_silent_server_times_out(fetch, shelf):
     shelf.moods = ["silence"]
     with pytest.raises(LettercastError, match=r"no connection \(timed out\)"):
         fetch(timeout_s=0.1)
 
 
-def test_no_network_is_one_line_that_names_the_way_out(tmp_path, shelf):
+def test_no_network_gives_one_line_with_advice(tmp_path, shelf):
     with socket.socket() as taken:
         # Bound, but nobody listens.
         taken.bind(("127.0.0.1", 0))
@@ -193,7 +193,7 @@ def test_no_network_is_one_line_that_names_the_way_out(tmp_path, shelf):
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_file_that_cannot_be_written_is_no_network_fault(tmp_path, shelf):
+def test_file_that_cannot_be_written_is_not_called_a_network_error(tmp_path, shelf):
     shelf.files["/f.zip"] = DATA
     (tmp_path / "f.zip.partial").mkdir()
     with pytest.raises(LettercastError, match="directory; make room there, or ask a friend"):

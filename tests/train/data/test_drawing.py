@@ -39,7 +39,7 @@ def extent(ink: np.ndarray) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize(("side", "pen"), [(40, 4), (80, 6), (60, 10)])
-def test_the_longer_side_and_the_pen_have_the_width_asked_for(side, pen):
+def test_ink_has_the_given_size_and_pen_width(side, pen):
     height, width = extent(draw_ink(STEM, side, pen))
     assert height == pytest.approx(side + pen, abs=2)
     assert width == pytest.approx(pen, abs=1.1)
@@ -52,11 +52,11 @@ def test_strokes_may_come_in_any_unit_and_place(factor):
     assert np.abs(difference).mean() < 1
 
 
-def test_a_single_point_is_a_dot():
+def test_single_point_is_a_dot():
     assert extent(draw_ink([np.array([[5, 5]], np.float32)], 40, 8)) == pytest.approx((8, 8), abs=2)
 
 
-def test_the_same_seed_draws_the_same_picture_and_another_seed_another():
+def test_seed_decides_a_random_drawing():
     first, again, other = (draw_random(CROSS, np.random.default_rng(seed)) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
     assert first.shape != other.shape or (first != other).any()
@@ -71,7 +71,7 @@ SMALL_I = [np.array([[0, 300], [0, 1000]], np.float32), np.array([[0, 0], [10, 2
 SMALL_T = [np.array([[0, 0], [0, 1000]], np.float32), np.array([[-250, 300], [250, 300]], np.float32)]
 
 
-def test_distorted_strokes_are_as_many_and_about_one_unit_long():
+def test_distortion_keeps_the_number_of_strokes_and_about_one_unit_of_length():
     for seed in range(100):
         strokes = distort(CROSS, np.random.default_rng(seed))
         assert len(strokes) == 2
@@ -79,20 +79,20 @@ def test_distorted_strokes_are_as_many_and_about_one_unit_long():
         assert 0.5 < size < 2
 
 
-def test_a_stroke_is_written_from_its_beginning_to_its_end():
+def test_distortion_keeps_the_direction_of_a_stroke():
     for seed in range(100):
         stem = distort(STEM, np.random.default_rng(seed))[0]
         assert stem[0, 1] < stem[len(stem) // 2, 1] < stem[-1, 1]
 
 
-def test_distortion_turns_a_stem_by_a_few_degrees_and_leans_to_neither_side():
+def test_distortion_turns_a_stem_by_a_few_degrees_to_both_sides():
     stems = [distort(STEM, np.random.default_rng(seed))[0] for seed in range(600)]
     angles = np.degrees([np.arctan2(*(stem[-1] - stem[0])) for stem in stems])
     assert abs(angles.mean()) < 2
     assert 4 < angles.std() < 20
 
 
-def test_some_letters_are_hardly_distorted_and_some_are_much():
+def test_some_letters_are_distorted_little_and_some_much():
     def bent(seed: int) -> float:
         strokes = distort(CROSS, np.random.default_rng(seed))
         ends = np.concatenate([stroke[[0, -1]] for stroke in strokes])
@@ -103,13 +103,13 @@ def test_some_letters_are_hardly_distorted_and_some_are_much():
     assert np.quantile(amounts, 0.95) > 0.25
 
 
-def test_a_lone_dot_can_be_distorted():
+def test_lone_dot_can_be_distorted():
     for seed in range(30):
         assert np.isfinite(distort([np.array([[5, 5]], np.float32)], np.random.default_rng(seed))[0]).all()
 
 
 @pytest.mark.parametrize("steps", [9.0, 20.5])
-def test_a_coarse_tablet_tells_few_places_apart(steps):
+def test_coarse_tablet_distinguishes_few_places(steps):
     slope = np.stack([np.linspace(-0.5, 0.5, 200), np.linspace(-0.2, 0.3, 200)], 1).astype(np.float32)
     stairs = coarsen(slope, steps)
     assert len(np.unique(stairs[:, 0])) <= steps + 1
@@ -118,18 +118,18 @@ def test_a_coarse_tablet_tells_few_places_apart(steps):
     assert np.abs(stairs[:, 1] - np.interp(stairs[:, 0], slope[:, 0], slope[:, 1])).max() <= 1 / steps
 
 
-def test_a_coarse_tablet_leaves_a_dot_a_dot():
+def test_coarse_tablet_keeps_a_dot():
     assert coarsen(np.array([[0.11, 0.22]], np.float32), 10).shape == (1, 2)
 
 
-def test_a_hasty_hand_rounds_corners_and_keeps_the_ends():
+def test_hasty_hand_rounds_corners_and_keeps_the_ends():
     corner = np.array([[0, 0], [0.5, 0], [1, 0], [1, 0.5], [1, 1]], np.float32)
     rounded = round_corners(corner, 3)
     np.testing.assert_allclose(rounded[[0, -1]], corner[[0, -1]])
     assert np.hypot(*(rounded - [1, 0]).T).min() > 0.2
 
 
-def test_a_stroke_of_few_points_cannot_be_hurried():
+def test_stroke_of_few_points_cannot_be_hurried():
     np.testing.assert_array_equal(round_corners(CROSS[0], 3), CROSS[0])
 
 
@@ -153,7 +153,7 @@ def test_weather_puts_no_grain_on_bare_paper():
         assert not weather(bare, 5.0, rng(seed)).any()
 
 
-def test_a_photograph_has_bare_paper_around_the_ink():
+def test_photograph_has_bare_paper_around_the_ink():
     for seed in range(60):
         photo = photograph(RING, 6, rng(seed))
         assert photo.dtype == np.uint8
@@ -168,7 +168,7 @@ def test_photographs_differ_in_paper_light_and_ink():
     assert 2 <= sum(np.median(photo) < 100 < photo.max() - 60 for photo in photos) <= 100
 
 
-def test_what_the_reader_finds_in_a_photograph_is_the_letter():
+def test_reader_finds_the_letter_in_a_photograph():
     kept = []
     for seed in range(200):
         found, fresh = (glyph(ink).astype(float) for ink in (through_camera(RING, 6, rng(seed)), RING))
@@ -177,7 +177,7 @@ def test_what_the_reader_finds_in_a_photograph_is_the_letter():
     assert np.mean(np.array(kept) > 0.5) > 0.9
 
 
-def test_ink_that_no_photograph_shows_stays_fresh():
+def test_invisible_ink_stays_as_it_was():
     blank = np.zeros((40, 40), np.uint8)
     # Where the camera has no grain and the page no scraps nothing is found, and nothing is invented.
     drawn = [through_camera(blank, 3, rng(seed)) for seed in range(40)]
@@ -185,7 +185,7 @@ def test_ink_that_no_photograph_shows_stays_fresh():
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_a_rule_lies_along_the_margin_and_never_across_the_letter(seed):
+def test_rule_lies_along_the_margin_and_never_across_the_letter(seed):
     margins = (20, 20, 20, 20)
     scrap = rule_scrap((140, 120), margins, 6, rng(seed))
     assert scrap.any()
@@ -195,14 +195,14 @@ def test_a_rule_lies_along_the_margin_and_never_across_the_letter(seed):
     assert not scrap[36:104, 36:84].any()
 
 
-def test_a_neighbour_reaches_in_from_the_side():
+def test_neighbour_reaches_in_from_the_side():
     for seed in range(20):
         scrap = neighbour_scrap((100, 100), (30, 30), 6, rng(seed))
         assert scrap[:, :1].any() or scrap[:, -1:].any()
         assert not scrap[:, 40:60].any()
 
 
-def test_a_field_goes_slowly_between_its_bounds():
+def test_field_changes_slowly_between_its_bounds():
     field = smooth_field((90, 60), 0.4, 0.9, rng(1))
     assert field.shape == (90, 60)
     assert field.min() >= 0.4 and field.max() <= 0.9
@@ -210,14 +210,14 @@ def test_a_field_goes_slowly_between_its_bounds():
 
 
 @pytest.mark.parametrize(("width", "near"), [(0, 0.0), (4, 0.9)])
-def test_grain_is_standard_normal_and_as_wide_as_asked(width, near):
+def test_grain_is_standard_normal_and_has_the_given_width(width, near):
     field = grain((200, 200), width, rng(2))
     assert abs(field.mean()) < 0.3 and 0.8 < field.std() < 1.2
     beside = np.corrcoef(field[:, 1:].ravel(), field[:, :-1].ravel())[0, 1]
     assert beside == pytest.approx(near, abs=0.1)
 
 
-def test_grain_covers_pictures_larger_than_its_tile():
+def test_grain_covers_images_larger_than_its_tile():
     assert grain((700, 30), 0, rng(3)).shape == (700, 30)
 
 
@@ -235,7 +235,7 @@ def bars(count: int = 6) -> np.ndarray:
     return pictures
 
 
-def test_dark_on_light_and_light_on_dark_take_turns():
+def test_photos_alternate_dark_on_light_and_light_on_dark():
     photos = as_photos(bars(), 1)
     assert (photos.shape, photos.dtype) == ((6, PHOTO_PX, PHOTO_PX, 3), np.uint8)
     corner = photos[:, 0, 0].mean(1)
@@ -243,7 +243,7 @@ def test_dark_on_light_and_light_on_dark_take_turns():
     assert (corner[1::2] < 105).all()
 
 
-def test_the_ink_keeps_its_share_of_the_letters_picture():
+def test_ink_keeps_its_share_of_the_photo():
     for i, photo in enumerate(as_photos(bars(), 2)):
         grey = photo.mean(2) if i % 2 == 0 else 255 - photo.mean(2)
         ink = grey < (grey.min() + grey.max()) / 2
@@ -252,12 +252,12 @@ def test_the_ink_keeps_its_share_of_the_letters_picture():
         assert abs(height / width - 6) < 1
 
 
-def test_the_seed_alone_decides():
+def test_seed_alone_decides_photos():
     np.testing.assert_array_equal(as_photos(bars(), 3), as_photos(bars(), 3))
     assert (as_photos(bars(), 3) != as_photos(bars(), 4)).any()
 
 
-def test_each_model_is_shown_what_it_takes():
+def test_each_model_gets_the_images_that_it_takes():
     glyphs = bars()
     assert shown(replace(FACTS, takes=LETTERS), glyphs) is glyphs
     assert shown(replace(FACTS, takes=PHOTOS, input_shape=(PHOTO_PX, PHOTO_PX, 3)), glyphs).shape[1:] == (PHOTO_PX, PHOTO_PX, 3)

@@ -81,7 +81,7 @@ def rewrite(folder, part: str, kind: str, array: np.ndarray):
     (folder / name(part, kind)).write_bytes(packed(array))
 
 
-def test_pictures_stand_upright_and_the_first_label_is_a(folder):
+def test_images_are_upright_and_the_first_label_is_a(folder):
     source = open_emnist_folder(folder, "all")
     assert source.name == "emnist"
     for number in (0, 1, 25, 26, TRAIN, TRAIN + TEST - 1):
@@ -89,7 +89,7 @@ def test_pictures_stand_upright_and_the_first_label_is_a(folder):
         assert source.classes[source.labels[number]] == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[number % 26]
 
 
-def test_the_end_of_the_training_letters_is_held_out(folder):
+def test_end_of_the_training_letters_is_held_out(folder):
     numbers = {
         split: [int((ink[:, 0] > 0).sum()) for ink in open_emnist_folder(folder, split, 7).inks] for split in ("train", "val")
     }
@@ -98,12 +98,12 @@ def test_the_end_of_the_training_letters_is_held_out(folder):
     assert open_emnist_folder(folder, "test").labels.tolist() == [number % 26 for number in range(TRAIN, TRAIN + TEST)]
 
 
-def test_of_a_small_set_a_sixth_is_held_out(folder):
+def test_sixth_of_a_small_set_is_held_out(folder):
     sizes = {split: len(open_emnist_folder(folder, split).labels) for split in ("train", "val", "test", "all")}
     assert sizes == {"train": 50, "val": 10, "test": 12, "all": 72}
 
 
-def test_unpacked_files_do_as_well(folder):
+def test_unpacked_files_work_too(folder):
     before = open_emnist_folder(folder, "all")
     for path in list(folder.iterdir()):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
@@ -113,7 +113,7 @@ def test_unpacked_files_do_as_well(folder):
     np.testing.assert_array_equal(after.labels, before.labels)
 
 
-def test_a_folder_may_hold_one_part_only(folder):
+def test_folder_may_hold_one_part_only(folder):
     for kind in ("images-idx3", "labels-idx1"):
         (folder / name("train", kind)).unlink()
     assert emnist_splits(folder) == ["test"]
@@ -122,13 +122,13 @@ def test_a_folder_may_hold_one_part_only(folder):
         open_emnist_folder(folder, "val")
 
 
-def test_other_folders_are_not_taken_for_emnist(tmp_path):
+def test_other_folders_are_not_mistaken_for_emnist(tmp_path):
     (tmp_path / "emnist-balanced-test-images-idx3-ubyte.gz").write_bytes(b"")
     assert emnist_splits(tmp_path) == []
 
 
 @pytest.mark.parametrize("kind", ["images-idx3", "labels-idx1"])
-def test_a_file_without_its_partner_names_what_is_missing(folder, kind):
+def test_file_without_its_partner_names_the_missing_one(folder, kind):
     (folder / name("test", kind)).unlink()
     with pytest.raises(LettercastError, match=f"test-{kind}-ubyte.gz: no such file"):
         open_emnist_folder(folder, "test")
@@ -151,7 +151,7 @@ def test_files_that_do_not_fit_together_are_refused(folder, kind, array, said):
         open_emnist_folder(folder, "test")
 
 
-def test_emnist_is_downloaded_once_and_only_what_is_needed_is_kept(archive, members, shelf, tmp_path):
+def test_emnist_is_downloaded_once_and_only_needed_files_are_kept(archive, members, shelf, tmp_path):
     cache = tmp_path / "cache" / "emnist"
     assert len(open_emnist("test", cache, archive).labels) == TEST
     assert {path.name: path.read_bytes() for path in cache.iterdir()} == members
@@ -160,7 +160,7 @@ def test_emnist_is_downloaded_once_and_only_what_is_needed_is_kept(archive, memb
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[:-1], lambda data: data[:-1] + b"\xff", lambda data: b""])
-def test_a_damaged_file_in_the_cache_heals(archive, members, shelf, tmp_path, damage):
+def test_damaged_file_in_the_cache_is_replaced(archive, members, shelf, tmp_path, damage):
     open_emnist("test", tmp_path, archive)
     broken = tmp_path / name("train", "images-idx3")
     broken.write_bytes(damage(broken.read_bytes()))
@@ -169,14 +169,14 @@ def test_a_damaged_file_in_the_cache_heals(archive, members, shelf, tmp_path, da
     assert len(shelf.asked) == 2
 
 
-def test_an_archive_that_came_whole_is_used_where_taking_from_it_was_interrupted(archive, shelf, tmp_path):
+def test_complete_archive_is_used_after_an_interrupted_extraction(archive, shelf, tmp_path):
     (tmp_path / "gzip.zip").write_bytes(shelf.files.pop("/EMNIST/gzip.zip"))
     assert len(open_emnist("test", tmp_path, archive).labels) == TEST
     assert shelf.asked == []
     assert not (tmp_path / "gzip.zip").exists()
 
 
-def test_another_archive_than_was_expected_is_removed(archive, shelf, tmp_path):
+def test_unexpected_archive_is_removed(archive, shelf, tmp_path):
     shelf.files["/EMNIST/gzip.zip"] += b"\0"
     with pytest.raises(LettercastError, match=r"gzip.zip: the download was not the expected file .*--data gzip/"):
         open_emnist("test", tmp_path, archive)
@@ -184,7 +184,7 @@ def test_another_archive_than_was_expected_is_removed(archive, shelf, tmp_path):
 
 
 @pytest.mark.parametrize("missing", [False, True])
-def test_a_file_in_the_archive_that_is_not_the_one_expected_is_not_taken(archive, members, shelf, tmp_path, missing):
+def test_unexpected_file_in_the_archive_is_not_extracted(archive, members, shelf, tmp_path, missing):
     wrong = name("train", "images-idx3")
     data = zipped({file: content for file, content in members.items() if file != wrong} | ({} if missing else {wrong: b"other"}))
     shelf.files["/EMNIST/gzip.zip"] = data
@@ -194,7 +194,7 @@ def test_a_file_in_the_archive_that_is_not_the_one_expected_is_not_taken(archive
     assert not (tmp_path / "gzip.zip").exists()
 
 
-def test_without_a_network_the_way_by_hand_is_named(archive, shelf, tmp_path):
+def test_failed_download_names_the_manual_way(archive, shelf, tmp_path):
     shelf.files.clear()
     with pytest.raises(LettercastError, match=r"gzip.zip: the server refused it .* by hand, unpack it .* --data gzip/"):
         open_emnist("test", tmp_path / "cache", archive)
@@ -221,13 +221,13 @@ def written(request, tmp_path):
     return write
 
 
-def test_an_array_is_read_as_it_is(written):
+def test_idx_array_is_read_unchanged(written):
     np.testing.assert_array_equal(read_idx(written(idx(CUBE)), 3), CUBE)
     assert read_idx(written(idx(CUBE.ravel())), 1).shape == (24,)
     assert read_idx(written(idx(CUBE[:0])), 3).shape == (0, 3, 4)
 
 
-def test_numbers_of_the_header_have_the_high_byte_first(written):
+def test_numbers_of_the_idx_header_are_big_endian(written):
     row = np.zeros(0x0102, np.uint8)
     path = written(bytes([0, 0, 8, 1, 0, 0, 1, 2]) + row.tobytes())
     assert len(read_idx(path, 1)) == 0x0102
@@ -249,12 +249,12 @@ def test_numbers_of_the_header_have_the_high_byte_first(written):
         (idx(CUBE, magic=0x00000D03), "starts with 00000d03, not 00000803"),
     ],
 )
-def test_a_header_that_lies_is_refused(written, data, said):
+def test_idx_file_with_a_false_header_is_refused(written, data, said):
     with pytest.raises(LettercastError, match=f"letters-ubyte.*{said}.*; download it again"):
         read_idx(written(data), 3)
 
 
-def test_of_a_file_packed_small_no_more_is_unpacked_than_its_header_says(tmp_path):
+def test_compressed_idx_file_is_unpacked_only_as_far_as_its_header_says(tmp_path):
     path = tmp_path / "bomb.gz"
     packed = gzip.compress(idx(np.zeros(50_000_000, np.uint8), 100), mtime=0)
     # Cut in the middle, which is said of a file that is read so far.
@@ -264,7 +264,7 @@ def test_of_a_file_packed_small_no_more_is_unpacked_than_its_header_says(tmp_pat
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
-def test_a_cut_packed_file_is_named(tmp_path, share):
+def test_truncated_gz_file_is_named(tmp_path, share):
     whole = gzip.compress(idx(np.random.default_rng(1).integers(0, 256, (9, 9, 9)).astype(np.uint8)), mtime=0)
     path = tmp_path / "cut.gz"
     path.write_bytes(whole[: int(share * len(whole))])
@@ -273,7 +273,7 @@ def test_a_cut_packed_file_is_named(tmp_path, share):
 
 
 @pytest.mark.parametrize("place", [0, 12, -6])
-def test_a_damaged_packed_file_is_named(tmp_path, place):
+def test_damaged_gz_file_is_named(tmp_path, place):
     whole = bytearray(gzip.compress(idx(CUBE), mtime=0))
     whole[place] ^= 0xFF
     path = tmp_path / "damaged.gz"
@@ -282,11 +282,11 @@ def test_a_damaged_packed_file_is_named(tmp_path, place):
         read_idx(path, 3)
 
 
-def test_a_missing_file_is_named(tmp_path):
+def test_missing_file_is_named(tmp_path):
     with pytest.raises(LettercastError, match="none-ubyte: no such file"):
         read_idx(tmp_path / "none-ubyte", 1)
 
 
-def test_a_folder_is_no_file(tmp_path):
+def test_folder_is_not_an_idx_file(tmp_path):
     with pytest.raises(LettercastError, match="not a readable idx file"):
         read_idx(tmp_path, 1)

@@ -41,13 +41,13 @@ def folder(tmp_path):
     return tmp_path / "own"
 
 
-def test_the_splits_of_a_strokes_file_are_respected(strokes_file, strokes_arrays):
+def test_splits_of_a_strokes_file_are_used(strokes_file, strokes_arrays):
     sizes = {split: len(open_source(str(strokes_file), split).labels) for split in ("train", "val", "test", "all")}
     assert sizes == {"train": 520, "val": 104, "test": 520, "all": 1144}
     np.testing.assert_array_equal(open_source(str(strokes_file), "test").labels, strokes_arrays["label"][-520:])
 
 
-def test_pictures_in_an_npz_come_with_classes_and_split(tmp_path):
+def test_images_in_an_npz_have_classes_and_split(tmp_path):
     images = np.full((4, 30, 30), 230, np.uint8)
     images[:, 5:25, 12:16] = 20
     np.savez(tmp_path / "p.npz", image=images, label=[0, 1, 1, 0], classes=["ja", "nein"], split=[0, 0, 1, 2])
@@ -56,7 +56,7 @@ def test_pictures_in_an_npz_come_with_classes_and_split(tmp_path):
     assert source.picture(0, None).any()
 
 
-def test_letter_folders_of_either_case_are_capitals_and_parts_of_a_split_make_the_whole(folder):
+def test_letter_folders_are_capitals_and_splits_add_up_to_the_whole(folder):
     parts = [open_source(str(folder), split) for split in ("train", "val", "test")]
     whole = open_source(str(folder), "all")
     assert whole.classes == ("A", "B")
@@ -76,7 +76,7 @@ def test_folders_with_longer_names_keep_them(tmp_path):
     assert open_source(str(tmp_path / "own"), "all").classes == ("Beta", "alpha")
 
 
-def test_a_folder_with_splits_of_its_own_keeps_them(tmp_path):
+def test_folder_with_splits_keeps_them(tmp_path):
     for name in ("train/A/1.png", "train/B/1.png", "val/A/1.png"):
         picture(tmp_path / "own" / name)
     assert len(open_source(str(tmp_path / "own"), "train").labels) == 2
@@ -86,7 +86,7 @@ def test_a_folder_with_splits_of_its_own_keeps_them(tmp_path):
         open_source(str(tmp_path / "own"), "test")
 
 
-def test_labels_without_names_are_letters_or_numbers_by_what_the_model_takes(tmp_path):
+def test_labels_without_names_are_letters_or_numbers_depending_on_the_model(tmp_path):
     np.savez(tmp_path / "p.npz", image=np.zeros((3, 8, 8), np.uint8), label=[0, 11, 3])
     assert read_source(str(tmp_path / "p.npz"), "all").classes == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     assert read_source(str(tmp_path / "p.npz"), "all", (8, 8, 1)).classes == tuple(map(str, range(12)))
@@ -95,21 +95,21 @@ def test_labels_without_names_are_letters_or_numbers_by_what_the_model_takes(tmp
         read_source(str(tmp_path / "huge.npz"), "all", (8, 8, 1))
 
 
-def test_a_split_that_lacks_a_class_still_numbers_classes_as_the_whole_folder_does(tmp_path):
+def test_split_that_lacks_a_class_still_names_its_letters_correctly(tmp_path):
     for name in ("train/A/1.png", "train/B/1.png", "val/B/1.png"):
         picture(tmp_path / "own" / name)
     val = open_source(str(tmp_path / "own"), "val")
     assert [val.classes[label] for label in val.labels] == ["B"]
 
 
-def test_figures_are_reported_on_test_where_there_is_one(folder, tmp_path):
+def test_figures_are_reported_on_test_if_there_is_one(folder, tmp_path):
     picture(tmp_path / "split" / "test" / "A" / "1.png")
     assert default_split("pen") == "test"
     assert default_split(str(folder)) == "all"
     assert default_split(str(tmp_path / "split")) == "test"
 
 
-def test_sources_count_by_their_letters_or_by_the_share_given(strokes_file, folder):
+def test_sources_count_by_their_letters_or_their_shares(strokes_file, folder):
     train = len(open_source(str(folder), "train").labels)
     plain = open_sources([str(strokes_file), str(folder)], "train")
     assert plain.weights[:520].sum() == pytest.approx(520 / (520 + train))
@@ -118,7 +118,7 @@ def test_sources_count_by_their_letters_or_by_the_share_given(strokes_file, fold
     assert shared.classes == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 
 
-def test_sources_without_a_share_divide_what_is_left(strokes_file, folder):
+def test_sources_without_a_share_divide_the_rest(strokes_file, folder):
     mixed = open_sources(["pen@0.3", str(folder), str(strokes_file)], "train")
     own, strokes = (len(open_source(str(path), "train").labels) for path in (folder, strokes_file))
     assert mixed.shares == pytest.approx([0.3, 0.7 * own / (own + strokes), 0.7 * strokes / (own + strokes)])
@@ -133,14 +133,14 @@ def test_letters_are_named_with_their_shares_and_without_their_folders(tmp_path,
     assert letters_of(["."]) == tmp_path.name
 
 
-def test_a_folder_that_was_trained_on_by_another_path_is_known(folder, monkeypatch):
+def test_folder_that_was_trained_on_is_known_by_any_path(folder, monkeypatch):
     monkeypatch.chdir(folder.parent)
     assert default_split("own/", letters_of(["own/@0.1", "pen@0.9"])) == "test"
     monkeypatch.chdir(folder)
     assert default_split(".", "own") == "test"
 
 
-def test_one_source_may_have_a_share_too(strokes_file):
+def test_single_source_may_have_a_share(strokes_file):
     assert len(open_sources([f"{strokes_file}@0.5"], "train").labels) == 520
 
 
@@ -149,7 +149,7 @@ def test_shares_of_nothing_are_refused(strokes_file):
         open_sources([f"{strokes_file}@0", "pen@0"], "train")
 
 
-def test_validation_takes_those_sources_that_have_a_validation_split(strokes_file, strokes_arrays, tmp_path):
+def test_validation_uses_the_sources_that_have_a_validation_split(strokes_file, strokes_arrays, tmp_path):
     only_train = tmp_path / "train.npz"
     np.savez(only_train, **strokes_arrays | {"split": np.zeros(1144)})
     assert len(open_validation([str(strokes_file), f"{only_train}@0.5"]).labels) == 104
@@ -157,7 +157,7 @@ def test_validation_takes_those_sources_that_have_a_validation_split(strokes_fil
         open_validation([str(only_train)])
 
 
-def test_a_folder_with_splits_but_none_for_validation_leaves_it_to_the_others(tmp_path):
+def test_folder_without_val_among_its_splits_leaves_validation_to_the_others(tmp_path):
     for name in ("train/A/1.png", "train/B/1.png", "test/A/1.png", "test/B/1.png"):
         picture(tmp_path / "own" / name)
     assert open_validation([str(tmp_path / "own"), "pen"]).name == "pen"
@@ -165,17 +165,17 @@ def test_a_folder_with_splits_but_none_for_validation_leaves_it_to_the_others(tm
         open_validation([str(tmp_path / "own")])
 
 
-def test_an_empty_split_says_what_to_try(strokes_arrays, tmp_path):
+def test_empty_split_names_alternatives(strokes_arrays, tmp_path):
     np.savez(tmp_path / "s.npz", **strokes_arrays | {"split": np.zeros(1144)})
     with pytest.raises(LettercastError, match="no letters in split 'test'"):
         open_source(str(tmp_path / "s.npz"), "test")
 
 
-def test_real_phone_pictures_keep_their_splits(shared):
+def test_real_phone_images_keep_their_splits(shared):
     assert len(open_source(str(shared / "phone_crops"), "val").labels) == 446
 
 
-def test_the_gate_never_checks_on_letters_that_calibration_takes_from(tmp_path):
+def test_held_out_split_is_never_the_one_of_calibration(tmp_path):
     for name in ("own/train", "own/val", "plain/A"):
         (tmp_path / name).mkdir(parents=True)
     assert held_out_split("pen") == "test"
@@ -197,7 +197,7 @@ def emnist_folder(tmp_path):
     return folder
 
 
-def test_a_folder_of_emnist_files_has_the_splits_of_emnist(emnist_folder):
+def test_folder_of_emnist_files_has_the_splits_of_emnist(emnist_folder):
     sizes = {split: len(open_source(str(emnist_folder), split).labels) for split in ("train", "val", "test", "all")}
     assert sizes == {"train": 50, "val": 10, "test": 12, "all": 72}
     source = open_source(str(emnist_folder), "test")
@@ -214,7 +214,7 @@ def test_figures_of_emnist_are_reported_on_its_test_letters(emnist_folder):
     assert default_split(str(emnist_folder)) == held_out_split(str(emnist_folder)) == "val"
 
 
-def test_a_name_is_not_mistaken_for_a_folder_that_is_called_so(tmp_path, monkeypatch):
+def test_named_source_is_not_mistaken_for_a_folder_of_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     for name in ("pen", "emnist"):
         picture(tmp_path / name / "val" / "A" / "1.png")
@@ -224,13 +224,13 @@ def test_a_name_is_not_mistaken_for_a_folder_that_is_called_so(tmp_path, monkeyp
     assert len(open_source("pen", "val").labels) == 2600
 
 
-def test_the_pen_keeps_its_test_letters_beside_a_folder_of_its_name_without_splits(tmp_path, monkeypatch):
+def test_pen_keeps_its_test_letters_beside_a_folder_called_pen(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     picture(tmp_path / "pen" / "A" / "1.png")
     assert (default_split("pen"), default_split("./pen")) == ("test", "all")
 
 
-def test_emnist_without_a_network_names_the_way_by_hand(tmp_path, monkeypatch):
+def test_emnist_without_a_network_names_the_manual_way(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with socket.socket() as nobody:
         # Bound, but nobody listens: a proxy that lets nothing through to the real server.
@@ -242,7 +242,7 @@ def test_emnist_without_a_network_names_the_way_by_hand(tmp_path, monkeypatch):
             open_sources(["emnist@0.5"], "test")
 
 
-def test_the_rows_of_a_csv_are_split_by_their_number(tmp_path):
+def test_row_number_decides_the_split_of_a_csv(tmp_path):
     path = tmp_path / "letters.CSV"
     labels = np.arange(200) % 26
     bars = np.zeros((200, 28, 28), np.uint8)
@@ -259,7 +259,7 @@ def test_the_rows_of_a_csv_are_split_by_their_number(tmp_path):
 
 
 @pytest.mark.parametrize(("name", "said"), [("none.csv", "no such data source"), ("notes.txt", "not a readable data source")])
-def test_what_is_no_source_is_told_what_would_be(tmp_path, name, said):
+def test_invalid_source_lists_the_valid_ones(tmp_path, name, said):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(
         LettercastError, match=rf"{name}: {said}.*; --data takes pen, emnist, .*\.npz .*\.csv, .* of EMNIST files"
@@ -286,13 +286,13 @@ def lying_npz(path, *, shape: str = "(2, 28, 28)", flag: int = 0, method: int = 
     [{"shape": "(1000000000, 1000, 1000)"}, {"shape": "(2, 28, 28"}, {"flag": 1}, {"method": 99}],
     ids=["more than memory holds", "a broken header", "encrypted", "an unknown compression"],
 )
-def test_an_npz_that_lies_is_refused(tmp_path, lie):
+def test_npz_with_a_false_header_is_refused(tmp_path, lie):
     lying_npz(tmp_path / "lie.npz", **lie)
     with pytest.raises(LettercastError, match=r"lie.npz: not a readable .npz"):
         open_source(str(tmp_path / "lie.npz"), "train")
 
 
-def test_a_split_that_is_no_number_is_refused(tmp_path):
+def test_split_that_is_not_a_number_is_refused(tmp_path):
     np.savez(tmp_path / "p.npz", image=np.zeros((2, 28, 28), np.uint8), label=[0, 1], split=["train", "val"])
     with pytest.raises(LettercastError, match="'split' must have 0, 1 or 2 for each label"):
         open_source(str(tmp_path / "p.npz"), "train")
@@ -306,7 +306,7 @@ def write_pictures(folder, count: int) -> None:
         cv2.imwrite(str(folder / f"{number}.png"), picture)
 
 
-def test_ten_pictures_a_class_are_enough_to_train_on(tmp_path):
+def test_ten_images_per_class_are_enough_to_train_on(tmp_path):
     for name in "ABC":
         write_pictures(tmp_path / name, 10)
     source = open_folder(tmp_path, "train")
@@ -314,7 +314,7 @@ def test_ten_pictures_a_class_are_enough_to_train_on(tmp_path):
     assert min(np.bincount(source.labels, minlength=3)) >= 5
 
 
-def test_a_class_folder_without_a_picture_is_named(tmp_path):
+def test_class_folder_without_a_image_is_named(tmp_path):
     write_pictures(tmp_path / "A", 3)
     (tmp_path / "B").mkdir()
     (tmp_path / "B" / "notes.txt").write_text("no picture")
@@ -322,7 +322,7 @@ def test_a_class_folder_without_a_picture_is_named(tmp_path):
         open_folder(tmp_path, "train")
 
 
-def test_a_class_whose_pictures_are_all_held_out_is_named(tmp_path):
+def test_class_whose_images_are_all_held_out_is_named(tmp_path):
     write_pictures(tmp_path / "A", 10)
     # Of a hundred classes of one picture some fall to validation or test.
     for number in range(60):
@@ -333,21 +333,21 @@ def test_a_class_whose_pictures_are_all_held_out_is_named(tmp_path):
         open_folder(tmp_path, "train")
 
 
-def test_hidden_files_are_no_pictures(tmp_path):
+def test_hidden_files_are_not_images(tmp_path):
     for name in "AB":
         write_pictures(tmp_path / name, 10)
         (tmp_path / name / "._0.png").write_bytes(b"what macOS leaves on other disks")
     assert len(open_folder(tmp_path, "all").labels) == 20
 
 
-def test_hidden_folders_are_no_classes(tmp_path):
+def test_hidden_folders_are_not_classes(tmp_path):
     write_pictures(tmp_path / "A", 10)
     write_pictures(tmp_path / "B", 10)
     (tmp_path / ".cache").mkdir()
     assert open_folder(tmp_path, "all").classes == ("A", "B")
 
 
-def test_the_splits_a_folder_has_are_named_in_their_order(tmp_path):
+def test_splits_of_a_folder_are_listed_in_order(tmp_path):
     for name in ("val", "train", "A"):
         (tmp_path / name).mkdir()
     assert split_folders(tmp_path) == ["train", "val"]

@@ -8,13 +8,13 @@ from lettercast.train.data.pen import PenSource, load_pen, pack, unpack
 from lettercast.train.data.source import LETTERS, draw_some
 
 
-def test_it_knows_every_letter_in_both_cases(pen):
+def test_pen_knows_every_letter_in_both_cases(pen):
     assert {(shape.label, shape.upper) for shape in pen.shapes} == {
         (label, upper) for label in range(26) for upper in (True, False)
     }
 
 
-def test_the_same_seed_writes_the_same_letter_and_another_seed_another(pen):
+def test_seed_decides_the_letter(pen):
     first, again, other = (pen.sample(0, np.random.default_rng(seed), upper=True) for seed in (1, 1, 4))
     np.testing.assert_array_equal(np.concatenate(first), np.concatenate(again))
     assert np.concatenate(first).shape != np.concatenate(other).shape or not np.allclose(
@@ -41,7 +41,7 @@ def test_shapes_are_chosen_by_their_share(pen):
     assert np.mean(counts) == pytest.approx(expected, abs=0.15)
 
 
-def test_a_letter_is_strokes_of_24_points_that_hardly_leave_the_square_of_1000(pen):
+def test_letter_has_strokes_of_24_points_mostly_inside_a_square_of_1000(pen):
     rng = np.random.default_rng(2)
     letters = [pen.sample(label, rng) for label in range(26) for _ in range(20)]
     assert all(stroke.shape == (24, 2) for letter in letters for stroke in letter)
@@ -58,7 +58,7 @@ def test_packing_and_unpacking_loses_less_than_a_hundredth_of_the_letter(pen):
         np.testing.assert_allclose(after.components, before.components, atol=10)
 
 
-def test_splits_hold_every_letter_equally_often_and_share_no_picture(pen):
+def test_splits_hold_every_letter_equally_often_and_share_no_image(pen):
     pictures = {}
     for split in ("train", "val", "test"):
         source = PenSource(pen, split)
@@ -69,14 +69,14 @@ def test_splits_hold_every_letter_equally_often_and_share_no_picture(pen):
     assert not pictures["val"] & pictures["test"]
 
 
-def test_a_letter_of_a_split_is_always_the_same_drawn_plainly_and_new_in_training(pen):
+def test_letter_of_a_split_is_the_same_drawn_plainly_and_new_in_training(pen):
     source = PenSource(pen, "train")
     np.testing.assert_array_equal(source.picture(7, None), PenSource(pen, "train").picture(7, None))
     assert (source.picture(7, np.random.default_rng(1)) != source.picture(7, np.random.default_rng(2))).any()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a pen", b"PK\x03\x04 cut"])
-def test_a_damaged_pen_asks_for_a_new_install(tmp_path, content):
+def test_damaged_pen_asks_to_install_again(tmp_path, content):
     path = tmp_path / "pen.npz"
     path.write_bytes(content)
     with pytest.raises(LettercastError, match="install lettercast again"):

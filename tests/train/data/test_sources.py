@@ -38,14 +38,14 @@ def test_labels_are_matched_by_name():
     np.testing.assert_array_equal(relabel(images(("B", "A", "Z"), [0, 1, 2, 0]), ("A", "B")), [1, 0, -1, 1])
 
 
-def test_case_is_ignored_where_the_classes_do_not_use_it():
+def test_case_is_ignored_unless_classes_differ_in_it():
     source = images(("a", "B"), [0, 1])
     assert relabel(source, ("A", "B")).tolist() == [0, 1]
     assert relabel(source, ("A", "a", "B")).tolist() == [1, 2]
     assert relabel(source, ("A", "b", "B")).tolist() == [-1, 2]
 
 
-def test_a_hand_that_wrote_four_times_as_much_counts_twice_as_much():
+def test_writer_of_four_times_as_many_letters_counts_twice_as_much():
     count = 5
     strokes = Strokes(
         np.tile(np.array([[0, 0], [9, 9]], np.float32), (count, 1)),
@@ -61,7 +61,7 @@ def test_a_hand_that_wrote_four_times_as_much_counts_twice_as_much():
     assert weights[:4].sum() == pytest.approx(2 * weights[4])
 
 
-def test_strokes_know_hand_and_case_and_pictures_do_not(strokes_arrays):
+def test_strokes_know_writer_and_case_and_images_do_not(strokes_arrays):
     given = strokes_arrays | {"upper": np.arange(1144) % 2 == 0}
     known = StrokeSource("strokes", "test", load_strokes(Path("s.npz"), given).only(given["split"] == 2))
     assert known.writers.tolist() == [12] * 520
@@ -71,7 +71,7 @@ def test_strokes_know_hand_and_case_and_pictures_do_not(strokes_arrays):
         assert (unknown.writers, unknown.upper) == (None, None)
 
 
-def test_all_letters_are_drawn_in_order_as_uint8_pictures():
+def test_all_letters_are_drawn_in_order_as_uint8_images():
     source = images(("A",), [0, 0, 0])
     pictures = draw_all(source)
     assert (pictures.shape, pictures.dtype) == ((3, 28, 28, 1), np.uint8)
@@ -79,7 +79,7 @@ def test_all_letters_are_drawn_in_order_as_uint8_pictures():
 
 
 @pytest.mark.parametrize("kind", ["strokes", "images"])
-def test_a_seed_decides_every_distortion(check_source, kind):
+def test_seed_decides_every_distortion(check_source, kind):
     source = check_source if kind == "strokes" else images(("A",), [0] * 8)
     first, again, other = (draw_some(source, range(8), seed) for seed in (1, 1, 2))
     np.testing.assert_array_equal(first, again)
@@ -87,7 +87,7 @@ def test_a_seed_decides_every_distortion(check_source, kind):
     assert (first != draw_some(source, range(8), None)).any()
 
 
-def test_a_warped_letter_stays_inside_its_picture(pen):
+def test_warped_letter_stays_inside_its_image(pen):
     ink = draw_plain(pen.sample(12, np.random.default_rng(1)))
     for seed in range(50):
         warped = warp(ink, np.random.default_rng(seed))
@@ -96,7 +96,7 @@ def test_a_warped_letter_stays_inside_its_picture(pen):
         assert edges.max() < 60
 
 
-def test_a_large_photograph_is_kept_small_and_shows_the_same_letter():
+def test_large_photograph_is_stored_small_and_shows_the_same_letter():
     photo = np.full((3000, 4000), 225, np.uint8)
     cv2.putText(photo, "R", (1500, 1800), cv2.FONT_HERSHEY_SIMPLEX, 25, 40, 90, cv2.LINE_AA)
     ink = letter_only(photo)
@@ -107,7 +107,7 @@ def test_a_large_photograph_is_kept_small_and_shows_the_same_letter():
     np.testing.assert_array_equal(letter_only(small), letter_ink(small))
 
 
-def test_sources_that_draw_alike_have_one_digest_and_others_another(strokes_source, pen):
+def test_digest_is_equal_only_for_sources_that_draw_the_same(strokes_source, pen):
     own = images(("A", "B"), [0, 1])
     assert own.digest == images(("A", "B"), [0, 1]).digest
     others = [images(("A", "B"), [1, 0]), images(("A", "C"), [0, 1]), images(("A", "B"), [0, 1], level=250)]
@@ -118,7 +118,7 @@ def test_sources_that_draw_alike_have_one_digest_and_others_another(strokes_sour
     assert len({source.digest for source in (own, *others, *mixed, *pens, *strokes)}) == 10
 
 
-def test_each_letter_comes_from_the_source_it_belongs_to():
+def test_each_letter_of_a_mixture_comes_from_its_source():
     first, second = images(("A", "B"), [0, 1]), images(("C",), [0, 0, 0])
     mixed = MixedSource((first, second), (0.25, 0.75), "train", ("A", "B", "C"))
     assert mixed.labels.tolist() == [0, 1, 2, 2, 2]
@@ -134,7 +134,7 @@ def test_shares_decide_how_often_each_source_is_drawn():
     np.testing.assert_allclose(mixed.weights, [0.03] * 10 + [0.7])
 
 
-def test_a_hashed_split_depends_on_the_key_alone_and_holds_out_a_tenth_twice():
+def test_hashed_split_depends_on_the_key_alone_and_holds_out_two_tenths():
     keys = [f"A/{number}.png" for number in range(5000)]
     split = hashed_split(keys)
     ranks = [zlib.crc32(key.encode()) % 100 for key in keys]

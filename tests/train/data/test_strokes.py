@@ -34,14 +34,14 @@ def arrays(strokes) -> dict[str, np.ndarray]:
     return {name: getattr(strokes, name) for name in ("points", "points_per_stroke", "strokes_per_sample", "label")}
 
 
-def test_a_letter_is_its_own_strokes(strokes):
+def test_letter_consists_of_its_own_strokes(strokes):
     first, second = strokes.letter(0)
     assert first.tolist() == [[0, 1], [2, 3], [4, 5]]
     assert second.tolist() == [[6, 7], [8, 9]]
     assert [stroke.tolist() for stroke in strokes.letter(1)] == [[[10, 11]]]
 
 
-def test_choosing_letters_keeps_their_strokes_and_drops_the_others(strokes):
+def test_selection_keeps_the_strokes_of_its_letters(strokes):
     chosen = strokes.only(np.array([False, True]))
     assert len(chosen) == 1
     assert chosen.letter(0)[0].tolist() == [[10, 11]]
@@ -68,7 +68,7 @@ def test_arrays_that_do_not_fit_together_are_refused(strokes, wrong, said):
         replace(strokes, **wrong)
 
 
-def test_case_writer_and_split_may_be_absent(arrays):
+def test_case_writer_and_split_are_optional(arrays):
     strokes = load_strokes(HERE, arrays)
     assert strokes.upper.tolist() == [True, True]
     assert strokes.split.tolist() == [0, 0]
@@ -88,13 +88,13 @@ def test_case_writer_and_split_may_be_absent(arrays):
         {"upper": np.array([True])},
     ],
 )
-def test_a_file_with_unusable_arrays_is_named(arrays, wrong):
+def test_file_with_unusable_arrays_is_named(arrays, wrong):
     with pytest.raises(LettercastError, match=r"letters.npz"):
         load_strokes(HERE, arrays | wrong)
 
 
 @pytest.mark.parametrize("key", ["points_per_stroke", "strokes_per_sample", "label"])
-def test_a_file_that_lacks_an_array_is_named(arrays, key):
+def test_file_that_lacks_an_array_is_named(arrays, key):
     del arrays[key]
     with pytest.raises(LettercastError, match=r"letters.npz"):
         load_strokes(HERE, arrays)
@@ -105,7 +105,7 @@ def loaded(path: Path) -> Strokes:
         return load_strokes(path, dict(archive))
 
 
-def test_saved_letters_are_loaded_as_they_were(strokes, tmp_path):
+def test_saved_letters_are_loaded_unchanged(strokes, tmp_path):
     path = tmp_path / "new" / "letters.npz"
     letters = [strokes.letter(index) for index in range(len(strokes))]
     save_strokes(path, letters, strokes.label, upper=strokes.upper, writer=strokes.writer, split=strokes.split)
@@ -115,7 +115,7 @@ def test_saved_letters_are_loaded_as_they_were(strokes, tmp_path):
     assert [p.name for p in path.parent.iterdir()] == ["letters.npz"]
 
 
-def test_plain_lists_are_letters_too_and_are_capitals_for_training_by_default(tmp_path):
+def test_plain_lists_are_saved_as_capitals_for_training_by_default(tmp_path):
     save_strokes(tmp_path / "letters.npz", [[[(0, 0), (4, 9)]], [[(1, 2)], [(3, 4), (5, 6), (7, 8)]]], [8, 23])
     strokes = loaded(tmp_path / "letters.npz")
     assert [stroke.tolist() for stroke in strokes.letter(1)] == [[[1, 2]], [[3, 4], [5, 6], [7, 8]]]
@@ -142,18 +142,18 @@ STEM = [[(0, 0), (0, 9)]]
         ([STEM], [0], {"split": ["train"]}, "train"),
     ],
 )
-def test_what_is_no_letter_is_not_saved(tmp_path, letters, labels, more, said):
+def test_invalid_letters_are_not_saved(tmp_path, letters, labels, more, said):
     with pytest.raises(LettercastError, match=f"letters.npz: .*{said}"):
         save_strokes(tmp_path / "letters.npz", letters, labels, **more)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_name_that_data_would_not_know_is_refused(tmp_path):
+def test_file_name_without_npz_is_refused(tmp_path):
     with pytest.raises(LettercastError, match=r"needs the ending .npz"):
         save_strokes(tmp_path / "letters", [STEM], [0])
 
 
-def test_the_example_of_the_docs_makes_a_file_to_train_on(root, tmp_path, monkeypatch):
+def test_example_of_the_docs_writes_a_file_to_train_on(root, tmp_path, monkeypatch):
     section = (root / "docs" / "data.md").read_text().partition("## Make a strokes file")[2]
     example = re.search(r"```python\n(.*?)```", section, re.DOTALL)
     monkeypatch.chdir(tmp_path)
