@@ -98,7 +98,7 @@ def model_file(run_folder) -> Path:
 
 @pytest.fixture(scope="session")
 def strokes_arrays(pen) -> dict[str, np.ndarray]:
-    """Letters of the pen as a strokes file keeps them: 520 train, 104 val, 520 test."""
+    """Letters of the pen as the arrays of a strokes file: 520 train, 104 val, 520 test."""
     rng = np.random.default_rng(5)
     counts = [26 * count for count in PER_CLASS.values()]
     label = np.concatenate([np.arange(count) % 26 for count in counts])

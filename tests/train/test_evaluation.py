@@ -102,7 +102,7 @@ def test_table_shows_accuracy_and_every_class(lettercast, exported, strokes_file
 
 
 def measured(confidences, right, **more) -> Evaluation:
-    """Letters that were taken for the first of two classes; right says which of them rightly."""
+    """Letters that were read as the first of two classes; right (N,) is True if that is correct."""
     confidences = np.array(confidences, np.float32)
     truth = np.where(right, 0, 1)
     probabilities = np.stack([confidences, 1 - confidences], 1)
@@ -112,7 +112,7 @@ def measured(confidences, right, **more) -> Evaluation:
 
 
 def test_merged_labels_count_as_one(result):
-    # Of L for I, I for L, and G for L only the last is an error.
+    # L for I and I for L count as right; G for L is an error.
     assert result.merged_accuracy("I", "L") == 0.75
     assert result.merged_accuracy("G", "L") == 0.5
     assert result.merged_accuracy("I", "Ö") == result.accuracy
@@ -142,7 +142,7 @@ def test_most_confident_mistakes_come_first():
 
 
 def test_median_and_worst_tenth_of_the_writers():
-    # Twenty hands of twenty letters, hand k with k mistakes, and one hand of too few letters to count.
+    # Twenty writers of twenty letters, writer k with k mistakes, and one writer of too few letters to count.
     writers = np.append(np.repeat(np.arange(20), 20), [99, 99])
     right = np.append(np.concatenate([np.arange(20) >= k for k in range(20)]), [False, False])
     result = measured([0.9] * 402, right, writers=writers)
@@ -173,12 +173,12 @@ def test_evaluation_knows_writers_and_case_of_strokes(model_file, check_source):
 
 
 def answers(*confidences: float) -> np.ndarray:
-    """Probabilities of two classes, the first one likelier."""
+    """Probabilities of two classes; the first one has the given confidence."""
     return np.array([[c, 1 - c] for c in confidences], np.float32)
 
 
 def test_calibration_error_matches_a_case_computed_by_hand():
-    # Four answers at 0.9 of which two are right, two at 0.6 of which both are.
+    # Four answers at 0.9, two of them right, and two at 0.6, both right.
     probabilities = answers(0.9, 0.9, 0.9, 0.9, 0.6, 0.6)
     result = reliability(probabilities, np.array([0, 0, 1, 1, 0, 0]), bins=10)
     assert sorted(result.count.tolist()) == [0] * 8 + [2, 4]

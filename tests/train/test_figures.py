@@ -26,7 +26,7 @@ PICTURES = np.random.default_rng(1).integers(0, 256, (4, 28, 28, 1)).astype(np.u
 
 
 def evaluation() -> Evaluation:
-    """Class G always right, I half of the time, and of L there is none."""
+    """Class G is always right, I half of the time, and there is no L."""
     probabilities = np.eye(3, dtype=np.float32)[[0, 0, 1, 2]]
     return Evaluation("m", "engine", "pen", "test", LABELS, np.array([0, 0, 1, 1]), probabilities, PICTURES)
 
@@ -65,7 +65,7 @@ def test_gallery_shows_the_most_confident_mistakes_first():
     wrong = replace(evaluation(), truth=np.array([0, 1, 0]), probabilities=mixed, pictures=PICTURES[:3])
     figure = mistakes_figure(wrong)
     assert texts(figure) == ["I → L, 80 %", "G → I, 70 %"]
-    # Dark on light: the picture of the first mistake, inverted.
+    # Dark on light: the inverted image of the first mistake.
     np.testing.assert_array_equal(figure.axes[0].images[0].get_array(), 255 - PICTURES[1, ..., 0])
     assert "2 mistakes in 3 letters" in figure.axes[0].get_title()
 
@@ -114,7 +114,7 @@ def test_writers_are_drawn_only_if_they_are_known(tmp_path):
 
 
 def many_letters(**more) -> Evaluation:
-    """Six hundred letters of 26 classes by twelve hands, a third of them read wrongly, of every confidence."""
+    """Six hundred letters of 26 classes by twelve writers, a third of them misread, at every confidence."""
     rng = np.random.default_rng(3)
     truth, confidence = rng.integers(0, 26, 600), rng.uniform(0.2, 1, 600)
     read = np.where(rng.random(600) < 0.33, (truth + 1) % 26, truth)
@@ -142,7 +142,7 @@ def test_no_text_overlaps_another_or_leaves_the_figure(draw, names):
     assert len(boxes) > 5
     width, height = canvas.get_width_height()
     assert all(min(box.x0, box.y0) >= 0 and box.x1 <= width and box.y1 <= height for box in boxes)
-    # A pixel less all around: letters side by side may touch.
+    # Smaller by a pixel on each side: neighbouring letters may touch.
     smaller = [box.padded(-1) for box in boxes]
     assert not any(one.overlaps(other) for one, other in combinations(smaller, 2))
 

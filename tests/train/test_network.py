@@ -44,7 +44,7 @@ def test_parameters_match_a_count_by_hand(size, classes):
     convolutions = sum(9 * before * after + after for before, after in pairwise(widths))
     classifier = (9 * widths[-1] + 1) * classes
     assert fold(build_network(size, classes)).count_params() == convolutions + classifier
-    # While it trains each filter has gain, shift, mean and variance in place of a bias.
+    # During training each filter has gain, shift, mean and variance instead of a bias.
     assert build_network(size, classes).count_params() == convolutions + classifier + 3 * sum(widths[1:])
 
 
@@ -107,7 +107,7 @@ def test_classifier_keeps_the_weights_of_common_classes():
             np.testing.assert_array_equal(mine, theirs)
     kernel, old = few.layers[-1].get_weights()[0], network.layers[-1].get_weights()[0]
     np.testing.assert_array_equal(kernel[:, [0, 2]], old[:, [25, 1]])
-    # What it never knew begins anew, and what it knew is not changed in the model that it came from.
+    # An unknown class starts from new weights, and the original model is not changed.
     assert kernel.shape[1] == 3
     assert not any(np.allclose(kernel[:, 1], column) for column in old.T)
 

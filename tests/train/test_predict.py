@@ -1,4 +1,4 @@
-"""One call for every kind of model."""
+"""One interface for every kind of model."""
 
 import re
 import resource
@@ -24,7 +24,7 @@ FACTS = Facts("letters-x", "keras", ("G", "I", "L"), (28, 28, 1), "float32", mad
 
 @pytest.fixture
 def own_model(tmp_path):
-    """Return a function that saves a model of one's own, without facts, and returns its path."""
+    """Return a function that saves a user's own model, without facts, and returns its path."""
 
     def save(classes: int, inputs: int = 1) -> Path:
         pixels = [keras.Input((28, 28, 1)) for _ in range(inputs)]
@@ -179,6 +179,6 @@ def test_archive_with_a_false_header_is_refused(model_file, tmp_path, at, value)
     raw = bytearray(model_file.read_bytes())
     entry = raw.rindex(b"PK\x01\x02")
     raw[entry + at + 2] = value
-    (tmp_path / "lie.keras").write_bytes(raw)
-    with pytest.raises(LettercastError, match=r"lie.keras"):
-        open_keras(tmp_path / "lie.keras")
+    (tmp_path / "false.keras").write_bytes(raw)
+    with pytest.raises(LettercastError, match=r"false.keras"):
+        open_keras(tmp_path / "false.keras")

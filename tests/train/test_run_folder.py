@@ -26,7 +26,7 @@ with locked(pathlib.Path(sys.argv[1])):
 
 @pytest.fixture
 def holder(tmp_path):
-    """Another process that holds a folder."""
+    """Another process that holds the lock of a folder."""
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, tmp_path / "run"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
@@ -67,7 +67,7 @@ def test_second_run_in_a_folder_is_refused_and_changes_nothing(holder, refused):
 
 
 class Presses(keras.callbacks.Callback):
-    """Presses Ctrl-C at the beginning of a batch, and counts those that were finished."""
+    """Presses Ctrl-C at the beginning of a batch, and counts the batches that finish."""
 
     def __init__(self, at: int, times: int = 1) -> None:
         super().__init__()

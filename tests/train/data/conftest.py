@@ -12,34 +12,34 @@ import pytest
 
 @dataclass
 class Shelf:
-    """The files that the server hands out, how it behaves, and what it was asked."""
+    """The files that the server offers, how it behaves, and the requests that it got."""
 
     url: str = ""
     files: dict[str, bytes] = field(default_factory=dict)
-    # What each next answer does in place of the usual: sends so many bytes and breaks off, interrupts us, says nothing.
-    moods: list[int | str] = field(default_factory=list)
+    # What the next answers do instead of sending the file: a number of bytes and break off, "interrupt" us, or "silence".
+    faults: list[int | str] = field(default_factory=list)
     etag: str = ""
     date: str = ""
     knows_ranges: bool = True
-    tells_length: bool = True
+    sends_length: bool = True
     shifts_ranges_by: int = 0
-    # (range, if-range) of each request.
+    # (Range, If-Range) of each request.
     asked: list[tuple[str | None, str | None]] = field(default_factory=list)
     closing: threading.Event = field(default_factory=threading.Event)
 
 
 def make_handler(shelf: Shelf) -> type[BaseHTTPRequestHandler]:
-    """Return the handler of a server that hands out the files of the shelf."""
+    """Return the request handler of a server of these files."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self):
             shelf.asked.append((self.headers["Range"], self.headers["If-Range"]))
-            mood = shelf.moods.pop(0) if shelf.moods else None
-            if mood == "interrupt":
-                # The signal is on its way to the main thread before the connection closes, which wakes it.
+            fault = shelf.faults.pop(0) if shelf.faults else None
+            if fault == "interrupt":
+                # Sent before the connection closes, which wakes the main thread.
                 signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
                 return
-            if mood == "silence":
+            if fault == "silence":
                 shelf.closing.wait()
                 return
             data = shelf.files.get(self.path)
@@ -60,10 +60,10 @@ def make_handler(shelf: Shelf) -> type[BaseHTTPRequestHandler]:
             for name, value in {"ETag": shelf.etag, "Last-Modified": shelf.date}.items():
                 if value:
                     self.send_header(name, value)
-            if shelf.tells_length:
+            if shelf.sends_length:
                 self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body if mood is None else body[:mood])
+            self.wfile.write(body if fault is None else body[:fault])
 
         def wanted_start(self) -> int:
             asked = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
@@ -71,7 +71,7 @@ def make_handler(shelf: Shelf) -> type[BaseHTTPRequestHandler]:
             return int(asked[1]) if asked and same and shelf.knows_ranges else 0
 
         def log_message(self, *_):
-            """Keep stderr for what is tested."""
+            """Print nothing: tests look at stderr."""
 
     return Handler
 

@@ -33,15 +33,15 @@ def fetch(shelf, tmp_path):
 
 
 def leave_half(shelf, fetch):
-    """Break off a download in the middle, and refuse to go on."""
-    shelf.moods = [HALF, 0]
+    """Break off a download in the middle, and refuse to continue."""
+    shelf.faults = [HALF, 0]
     with pytest.raises(LettercastError, match="run it again to continue"):
         fetch()
     shelf.asked.clear()
 
 
 def left(tmp_path) -> dict[str, int]:
-    """Return the files in the folder of the download, with their sizes."""
+    """Return the sizes of the files in the download's folder by name."""
     return {path.name: path.stat().st_size for path in (tmp_path / "new").iterdir()}
 
 
@@ -71,7 +71,7 @@ def test_damaged_file_is_downloaded_again(fetch, shelf, tmp_path):
 
 
 def test_broken_connection_continues_at_once_with_the_rest(fetch, shelf):
-    shelf.moods = [HALF, 1000]
+    shelf.faults = [HALF, 1000]
     assert fetch() == DATA
     assert shelf.asked == [(None, None), (f"bytes={HALF}-", None), (f"bytes={HALF + 1000}-", None)]
 
@@ -98,7 +98,7 @@ def test_damaged_version_file_is_ignored(fetch, shelf, tmp_path):
 
 
 def test_repeated_breaks_end_the_download_and_keep_what_arrived(fetch, shelf, tmp_path):
-    shelf.moods = [10] * (MAX_CONNECTIONS + 1)
+    shelf.faults = [10] * (MAX_CONNECTIONS + 1)
     with pytest.raises(LettercastError, match=r"broke off, .* kept: run it again to continue, or ask a friend"):
         fetch()
     assert len(shelf.asked) == MAX_CONNECTIONS
@@ -106,7 +106,7 @@ def test_repeated_breaks_end_the_download_and_keep_what_arrived(fetch, shelf, tm
 
 
 def test_interrupt_keeps_what_arrived(fetch, shelf, tmp_path):
-    shelf.moods = [HALF, "interrupt"]
+    shelf.faults = [HALF, "interrupt"]
     with pytest.raises(KeyboardInterrupt):
         fetch()
     assert left(tmp_path)["f.zip.partial"] == HALF
@@ -134,7 +134,7 @@ def test_changed_file_is_downloaded_from_the_start(fetch, shelf, marks):
 def test_unchanged_file_is_continued(fetch, shelf):
     shelf.etag = '"one"'
     leave_half(shelf, fetch)
-    shelf.moods = [7]
+    shelf.faults = [7]
     assert fetch() == DATA
     assert shelf.asked == [(f"bytes={HALF}-", '"one"'), (f"bytes={HALF + 7}-", '"one"')]
 
@@ -162,10 +162,10 @@ def test_unexpected_file_is_removed(fetch, shelf, tmp_path):
 
 
 def test_checksum_finds_a_truncated_file_of_unknown_length(fetch, shelf, tmp_path):
-    shelf.tells_length = False
+    shelf.sends_length = False
     assert fetch() == DATA
     (tmp_path / "new" / "f.zip").unlink()
-    shelf.moods = [HALF]
+    shelf.faults = [HALF]
     with pytest.raises(LettercastError, match="not the expected file"):
         fetch()
     assert left(tmp_path) == {}
@@ -178,7 +178,7 @@ def test_refusal_of_the_server_is_named(fetch, shelf):
 
 
 def test_silent_server_times_out(fetch, shelf):
-    shelf.moods = ["silence"]
+    shelf.faults = ["silence"]
     with pytest.raises(LettercastError, match=r"no connection \(timed out\)"):
         fetch(timeout_s=0.1)
 

@@ -164,7 +164,7 @@ def test_photographs_differ_in_paper_light_and_ink():
     photos = [photograph(RING, 6, rng(seed)) for seed in range(200)]
     paper = np.array([np.quantile(photo, 0.9) for photo in photos])
     assert paper.min() < 90 and paper.max() > 220
-    # Chalk on a board is met too: there the ink is the brightest.
+    # Chalk on a board occurs too: there the ink is the brightest.
     assert 2 <= sum(np.median(photo) < 100 < photo.max() - 60 for photo in photos) <= 100
 
 
@@ -179,7 +179,7 @@ def test_reader_finds_the_letter_in_a_photograph():
 
 def test_invisible_ink_stays_as_it_was():
     blank = np.zeros((40, 40), np.uint8)
-    # Where the camera has no grain and the page no scraps nothing is found, and nothing is invented.
+    # Without grain and scraps the reader finds nothing, and nothing is invented.
     drawn = [through_camera(blank, 3, rng(seed)) for seed in range(40)]
     assert sum(ink.shape == blank.shape and not ink.any() for ink in drawn) > 5
 
@@ -190,7 +190,7 @@ def test_rule_lies_along_the_margin_and_never_across_the_letter(seed):
     scrap = rule_scrap((140, 120), margins, 6, rng(seed))
     assert scrap.any()
     rows, columns = np.nonzero(scrap)
-    # Along one side, from end to end, but for its slope.
+    # Along one side, from end to end.
     assert max(np.ptp(rows) / 140, np.ptp(columns) / 120) > 0.9
     assert not scrap[36:104, 36:84].any()
 

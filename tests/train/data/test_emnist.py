@@ -16,7 +16,7 @@ TRAIN, TEST = 60, 12
 
 
 def picture(number: int) -> np.ndarray:
-    """Draw picture `number` upright: its top row is lit, and as many pixels of the leftmost column as its number."""
+    """Draw image `number` upright: its top row is white, and as many pixels of the leftmost column as its number."""
     image = np.zeros((28, 28), np.uint8)
     image[0] = 255
     image[: 1 + number % 27, 0] = 200
@@ -24,7 +24,7 @@ def picture(number: int) -> np.ndarray:
 
 
 def packed(array: np.ndarray) -> bytes:
-    """Return an array as a packed idx file."""
+    """Return an array as a gzipped idx file."""
     header = struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape)
     return gzip.compress(header + array.astype(np.uint8).tobytes(), mtime=0)
 
@@ -35,7 +35,7 @@ def name(part: str, kind: str) -> str:
 
 @pytest.fixture
 def members() -> dict[str, bytes]:
-    """The four files of a small EMNIST: letter after letter of the alphabet, stored lying on its side as EMNIST has it."""
+    """The four files of a small EMNIST: the alphabet again and again, each image transposed as in EMNIST."""
     numbers = {"train": range(TRAIN), "test": range(TRAIN, TRAIN + TEST)}
     files = {}
     for part, those in numbers.items():
@@ -56,7 +56,7 @@ def folder(members, tmp_path):
 
 @pytest.fixture
 def archive(members, shelf) -> Archive:
-    """The same on the web."""
+    """The same files as an archive on the web."""
     data = zipped(members)
     shelf.files["/EMNIST/gzip.zip"] = data
     facts = {file: Member(hashlib.sha256(content).hexdigest(), len(content)) for file, content in members.items()}
@@ -64,7 +64,7 @@ def archive(members, shelf) -> Archive:
 
 
 def zipped(members: dict[str, bytes]) -> bytes:
-    """Return a zip of the members below gzip/, and of a file that nobody wants."""
+    """Return a zip of the members below gzip/, and of a file that is not needed."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as archive:
         archive.writestr("gzip/emnist-balanced-test-labels-idx1-ubyte.gz", b"other letters")
@@ -204,14 +204,14 @@ CUBE = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
 
 
 def idx(array: np.ndarray, *shape: int, magic: int | None = None) -> bytes:
-    """Return an array as an idx file, or one whose header says another shape or magic number."""
+    """Return an array as an idx file, optionally with a false shape or magic number in its header."""
     shape = shape or array.shape
     return struct.pack(f">{1 + len(shape)}I", 0x800 + len(shape) if magic is None else magic, *shape) + array.tobytes()
 
 
 @pytest.fixture(params=["", ".gz"])
 def written(request, tmp_path):
-    """Return a function that writes an idx file, plain or packed, and returns its path."""
+    """Return a function that writes an idx file, plain or gzipped, and returns its path."""
 
     def write(data: bytes):
         path = tmp_path / f"letters-ubyte{request.param}"
@@ -257,7 +257,7 @@ def test_idx_file_with_a_false_header_is_refused(written, data, said):
 def test_compressed_idx_file_is_unpacked_only_as_far_as_its_header_says(tmp_path):
     path = tmp_path / "bomb.gz"
     packed = gzip.compress(idx(np.zeros(50_000_000, np.uint8), 100), mtime=0)
-    # Cut in the middle, which is said of a file that is read so far.
+    # Truncated in the middle, which would be reported if the file were read that far.
     path.write_bytes(packed[: len(packed) // 2])
     with pytest.raises(LettercastError, match="more than the 100 bytes"):
         read_idx(path, 1)

@@ -25,7 +25,7 @@ from lettercast.train.data.source import hashed_split
 
 
 def picture(path, level: int = 30):
-    """Write a picture of a stem."""
+    """Write an image of a stem."""
     image = np.full((40, 40), 230, np.uint8)
     image[8:32, 18:23] = level
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +34,7 @@ def picture(path, level: int = 30):
 
 @pytest.fixture
 def folder(tmp_path):
-    """Forty pictures of a, forty of B, with no splits of their own."""
+    """Forty images of a and forty of B, without splits."""
     for name in ("a", "B"):
         for number in range(40):
             picture(tmp_path / "own" / name / f"{number}.png")
@@ -185,7 +185,7 @@ def test_held_out_split_is_never_the_one_of_calibration(tmp_path):
 
 @pytest.fixture
 def emnist_folder(tmp_path):
-    """A folder of 60 training and 12 test letters as EMNIST has them; every picture a stem that lies on its side."""
+    """A folder of 60 training and 12 test letters like EMNIST's; every image is a transposed stem."""
     folder = tmp_path / "gzip"
     folder.mkdir()
     for part, count in {"train": 60, "test": 12}.items():
@@ -233,7 +233,7 @@ def test_pen_keeps_its_test_letters_beside_a_folder_called_pen(tmp_path, monkeyp
 def test_emnist_without_a_network_names_the_manual_way(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with socket.socket() as nobody:
-        # Bound, but nobody listens: a proxy that lets nothing through to the real server.
+        # Bound, but nobody listens: a proxy that lets nothing through.
         nobody.bind(("127.0.0.1", 0))
         monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{nobody.getsockname()[1]}")
         monkeypatch.delenv("no_proxy", raising=False)
@@ -267,8 +267,8 @@ def test_invalid_source_lists_the_valid_ones(tmp_path, name, said):
         open_source(str(tmp_path / name), "train")
 
 
-def lying_npz(path, *, shape: str = "(2, 28, 28)", flag: int = 0, method: int = 0) -> None:
-    """Write a `.npz` whose array promises a shape, and whose archive a kind of encryption and compression."""
+def false_npz(path, *, shape: str = "(2, 28, 28)", flag: int = 0, method: int = 0) -> None:
+    """Write a `.npz` whose headers claim a shape, an encryption or a compression."""
     header = f"{{'descr': '|u1', 'fortran_order': False, 'shape': {shape}, }}\n".encode()
     content = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header + bytes(100)
     with zipfile.ZipFile(path, "w") as archive:
@@ -287,9 +287,9 @@ def lying_npz(path, *, shape: str = "(2, 28, 28)", flag: int = 0, method: int = 
     ids=["more than memory holds", "a broken header", "encrypted", "an unknown compression"],
 )
 def test_npz_with_a_false_header_is_refused(tmp_path, lie):
-    lying_npz(tmp_path / "lie.npz", **lie)
-    with pytest.raises(LettercastError, match=r"lie.npz: not a readable .npz"):
-        open_source(str(tmp_path / "lie.npz"), "train")
+    false_npz(tmp_path / "false.npz", **lie)
+    with pytest.raises(LettercastError, match=r"false.npz: not a readable .npz"):
+        open_source(str(tmp_path / "false.npz"), "train")
 
 
 def test_split_that_is_not_a_number_is_refused(tmp_path):
@@ -317,14 +317,14 @@ def test_ten_images_per_class_are_enough_to_train_on(tmp_path):
 def test_class_folder_without_a_image_is_named(tmp_path):
     write_pictures(tmp_path / "A", 3)
     (tmp_path / "B").mkdir()
-    (tmp_path / "B" / "notes.txt").write_text("no picture")
+    (tmp_path / "B" / "notes.txt").write_text("no image")
     with pytest.raises(LettercastError, match=r"B: a class folder without an image; add some, or remove the folder"):
         open_folder(tmp_path, "train")
 
 
 def test_class_whose_images_are_all_held_out_is_named(tmp_path):
     write_pictures(tmp_path / "A", 10)
-    # Of a hundred classes of one picture some fall to validation or test.
+    # Of sixty classes of one image, some fall to validation or test.
     for number in range(60):
         write_pictures(tmp_path / f"class{number}", 1)
     with pytest.raises(

@@ -29,7 +29,7 @@ from lettercast.train.data.strokes import Strokes, load_strokes
 
 
 def images(classes: tuple[str, ...], labels: list[int], level: int = 255) -> ImageSource:
-    """A source of bars, each as wide as its number in the source."""
+    """A source of bars; bar i is i + 1 pixels wide."""
     inks = [np.pad(np.full((20, i + 1), level, np.uint8), 4) for i in range(len(labels))]
     return ImageSource("bars", "train", inks, np.array(labels, np.int64), classes)
 
