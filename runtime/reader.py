@@ -38,7 +38,7 @@ View: TypeAlias = tuple[tuple[float, float], tuple[float, float]]
 class LookTuning:
     """Which letters get a second look, and how they are turned for it.
 
-    Tuned on photographed letters of validation writers (`lettercast evaluate MODEL --data STROKES --split val --camera`).
+    Chosen on letters of validation writers, as seen by the simulated camera of train/data/drawing.py.
     """
 
     # A doubtful letter is one whose likeliest class has a probability in this range; below it, it is a non-letter.
@@ -199,16 +199,16 @@ class Reader:
     def __init__(
         self, model: str | Path | Engine | None = None, threads: int = 1, words: str | Path | Iterable[str] | None = None
     ) -> None:
-        # Not always through Path: a model within a zip is none, though it reads like one.
+        # A model inside a zip file is neither a str nor a Path but reads like one, so it stays as it is.
         path = find_model(model) if isinstance(model, str | Path) else model or DEFAULT_MODEL
         self.engine = path if isinstance(path, Engine) else open_engine(path, threads)
         if self.engine.facts.takes == PHOTOS:
-            problem = "is made for apps, which show it one letter at a time; to read pages take its tflite-int8"
+            problem = "reads one letter at a time, for apps; to read pages, use the tflite-int8 export of the same model"
             raise LettercastError(f"{self.engine.facts.name}-{self.engine.facts.format.partition('-')[2]}: {problem}")
         if self.engine.facts.input_shape != GLYPH_SHAPE:
             shape = self.engine.facts.input_shape
             raise LettercastError(
-                f"{self.engine.facts.name}: takes {shape} pictures, letters are {GLYPH_SHAPE}; take another model"
+                f"{self.engine.facts.name}: reads images of shape {shape}, but letters have {GLYPH_SHAPE}; use another model"
             )
         self.words = None if words is None else load_words(words, self.engine.facts.labels)
 

@@ -16,7 +16,7 @@ from ..pixels import Pixels
 class InkTuning:
     """How ink is separated from paper.
 
-    Chosen on pages of validation writers (`python -m lettercast.benchmarks.pages.conditions --split val`) and on frames
+    Tuned on pages of validation writers (`python -m lettercast.benchmarks.pages.conditions --split val`) and on frames
     without letters (`python -m lettercast.benchmarks.pages.blank`).
     """
 
@@ -153,7 +153,7 @@ def pixel_noise(ink: Pixels) -> float:
 class CropTuning:
     """What belongs to the letter in an image of one letter.
 
-    Chosen on photographed letters of validation writers (`lettercast evaluate --data FOLDER --split val`).
+    Tuned on photographs of single letters; `lettercast evaluate MODEL --data FOLDER` measures accuracy on them.
     """
 
     # The dot of an i is rarely smaller than this share of the letter's ink; dust is.

@@ -214,7 +214,7 @@ class RuleTuning:
 
 
 RULE_TUNING = RuleTuning()
-# The median of a section is that of so many of its columns.
+# The median of a section is that of this many of its columns.
 SECTION_SAMPLES = 15
 
 

@@ -73,8 +73,11 @@ def load_case(path: Path = CASE_FILE) -> CaseNet:
 
 @dataclass(frozen=True)
 class Evidence:
-    """The letters of one line: probabilities (n, 26), chances of the capital by class (n, 26), and whether each is the first
-    of its word (n,)."""
+    """The letters of one line: n rows of evidence.
+
+    probabilities (n, 26) are those of the network, capital (n, 26) the chance of the capital for each class, and first (n,)
+    is True for the first letter of a word.
+    """
 
     probabilities: NDArray[np.float32]
     capital: NDArray[np.float32]
