@@ -16,7 +16,6 @@ import pytest
 
 from lettercast.runtime.arguments import device_model, keras_model
 from lettercast.runtime.model.facts import keras_facts
-from lettercast.train.fit import fit
 
 TRUNCATED_AT = (0, 3, 8, 9, 200, 5_000, 0.25, 0.5, 0.75, 0.97, -1)
 
@@ -268,7 +267,7 @@ def test_too_few_letters_to_calibrate_keep_the_threshold_of_the_same_letters(let
     assert after.reject_below > 0 and "no rejection threshold" not in out
     assert after.made["data"] == "letters" and "--data letters " in after.made["command"]
     code, out, err = lettercast(*words, "--size", "nano", "--out", "anew")
-    assert "no rejection threshold: it takes 100 validation letters" in out
+    assert "no rejection threshold: that takes 100 validation letters" in out
 
 
 def test_a_student_of_a_teacher_says_so_in_its_facts(lettercast, model_file, strokes_file, tmp_path):
@@ -300,15 +299,16 @@ def test_a_teacher_of_other_classes_is_refused(refused, model_file, tmp_path):
     assert "the letters are lying standing" in line
 
 
-def test_interrupting_a_training_keeps_what_was_trained(lettercast, tmp_path, monkeypatch):
-    def interrupt(said: str) -> None:
-        if said.startswith("epoch 2"):
+def test_interrupting_a_training_keeps_what_was_trained(lettercast, strokes_file, tmp_path, monkeypatch):
+    def interrupt_after_one(_elapsed: float, done: int, _left: int) -> str:
+        if done:
             raise KeyboardInterrupt
+        return ""
 
-    monkeypatch.setitem(fit.__kwdefaults__, "report", interrupt)
-    words = ("train", "--size", "nano", "--epochs", 2, "--steps", 1, "--out", "run")
+    monkeypatch.setattr("lettercast.train.fit.time_left", interrupt_after_one)
+    words = ("train", "--data", strokes_file, "--size", "nano", "--epochs", 2, "--steps", 1, "--out", "run")
     code, _, err = lettercast(*words)
-    assert (code, err) == (130, "lettercast: interrupted: finished epochs are kept: go on with --resume\n")
+    assert (code, err) == (130, "lettercast: interrupted: finished epochs are kept: continue with --resume\n")
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert lettercast(*words, "--resume")[0] == 0
@@ -353,7 +353,7 @@ def test_models_that_come_with_it_are_known_by_name(lettercast, page_file, name)
 @pytest.mark.parametrize(
     ("package", "said"),
     [
-        ("jax", "train needs jax, as KERAS_BACKEND asks for it: pip install jax, or unset KERAS_BACKEND"),
+        ("jax", "train needs jax, because KERAS_BACKEND is set to it: pip install jax, or unset KERAS_BACKEND"),
         ("keras", "train needs keras, which is not installed: pip install 'lettercast[train]'"),
     ],
 )
