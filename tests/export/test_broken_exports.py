@@ -14,7 +14,7 @@ from lettercast.export.formats import FORMATS
 from lettercast.train.data.open import open_source
 
 SLACK = {"max_drop": 5.0, "min_agreement": 90.0}
-EARLIER = "letters-nano-reversed.tflite"
+EARLIER = "letters-nano-swapped.tflite"
 
 
 def wrong_scale(network, calibration):
@@ -22,22 +22,13 @@ def wrong_scale(network, calibration):
     return tflite.int8(network, np.rint(calibration / 255).astype(np.uint8))
 
 
-def with_classes(network, calibration, order):
-    """Convert the network with its probabilities in another order."""
-    last = keras.layers.Dense(26, use_bias=False)
-    reordered = keras.Sequential([keras.Input((28, 28, 1)), *network.layers, last])
-    last.set_weights([np.eye(26)[:, order]])
-    return tflite.float32(reordered, calibration)
-
-
 def swapped_labels(network, calibration):
     """Swap the probabilities of A and B, of C and D, and so on."""
-    return with_classes(network, calibration, np.arange(26).reshape(13, 2)[:, ::-1].ravel())
-
-
-def reversed_labels(network, calibration):
-    """Give the probabilities from Z to A."""
-    return with_classes(network, calibration, np.arange(26)[::-1])
+    pairs = np.arange(26).reshape(13, 2)[:, ::-1].ravel()
+    swap = keras.layers.Dense(26, use_bias=False)
+    swapped = keras.Sequential([keras.Input((28, 28, 1)), *network.layers, swap])
+    swap.set_weights([np.eye(26)[:, pairs]])
+    return tflite.float32(swapped, calibration)
 
 
 def without_scaling(network, calibration):
@@ -53,7 +44,6 @@ BREAKS = {
         "its input ends at pixel 1 of 255: it was calibrated on images of another scale",
     ),
     "swapped": ("tflite-float32", swapped_labels, "the labels are swapped: it answers B for A, A for B, D for C, ..."),
-    "reversed": ("tflite-float32", reversed_labels, "the labels are swapped: it answers Z for A, Y for B, X for C, ..."),
     "unscaled": (
         "tflite-float32",
         without_scaling,
