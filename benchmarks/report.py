@@ -33,7 +33,6 @@ from .speed.camera_loop import loop_table, make_card_video, one_thread, time_loo
 from .speed.growth import GROWTH_PLAN, GrowthPlan, growth_figure, growth_tables, measure_growth
 from .speed.limit import limit_tables, measure_limit
 
-matplotlib.use("Agg")
 BLUE, ORANGE, GREEN, GREY = "#2f6f9f", "#d9822b", "#3a8f5c", "#8a8a8a"
 COLOURS = "grey: Keras; blue: TFLite; orange: ONNX"
 WIDTH_IN = 8.2

@@ -75,7 +75,7 @@ def run_on_device(path: Path, check, split: str | None) -> float:
     engine = open_engine(path)
     # `evaluate` brings the images to the size of the model and compares the answers with the labels.
     result = evaluate(engine, check, split)
-    probabilities = engine(result.pictures[:SHOWN_IMAGES])
+    probabilities = engine(result.images[:SHOWN_IMAGES])
     for truth, row in zip(result.truth[:SHOWN_IMAGES], probabilities, strict=True):
         best = row.argmax()
         print(f"  shown {engine.facts.labels[truth]}: the file answers {engine.facts.labels[best]} with {100 * row[best]:.0f} %")

@@ -6,7 +6,7 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
 from typing import Any
 
 
@@ -23,13 +23,20 @@ def quiet() -> Iterator[None]:
     saved = os.dup(1), os.dup(2)
     level = logging.root.manager.disable
     logging.disable(logging.WARNING)
-    with tempfile.TemporaryFile() as captured, warnings.catch_warnings():
+    with tempfile.TemporaryFile() as captured, warnings.catch_warnings(), ExitStack() as redirected:
         warnings.simplefilter("ignore")
+        if sys.stdout is not sys.__stdout__:
+            # A notebook's streams do not write to the descriptors of the process.
+            text = redirected.enter_context(os.fdopen(os.dup(captured.fileno()), "w", errors="replace"))
+            redirected.enter_context(redirect_stdout(text))
+            redirected.enter_context(redirect_stderr(text))
         os.dup2(captured.fileno(), 1)
         os.dup2(captured.fileno(), 2)
         try:
             yield
         except Exception as error:
+            sys.stdout.flush()
+            sys.stderr.flush()
             captured.seek(0)
             error.add_note(captured.read().decode(errors="replace")[-2000:])
             raise

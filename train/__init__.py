@@ -13,8 +13,11 @@ from typing import TYPE_CHECKING
 from .. import lazily
 
 if TYPE_CHECKING:
+    from .data.open import open_source
+    from .data.source import draw_all
     from .data.strokes import save_strokes
     from .evaluation import Evaluation, evaluate
+    from .figures import confusion_figure, mistakes_figure
     from .plan import Epoch
     from .run import TrainingRun, train
 
@@ -24,8 +27,23 @@ HOMES = {
     "Evaluation": "evaluation",
     "TrainingRun": "run",
     "evaluate": "evaluation",
+    "confusion_figure": "figures",
+    "draw_all": "data.source",
+    "mistakes_figure": "figures",
+    "open_source": "data.open",
     "save_strokes": "data.strokes",
     "train": "run",
 }
-__all__ = ["train", "TrainingRun", "evaluate", "Evaluation", "Epoch", "save_strokes"]
+__all__ = [
+    "train",
+    "TrainingRun",
+    "evaluate",
+    "Evaluation",
+    "Epoch",
+    "open_source",
+    "draw_all",
+    "confusion_figure",
+    "mistakes_figure",
+    "save_strokes",
+]
 __getattr__ = lazily(__name__, HOMES)

@@ -5,7 +5,6 @@ import math
 import textwrap
 from pathlib import Path
 
-import matplotlib
 import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
@@ -17,7 +16,6 @@ from ..runtime.files import write_bytes
 from .evaluation import MIN_LETTERS, Evaluation
 from .plan import Epoch
 
-matplotlib.use("Agg")
 DPI = 130
 TITLE_CHARACTERS_PER_INCH = 9
 BLUE, RED, GREY = "#2f6f9f", "#c0392b", "#8a8a8a"
@@ -92,8 +90,8 @@ def mistakes_figure(evaluation: Evaluation) -> Figure:
     for place, index in enumerate(shown):
         row, column = divmod(place, GALLERY_COLUMNS)
         left, top = CELL_WIDTH * column, CELL_HEIGHT * row
-        picture = 255 - evaluation.pictures[index]
-        axes.imshow(picture, cmap="gray", vmin=0, vmax=255, extent=(left, left + 1, top + 1, top))
+        image = 255 - evaluation.images[index]
+        axes.imshow(image, cmap="gray", vmin=0, vmax=255, extent=(left, left + 1, top + 1, top))
         written, read = (shorten(evaluation.labels[i]) for i in (evaluation.truth[index], evaluation.predicted[index]))
         text = f"{written} →{apart}{read}, {100 * evaluation.confidence[index]:.0f} %"
         axes.text(left + 0.5, top + 1.05, text, size=7.5, ha="center", va="top", parse_math=False)
