@@ -168,7 +168,7 @@ def accuracy_with_case(letters: Evaluation) -> float | None:
     """Return the accuracy in percent of model and case network together, None if the case of the letters is unknown."""
     if letters.upper is None or letters.labels != LABELS:
         return None
-    capital = load_case().capital(letters.pictures)
+    capital = load_case().capital(letters.images)
     weighted = letters.probabilities * np.where(letters.upper[:, None], capital, 1 - capital)
     return 100 * float((weighted.argmax(1) == letters.truth).mean())
 

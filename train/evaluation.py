@@ -146,7 +146,7 @@ def group_by_writer(writers: NDArray[np.int64], right: NDArray[np.bool_]) -> Wri
 class Evaluation:
     """One model's answers to the letters of one split; every figure is computed from them.
 
-    truth (N,) int64 index into labels; probabilities (N, classes) float32; pictures (N, H, W, C) uint8, white ink on
+    truth (N,) int64 index into labels; probabilities (N, classes) float32; images (N, H, W, C) uint8, white ink on
     black; writers (N,) a number per writer and upper (N,) True for capitals, None if unknown. reject_below is the
     confidence 0..1 below which the reader rejects a letter.
     """
@@ -158,13 +158,13 @@ class Evaluation:
     labels: tuple[str, ...]
     truth: NDArray[np.int64]
     probabilities: NDArray[np.float32]
-    pictures: Pixels
+    images: Pixels
     writers: NDArray[np.int64] | None = None
     upper: NDArray[np.bool_] | None = None
     reject_below: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("probabilities", "pictures", "writers", "upper"):
+        for name in ("probabilities", "images", "writers", "upper"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.truth):
                 raise ValueError(f"{name} needs one entry for each of {len(self.truth)} letters, not {len(values)}")
@@ -358,11 +358,11 @@ def classify_source(engine: Engine, source: Source) -> Evaluation:
         raise LettercastError(
             f"{source.name}: the model knows no class {', '.join(unknown[:5])}; it knows {' '.join(facts.labels)}"
         )
-    pictures = draw_all(source)
-    asked = shown(facts, pictures)
+    images = draw_all(source)
+    asked = shown(facts, images)
     if asked.shape[1:] != facts.input_shape:
         raise LettercastError(
-            f"{facts.name}: takes {facts.input_shape} images, but letters are {pictures.shape[1:]}; use another model"
+            f"{facts.name}: takes {facts.input_shape} images, but letters are {images.shape[1:]}; use another model"
         )
     return Evaluation(
         facts.name,
@@ -372,7 +372,7 @@ def classify_source(engine: Engine, source: Source) -> Evaluation:
         facts.labels,
         truth,
         engine(asked),
-        pictures,
+        images,
         writers=source.writers,
         upper=source.upper,
         reject_below=facts.reject_below,

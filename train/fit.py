@@ -97,17 +97,17 @@ class Batches(keras.utils.PyDataset):
     def __getitem__(self, index: int) -> tuple[Pixels, NDArray[np.float32]]:
         """Return images (128, 28, 28, 1) uint8 and targets (128, classes) float32 whose rows sum to 1."""
         places = self.order[index * BATCH : (index + 1) * BATCH]
-        pictures = self.drawings.get(places, lambda: self.draw(self.entropy, [self._entry_at(int(place)) for place in places]))
+        images = self.drawings.get(places, lambda: self.draw(self.entropy, [self._entry_at(int(place)) for place in places]))
         count = len(self.source.classes)
         targets = np.eye(count, dtype=np.float32)[self.labels[places]]
         if teacher := self.teacher:
             # Rounded as in the cache, so that a run is the same with and without one.
-            answers = self.answers.get(places, lambda: teacher(pictures).astype(np.float16)).astype(np.float32)
+            answers = self.answers.get(places, lambda: teacher(images).astype(np.float16)).astype(np.float32)
             targets = (1 - RECIPE.teacher_share) * targets + RECIPE.teacher_share * answers
         else:
             targets = (1 - RECIPE.label_smoothing) * targets + RECIPE.label_smoothing / count
         targets[[self._is_clutter(place) for place in places]] = 1 / count
-        return pictures, targets
+        return images, targets
 
     def save(self) -> None:
         """Save this epoch's drawings and answers if there is a cache folder; call it when the epoch is over."""
@@ -283,12 +283,12 @@ def calibrate(network: keras.Model, facts: Facts, val: Source) -> Facts:
 
     With fewer than 100 letters, facts and network stay as they are.
     """
-    pictures, truth = draw_all(val), relabel(val, facts.labels)
+    images, truth = draw_all(val), relabel(val, facts.labels)
     if len(truth) < MIN_TO_CALIBRATE:
         return facts
-    temperature = best_temperature(classify(network, pictures), truth)
+    temperature = best_temperature(classify(network, images), truth)
     soften(network, temperature)
-    return replace(facts, temperature=temperature, reject_below=rejection_threshold(classify(network, pictures)))
+    return replace(facts, temperature=temperature, reject_below=rejection_threshold(classify(network, images)))
 
 
 def compile_network(network: keras.Model, plan: Plan) -> None:

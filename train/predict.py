@@ -79,10 +79,10 @@ def open_teacher(paths: Sequence[Path], classes: Sequence[str]) -> Classify:
 
     lock = threading.Lock()
 
-    def answer(pictures: Pixels) -> NDArray[np.float32]:
+    def answer(images: Pixels) -> NDArray[np.float32]:
         # With JAX, only one call at a time may use a network's variables.
         with lock:
-            return np.asarray(np.mean([network.predict_on_batch(pictures) for network in networks], 0), np.float32)
+            return np.asarray(np.mean([network.predict_on_batch(images) for network in networks], 0), np.float32)
 
     # Builds their graphs before several threads call.
     answer(np.zeros((BATCH, *GLYPH_SHAPE), np.uint8))

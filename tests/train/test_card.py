@@ -54,7 +54,7 @@ def test_command_writes_model_history_figures_and_card(run_folder):
 
 
 def test_card_has_figures_of_writers_and_case_if_they_are_known(validation):
-    many = {name: np.repeat(getattr(validation, name), 20, 0) for name in ("truth", "probabilities", "pictures")}
+    many = {name: np.repeat(getattr(validation, name), 20, 0) for name in ("truth", "probabilities", "images")}
     known = replace(validation, **many, writers=np.repeat([7, 8], 40), upper=np.tile([True, False], 40))
     card = card_text(replace(FACTS, temperature=0.75, reject_below=0.45), known)
     assert "- median of 2 writers 75.00 %, worst tenth 50.00 %" in card

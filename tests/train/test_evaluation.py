@@ -73,7 +73,7 @@ def test_small_model_reads_unseen_letters(model_file, check_source):
     assert result.top2 > result.accuracy
     assert result.writer_summary().count == 1
     assert result.capitals == result.accuracy
-    assert result.pictures.shape == (520, 28, 28, 1)
+    assert result.images.shape == (520, 28, 28, 1)
 
 
 def test_every_format_has_the_accuracy_of_the_original_within_a_point(model_file, exported, check_source):

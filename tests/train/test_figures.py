@@ -62,7 +62,7 @@ def texts(figure) -> list[str]:
 
 def test_gallery_shows_the_most_confident_mistakes_first():
     mixed = np.array([[0.2, 0.7, 0.1], [0.1, 0.1, 0.8], [0.9, 0.05, 0.05]], np.float32)
-    wrong = replace(evaluation(), truth=np.array([0, 1, 0]), probabilities=mixed, pictures=PICTURES[:3])
+    wrong = replace(evaluation(), truth=np.array([0, 1, 0]), probabilities=mixed, images=PICTURES[:3])
     figure = mistakes_figure(wrong)
     assert texts(figure) == ["I → L, 80 %", "G → I, 70 %"]
     # Dark on light: the inverted image of the first mistake.
@@ -121,7 +121,7 @@ def many_letters(**more) -> Evaluation:
     given = {"labels": tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ"), "data": "letters.npz", "writers": rng.integers(0, 12, 600)} | more
     pictures = rng.integers(0, 256, (600, 28, 28, 1)).astype(np.uint8)
     return Evaluation(
-        "letters-base", "e", split="val", truth=truth, probabilities=probabilities.astype(np.float32), pictures=pictures, **given
+        "letters-base", "e", split="val", truth=truth, probabilities=probabilities.astype(np.float32), images=pictures, **given
     )
 
 
@@ -165,7 +165,7 @@ def test_dollar_sign_does_not_start_a_formula(tmp_path):
 
 
 def test_few_letters_are_counted_in_plain_numbers():
-    one = replace(evaluation(), truth=np.array([0]), probabilities=np.array([[0.9, 0.1, 0]], np.float32), pictures=PICTURES[:1])
+    one = replace(evaluation(), truth=np.array([0]), probabilities=np.array([[0.9, 0.1, 0]], np.float32), images=PICTURES[:1])
     figure = reliability_figure(one)
     figure.draw_without_rendering()
     ticks = [*figure.axes[1].get_yticklabels(), *figure.axes[1].get_yticklabels(minor=True)]

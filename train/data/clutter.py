@@ -80,14 +80,14 @@ class Clutter:
 
     kinds: tuple[str, ...]
 
-    def picture(self, rng: np.random.Generator) -> Pixels:
+    def image(self, rng: np.random.Generator) -> Pixels:
         """Return one non-letter as the network sees it, (28, 28) uint8."""
         return glyph(KINDS[self.kinds[int(rng.integers(len(self.kinds)))]](rng))
 
     def draw(self, count: int, seed: int) -> Pixels:
         """Draw (count, 28, 28, 1) uint8; the seed decides them all."""
         rng = np.random.default_rng(seed)
-        return np.stack([self.picture(rng) for _ in range(count)])[..., None]
+        return np.stack([self.image(rng) for _ in range(count)])[..., None]
 
 
 def clutter_for(classes: Sequence[str]) -> Clutter:
@@ -179,11 +179,11 @@ Draw: TypeAlias = Callable[[Sequence[int], Order], Pixels]
 def draw_order(source: Source, entropy: Sequence[int], order: Order) -> Pixels:
     """Draw letters of a source and clutter, (N, 28, 28, 1) uint8; entropy and its place alone decide each drawing."""
     clutter = clutter_for(source.classes)
-    pictures = []
+    images = []
     for place, letter in order:
         rng = np.random.default_rng([*entropy, place])
-        pictures.append(clutter.picture(rng) if letter < 0 else source.picture(letter, rng))
-    return np.stack(pictures)[..., None]
+        images.append(clutter.image(rng) if letter < 0 else source.image(letter, rng))
+    return np.stack(images)[..., None]
 
 
 @contextmanager

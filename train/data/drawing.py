@@ -368,23 +368,23 @@ def _grain_tile(width: int) -> NDArray[np.float32]:
 PHOTO_PX = 128
 
 
-def shown(facts: Facts, pictures: Pixels) -> Pixels:
+def shown(facts: Facts, images: Pixels) -> Pixels:
     """Return images (N, H, W, C) uint8 as a model takes them: unchanged, as RGB, or letters as photographs."""
     if facts.takes == PHOTOS:
-        return as_photos(pictures, PHOTO.seed)
-    is_grey = pictures.shape[-1] == 1 and facts.input_shape[-1] == 3
-    return np.repeat(pictures, 3, -1) if is_grey else pictures
+        return as_photos(images, PHOTO.seed)
+    is_grey = images.shape[-1] == 1 and facts.input_shape[-1] == 3
+    return np.repeat(images, 3, -1) if is_grey else images
 
 
-def as_photos(pictures: Pixels, seed: int) -> Pixels:
+def as_photos(images: Pixels, seed: int) -> Pixels:
     """Turn letters (N, 28, 28, 1) uint8, light ink on black, into photographs (N, 128, 128, 3) uint8 RGB.
 
     Dark on light and light on dark alternate; the seed decides size, place and colours.
     """
     rng = np.random.default_rng(seed)
-    photos = np.empty((len(pictures), PHOTO_PX, PHOTO_PX, 3), np.uint8)
-    for i, picture in enumerate(pictures):
-        photos[i] = _photo(picture[..., 0], bool(i % 2), rng)
+    photos = np.empty((len(images), PHOTO_PX, PHOTO_PX, 3), np.uint8)
+    for i, image in enumerate(images):
+        photos[i] = _photo(image[..., 0], bool(i % 2), rng)
     return photos
 
 

@@ -83,7 +83,7 @@ class PenSource(UnknownHands):
         shapes = ((s.label, s.upper, s.share, s.mean, s.components) for s in self.pen.shapes)
         return digest_of(self.split, self.classes, *(part for shape in shapes for part in shape))
 
-    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
+    def image(self, index: int, rng: np.random.Generator | None) -> Pixels:
         label = index % len(self.classes)
         if rng is not None:
             return glyph(draw_random(self.pen.sample(label, rng), rng))

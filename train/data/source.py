@@ -81,7 +81,7 @@ class Source(Protocol):
         """SHA-256 of everything that decides the drawings, so that different letters under the same name differ."""
         ...
 
-    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
+    def image(self, index: int, rng: np.random.Generator | None) -> Pixels:
         """Return one letter as (28, 28) uint8: plain if rng is None, else distorted as rng decides.
 
         A PictureSource returns its images as they are, (H, W, C).
@@ -145,7 +145,7 @@ class StrokeSource:
         own = self.strokes
         return digest_of(own.points, own.points_per_stroke, own.strokes_per_sample, own.label, own.writer, self.classes)
 
-    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
+    def image(self, index: int, rng: np.random.Generator | None) -> Pixels:
         strokes = self.strokes.letter(index)
         return glyph(draw_plain(strokes) if rng is None else draw_random(strokes, rng))
 
@@ -168,7 +168,7 @@ class ImageSource(UnknownHands):
     def digest(self) -> str:
         return digest_of(*self.inks, self.labels, self.classes)
 
-    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
+    def image(self, index: int, rng: np.random.Generator | None) -> Pixels:
         ink = self.inks[index]
         return glyph(ink if rng is None else warp(ink, rng))
 
@@ -179,7 +179,7 @@ class PictureSource(UnknownHands):
 
     name: str
     split: str
-    pictures: Pixels
+    images: Pixels
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
 
@@ -189,10 +189,10 @@ class PictureSource(UnknownHands):
 
     @property
     def digest(self) -> str:
-        return digest_of(self.pictures, self.labels, self.classes)
+        return digest_of(self.images, self.labels, self.classes)
 
-    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
-        return self.pictures[index]
+    def image(self, index: int, rng: np.random.Generator | None) -> Pixels:
+        return self.images[index]
 
 
 def relabel(source: Source, classes: Sequence[str]) -> NDArray[np.int64]:
@@ -219,7 +219,7 @@ def draw_some(source: Source, indices: Sequence[int] | NDArray[np.int64], seed: 
     Images of a PictureSource are returned as they are, (len(indices), H, W, C).
     """
     rng = None if seed is None else np.random.default_rng(seed)
-    drawn = np.stack([source.picture(int(i), rng) for i in indices])
+    drawn = np.stack([source.image(int(i), rng) for i in indices])
     return drawn[..., None] if drawn.ndim == 3 else drawn
 
 
@@ -259,15 +259,15 @@ def fit_picture(image: Pixels, shape: tuple[int, int, int]) -> Pixels:
     gray = to_gray(image)
     # Grey if one channel is wanted or the image has no colour; transparent pixels become white paper in any case.
     if channels == 1 or image.ndim == 2 or image.shape[2] == 1:
-        picture = gray
+        fitted = gray
     elif image.shape[2] == 4:
-        picture = cv2.cvtColor(np.where(image[..., 3:] > 0, image[..., :3], 255).astype(np.uint8), cv2.COLOR_BGR2RGB)
+        fitted = cv2.cvtColor(np.where(image[..., 3:] > 0, image[..., :3], 255).astype(np.uint8), cv2.COLOR_BGR2RGB)
     else:
-        picture = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    if picture.shape[:2] != (height, width):
-        shrinks = picture.shape[0] > height or picture.shape[1] > width
-        picture = cv2.resize(picture, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return np.broadcast_to(picture.reshape(height, width, -1), shape)
+        fitted = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    if fitted.shape[:2] != (height, width):
+        shrinks = fitted.shape[0] > height or fitted.shape[1] > width
+        fitted = cv2.resize(fitted, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
+    return np.broadcast_to(fitted.reshape(height, width, -1), shape)
 
 
 def warp(ink: Pixels, rng: np.random.Generator) -> Pixels:
@@ -314,9 +314,9 @@ class MixedSource(UnknownHands):
     def digest(self) -> str:
         return digest_of([source.digest for source in self.sources], list(self.shares), self.classes)
 
-    def picture(self, index: int, rng: np.random.Generator | None) -> Pixels:
+    def image(self, index: int, rng: np.random.Generator | None) -> Pixels:
         part = bisect_right(self._ends, index)
-        return self.sources[part].picture(index - (self._ends[part - 1] if part else 0), rng)
+        return self.sources[part].image(index - (self._ends[part - 1] if part else 0), rng)
 
     @cached_property
     def _ends(self) -> list[int]:

@@ -131,7 +131,7 @@ def test_letters_have_their_full_size_and_their_right_names(strokes_file):
         inks, truth = some_letters(source, 30)
         assert len(inks) == len(truth) == 30
         assert all(max(ink.shape) > GLYPH_SHAPE[0] for ink in inks)
-        images = (source.picture(i, None) for i in range(len(source.labels)))
+        images = (source.image(i, None) for i in range(len(source.labels)))
         found = next(i for i, one in enumerate(images) if np.array_equal(one, glyph(inks[0])))
         assert source.classes[source.labels[found]] == truth[0]
 

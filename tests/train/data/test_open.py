@@ -53,7 +53,7 @@ def test_images_in_an_npz_have_classes_and_split(tmp_path):
     np.savez(tmp_path / "p.npz", image=images, label=[0, 1, 1, 0], classes=["ja", "nein"], split=[0, 0, 1, 2])
     source = open_source(str(tmp_path / "p.npz"), "train")
     assert (source.classes, source.labels.tolist(), source.name) == (("ja", "nein"), [0, 1], "p.npz")
-    assert source.picture(0, None).any()
+    assert source.image(0, None).any()
 
 
 def test_letter_folders_are_capitals_and_splits_add_up_to_the_whole(folder):
@@ -202,7 +202,7 @@ def test_folder_of_emnist_files_has_the_splits_of_emnist(emnist_folder):
     assert sizes == {"train": 50, "val": 10, "test": 12, "all": 72}
     source = open_source(str(emnist_folder), "test")
     assert source.name == "emnist"
-    np.testing.assert_array_equal(np.flatnonzero(source.picture(0, None).any(axis=1)), np.arange(2, 26))
+    np.testing.assert_array_equal(np.flatnonzero(source.image(0, None).any(axis=1)), np.arange(2, 26))
     assert len(open_validation([str(emnist_folder)]).labels) == 10
 
 

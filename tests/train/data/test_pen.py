@@ -71,8 +71,8 @@ def test_splits_hold_every_letter_equally_often_and_share_no_image(pen):
 
 def test_letter_of_a_split_is_the_same_drawn_plainly_and_new_in_training(pen):
     source = PenSource(pen, "train")
-    np.testing.assert_array_equal(source.picture(7, None), PenSource(pen, "train").picture(7, None))
-    assert (source.picture(7, np.random.default_rng(1)) != source.picture(7, np.random.default_rng(2))).any()
+    np.testing.assert_array_equal(source.image(7, None), PenSource(pen, "train").image(7, None))
+    assert (source.image(7, np.random.default_rng(1)) != source.image(7, np.random.default_rng(2))).any()
 
 
 @pytest.mark.parametrize("content", [b"", b"not a pen", b"PK\x03\x04 cut"])

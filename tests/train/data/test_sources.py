@@ -124,9 +124,9 @@ def test_each_letter_of_a_mixture_comes_from_its_source():
     assert mixed.labels.tolist() == [0, 1, 2, 2, 2]
     assert mixed.name == "bars + bars"
     for index, (source, own) in enumerate([(first, 0), (first, 1), (second, 0), (second, 1), (second, 2)]):
-        np.testing.assert_array_equal(mixed.picture(index, None), source.picture(own, None))
+        np.testing.assert_array_equal(mixed.image(index, None), source.image(own, None))
     with pytest.raises(IndexError):
-        mixed.picture(5, None)
+        mixed.image(5, None)
 
 
 def test_shares_decide_how_often_each_source_is_drawn():

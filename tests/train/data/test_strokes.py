@@ -162,7 +162,7 @@ def test_example_of_the_docs_writes_a_file_to_train_on(root, tmp_path, monkeypat
     val = open_source("letters.npz", "val")
     assert "".join(val.classes[label] for label in val.labels) == "T"
     # A bar on top, and a stem below it.
-    tee = val.picture(0, None)
+    tee = val.image(0, None)
     assert tee[3, 6:-6].min() > 0
     assert tee[-6, 13:15].min() > 0
     assert tee[-6, :8].max() == 0
