@@ -1,6 +1,6 @@
-"""Handwritten letters on small devices: train a Keras CNN, export it with proof, read letters from a camera.
+"""Read handwritten letters on small devices: train a Keras CNN, export and check it, read letters from a camera.
 
-Each package is imported when you ask for it, and its face is a few functions:
+These are the functions to use; each package is loaded only when you import it:
 
     from lettercast.train import train, evaluate          # needs lettercast[train]
     from lettercast.export import export                  # needs lettercast[export]
@@ -24,11 +24,13 @@ __version__ = "0.1.0"
 # Exit codes of the command: MISSED if a gate or threshold was missed, UNUSABLE if the input cannot be used.
 DONE, MISSED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
+__all__ = ["LettercastError", "__version__", "benchmarks", "export", "runtime", "train"]  # pyright: ignore[reportUnsupportedDunderAll]
+
 PACKAGES = ("benchmarks", "export", "runtime", "train")
 
 
 class LettercastError(Exception):
-    """The input cannot be used; the message is one line: what, where and how to mend it."""
+    """The input cannot be used. The message is one line: what is wrong, where, and how to fix it."""
 
 
 def lazily(package: str, homes: Mapping[str, str]) -> Callable[[str], Any]:

@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
         "bundle",
         help="write one file that reads letters on a device",
         description="Write the reader with one model as a single file. Run it with python3 reader.pyz [SOURCE ...] [OPTION ...] "
-        "and the options of read. It needs Python 3.11 or later, NumPy, OpenCV and an engine.",
+        "and the options of read. It needs Python 3.11 or later, NumPy, OpenCV, and LiteRT for a .tflite model.",
         examples=EXAMPLES,
     )
     command.add_argument(

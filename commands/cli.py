@@ -44,7 +44,7 @@ def build_parser() -> Parser:
     """Return the parser of all commands."""
     parser = Parser(
         "lettercast",
-        description=fill("Read handwritten letters on small devices: train a model, export it with proof, read from a camera."),
+        description=fill("Read handwritten letters on small devices: train a model, export and check it, read from a camera."),
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -21,8 +21,9 @@ def add(commands: Any) -> None:
         commands,
         "doctor",
         help="check what is installed here, and whether models give the right results",
-        description="Show what is installed here. Then run each model on the golden cases that were exported with it: its "
-        "results are equal, close or wrong. The exit code is 1 if they are wrong, and 2 if something that it needs is missing.",
+        description="Show what is installed here. Then run each model on the test images that were exported with it: its "
+        "results are equal to those of the exporting machine, close, or wrong. The exit code is 1 if they are "
+        "wrong, and 2 if something that it needs is missing.",
         examples=EXAMPLES,
     )
     command.add_argument(

@@ -57,7 +57,7 @@ def add_reading(command: argparse.ArgumentParser, models: str = "letters-base (t
         type=image_size,
         metavar="WxH",
         default="1280x720",
-        help="size that the camera is asked for; it gives the nearest that it has (default: %(default)s)",
+        help="size to ask the camera for; it may give another one near it (default: %(default)s)",
     )
     command.add_argument(
         "--model",
@@ -96,8 +96,8 @@ def add_reading(command: argparse.ArgumentParser, models: str = "letters-base (t
         nargs="?",
         const=f"{SERVE_HOST}:{SERVE_PORT}",
         metavar="HOST:PORT",
-        help="show image and text in a browser, and open no window (default: this machine only, port 8080); 0.0.0.0 serves the "
-        "whole network, and needs a token; the last image stays until Ctrl-C, except with --max-frames",
+        help="show image and text in a browser at http://localhost:8080, and open no window; 0.0.0.0 lets other machines "
+        "connect, with the token that is printed at the start; Ctrl-C ends it, and so does --max-frames",
     )
     command.add_argument(
         "--token",

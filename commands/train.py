@@ -35,8 +35,9 @@ def add(commands: Any) -> None:
         nargs="+",
         default=["pen"],
         metavar="D",
-        help="labelled letters: pen (built in), emnist (downloaded once), an .npz of strokes or images, an A-Z .csv, a folder "
-        "of class folders or of EMNIST files; D@0.3 draws 30 %% of the letters from D (default: pen)",
+        help="labelled letters: pen (synthetic letters of the built-in pen), emnist (the EMNIST data set, "
+        "downloaded once), an .npz of strokes or images, an A-Z .csv, a folder"
+        "of class folders or of EMNIST files; D@0.3 takes 30 %% of the letters from D (default: pen)",
     )
     command.add_argument(
         "--val", nargs="+", metavar="D", help="letters that choose the best epoch (default: the validation split of --data)"
@@ -49,7 +50,7 @@ def add(commands: Any) -> None:
         "--steps",
         type=positive,
         metavar="N",
-        help="batches of 128 letters per epoch (default: as many as the data has letters for, at least 50)",
+        help="batches of 128 letters per epoch (default: enough to use all data once, at least 50)",
     )
     command.add_argument(
         "--seed",
@@ -59,14 +60,18 @@ def add(commands: Any) -> None:
         help="seed of the weights and of the order of letters (default: %(default)s)",
     )
     command.add_argument(
-        "--out", type=Path, default=Path("runs/letters"), metavar="DIR", help="folder of the run (default: %(default)s)"
+        "--out",
+        type=Path,
+        default=Path("runs/letters"),
+        metavar="DIR",
+        help="folder of the run; the model in it is model.keras (default: %(default)s)",
     )
     command.add_argument("--resume", action="store_true", help="continue the run in --out")
     command.add_argument(
         "--init",
         type=keras_model,
         metavar="M",
-        help="start from letters-base, letters-nano or a .keras file; a few epochs fit it to your own letters",
+        help="start from letters-base, letters-nano (smaller) or a .keras file; then --epochs 5 is often enough",
     )
     command.add_argument(
         "--teacher",
@@ -77,18 +82,18 @@ def add(commands: Any) -> None:
     )
     command.add_argument("--rate", type=finite, metavar="R", help="peak learning rate (default: 0.002, or 0.0005 with --init)")
     command.add_argument(
-        "--clutter", type=finite, metavar="S", help="share of non-letters among the drawings, 0 to 1 (default: 0.05)"
+        "--clutter", type=finite, metavar="S", help="share of non-letters among the training images, 0 to 1 (default: 0.05)"
     )
     command.add_argument(
         "--cycle",
         type=natural,
         metavar="N",
         default=0,
-        help="draw the letters of N epochs, then repeat the same drawings; 0 draws every epoch anew (default: %(default)s)",
+        help="make training images for N epochs, then reuse them; 0 makes new ones in every epoch (default: %(default)s)",
     )
-    command.add_argument("--draw-seed", type=natural, metavar="N", help="seed of the drawings (default: that of --seed)")
+    command.add_argument("--draw-seed", type=natural, metavar="N", help="seed of the training images (default: that of --seed)")
     command.add_argument(
-        "--cache", type=Path, metavar="DIR", help="keep the drawings in this folder, for --cycle, --resume and other runs"
+        "--cache", type=Path, metavar="DIR", help="keep the training images in this folder, for --cycle, --resume and other runs"
     )
 
 
