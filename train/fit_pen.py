@@ -77,8 +77,8 @@ FIT = PenFit()
 def fit_pen(strokes: Strokes, seed: int = 0) -> Pen:
     """Cluster the stroke shapes of every letter and case, and describe each cluster by its mean and principal components."""
     strokes = strokes.only(strokes.split == SPLITS["train"])
-    _, hand, count = np.unique(strokes.writer, return_inverse=True, return_counts=True)
-    weights = count[hand].astype(float) ** WRITER_POWER
+    _, writer, count = np.unique(strokes.writer, return_inverse=True, return_counts=True)
+    weights = count[writer].astype(float) ** WRITER_POWER
     shapes: list[Shape] = []
     for label in range(26):
         for upper in (False, True):

@@ -115,8 +115,8 @@ def load_keras(path: Path) -> "keras.Model":
         network = keras.saving.load_model(path, compile=False, safe_mode=True)
     except Exception as error:  # Keras passes on what its layers raise
         if "Lambda" in str(error):
-            said = "has a Lambda layer, which is code inside the file and is never run"
-            raise LettercastError(f"{path}: {said}; use a layer of Keras instead, such as Rescaling") from error
+            reason = "has a Lambda layer, which is code inside the file and is never run"
+            raise LettercastError(f"{path}: {reason}; use a layer of Keras instead, such as Rescaling") from error
         raise LettercastError(f"{path}: Keras cannot load it ({first_line(error)}); save it again with model.save()") from error
     shapes = check_layers(path, network)
     if facts and (facts.input_shape, (len(facts.labels),)) != tuple(shapes):
@@ -136,17 +136,17 @@ def check_layers(path: Path, network: "keras.Model") -> list[tuple[Any, ...]]:
 def check_shapes(path: Path, inputs: Sequence[tuple[Any, ...]], outputs: Sequence[tuple[Any, ...]]) -> None:
     """Raise LettercastError unless a network classifies images of one size; its shapes come without the batch."""
     if len(inputs) != 1 or len(outputs) != 1:
-        said = f"has {len(inputs)} inputs and {len(outputs)} outputs"
+        reason = f"has {len(inputs)} inputs and {len(outputs)} outputs"
     elif len(inputs[0]) != 3 or inputs[0][2] not in (1, 3):
-        said = f"takes {inputs[0]}, not grey or RGB images"
+        reason = f"takes {inputs[0]}, not grey or RGB images"
     elif None in inputs[0]:
-        said = f"takes images of any size {inputs[0]}; give its Input a fixed shape"
+        reason = f"takes images of any size {inputs[0]}; give its Input a fixed shape"
     elif len(outputs[0]) != 1 or (outputs[0][0] or 0) < 2:
-        said = f"returns {outputs[0]}, not probabilities of two or more classes"
+        reason = f"returns {outputs[0]}, not probabilities of two or more classes"
     else:
         return
     raise LettercastError(
-        f"{path}: needs one input of images of a fixed size and one output of two or more probabilities; it {said}"
+        f"{path}: needs one input of images of a fixed size and one output of two or more probabilities; it {reason}"
     )
 
 

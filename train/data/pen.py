@@ -14,7 +14,7 @@ from ... import LettercastError
 from ...runtime.glyph import glyph
 from ...runtime.pixels import Pixels
 from .drawing import draw_plain, draw_random
-from .source import LETTERS, UnknownHands, digest_of
+from .source import LETTERS, UnknownWriters, digest_of
 
 PEN_FILE = Path(__file__).with_name("pen.npz")
 POINTS_PER_STROKE = 24
@@ -61,7 +61,7 @@ class Pen:
 
 
 @dataclass(frozen=True)
-class PenSource(UnknownHands):
+class PenSource(UnknownWriters):
     """The pen as a data source: letter i of a split is always the same if drawn plainly, and always new in training."""
 
     pen: Pen

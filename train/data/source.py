@@ -101,7 +101,7 @@ def digest_of(*parts: object) -> str:
     return digest.hexdigest()
 
 
-class UnknownHands:
+class UnknownWriters:
     """A source whose writers and capitals are unknown."""
 
     @property
@@ -128,8 +128,8 @@ class StrokeSource:
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        _, hand, count = np.unique(self.strokes.writer, return_inverse=True, return_counts=True)
-        weights = count[hand].astype(np.float64) ** WRITER_POWER
+        _, writer, count = np.unique(self.strokes.writer, return_inverse=True, return_counts=True)
+        weights = count[writer].astype(np.float64) ** WRITER_POWER
         return weights / weights.sum()
 
     @property
@@ -151,7 +151,7 @@ class StrokeSource:
 
 
 @dataclass(frozen=True)
-class ImageSource(UnknownHands):
+class ImageSource(UnknownWriters):
     """Letters stored as the ink of images, each (H, W) uint8."""
 
     name: str
@@ -174,7 +174,7 @@ class ImageSource(UnknownHands):
 
 
 @dataclass(frozen=True)
-class PictureSource(UnknownHands):
+class PictureSource(UnknownWriters):
     """Images of anything, (N, H, W, C) uint8 grey or RGB, which a model gets as they are."""
 
     name: str
@@ -290,7 +290,7 @@ def warp(ink: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 @dataclass(frozen=True)
-class MixedSource(UnknownHands):
+class MixedSource(UnknownWriters):
     """Several sources as one; shares (one per source, sum 1) are how often training draws from each."""
 
     sources: Sequence[Source]
