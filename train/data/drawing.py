@@ -89,6 +89,22 @@ class CameraRange:
     noise: tuple[float, float] = (1.0, 9.0)
     """Standard deviation of the sensor's noise in grey levels."""
     jpeg_qualities: tuple[int, int] = (30, 95)
+    min_ink: float = 0.4
+    """What is left of faded ink on a photograph, at its faintest."""
+    min_fresh_ink: float = 0.35
+    """The same for ink that is not photographed."""
+    dry_limits: tuple[float, float] = (0.9, 1.8)
+    """A dry pen leaves only a quarter of the ink if the grain exceeds this many standard deviations."""
+    min_blur_px: float = 0.3
+    blur: float = 0.35
+    """Largest standard deviation of the blur on a photograph, in pen widths; at least max_thin_blur_px."""
+    fresh_blur: float = 0.45
+    """The same for ink that is not photographed."""
+    max_thin_blur_px: float = 0.7
+    fresh_noise: tuple[float, float] = (2, 24)
+    """Standard deviation of grain in ink that is not photographed, in grey levels."""
+    min_grainy_ink: int = 40
+    """Grain shows only in ink darker than this: the page's threshold cuts off bare paper."""
     # How often each of these happens to a letter.
     faded: float = 0.25
     blurred: float = 0.6
@@ -265,15 +281,16 @@ def weather(ink: Pixels, pen: float, rng: np.random.Generator) -> Pixels:
     """Let fresh ink (H, W) uint8 fade, dry out, blur and become grainy; pen is its width in pixels."""
     kinds = rng.random(4)
     if kinds[0] < CAMERA.faded:
-        ink = np.asarray(ink * smooth_field(ink.shape, 0.35, 1.0, rng), np.uint8)
+        ink = np.asarray(ink * smooth_field(ink.shape, CAMERA.min_fresh_ink, 1.0, rng), np.uint8)
     if kinds[1] < CAMERA.dry:
-        ink = np.where(grain(ink.shape, pen / 2, rng) > rng.uniform(0.9, 1.8), ink // 4, ink)
+        ink = np.where(grain(ink.shape, pen / 2, rng) > rng.uniform(*CAMERA.dry_limits), ink // 4, ink)
     if kinds[2] < CAMERA.blurred:
-        ink = cv2.GaussianBlur(ink, (0, 0), rng.uniform(0.3, max(0.7, 0.45 * pen)))
+        ink = cv2.GaussianBlur(
+            ink, (0, 0), rng.uniform(CAMERA.min_blur_px, max(CAMERA.max_thin_blur_px, CAMERA.fresh_blur * pen))
+        )
     if kinds[3] < CAMERA.grainy / 2:
-        noisy = np.clip(ink + rng.uniform(2, 24) * grain(ink.shape, 0, rng), 0, 255)
-        # Grain shows only where the ink is: the page's threshold cuts off bare paper.
-        ink = np.where(ink > 40, noisy, 0).astype(np.uint8)
+        noisy = np.clip(ink + rng.uniform(*CAMERA.fresh_noise) * grain(ink.shape, 0, rng), 0, 255)
+        ink = np.where(ink > CAMERA.min_grainy_ink, noisy, 0).astype(np.uint8)
     return ink
 
 
@@ -289,11 +306,11 @@ def photograph(ink: Pixels, pen: float, rng: np.random.Generator) -> Pixels:
         page = np.maximum(page, neighbour_scrap(page.shape, (left, right), pen, rng))
     reflected = 1 - (rng.uniform(*CAMERA.ink_strengths) / 255) * page.astype(np.float32)
     if kinds[2] < CAMERA.faded:
-        reflected = 1 - (1 - reflected) * smooth_field(page.shape, 0.4, 1.0, rng)
+        reflected = 1 - (1 - reflected) * smooth_field(page.shape, CAMERA.min_ink, 1.0, rng)
     light = smooth_field(page.shape, rng.uniform(CAMERA.min_light, 1.0), 1.0, rng)
     photo = reflected * light * np.float32(rng.uniform(*CAMERA.paper))
     if kinds[3] < CAMERA.blurred:
-        photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(0.3, max(0.7, 0.35 * pen)))
+        photo = cv2.GaussianBlur(photo, (0, 0), rng.uniform(CAMERA.min_blur_px, max(CAMERA.max_thin_blur_px, CAMERA.blur * pen)))
     if kinds[4] < CAMERA.grainy:
         photo = photo + np.float32(rng.uniform(*CAMERA.noise)) * grain(page.shape, 0, rng)
     taken = np.clip(photo, 0, 255).astype(np.uint8)

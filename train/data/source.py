@@ -270,23 +270,47 @@ def fit_picture(image: Pixels, shape: tuple[int, int, int]) -> Pixels:
     return np.broadcast_to(fitted.reshape(height, width, -1), shape)
 
 
+@dataclass(frozen=True)
+class WarpRange:
+    """How far the ink of an image is distorted for training; turn (radians), slant and stretch are standard deviations.
+
+    Less than for strokes, because the image has its own pen and camera. Chosen by hand; no search over these values is
+    recorded. The models of docs/model-card.md were trained with them.
+    """
+
+    turn: float = 0.1
+    slant: float = 0.12
+    stretch: float = 0.1
+    min_side_px: int = 48
+    """Smaller ink is enlarged to this side first."""
+    room: float = 1.5
+    """Side of the canvas, as a multiple of the ink's longer side."""
+    thicker_share: float = 0.2
+    thinner_share: float = 0.2
+    blur_px: tuple[float, float] = (0.3, 1.5)
+    """Standard deviation of the blur, for ink that becomes neither thicker nor thinner."""
+
+
+WARP = WarpRange()
+
+
 def warp(ink: Pixels, rng: np.random.Generator) -> Pixels:
     """Turn, slant and stretch the ink (H, W) uint8 of a letter's image, and thicken, thin or blur it."""
     height, width = ink.shape
-    scale = max(1.0, 48 / max(height, width))
-    side = int(1.5 * scale * max(height, width))
-    angle, slant, stretch = rng.normal(0, 0.1), rng.normal(0, 0.12), np.exp(rng.normal(0, 0.1))
+    scale = max(1.0, WARP.min_side_px / max(height, width))
+    side = int(WARP.room * scale * max(height, width))
+    angle, slant, stretch = rng.normal(0, WARP.turn), rng.normal(0, WARP.slant), np.exp(rng.normal(0, WARP.stretch))
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = scale * turn @ np.array([[stretch, slant], [0, 1]])
     shift = np.array([side / 2, side / 2]) - matrix @ np.array([width / 2, height / 2])
     warped = cv2.warpAffine(ink, np.column_stack([matrix, shift]), (side, side), flags=cv2.INTER_LINEAR)
     kind = rng.random()
-    if kind < 0.2:
+    if kind < WARP.thicker_share:
         return cv2.dilate(warped, np.ones((3, 3), np.uint8))
-    if kind < 0.4:
+    if kind < WARP.thicker_share + WARP.thinner_share:
         return cv2.erode(warped, np.ones((2, 2), np.uint8))
     # The image went through a camera already: a little more blur, and no grain on top of its own.
-    return cv2.GaussianBlur(warped, (0, 0), rng.uniform(0.3, 1.5))
+    return cv2.GaussianBlur(warped, (0, 0), rng.uniform(*WARP.blur_px))
 
 
 @dataclass(frozen=True)
