@@ -251,7 +251,7 @@ class Reader:
         readings = []
         for i, candidate in enumerate(candidates):
             confidence, split = float(rows[i].max()), None
-            if not is_gravel and may_be_split(candidate, confidence, least):
+            if not is_gravel and may_be_split(candidate, confidence):
                 split = split_candidate(self.engine, candidate, confidence)
             readings.append(split or Reading((candidate,), images[i : i + 1], rows[i : i + 1]))
         return readings

@@ -278,7 +278,7 @@ def gather_samples(
         progress(f"drawing {condition} {strength}")
         for number in range(pages):
             photo = take_page(hands, condition, strength, number, seed=seed)
-            samples += [to_sample(photo), *cut_letters(photo)]
+            samples += [to_sample(photo), *cut_letters(photo, len(samples))]
     progress("drawing pages with any spacing")
     for number in range(spaced * pages):
         writer, camera = np.random.default_rng([seed, number]).spawn(2)
@@ -292,10 +292,14 @@ def to_sample(photo: Photo) -> Sample:
     return Sample("page", photo.image, photo.text.replace("\n", "|"))
 
 
-def cut_letters(photo: Photo) -> list[Sample]:
-    """Cut the first letters out of a photograph, with the margin of a careful crop."""
+def cut_letters(photo: Photo, first: int) -> list[Sample]:
+    """Cut some letters out of a photograph, from letter `first` on, with the margin of a careful crop.
+
+    The pages of all conditions have the same letters, so another `first` for each gives other letters.
+    """
     found: list[Sample] = []
-    for one in photo.letters[:LETTERS_PER_PAGE]:
+    for number in range(first, first + min(LETTERS_PER_PAGE, len(photo.letters))):
+        one = photo.letters[number % len(photo.letters)]
         x, y, w, h = one.box
         margin = CROP_MARGIN * max(w, h)
         left, top = max(0, round(x - margin)), max(0, round(y - margin))
@@ -516,7 +520,7 @@ other errors: the sums stay, but not the errors of every image; same errors: onl
         caption_justify="left",
     )
     for name in ("constant", "value", "smaller", "larger"):
-        table.add_column(name, overflow="fold")
+        table.add_column(name, no_wrap=name == "constant")
     for effect in result.effects:
         value = effect.constant.value
         shown = ", ".join(f"{one:g}" for one in value) if isinstance(value, tuple) else f"{value:g}"

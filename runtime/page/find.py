@@ -34,11 +34,9 @@ class SheetTuning:
     Tuned on generated pages on desks (`python -m lettercast.benchmarks.pages.conditions --split val --only "far sheet"`).
     """
 
-    # Paper is lighter than the desk by at least this factor, by the medians of both, after adding `darkness` to each.
+    # Paper is lighter than the desk by at least this factor, by the medians of both, after adding INK_TUNING.darkness to each.
     min_contrast: float = 1.25
-    darkness: int = 8
-    # The share of the image that a sheet covers.
-    min_share: float = 0.005
+    # A sheet covers at most this share of the image.
     max_share: float = 0.8
     # A sheet touches at most this many sides of the image: a shadow touches more.
     max_sides: int = 1
@@ -50,8 +48,6 @@ class SheetTuning:
     # The outline has four corners after simplification by this share of its length; they cover at least this share of its area.
     corner_tolerance: float = 0.04
     min_covered_share: float = 0.85
-    # Writing at the edge takes little away from the sheet's convex hull.
-    min_solid_share: float = 0.85
 
 
 SHEET_TUNING = SheetTuning()
@@ -70,7 +66,7 @@ def find_sheet(gray: Pixels) -> Sheet | None:
     """Find light paper on a darker desk in an image (H, W) uint8; None if there is none or if it fills the image."""
     if not has_dark_sides(gray):
         return None
-    tuning = SHEET_TUNING
+    tuning, darkness = SHEET_TUNING, INK_TUNING.darkness
     step = max(1, max(gray.shape) // INK_TUNING.paper_side_px)
     small = cv2.blur(shrink(gray, step), (3, 3))
     _, light = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
@@ -85,12 +81,11 @@ def find_sheet(gray: Pixels) -> Sheet | None:
     sides = (x <= 1, y <= 1, x + w >= small.shape[1] - 1, y + h >= small.shape[0] - 1)
     paper, desk = small[light > 0], small[light == 0]
     is_sheet = (
-        tuning.min_share * small.size <= area <= tuning.max_share * small.size
+        area <= tuning.max_share * small.size
         and sum(sides) <= tuning.max_sides
         and len(corners) == CORNERS
         and cv2.contourArea(corners) >= tuning.min_covered_share * area
-        and cv2.contourArea(outline) >= tuning.min_solid_share * area
-        and np.median(paper) + tuning.darkness >= tuning.min_contrast * (np.median(desk) + tuning.darkness)
+        and np.median(paper) + darkness >= tuning.min_contrast * (np.median(desk) + darkness)
     )
     return cut_sheet(gray, hull, (x, y, w, h), step) if is_sheet else None
 
@@ -101,7 +96,7 @@ def has_dark_sides(gray: Pixels) -> bool:
     sampled = gray[::step, ::step].astype(np.float32)
     sides = percentile(np.concatenate([sampled[0], sampled[-1], sampled[:, 0], sampled[:, -1]]), 50)
     light = percentile(sampled.ravel(), SHEET_TUNING.light_percentile)
-    return light + SHEET_TUNING.darkness >= SHEET_TUNING.min_side_contrast * (sides + SHEET_TUNING.darkness)
+    return light + INK_TUNING.darkness >= SHEET_TUNING.min_side_contrast * (sides + INK_TUNING.darkness)
 
 
 def cut_sheet(gray: Pixels, outline: NDArray[Any], box: Box, step: int) -> Sheet | None:
@@ -136,12 +131,10 @@ class FindTuning:
     # If the typical letter is smaller than this, the image is searched again with this longer side.
     min_typical_px: int = 36
     max_fine_side_px: int = 1600
-    # Noise (standard deviation of the ink) above these two limits is smoothed by a Gaussian of these sigmas, because noise
-    # joins strokes and tears them.
-    grainy_noise: float = 4.0
-    coarse_noise: float = 9.0
-    grainy_blur_px: float = 1.1
-    coarse_blur_px: float = 1.8
+    # More noise than this (standard deviation of the ink) is smoothed by a Gaussian of this sigma, because noise joins strokes
+    # and tears them.
+    max_noise: float = 4.0
+    blur_px: float = 1.1
     # Writing is stronger than the least ink that can be distinguished from paper by this factor; grain, folds and wood are not.
     min_stroke_ratio: float = 1.6
     # Smaller letters cannot be read.
@@ -209,10 +202,8 @@ def find_strokes(image: Pixels, max_side_px: int = FIND_TUNING.max_side_px) -> S
     if scale < 1:
         gray = downscale(gray, (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))))
     ink = find_ink(gray)
-    noise = pixel_noise(ink)
-    if noise > FIND_TUNING.grainy_noise:
-        sigma = FIND_TUNING.grainy_blur_px if noise < FIND_TUNING.coarse_noise else FIND_TUNING.coarse_blur_px
-        ink = cv2.GaussianBlur(ink, (0, 0), sigma)
+    if pixel_noise(ink) > FIND_TUNING.max_noise:
+        ink = cv2.GaussianBlur(ink, (0, 0), FIND_TUNING.blur_px)
     levels = ink_levels(ink)
     if levels.stroke < FIND_TUNING.min_stroke_ratio:
         return Strokes(ink, np.zeros_like(ink), False, scale)

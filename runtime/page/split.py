@@ -25,11 +25,9 @@ class SplitTuning:
     (`python -m lettercast.benchmarks.pages.conditions --split val --only "touching letters"`), so that single letters stay whole.
     """
 
-    # A candidate is cut if the model is less sure of it than this, and if it is this wide for its height; if the model takes
-    # it for a non-letter, a narrower one is cut too.
+    # A candidate is cut if the model is less sure of it than this, and if it is at least this wide for its height.
     max_confidence: float = 0.75
-    min_width: float = 1.1
-    min_width_if_unknown: float = 1.0
+    min_width: float = 1.0
     # Cuts run straight down or lean by this many pixels to the side per pixel down.
     leans: tuple[float, float, float] = (0.0, -0.25, 0.25)
     # A cut crosses at most this share of the candidate's height in ink. Only this many of the cuts with the least ink are tried
@@ -73,11 +71,10 @@ class Reading:
     probabilities: NDArray[np.float32]
 
 
-def may_be_split(candidate: Candidate, confidence: float, reject_below: float) -> bool:
+def may_be_split(candidate: Candidate, confidence: float) -> bool:
     """Return whether trying to cut a candidate that was read with this confidence is worth its time."""
     _, _, width, height = candidate.box
-    min_width = SPLIT_TUNING.min_width_if_unknown if confidence < reject_below else SPLIT_TUNING.min_width
-    return confidence < SPLIT_TUNING.max_confidence and width >= min_width * height
+    return confidence < SPLIT_TUNING.max_confidence and width >= SPLIT_TUNING.min_width * height
 
 
 def split_candidate(engine: Engine, candidate: Candidate, confidence: float) -> Reading | None:
@@ -333,8 +330,7 @@ class StackedTuning:
     height_percentile: int = 75
     # With fewer candidates one may simply be large.
     min_candidates: int = 5
-    # No candidate within this distance, in heights of the tall one, is at least this share as high.
-    neighbour_distance: float = 1.5
+    # Nothing beside a tall candidate is at least this share as high.
     min_neighbour_height: float = 0.75
     # The product of both letters' confidences; and the confidence of one letter that is never cut, however tall.
     min_both_confidence: float = 0.6
@@ -366,8 +362,7 @@ def find_tall(candidates: Sequence[Candidate]) -> NDArray[np.bool_]:
         x, y, w, h = boxes[i]
         gap = np.maximum(boxes[:, 0] - x - w, x - boxes[:, 0] - boxes[:, 2])
         is_level = (boxes[:, 1] < y + h) & (y < boxes[:, 1] + boxes[:, 3])
-        is_beside = is_level & (gap > 0) & (gap < tuning.neighbour_distance * h)
-        tall[i] = not (is_beside & (boxes[:, 3] >= tuning.min_neighbour_height * h)).any()
+        tall[i] = not (is_level & (gap > 0) & (boxes[:, 3] >= tuning.min_neighbour_height * h)).any()
     return tall
 
 

@@ -26,9 +26,8 @@ class PiecesTuning:
     # Smaller pieces are dust; smaller candidates are specks and no letters.
     min_piece_share: float = 0.05
     min_letter_share: float = 0.25
-    # No stroke is more times as long as it is thick, and no letter more times as large as the typical one.
+    # No stroke is more times as long as it is thick.
     max_elongation: float = 28
-    max_letter_share: float = 8
     # A straight bar is at most this wide, as a share of its length. If more than this share of the pieces of a ruled page are
     # bars, they are remains of the rules.
     max_bar_width: float = 0.2
@@ -102,8 +101,8 @@ def typical_size(pieces: Pieces) -> float:
 def without_dust(pieces: Pieces, size: float) -> Pieces:
     """Remove pieces smaller than any dot, and scraps of rules; size is the typical letter's, in pixels."""
     longer, shorter = pieces.boxes[:, 2:].max(1, initial=0), pieces.boxes[:, 2:].min(1, initial=1 << 30)
-    is_sized = (longer >= PIECES_TUNING.min_piece_share * size) & (longer <= PIECES_TUNING.max_letter_share * size)
-    return pieces.take(np.flatnonzero(is_sized & (longer <= PIECES_TUNING.max_elongation * shorter)))
+    is_large = longer >= PIECES_TUNING.min_piece_share * size
+    return pieces.take(np.flatnonzero(is_large & (longer <= PIECES_TUNING.max_elongation * shorter)))
 
 
 def without_scraps(pieces: Pieces) -> Pieces:

@@ -27,11 +27,10 @@ def candidate(x: int, y: int, height: int, width: int = 40) -> Candidate:
 
 
 def test_only_doubtful_and_wide_candidates_may_be_split():
-    assert may_be_split(candidate(0, 0, 100, 150), 0.5, 0.4)
-    assert not may_be_split(candidate(0, 0, 100, 150), 0.9, 0.4)
-    assert not may_be_split(candidate(0, 0, 100, 60), 0.5, 0.4)
-    assert may_be_split(candidate(0, 0, 100, 104), 0.2, 0.4)
-    assert not may_be_split(candidate(0, 0, 100, 104), 0.5, 0.4)
+    assert may_be_split(candidate(0, 0, 100, 150), 0.5)
+    assert may_be_split(candidate(0, 0, 100, 104), 0.2)
+    assert not may_be_split(candidate(0, 0, 100, 150), 0.9)
+    assert not may_be_split(candidate(0, 0, 100, 60), 0.5)
 
 
 def test_cuts_cross_little_ink():
