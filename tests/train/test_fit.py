@@ -100,7 +100,7 @@ def losses(history) -> list[float]:
 
 
 def test_network_learns_letters_from_scratch(source, val, tmp_path):
-    plan = Plan.of(source, size="tiny", epochs=2, seed=3, steps=8, rate=0.02)
+    plan = Plan.of(source, size="tiny", epochs=2, seed=3, steps=4, rate=0.02)
     network, history = fit(source, val, tmp_path, plan, report=silent)
     accuracy = (network.predict(draw_all(val), verbose=0).argmax(1) == val.labels).mean()
     assert accuracy == pytest.approx(max(line.val_accuracy for line in history), abs=0.02)
