@@ -24,7 +24,7 @@ ROOT = Path(__file__).parents[1]
 SHARED = ROOT.parent / "shared" / "data"
 # Letters of each class in the strokes file, by split.
 PER_CLASS = {"train": 20, "val": 4, "test": 20}
-COMMAND_LIMIT_S = 120
+COMMAND_LIMIT_S = 240
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -205,6 +205,16 @@ def command() -> Callable[..., subprocess.CompletedProcess]:
         return subprocess.run(line, capture_output=True, text=True, cwd=folder, timeout=COMMAND_LIMIT_S, check=False)
 
     return run
+
+
+@pytest.fixture
+def eager() -> Iterator[None]:
+    """Let Keras run its functions as they are: to compile them takes longer than the few steps of a test."""
+    import tensorflow as tf
+
+    tf.config.run_functions_eagerly(True)
+    yield
+    tf.config.run_functions_eagerly(False)
 
 
 @pytest.fixture

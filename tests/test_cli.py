@@ -243,6 +243,7 @@ def write_bars(folder: Path) -> None:
             cv2.imwrite(str(folder / name / f"{number}.png"), turned)
 
 
+@pytest.mark.usefixtures("eager")
 def test_own_pictures_of_own_classes_are_learned_from_a_trained_model(lettercast, model_file, tmp_path):
     write_bars(tmp_path / "bars")
     code, out, err = lettercast("train", "--data", "bars", "--init", model_file, "--epochs", 2, "--steps", 20, "--out", "run")
@@ -255,6 +256,7 @@ def test_own_pictures_of_own_classes_are_learned_from_a_trained_model(lettercast
     assert json.loads(out)["accuracy"] > 0.9
 
 
+@pytest.mark.usefixtures("eager")
 def test_too_few_letters_to_calibrate_keep_the_threshold_of_the_same_letters(lettercast, model_file, tmp_path):
     write_bars(tmp_path / "bars")
     for name in "ABCDEFGHIJKLMNOPQRSTUVWXYZ":
@@ -270,6 +272,7 @@ def test_too_few_letters_to_calibrate_keep_the_threshold_of_the_same_letters(let
     assert "no rejection threshold: that takes 100 validation letters" in out
 
 
+@pytest.mark.usefixtures("eager")
 def test_a_student_of_a_teacher_says_so_in_its_facts(lettercast, model_file, strokes_file, tmp_path):
     words = ("train", "--data", strokes_file, "--size", "nano", "--teacher", model_file, "--epochs", 2, "--steps", 2)
     code, _, err = lettercast(*words, "--cycle", 1, "--cache", "drawn", "--out", "run")
@@ -299,6 +302,7 @@ def test_a_teacher_of_other_classes_is_refused(refused, model_file, tmp_path):
     assert "the letters are lying standing" in line
 
 
+@pytest.mark.usefixtures("eager")
 def test_interrupting_a_training_keeps_what_was_trained(lettercast, strokes_file, tmp_path, monkeypatch):
     def interrupt_after_one(_elapsed: float, done: int, _left: int) -> str:
         if done:

@@ -221,7 +221,17 @@ def open_validation(specs: Sequence[Data]) -> Source:
 
 
 def open_source(spec: Data, split: str, shape: Shape | None = None) -> Source:
-    """Open what one `--data` names; raises LettercastError, also if it has no letters in this split."""
+    """Open labelled letters or images.
+
+    Args:
+        spec: `pen`, `emnist`, the path of an `.npz`, an A-Z `.csv`, a folder of class folders or of EMNIST files, or arrays
+            `(images, labels)` or `(images, labels, class names)`: images (N, H, W) grey or (N, H, W, 3) RGB uint8.
+        split: train, val, test or all.
+        shape: (H, W, C) of a model that takes images as they are; None for a model that takes letters.
+
+    Raises:
+        LettercastError: the data does not exist, cannot be read, or has no letters in this split.
+    """
     source = read_source(spec, split, shape)
     if len(source.labels) == 0:
         raise LettercastError(
