@@ -132,6 +132,8 @@ class SpacingTuning:
     # The letters' height is this percentile of a line's heights, drawn towards the page's as if this many more letters had it.
     height_percentile: int = 70
     page_letters: int = 5
+    # A letter that is lower than wide counts as high as this share of its width.
+    min_height_share: float = 0.7
     # The letters of a word stand about this far apart: median, standard deviation of the logarithm, and the chance of any
     # other distance.
     letters_apart: float = 0.15
@@ -142,15 +144,17 @@ class SpacingTuning:
     words_factor: float = 2.3
     letter_width: float = 0.6
     words_spread: float = 0.7
-    # Words stand further apart than letters by at least this.
+    # Words stand further apart than letters by at least this, and by at least this share of the letters' distance.
     min_words_margin: float = 0.37
+    min_words_margin_share: float = 0.45
     # Gaps deviate from their mean: standard deviation, and what each unit of the mean adds to it.
     letter_gap_spread: tuple[float, float] = (0.04, 0.27)
     word_gap_spread: tuple[float, float] = (0.105, 0.072)
     # The density of gaps of any width, as beside a blot.
     any_gap: float = 0.003
-    # The share of gaps that are spaces.
+    # The share of gaps that are spaces, and the share of pages without spaces.
     spaces: float = 0.15
+    no_spaces: float = 0.3
     # Gaps are measured from ink to ink and, second, largely from middle to middle, as they are even in the cells of a form.
     middle_shares: tuple[float, float] = (0.0, 0.7)
 
@@ -193,10 +197,11 @@ def measure_gaps(lines: Sequence[Sequence[Box]]) -> list[NDArray[np.float64]]:
     """Return the page's gaps (n,) in heights of letters, line after line, for each of the `middle_shares`."""
     tuning = SPACING_TUNING
     boxes = [np.array(line, float).reshape(-1, 4) for line in lines if line]
-    page = np.log(percentile(np.concatenate([box[:, 3] for box in boxes]), tuning.height_percentile))
+    sizes = [np.maximum(box[:, 3], tuning.min_height_share * box[:, 2]) for box in boxes]
+    page = np.log(percentile(np.concatenate(sizes), tuning.height_percentile))
     widths, between, apart = [], [], []
-    for box in boxes:
-        own = np.log(percentile(box[:, 3], tuning.height_percentile))
+    for box, size in zip(boxes, sizes, strict=True):
+        own = np.log(percentile(size, tuning.height_percentile))
         height = np.exp((len(box) * own + tuning.page_letters * page) / (len(box) + tuning.page_letters))
         left, right = box[:, 0] / height, (box[:, 0] + box[:, 2]) / height
         widths.append(right - left)
@@ -222,11 +227,12 @@ def priors(tuning: SpacingTuning) -> tuple[NDArray[np.float64], NDArray[np.float
     letter = (1 - tuning.letters_anyhow) * usual + tuning.letters_anyhow / np.ptp(BETWEEN_LETTERS)
     letter /= letter.sum()
     middle = tuning.words_factor * (letters + tuning.letter_width)
-    nearest = BETWEEN_LETTERS[:, None] + tuning.min_words_margin
+    margin = np.maximum(tuning.min_words_margin, tuning.min_words_margin_share * letters)
+    nearest = BETWEEN_LETTERS[:, None] + margin
     word = normal(np.log(BETWEEN_WORDS), np.log(middle), tuning.words_spread) / BETWEEN_WORDS * (nearest < BETWEEN_WORDS)
     word /= word.sum(1, keepdims=True)
-    # A page without spaces is as likely as one with them.
-    return np.log(letter[:, 0]), np.log(letter * word + np.finfo(float).tiny)
+    tiny = np.finfo(float).tiny
+    return np.log(tuning.no_spaces * letter[:, 0]), np.log((1 - tuning.no_spaces) * letter * word + tiny)
 
 
 def normal(
