@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +34,7 @@ from ..train.data.source import Source
 from ..train.predict import check_layers, safe_name
 from .diagnose import diagnose
 from .formats import Format, find_formats
-from .gate import Parity, Tolerance, compare
+from .gate import UNPROVEN, Parity, Tolerance, compare
 from .original import PIXEL_RANGES, Original, open_letters, open_original
 
 if TYPE_CHECKING:
@@ -52,7 +52,8 @@ TELLING_PROBABILITY = 0.75
 class Artifact:
     """One exported model. If it passed the gate, misses is empty and the file is written; otherwise cause says why not.
 
-    reads_letters is true if the reader can use the file, because it takes letters.
+    reads_letters is true if the reader can use the file, because it takes letters. misses names each limit that is exceeded,
+    and a drop that is unproven if a proof was required.
     """
 
     format: Format
@@ -63,6 +64,16 @@ class Artifact:
     misses: tuple[str, ...]
     cause: str = ""
     reads_letters: bool = True
+
+    @property
+    def verdict(self) -> str:
+        """`proven`, `unproven` or `missed`: what the check set says about the tolerance, see Parity."""
+        return self.parity.verdict(self.tolerance)
+
+    @property
+    def needed(self) -> int | None:
+        """How many check images would prove an unproven drop; None if it is not unproven, or if no number would."""
+        return self.parity.needed(self.tolerance)
 
 
 @dataclass(frozen=True)
@@ -91,6 +102,7 @@ def export(
     pixels: str | None = None,
     max_drop: float | None = None,
     min_agreement: float | None = None,
+    require_proof: bool = False,
     out: str | Path = "dist",
     overwrite: bool = False,
     progress: bool = True,
@@ -109,14 +121,17 @@ def export(
         pixels: the range of pixels that the model was trained with: `0..255`, `0..1` or `-1..1`; by default the range at
             which it reads the calibration images best.
         max_drop: accuracy that a format may cost, in percentage points; by default the format's own tolerance.
-        min_agreement: answers that must stay the same, in percent; by default the format's own tolerance.
+        min_agreement: answers that must stay the same, in percent; by default the format's own tolerance, which counts only
+            while the accuracy drop is unproven.
+        require_proof: whether to refuse a format whose accuracy drop is within the tolerance but unproven, because the check
+            images are too few.
         out: the folder of the exported files.
         overwrite: whether to replace files of the same name.
         progress: whether to show what is being done.
 
     Returns:
-        Exports: one artifact per format, with its parity figures. A format that misses its tolerances has `misses`, and no
-        file is written for it.
+        Exports: one artifact per format, with its parity figures and its verdict. A format that misses its tolerances has
+        `misses`, and no file is written for it.
 
     Raises:
         LettercastError: the model, the images or the folder cannot be used.
@@ -139,6 +154,7 @@ def export(
                 Path(out),
                 max_drop=checked("max_drop", finite, max_drop),
                 min_agreement=checked("min_agreement", amount, min_agreement),
+                require_proof=require_proof,
                 labels=labels,
                 pixels=pixels,
                 overwrite=overwrite,
@@ -168,6 +184,7 @@ def export_model(
     *,
     max_drop: float | None = None,
     min_agreement: float | None = None,
+    require_proof: bool = False,
     labels: Sequence[str] | None = None,
     pixels: str | None = None,
     overwrite: bool = False,
@@ -179,7 +196,9 @@ def export_model(
         path: the `.keras` model; its name and labels go into every file.
         calibrate: training images that set the scales of quantized formats.
         check: held-out images on which each export is compared with the original.
-        max_drop, min_agreement: points and percent, instead of the formats' own tolerances.
+        max_drop, min_agreement: points and percent, instead of the formats' own tolerances; a min_agreement that you give
+            must be reached even if the accuracy drop is proven.
+        require_proof: whether a format with an unproven accuracy drop is refused.
         labels, pixels: what a model without facts does not say about itself, see `open_original`.
 
     Returns:
@@ -197,10 +216,11 @@ def export_model(
     make_folder(out)
     artifacts, faults = [], []
     for row, target in zip(formats, targets, strict=True):
-        tolerance = replace(row.tolerance, **_given(max_drop=max_drop, min_agreement=min_agreement))
+        limits = _given(max_drop=max_drop, min_agreement=min_agreement)
+        tolerance = replace(row.tolerance, **limits, agreement_is_required=min_agreement is not None)
         try:
             report(f"building {row.name}, checking it on {len(original.truth)} letters")
-            artifacts.append(_export(row, target, original, tolerance, check))
+            artifacts.append(_export(row, target, original, tolerance, check, require_proof=require_proof))
         except ImpossibleError as error:
             faults.append(f"{path}: {row.name} cannot hold this network ({error}); leave it out with --formats")
     return Exports(tuple(artifacts), tuple(faults))
@@ -210,7 +230,9 @@ class ImpossibleError(Exception):
     """A converter or its engine refuses a network that others may accept."""
 
 
-def _export(row: Format, target: Path, original: Original, tolerance: Tolerance, check: Source) -> Artifact:
+def _export(
+    row: Format, target: Path, original: Original, tolerance: Tolerance, check: Source, *, require_proof: bool
+) -> Artifact:
     """Build one format, compare it with the original, and write it if it passes the gate; raises ImpossibleError."""
     stated = replace(original.facts, format=row.name, input_dtype=row.input_dtype)
     network, facts = row.prepare(original.network, stated)
@@ -219,13 +241,15 @@ def _export(row: Format, target: Path, original: Original, tolerance: Tolerance,
     facts = replace(facts, lowest_runtime=found.lowest_runtime)
     images = shown(facts, original.images)
     answers = _run(row.embed(model, facts), row, images)
-    parity = compare(original.truth, original.probabilities, answers, row.tolerance.tie)
+    parity = compare(original.truth, original.probabilities, answers, row.tolerance.tie, facts.reject_below)
     misses = tuple(parity.misses(tolerance))
-    gate = {"data": check.name, "split": check.split, **parity.to_dict(), "tolerance": asdict(tolerance)}
+    cause = diagnose(original, answers, found, is_float="float" in row.name) if misses else ""
+    if require_proof and parity.verdict(tolerance) == UNPROVEN:
+        misses = (f"the accuracy drop is unproven: {parity.shortfall(tolerance)}",)
+    gate = {"data": check.name, "split": check.split, **parity.to_facts(tolerance)}
     finished = row.embed(model, replace(facts, gate=gate))
     if not misses:
         write_with_golden(target, finished, images, answers)
-    cause = diagnose(original, answers, found, is_float="float" in row.name) if misses else ""
     return Artifact(row, target, len(finished), parity, tolerance, misses, cause, facts.takes == LETTERS)
 
 

@@ -220,7 +220,7 @@ def recommend(rows: Sequence[Row]) -> list[Recommendation]:
     If the run has several originals, only exports of the most accurate one compete.
     """
     best = max((row.parity.original_accuracy for row in rows if row.parity), default=None)
-    proven = [
+    candidates = [
         row
         for row in rows
         if row.letter
@@ -233,7 +233,7 @@ def recommend(rows: Sequence[Row]) -> list[Recommendation]:
     ]
     found = []
     for device in DEVICES:
-        able = [row for row in proven if device.can_run(row)]
+        able = [row for row in candidates if device.can_run(row)]
         if able:
             limit = (1 + NEAR_BEST) * min(map(device.cost, able))
             row = max((row for row in able if device.cost(row) <= limit), key=agreement_of)

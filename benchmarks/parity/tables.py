@@ -7,7 +7,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ...export.artifact import Artifact, Exports
-from ...export.gate import Parity
+from ...export.gate import MISSED, PROVEN, UNPROVEN, Parity, round_up
 from ...train.evaluation import Evaluation
 from ..columns import WIDE, Cell, fill, in_ms, known
 from ..pages.scoring import PagesResult, pages_table
@@ -15,6 +15,7 @@ from .benchmark import Benchmark, Row
 from .compare import FIGURES, Change, Comparison, Recommendation, recommend
 from .contender import BATCH
 
+VERDICT_COLOURS = {PROVEN: "green", UNPROVEN: "yellow", MISSED: "red"}
 # The columns for a terminal without room for all of them.
 NARROW_EXPORT = ("file", "kB", "drop (95 %)", "agree %", "gate")
 NARROW_PARITY = ("model", "accuracy % (95 %)", "agree %")
@@ -38,7 +39,7 @@ def evaluation_table(result: Evaluation) -> Table:
 
 
 def artifact_table(artifacts: Sequence[Artifact], width: int = WIDE) -> Table:
-    """Return one line per exported file, with its size and its parity with the original."""
+    """Return one line per exported file, with its size, its parity with the original and the verdict of the gate."""
     parity = artifacts[0].parity
     is_narrow = width < WIDE
     # A narrow table has no column for the devices, so the caption names them.
@@ -54,7 +55,7 @@ def artifact_table(artifacts: Sequence[Artifact], width: int = WIDE) -> Table:
         "accuracy %": lambda artifact: f"{artifact.parity.accuracy:.2f}",
         "drop (95 %)": lambda artifact: _drop(artifact.parity),
         "agree %": lambda artifact: f"{artifact.parity.agreement:.2f}",
-        "gate": lambda artifact: Text("missed", "red") if artifact.misses else Text("passed", "green"),
+        "gate": _verdict,
         "difference": lambda artifact: f"{artifact.parity.difference:.1e}",
         "for": lambda artifact: artifact.format.device,
     }
@@ -171,6 +172,12 @@ def tables_of(result: Evaluation | Exports | Benchmark | PagesResult, width: int
         case PagesResult():
             return [pages_table(result)]
     raise TypeError(f"no tables for {type(result).__name__}")
+
+
+def _verdict(artifact: Artifact) -> Text:
+    """Return the verdict of the gate, and how many images would prove an unproven one."""
+    needed = f", needs {round_up(artifact.needed):,.0f}" if artifact.needed else ""
+    return Text(f"{artifact.verdict}{needed}", VERDICT_COLOURS[artifact.verdict])
 
 
 def _drop(parity: Parity) -> str:

@@ -11,6 +11,7 @@ from lettercast.export import tflite
 from lettercast.export.artifact import export_model
 from lettercast.export.diagnose import best_order, depthwise_spread
 from lettercast.export.formats import FORMATS
+from lettercast.runtime.model.engine import open_engine
 from lettercast.train.data.open import open_source
 
 SLACK = {"max_drop": 5.0, "min_agreement": 90.0}
@@ -83,6 +84,43 @@ def test_a_missed_gate_is_exit_1_and_names_format_and_figure(lettercast, digits,
     assert code == 1
     assert "tflite-float32 missed the gate: agreement 100.00 %, at least 100.1 % needed" in err
     assert list(tmp_path.rglob("*.tflite")) == []
+
+
+@pytest.fixture(scope="module")
+def nine_digits(digits, tmp_path_factory) -> tuple[str, ...]:
+    """The words of an export that is checked on nine images only, too few to prove anything about a quantized format."""
+    with np.load(digits / "digits.npz") as file:
+        data = dict(file)
+    kept = np.flatnonzero(data["split"] != 2).tolist() + np.flatnonzero(data["split"] == 2)[:9].tolist()
+    path = tmp_path_factory.mktemp("nine") / "nine.npz"
+    np.savez(path, **{name: values if name == "classes" else values[kept] for name, values in data.items()})
+    return ("export", str(digits / "digits.keras"), "--check", str(path), "--formats", "tflite-dynamic,tflite-float32")
+
+
+SHORTFALL = (
+    "the accuracy drop is unproven: 9 images can rule out a drop of more than 30 points; about 1,280 images would prove 0.3"
+)
+
+
+def test_an_unproven_drop_is_written_and_says_how_many_images_would_prove_it(lettercast, nine_digits, tmp_path):
+    code, out, err = lettercast(*nine_digits, "--out", tmp_path / "dist")
+    assert code == 0
+    assert [line for line in err.splitlines() if "unproven" in line] == [f"lettercast: tflite-dynamic: {SHORTFALL}"]
+    assert "unproven" in out and "1,280" in out
+    gates = {name: open_engine(tmp_path / "dist" / f"digits-{name}.tflite").facts.gate for name in ("dynamic", "float32")}
+    assert (gates["dynamic"]["verdict"], gates["dynamic"]["needed"]) == ("unproven", 1277)
+    # Equal probabilities prove a float32 file, however few images there are.
+    assert (gates["float32"]["verdict"], gates["float32"]["needed"]) == ("proven", None)
+
+
+def test_an_unproven_drop_is_exit_1_without_a_file_if_proof_is_required(lettercast, nine_digits, tmp_path):
+    code, out, err = lettercast(*nine_digits, "--require-proof", "--out", tmp_path / "dist")
+    assert code == 1
+    assert [line for line in err.splitlines() if "tflite-dynamic" in line] == [
+        f"lettercast: tflite-dynamic missed the gate: {SHORTFALL}; no file written"
+    ]
+    assert "unproven" in out
+    assert [path.name for path in (tmp_path / "dist").glob("*.tflite")] == ["digits-float32.tflite"]
 
 
 @pytest.fixture(scope="module")

@@ -1,14 +1,19 @@
-"""The parity gate: its figures and limits, and the table of formats with their tolerances."""
+"""The parity gate: its figures, its interval, its verdicts, and the table of formats with their tolerances."""
 
 import math
+from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lettercast import LettercastError
 from lettercast.export.formats import FORMATS, find_formats
-from lettercast.export.gate import Parity, Tolerance, compare
+from lettercast.export.gate import MISSED, PROVEN, UNPROVEN, Parity, Tolerance, compare, drop_interval, images_needed, round_up
 
+Z95 = 1.959964
+INT8 = FORMATS["tflite-int8"].tolerance
+FLOAT32 = FORMATS["tflite-float32"].tolerance
 STRICT = Tolerance(max_drop=0.0, min_agreement=100.0, max_difference=1e-5)
 
 
@@ -33,16 +38,85 @@ def test_drop_and_agreement_equal_those_counted_by_hand():
     assert parity.agreement == 60
 
 
-def test_the_interval_is_that_of_the_paired_difference():
-    # Of 100 letters the export loses 5 and wins 2: mean 0.03, variance (7 - 100 * 0.03^2) / 99.
+def counted(lost: int, won: int, n: int, agreement: float | None = None) -> Parity:
+    """The parity of models of which only the original is right on `lost` images, and only the export on `won`."""
+    low, high = (100 * end for end in drop_interval(lost, won, n))
+    same = 100 * (1 - (lost + won) / n) if agreement is None else agreement
+    drop = 100 * (lost - won) / n
+    return Parity(n, 90.0, 90.0 - drop, drop, low, high, same, 0.02, lost, won)
+
+
+def score(drop: float, lost: int, won: int, n: int) -> float:
+    """The score of a drop, with the likelihood maximised by trying shares of won images instead of by the closed form."""
+    low, high = max(0.0, -drop), (1 - drop) / 2
+    for _ in range(12):
+        shares = np.linspace(low, high, 2001)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            terms = [(lost, shares + drop), (won, shares), (n - lost - won, 1 - 2 * shares - drop)]
+            fit = sum(count * np.log(np.maximum(share, 0)) for count, share in terms if count)
+        best = int(np.argmax(np.broadcast_to(fit, shares.shape)))
+        low, high = shares[max(best - 1, 0)], shares[min(best + 1, len(shares) - 1)]
+    return (lost - won - n * drop) / math.sqrt(n * (2 * shares[best] + drop * (1 - drop)))
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "n", "interval"),
+    [
+        # Newcombe 1998, Statistics in Medicine 17:2635, table II, by Tango's method.
+        (12, 2, 50, (0.0611, 0.3447)),
+        # Fagerland, Lydersen and Laake 2014, Statistics in Medicine 33:2850: airway hyper-responsiveness.
+        (1, 7, 21, (-0.517, -0.026)),
+    ],
+)
+def test_the_interval_of_the_drop_is_the_published_one(lost, won, n, interval):
+    assert drop_interval(lost, won, n) == pytest.approx(interval, abs=0.0005)
+
+
+@pytest.mark.parametrize(
+    ("lost", "won", "n"),
+    [(0, 0, 9), (0, 0, 1), (3, 0, 10), (0, 3, 10), (12, 2, 50), (5, 5, 10), (30, 15, 5200), (400, 600, 1001)],
+)
+def test_a_drop_at_either_end_of_the_interval_has_the_score_of_95_percent(lost, won, n):
+    low, high = drop_interval(lost, won, n)
+    assert low <= (lost - won) / n <= high
+    assert score(low, lost, won, n) == pytest.approx(Z95, abs=1e-3)
+    assert score(high, lost, won, n) == pytest.approx(-Z95, abs=1e-3)
+
+
+@pytest.mark.parametrize("n", [1, 2, 9, 30])
+def test_swapping_the_models_negates_the_interval(n):
+    for lost in range(n + 1):
+        for won in range(n + 1 - lost):
+            low, high = drop_interval(lost, won, n)
+            assert -1 <= low <= (lost - won) / n <= high <= 1 and low < high
+            assert drop_interval(won, lost, n) == (-high, -low)
+
+
+@pytest.mark.parametrize("n", [1, 9, 5200, 10**7])
+def test_models_that_never_differ_have_an_interval_that_shrinks_with_the_images(n):
+    # The score of a drop d is then -sqrt(n d / (1 - d)).
+    end = Z95**2 / (n + Z95**2)
+    assert drop_interval(0, 0, n) == pytest.approx((-end, end), rel=1e-5)
+
+
+def test_models_that_always_differ_in_one_direction_have_an_end_at_100_points():
+    # The score of a drop d is then sqrt(n (1 - d) / (1 + d)).
+    assert drop_interval(50, 0, 50) == (pytest.approx((50 - Z95**2) / (50 + Z95**2)), 1)
+    assert drop_interval(1, 0, 1)[1] == 1
+
+
+def test_the_interval_is_that_of_the_images_on_which_one_model_is_right():
+    # Of 100 images the export loses 5 and wins 2.
     truth = np.zeros(100, int)
     original, exported = np.zeros(100, int), np.zeros(100, int)
     exported[:5], original[5:7] = 1, 1
     parity = compare(truth, rows(*original), rows(*exported))
+    assert (parity.lost, parity.won, parity.drop) == (5, 2, 3)
+    assert (parity.drop_low, parity.drop_high) == tuple(100 * end for end in drop_interval(5, 2, 100))
+    # Within a point of the normal interval, which is good enough if some images differ.
     margin = 100 * 1.96 * math.sqrt((7 - 100 * 0.03**2) / 99 / 100)
-    assert parity.drop == pytest.approx(3)
-    assert parity.drop_low == pytest.approx(3 - margin, abs=0.001)
-    assert parity.drop_high == pytest.approx(3 + margin, abs=0.001)
+    assert parity.drop_low == pytest.approx(3 - margin, abs=1.5)
+    assert parity.drop_high == pytest.approx(3 + margin, abs=1.5)
 
 
 def test_either_of_two_tied_classes_agrees_and_a_clear_loser_does_not():
@@ -77,7 +151,8 @@ def test_a_tie_is_neither_a_drop_nor_a_disagreement():
     ("tolerance", "message"),
     [
         (Tolerance(0.3, 99.0), "accuracy drop 0.50 points, at most 0.3 allowed"),
-        (Tolerance(1.0, 99.9), "agreement 99.20 %, at least 99.9 % needed"),
+        (Tolerance(0.8, 99.9), "agreement 99.20 %, at least 99.9 % needed"),
+        (Tolerance(1.0, 99.9, agreement_is_required=True), "agreement 99.20 %, at least 99.9 % needed"),
         (Tolerance(1.0, 99.0, 1e-5), "difference 2.0e-02, at most 1e-05 allowed"),
     ],
 )
@@ -91,9 +166,97 @@ def test_a_limit_that_is_just_met_passes():
     assert parity.misses(Tolerance(0.3, 99.0, 0.02)) == []
 
 
-def test_a_single_letter_has_no_interval():
-    parity = compare(np.array([0]), rows(0), rows(1))
-    assert (parity.drop, parity.drop_low, parity.drop_high) == (100, 100, 100)
+@pytest.mark.parametrize(
+    ("parity", "tolerance", "verdict"),
+    [
+        (counted(0, 0, 9), INT8, UNPROVEN),
+        (counted(0, 0, 1276), INT8, UNPROVEN),
+        (counted(0, 0, 1277), INT8, PROVEN),
+        (counted(10, 10, 10_000), INT8, PROVEN),
+        (counted(20, 10, 5_000), INT8, UNPROVEN),
+        (counted(20, 4, 5_000), INT8, MISSED),
+        # Answers that change count against a format only while its drop is unproven ...
+        (counted(5, 5, 5_000, agreement=98.0), INT8, PROVEN),
+        (counted(20, 10, 5_000, agreement=98.0), INT8, MISSED),
+        # ... unless you set the limit yourself.
+        (counted(5, 5, 5_000, agreement=98.0), replace(INT8, agreement_is_required=True), MISSED),
+        # Equal answers within the difference of float32 need no statistics, and nothing else does for a tolerance of 0.
+        (replace(counted(0, 0, 9), difference=1e-6), FLOAT32, PROVEN),
+        (replace(counted(0, 0, 9), difference=1e-4), FLOAT32, MISSED),
+        (replace(counted(0, 0, 10**6, agreement=99.99), difference=1e-6), FLOAT32, MISSED),
+        (replace(counted(0, 0, 10**6, agreement=99.99), difference=1e-6), replace(FLOAT32, min_agreement=99), UNPROVEN),
+    ],
+)
+def test_a_drop_is_proven_unproven_or_missed(parity, tolerance, verdict):
+    assert parity.verdict(tolerance) == verdict
+
+
+@pytest.mark.parametrize(("lost", "won", "n", "max_drop"), [(0, 0, 9, 0.3), (20, 10, 5_000, 0.3), (2, 1, 100, 5), (3, 5, 60, 0)])
+def test_the_number_of_images_that_would_prove_the_drop_is_the_smallest(lost, won, n, max_drop):
+    tolerance = Tolerance(max_drop, 0)
+    parity = counted(lost, won, n)
+    needed = parity.needed(tolerance)
+    assert parity.verdict(tolerance) == UNPROVEN and needed > n
+    # With the same shares of lost and won images, which are fractions then.
+    ends = {count: drop_interval(lost * count / n, won * count / n, count)[1] for count in (needed - 1, needed)}
+    assert 100 * ends[needed] <= max_drop < 100 * ends[needed - 1]
+
+
+def test_no_number_of_images_proves_a_drop_that_is_measured_at_the_tolerance():
+    assert images_needed(3, 0, 1000, 0.003) is None
+    assert counted(0, 0, 9).needed(Tolerance(0, 0)) is None
+    shortfall = counted(0, 0, 9).shortfall(Tolerance(0, 0))
+    assert shortfall.endswith("; the measured 0.00 points leave no room to prove 0")
+
+
+def test_only_an_unproven_drop_needs_more_images():
+    assert counted(0, 0, 5_000).needed(INT8) is None
+    assert counted(20, 4, 5_000).needed(INT8) is None
+
+
+def test_an_unproven_drop_says_what_is_proven_and_what_is_needed():
+    assert counted(0, 0, 9).shortfall(INT8) == (
+        "9 images can rule out a drop of more than 30 points; about 1,280 images would prove 0.3"
+    )
+    assert counted(0, 0, 1).shortfall(INT8).startswith("1 image can")
+
+
+@pytest.mark.parametrize(("value", "text"), [(1277, "1,280"), (1280, "1,280"), (0.30001, "0.301"), (29.91, "30"), (0, "0")])
+def test_numbers_in_messages_are_rounded_up(value, text):
+    assert f"{round_up(value):,g}" == text
+
+
+@pytest.mark.parametrize(("n", "max_drop"), [(50, 20.0), (500, 5.0), (5_000, 1.0)])
+@pytest.mark.parametrize("won", [0.0, 0.01, 0.1])
+def test_a_drop_at_the_tolerance_is_proven_in_one_of_40_experiments_at_most(n, max_drop, won):
+    draws = 2_000
+    shares = [won + max_drop / 100, won]
+    rng = np.random.default_rng(11)
+    counts = Counter((int(b), int(c)) for b, c, _ in rng.multinomial(n, [*shares, 1 - sum(shares)], draws))
+    # The agreement is left out, as it has no say in a proof.
+    proven = sum(times for (b, c), times in counts.items() if counted(b, c, n).verdict(Tolerance(max_drop, 0)) == PROVEN)
+    sampling_error = math.sqrt(0.025 * 0.975 / draws)
+    assert proven / draws <= 0.025 + 3 * sampling_error
+    # And the test is not so strict that it proves nothing.
+    assert proven / draws > 0.005
+
+
+def test_the_facts_hold_the_verdict_the_images_needed_and_the_confidence():
+    facts = counted(0, 0, 9).to_facts(INT8)
+    assert (facts["verdict"], facts["needed"], facts["tolerance"]["max_drop"]) == (UNPROVEN, 1277, 0.3)
+    assert set(counted(0, 0, 9).to_dict()) < set(facts)
+    assert counted(0, 0, 5_000).to_facts(INT8)["needed"] is None
+
+
+def test_calibration_error_and_rejected_share_are_those_of_each_model():
+    original = np.array([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.9, 0.1]], np.float32)
+    exported = np.array([[0.6, 0.4], [0.6, 0.4], [0.6, 0.4], [np.nan, 1]], np.float32)
+    parity = compare(np.array([0, 0, 0, 1]), original, exported, reject_below=0.7)
+    # Three of four are right, at a confidence of 0.9.
+    assert parity.original_calibration_error == pytest.approx(15, abs=1e-4)
+    # Three are right at 0.6, and the one without an answer is wrong at 0.
+    assert parity.calibration_error == pytest.approx(30, abs=1e-4)
+    assert (parity.original_rejected, parity.rejected) == (0, 100)
 
 
 @pytest.mark.parametrize(

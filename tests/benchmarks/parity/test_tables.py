@@ -1,6 +1,7 @@
 """Tables of models and their columns."""
 
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from lettercast.benchmarks.parity.tables import (
 )
 from lettercast.export.artifact import Artifact
 from lettercast.export.formats import FORMATS
-from lettercast.export.gate import Parity
+from lettercast.export.gate import Parity, Tolerance
 from lettercast.train.evaluation import Evaluation
 
 PARITY = Parity(1000, 95.0, 94.5, 0.5, 0.1, 0.9, 99.2, 0.02)
@@ -47,13 +48,14 @@ def test_evaluation_shows_accuracy_the_pairs_and_every_class(printed):
     assert [line.split()[1] for line in text.splitlines() if line.startswith("│")] == ["G", "I", "L"]
 
 
-@pytest.mark.parametrize(("misses", "verdict"), [((), "passed"), (("agreement",), "missed")])
-def test_artifacts_show_the_drop_with_its_interval_and_the_verdict(tmp_path, misses, verdict, printed):
-    row = FORMATS["tflite-int8"]
-    text = printed(artifact_table([Artifact(row, tmp_path / "m-int8.tflite", 36_400, PARITY, row.tolerance, misses)]))
+@pytest.mark.parametrize(("max_drop", "verdict"), [(1.0, "proven"), (0.7, "unproven, needs 8,240"), (0.3, "missed")])
+def test_artifacts_show_the_drop_with_its_interval_and_the_verdict(tmp_path, max_drop, verdict, printed):
+    tolerance = Tolerance(max_drop, 99.0)
+    parity = replace(PARITY, lost=6, won=1)
+    text = printed(artifact_table([Artifact(FORMATS["tflite-int8"], tmp_path / "m-int8.tflite", 36_400, parity, tolerance, ())]))
     assert "m-int8.tflite" in text
     assert "+0.50 (+0.10..+0.90)" in text
-    assert verdict in text
+    assert f" {verdict} " in text
 
 
 def test_parity_and_speed_show_a_line_for_every_model(make_row, make_benchmark, printed):
