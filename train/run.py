@@ -12,6 +12,7 @@ from ..runtime.arguments import KERAS, checked, find_model, natural, positive
 from ..runtime.files import write_bytes
 from ..runtime.model.facts import Facts
 from .data.open import Data, letters_name, letters_of, open_sources, open_validation, whole
+from .data.source import Source
 from .evaluation import Evaluation, classify_source
 from .figures import curves_figure, save_figure, save_figures
 from .fit import LAST_FILE, MODEL_FILE, calibrate, fit
@@ -82,46 +83,35 @@ def train(
     Example:
         train("my_letters/", init="letters-base", epochs=5, out="runs/mine")
     """
-    sources, out = several(data), Path(out)
-    epochs, steps = checked("epochs", positive, epochs), checked("steps", positive, steps)
-    seed, cycle, draw_seed = (
-        checked(name, natural, value) for name, value in (("seed", seed), ("cycle", cycle), ("draw_seed", draw_seed))
-    )
     if init and size:
         raise LettercastError("--size: the network is that of --init; leave --size out")
-    start = find_model(init, KERAS) if init else None
-    teachers = [find_model(one, KERAS) for one in several(teacher)] if teacher else []
-    held_out = [whole(one, "val") for one in several(val)] if val is not None else []
-    if held_out:
-        sources = [whole(one, "train") for one in sources]
-    init_sha256, teacher_sha256 = fingerprint([start] if start else []), fingerprint(teachers)
-    source, validation = open_sources(sources, "train"), open_validation(held_out or sources)
-    init_facts = model_facts(start) if start else None
+    out = Path(out)
+    inputs = open_inputs(data, val, init, teacher)
     plan = Plan.of(
-        source,
-        size=init_facts.name.removeprefix("letters-") if init_facts else size or "base",
-        epochs=epochs,
-        seed=seed,
-        steps=steps,
-        data=letters_of(sources),
-        val=letters_of(held_out or sources),
-        val_letters=validation.digest,
-        rate=TUNING_RATE if rate is None and start else rate,
+        inputs.source,
+        size=inputs.facts.name.removeprefix("letters-") if inputs.facts else size or "base",
+        epochs=checked("epochs", positive, epochs),
+        seed=checked("seed", natural, seed),
+        steps=checked("steps", positive, steps),
+        data=letters_of(inputs.data),
+        val=letters_of(inputs.val or inputs.data),
+        val_letters=inputs.validation.digest,
+        rate=TUNING_RATE if rate is None and inputs.start else rate,
         clutter=clutter,
-        draw_seed=draw_seed,
-        cycle=cycle,
-        init=init_sha256,
-        teacher=teacher_sha256,
+        draw_seed=checked("draw_seed", natural, draw_seed),
+        cycle=checked("cycle", natural, cycle),
+        init=fingerprint([inputs.start] if inputs.start else []),
+        teacher=fingerprint(inputs.teachers),
     )
     try:
         network, history = fit(
-            source,
-            validation,
+            inputs.source,
+            inputs.validation,
             out,
             plan,
             resume=resume,
-            init=(load_keras(start), init_facts.labels) if start and init_facts else None,
-            teacher=open_teacher(teachers, source.classes) if teachers else None,
+            init=(load_keras(inputs.start), inputs.facts.labels) if inputs.start and inputs.facts else None,
+            teacher=open_teacher(inputs.teachers, inputs.source.classes) if inputs.teachers else None,
             cache=Path(cache) if cache else None,
             report=print if progress else lambda text: None,
             verbose=progress,
@@ -129,14 +119,47 @@ def train(
     except KeyboardInterrupt as stop:
         is_kept = (out / LAST_FILE).exists()
         raise KeyboardInterrupt("finished epochs are kept: continue with --resume" if is_kept else "in the first epoch") from stop
-    path = out / MODEL_FILE
-    facts = make_facts(network, source.classes, plan, train_command(plan, sources, held_out, start, teachers))
-    if init_facts and init_facts.labels == facts.labels:
+    return finish(network, history, inputs, plan, out)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What a run starts from.
+
+    data and val are the letters as they were named, val empty if it is a split of data; source and validation are these
+    opened. start is the model to start from and facts its facts; teachers are models to learn from.
+    """
+
+    data: list[Data]
+    val: list[Data]
+    source: Source
+    validation: Source
+    start: Path | None
+    facts: Facts | None
+    teachers: list[Path]
+
+
+def open_inputs(data: Any, val: Any, init: str | Path | None, teacher: Any) -> Inputs:
+    """Open the letters and find the models of a run, as `train` takes them; raises LettercastError."""
+    start = find_model(init, KERAS) if init else None
+    teachers = [find_model(one, KERAS) for one in several(teacher)] if teacher else []
+    sources, held_out = several(data), [whole(one, "val") for one in several(val)] if val is not None else []
+    if held_out:
+        sources = [whole(one, "train") for one in sources]
+    facts = model_facts(start) if start else None
+    return Inputs(sources, held_out, open_sources(sources, "train"), open_validation(held_out or sources), start, facts, teachers)
+
+
+def finish(network: keras.Model, history: list[Epoch], inputs: Inputs, plan: Plan, out: Path) -> TrainingRun:
+    """Calibrate a trained network, and write the model, its figures and its card."""
+    path, classes = out / MODEL_FILE, inputs.source.classes
+    facts = make_facts(network, classes, plan, train_command(plan, inputs.data, inputs.val, inputs.start, inputs.teachers))
+    if inputs.facts and inputs.facts.labels == facts.labels:
         # Too few letters to measure them again leave them as they were.
-        facts = replace(facts, temperature=init_facts.temperature, reject_below=init_facts.reject_below)
-    save_keras(network, path, calibrate(network, facts, validation))
+        facts = replace(facts, temperature=inputs.facts.temperature, reject_below=inputs.facts.reject_below)
+    save_keras(network, path, calibrate(network, facts, inputs.validation))
     model = open_keras(path)
-    result = classify_source(model, validation)
+    result = classify_source(model, inputs.validation)
     return TrainingRun(path, model.facts, tuple(history), result, tuple(write_card(model.facts, history, result, out)))
 
 
