@@ -104,6 +104,17 @@ def int8(model: "keras.Model", calibration: Pixels) -> bytes:
         return target.read_bytes()
 
 
+def is_only_path(graph: "onnx.GraphProto", first: "onnx.NodeProto", last: "onnx.NodeProto") -> bool:
+    """Tell whether a node feeds nothing but one chain of nodes to a last one, whose weights nobody else uses."""
+    results, node = {output.name for output in graph.output}, first
+    while node is not last:
+        users = [user for user in graph.node for name in user.input if name == node.output[0]]
+        if len(users) != 1 or node.output[0] in results:
+            return False
+        node = users[0]
+    return sum(name == last.input[1] for user in graph.node for name in user.input) == 1
+
+
 def fold_scaling(model: "onnx.ModelProto") -> "onnx.ModelProto":
     """Fold a factor in front of the first convolution into its weights, which saves an operation; changes the model itself."""
     from onnx.numpy_helper import from_array, to_array
@@ -117,8 +128,7 @@ def fold_scaling(model: "onnx.ModelProto") -> "onnx.ModelProto":
     if first.op_type != "Mul" or convolution is None or convolution.op_type != "Conv" or len(factors) != 1:
         return model
     factor = to_array(values[factors[0]])
-    uses = [node for node in nodes if first.output[0] in node.input or convolution.input[1] in node.input]
-    if factor.size != 1 or len(uses) > 2:
+    if factor.size != 1 or not is_only_path(graph, first, convolution):
         return model
     weights = values[convolution.input[1]]
     weights.CopyFrom(from_array((to_array(weights) * factor.reshape(())).astype(np.float32), weights.name))

@@ -35,6 +35,8 @@ SCALED_INSIDE, LOGITS = ", scaled inside the exported files", "logits, with a so
 MIN_LOSS_RATIO = 1.2
 # Outputs outside of 0..1 by more than this are logits; probabilities leave the range by rounding only.
 MAX_ROUNDING = 1e-3
+# A model must be right more often than a guess by this share, or twice as often.
+MIN_ABOVE_CHANCE = 0.1
 # Keras layers that change images in training only. RandomCrop is not one of them: at inference it crops the middle.
 TRAINING_ONLY = (
     "AugMix",
@@ -142,6 +144,7 @@ def open_original(
     probabilities = classify(network, images)
     if not np.isfinite(probabilities).all():
         raise LettercastError(f"{path}: gives NaN outputs; train it again")
+    refuse_chance(path, check.name, truth, probabilities)
     count = f"{len(calibration)} {facts.takes}"
     made["calibration"] = f"{calibrate.name}, {calibrate.split}, {count}, seed {CALIBRATION_SEED}"
     facts = replace(
@@ -151,6 +154,18 @@ def open_original(
         made={**facts.made, **made},
     )
     return Original(for_inference(network), facts, calibration, images, truth, probabilities)
+
+
+def refuse_chance(path: Path, check: str, truth: NDArray[np.int64], probabilities: NDArray[np.float32]) -> None:
+    """Raise LettercastError if a model is hardly more often right than a guess: its labels or its preprocessing are wrong.
+
+    A file that equals such a model would be proven equal, and useless. Takes truth (N,) and probabilities (N, classes).
+    """
+    right, chance = float((probabilities.argmax(1) == truth).mean()), 1 / probabilities.shape[1]
+    if right < min(2 * chance, chance + MIN_ABOVE_CHANCE):
+        reason = f"is right on {100 * right:.1f} % of --check {check}, and a guess on {100 * chance:.1f} %"
+        mend = "name its outputs with --labels, its pixels with --pixels, or put its preprocessing into the model"
+        raise LettercastError(f"{path}: {reason}; {mend}")
 
 
 def name_outputs(facts: Facts, labels: Sequence[str] | None, check: Source | None) -> tuple[str, ...]:
@@ -302,7 +317,12 @@ def as_rescaling(layer: "keras.layers.Normalization") -> "keras.layers.Rescaling
     """
     import keras
 
-    mean, variance = (np.asarray(keras.ops.convert_to_numpy(value), np.float64).ravel() for value in (layer.mean, layer.variance))
+    mean, variance = (np.asarray(keras.ops.convert_to_numpy(value), np.float64) for value in (layer.mean, layer.variance))
+    if mean.size == mean.shape[-1]:
+        # One value per channel, as converters fold it best; other axes keep their shape, without the batch.
+        mean, variance = mean.ravel(), variance.ravel()
+    else:
+        mean, variance = mean[0], variance[0]
     scale = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())
     scales, offsets = (scale, -mean * scale) if not layer.invert else (1 / scale, mean)
     return keras.layers.Rescaling(scales.tolist(), offsets.tolist(), name=layer.name)

@@ -156,13 +156,13 @@ def model_facts(path: Path) -> Facts:
 
 
 def assumed_facts(path: Path, network: Any) -> Facts:
-    """Return the facts of a user's own Keras model: letters if it has 26 outputs, else images of numbered classes."""
+    """Return the facts of a user's own Keras model: letters if it takes glyphs and has 26 outputs, else numbered classes."""
     _, height, width, channels = network.inputs[0].shape
     count = int(network.outputs[0].shape[-1])
-    labels = ALPHABET if count == len(ALPHABET) else tuple(str(i) for i in range(count))
-    name = safe_name(path.stem)
-    takes = LETTERS if (labels, (height, width, channels)) == (ALPHABET, GLYPH_SHAPE) else PICTURES
-    return Facts(name, "keras", labels, (height, width, channels), "float32", takes=takes)
+    is_letters = count == len(ALPHABET) and (height, width, channels) == GLYPH_SHAPE
+    labels = ALPHABET if is_letters else tuple(str(i) for i in range(count))
+    takes = LETTERS if is_letters else PICTURES
+    return Facts(safe_name(path.stem), "keras", labels, (height, width, channels), "float32", takes=takes)
 
 
 def safe_name(name: str) -> str:

@@ -6,9 +6,10 @@ import keras
 import numpy as np
 import pytest
 
-from lettercast.export.artifact import export_model
+from lettercast import LettercastError
+from lettercast.export.artifact import export, export_model
 from lettercast.export.formats import FORMATS
-from lettercast.export.original import open_letters
+from lettercast.export.original import for_inference, open_letters
 from lettercast.runtime.model.engine import open_engine
 from lettercast.runtime.model.facts import PICTURES
 from lettercast.train.data.drawing import shown
@@ -117,11 +118,81 @@ def integer_input_in_half_precision():
 @pytest.mark.parametrize("build", [augmented_and_normalized, integer_input_in_half_precision])
 def test_networks_that_converters_refuse_as_they_are_pass_the_gate(build, tmp_path):
     images = np.random.default_rng(2).integers(0, 256, (60, 16, 16, 3), dtype=np.uint8)
-    arrays = {"label": np.arange(60) % 3, "split": np.repeat([0, 2], 30), "classes": ["a", "b", "c"]}
-    np.savez(tmp_path / "data.npz", image=images, **arrays)
-    build().save(tmp_path / "m.keras")
+    keras.utils.set_random_seed(1)
+    network = build()
+    # What the network says is the truth, and it says every class: a model at chance is refused.
+    weights, bias = network.layers[-1].get_weights()
+    scores = keras.Model(network.inputs, network.layers[-2].output).predict(images, verbose=0) @ weights
+    network.layers[-1].set_weights([weights, bias - scores.mean(0)])
+    network.save(tmp_path / "m.keras")
+    label = network.predict(images, verbose=0).argmax(1)
+    np.savez(tmp_path / "data.npz", image=images, label=label, split=np.repeat([0, 2], 30), classes=["a", "b", "c"])
     calibrate, check = open_letters(tmp_path / "m.keras", None, str(tmp_path / "data.npz"))
     rows = [FORMATS[name] for name in ("tflite-float32", "onnx-float32")]
     exports = export_model(tmp_path / "m.keras", rows, calibrate, check, tmp_path / "dist", pixels="0..255")
     assert exports.faults == ()
     assert [artifact.misses for artifact in exports] == [(), ()]
+
+
+def test_a_factor_in_front_of_two_branches_reaches_both(solve, tmp_path):
+    # A Rescaling that feeds two convolutions must not be folded into one of them.
+    rng = np.random.default_rng(0)
+    label = np.arange(300) % 3
+    images = rng.integers(0, 80, (300, 16, 16, 3)).astype(np.uint8)
+    images[np.arange(300), :, :, label] += 120
+    np.savez(tmp_path / "data.npz", image=images, label=label, split=np.repeat([0, 2], [200, 100]), classes=["r", "g", "b"])
+    keras.utils.set_random_seed(1)
+    inputs = keras.Input((16, 16, 3))
+    scaled = layers.Rescaling(1 / 255)(inputs)
+    branches = [layers.Conv2D(4, size, strides=2, padding="same", activation="relu")(scaled) for size in (3, 5)]
+    body = keras.Model(inputs, layers.GlobalAveragePooling2D()(layers.Concatenate()(branches)))
+    solve(body, images[:200], label[:200], "softmax", strength=10).save(tmp_path / "two.keras")
+    exports = export(
+        tmp_path / "two.keras",
+        check=tmp_path / "data.npz",
+        formats=("onnx-float32", "onnx-int8"),
+        out=tmp_path / "dist",
+        progress=False,
+    )
+    assert [artifact.parity.agreement for artifact in exports] == [100.0, 100.0]
+    assert exports.artifacts[0].parity.difference < 1e-5
+
+
+@pytest.mark.parametrize(
+    ("axis", "shape"), [(-1, (1,)), ((1, 2, 3), (16, 16, 1)), (1, (16, 1, 1))], ids=["channel", "pixel", "row"]
+)
+def test_a_normalization_over_any_axes_becomes_the_same_rescaling(axis, shape):
+    images = np.random.default_rng(0).integers(0, 256, (50, 16, 16, 1)).astype(np.float32)
+    normalization = layers.Normalization(axis=axis)
+    normalization.adapt(images)
+    network = keras.Sequential([keras.Input((16, 16, 1)), normalization, layers.Flatten()])
+    made = for_inference(network)
+    assert [type(layer).__name__ for layer in made.layers] == ["Rescaling", "Flatten"]
+    assert np.shape(made.layers[0].scale) == shape
+    np.testing.assert_allclose(made.predict(images, verbose=0), network.predict(images, verbose=0), atol=1e-4)
+
+
+def test_twenty_six_classes_that_are_no_letters_take_their_names_from_the_check_images(solve, tmp_path):
+    names = tuple(f"fruit{number:02d}" for number in range(26))
+    label = np.arange(26 * 12) % 26
+    images = np.empty((len(label), 8, 8, 3), np.uint8)
+    rng = np.random.default_rng(0)
+    images[:] = np.clip(rng.integers(0, 250, (26, 1, 1, 3))[label] + rng.integers(0, 6, images.shape), 0, 255)
+    np.savez(tmp_path / "data.npz", image=images, label=label, split=np.repeat([0, 2], [260, 52]), classes=np.array(names))
+    body = keras.Sequential([keras.Input((8, 8, 3)), layers.Rescaling(1 / 255), layers.Flatten()])
+    solve(body, images[:260], label[:260], "softmax", strength=10).save(tmp_path / "fruits.keras")
+    exports = export(
+        tmp_path / "fruits.keras", check=tmp_path / "data.npz", formats="tflite-float32", out=tmp_path / "dist", progress=False
+    )
+    assert open_engine(exports.artifacts[0].path).facts.labels == names
+
+
+def test_a_model_at_chance_is_refused_and_nothing_is_written(solve, tmp_path):
+    label = np.arange(300) % 3
+    images = np.random.default_rng(0).integers(0, 256, (300, 8, 8, 1)).astype(np.uint8)
+    np.savez(tmp_path / "data.npz", image=images, label=label, split=np.repeat([0, 2], [200, 100]), classes=["a", "b", "c"])
+    body = keras.Sequential([keras.Input((8, 8, 1)), layers.Rescaling(1 / 255), layers.Flatten()])
+    solve(body, images[:200], label[:200], "softmax", strength=1).save(tmp_path / "guess.keras")
+    with pytest.raises(LettercastError, match=r"guess.keras: is right on .* % of --check data.npz, and a guess on 33.3 %"):
+        export(tmp_path / "guess.keras", check=tmp_path / "data.npz", out=tmp_path / "dist", progress=False)
+    assert not (tmp_path / "dist").exists()

@@ -112,7 +112,7 @@ def open_folder(path: Path, split: str, shape: tuple[int, int, int] | None = Non
     files = class_images(roots)
     if not files:
         raise LettercastError(f"{path}: no images in class folders; expected e.g. {path / 'A' / 'one.png'}")
-    names = class_names(files)
+    names = class_names(files, are_letters=shape is None)
     classes = tuple(sorted(set(names)))
     if not splits:
         keep = in_split(hashed_split(str(f.relative_to(path)) for f in files), split)
@@ -145,10 +145,14 @@ def is_image_file(file: Path) -> bool:
     return file.suffix.lower() in IMAGE_SUFFIXES and not file.name.startswith(".") and file.is_file()
 
 
-def class_names(files: list[Path]) -> list[str]:
-    """Return the class of each image: its folder's name, in capitals if every class is a single letter."""
+def class_names(files: list[Path], *, are_letters: bool = True) -> list[str]:
+    """Return the class of each image: its folder's name, in capitals if every class is a single letter.
+
+    Folders A and a are one class of letters, and two classes of images for a model that takes images as they are.
+    """
     names = [file.parent.name for file in files]
-    if all(len(name) == 1 and name.isascii() and name.isalpha() for name in names):
+    is_single = all(len(name) == 1 and name.isascii() and name.isalpha() for name in names)
+    if is_single and (are_letters or len({name.upper() for name in names}) == len(set(names))):
         names = [name.upper() for name in names]
     return names
 

@@ -351,3 +351,17 @@ def test_splits_of_a_folder_are_listed_in_order(tmp_path):
     for name in ("val", "train", "A"):
         (tmp_path / name).mkdir()
     assert split_folders(tmp_path) == ["train", "val"]
+
+
+def test_folders_of_both_cases_are_classes_of_their_own_for_a_model_of_images(tmp_path):
+    for name in ("A", "B", "a", "b"):
+        (tmp_path / "both" / name).mkdir(parents=True)
+        (tmp_path / "one" / name.lower()).mkdir(parents=True, exist_ok=True)
+        for i in range(2):
+            image = np.full((30, 30), 255, np.uint8)
+            cv2.line(image, (5, 5), (20 + i, 25), 0, 3)
+            cv2.imwrite(str(tmp_path / "both" / name / f"{i}.png"), image)
+            cv2.imwrite(str(tmp_path / "one" / name.lower() / f"{i}.png"), image)
+    assert open_source(tmp_path / "both", "all", (8, 8, 1)).classes == ("A", "B", "a", "b")
+    assert open_source(tmp_path / "one", "all", (8, 8, 1)).classes == ("A", "B")
+    assert open_source(tmp_path / "both", "all").classes == ("A", "B")
