@@ -62,7 +62,7 @@ def score(drop: float, lost: int, won: int, n: int) -> float:
 @pytest.mark.parametrize(
     ("lost", "won", "n", "interval"),
     [
-        # Newcombe 1998, Statistics in Medicine 17:2635, table II, by Tango's method.
+        # Newcombe 1998, Statistics in Medicine 17:2635, by Tango's method.
         (12, 2, 50, (0.0611, 0.3447)),
         # Fagerland, Lydersen and Laake 2014, Statistics in Medicine 33:2850: airway hyper-responsiveness.
         (1, 7, 21, (-0.517, -0.026)),
