@@ -107,7 +107,7 @@ def int8(model: "keras.Model", calibration: Pixels) -> bytes:
 def is_only_path(graph: "onnx.GraphProto", first: "onnx.NodeProto", last: "onnx.NodeProto") -> bool:
     """Tell whether a node feeds nothing but one chain of nodes to a last one, whose weights nobody else uses."""
     results, node = {output.name for output in graph.output}, first
-    while node is not last:
+    while node.output[0] != last.output[0]:
         users = [user for user in graph.node for name in user.input if name == node.output[0]]
         if len(users) != 1 or node.output[0] in results:
             return False
