@@ -65,7 +65,8 @@ test: $(READY) $(OLD)/.ready $(MEDIAPIPE)/.ready
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
 	$(BIN)/lint-imports --no-logo
-	$(BIN)/pytest --numprocesses 2 --dist loadfile
+	@# One more than two cores, as some tests wait for a camera or a browser.
+	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
 docs: $(READY)
 	$(BIN)/python docs/build_api.py site
