@@ -86,25 +86,6 @@ def run_notebook(tmp_path, monkeypatch) -> Callable[..., dict[str, object]]:
     return run
 
 
-@pytest.fixture
-def without_figures(monkeypatch) -> None:
-    """Let a training run write no figures, which takes as long as the training here; tests/train looks at them."""
-    from lettercast.train import run
-
-    monkeypatch.setattr(run, "write_card", lambda *_: [])
-
-
-@pytest.fixture
-def trained_already(monkeypatch, without_figures) -> None:
-    """Let a training run keep the model that it starts from; all that comes before and after the training is done."""
-    from lettercast.train import run
-    from lettercast.train.plan import Epoch
-
-    monkeypatch.setattr(
-        run, "fit", lambda *_, init, **__: (init[0], [Epoch(1, 0.5, 0.8, 0.3, 0.9), Epoch(2, 0.4, 0.9, 0.2, 0.95)])
-    )
-
-
 @pytest.fixture(scope="module")
 def digits_model():
     """The model of digits that the example trains, after two epochs."""
@@ -243,7 +224,7 @@ def test_export_needs_both_a_model_and_images(run_script):
     assert code == 2 and "give --model and --data together" in err
 
 
-def test_train_fits_the_model_to_a_folder_and_compares_before_and_after(my_letters, run_script, tmp_path, without_figures):
+def test_train_fits_the_model_to_a_folder_and_compares_before_and_after(my_letters, run_script, tmp_path, eager):
     words = ("--start", "letters-nano", "--epochs", 1, "--steps", 1, "--out", "mine")
     code, out, err = run_script("train_on_ten_images_per_class", my_letters, *words)
     assert code == 0, err
@@ -282,7 +263,7 @@ def test_a_notebook_has_no_outputs_and_its_parameters_in_its_first_cell_of_code(
     assert (EXAMPLES / f"{name}.ipynb").stat().st_size < 20_000
 
 
-def test_the_first_lesson_trains_and_shows_what_is_confused(strokes_file, run_notebook, trained_already, capsys):
+def test_the_first_lesson_trains_and_shows_what_is_confused(strokes_file, run_notebook, eager, capsys):
     import matplotlib.pyplot as plt
 
     names = run_notebook("first_lesson", DATA=str(strokes_file), EPOCHS=2, STEPS=1, START="letters-nano")
@@ -302,8 +283,7 @@ def test_the_first_lesson_trains_and_shows_what_is_confused(strokes_file, run_no
 def test_the_engineers_notebook_exports_proves_and_measures(run_notebook, capsys, monkeypatch):
     from lettercast.benchmarks.parity import benchmark, measure
 
-    # Measuring memory takes a process for each model, and 50 predictions of Keras take seconds: tests/benchmarks does both.
-    monkeypatch.setattr(benchmark, "footprint", lambda *_: measure.Footprint(100.0, 1.0, 0.5, 43.0))
+    # Fewer rounds of timing: 50 predictions of Keras take seconds.
     monkeypatch.setattr(benchmark, "take_turns", partial(measure.take_turns, min_runs=1))
     monkeypatch.setattr(measure, "ROUNDS", 2)
     names = run_notebook("export_and_prove", EPOCHS=2, FORMATS=["tflite-float32"], SECONDS=0.02)
