@@ -55,9 +55,9 @@ demo: $(READY)
 	$(BIN)/lettercast read docs/example-page.jpg --model $(DEMO)/dist/letters-base-int8.tflite --no-window --save $(DEMO)
 	@echo; echo "The page with what was read on it: $(DEMO)/example-page.png"
 	@echo; echo "Try next:"
-	@echo "  $(BIN)/lettercast read                      letters before your camera (q quits)"
-	@echo "  $(BIN)/lettercast read photo.jpg --json     letters of your own picture"
-	@echo "  $(BIN)/lettercast train --data my_letters   a model from your own folders of letters"
+	@echo "  $(BIN)/lettercast read                      read letters from your camera (q quits)"
+	@echo "  $(BIN)/lettercast read photo.jpg --json     read your own photograph"
+	@echo "  $(BIN)/lettercast train --data my_letters   train on your own folders of letters"
 	@echo "  docs/raspberry-pi.md                           the same on a Raspberry Pi"
 
 test: $(READY) $(OLD)/.ready $(MEDIAPIPE)/.ready
