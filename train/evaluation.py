@@ -339,7 +339,7 @@ def evaluate(
     Example:
         evaluate("letters-nano", "my_letters/").accuracy
     """
-    engine = model if isinstance(model, Engine) else open_any(model, threads)
+    engine = open_any(model, threads)
     facts = engine.facts
     if isinstance(data, str | Path | tuple):
         # Opening may download, and shows a bar of its own.

@@ -36,8 +36,13 @@ def open_model(path: Path, threads: int = 1) -> Engine:
     return open_engine(path, threads)
 
 
-def open_any(model: "str | Path | keras.Model", threads: int = 1) -> Engine:
-    """Open a model by its name, its path, or as a Keras model in memory; raises LettercastError if it cannot be used."""
+def open_any(model: "str | Path | Engine | keras.Model", threads: int = 1) -> Engine:
+    """Open a model by its name, its path, or as a Keras model in memory; an engine is returned as it is.
+
+    Raises LettercastError if the model cannot be used.
+    """
+    if isinstance(model, Engine):
+        return model
     if isinstance(model, str | Path):
         return open_model(find_model(model, MEASURED), threads)
     path = Path(getattr(model, "name", "model"))

@@ -181,7 +181,7 @@ def evaluate_pages(
         evaluate_pages("letters-base", "pages/labels.csv").cer
     """
     with show_progress(f"reading the pages of {labels}", progress) as report:
-        reader = Reader(model if isinstance(model, Engine) else open_any(model, threads))
+        reader = Reader(open_any(model, threads))
         return read_pages(reader, Path(labels), report)
 
 
