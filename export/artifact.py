@@ -32,10 +32,11 @@ from ..train.data.drawing import shown
 from ..train.data.open import Data
 from ..train.data.source import Source
 from ..train.predict import check_layers, safe_name
+from .convention import PIXEL_RANGES
 from .diagnose import diagnose
 from .formats import Format, find_formats
 from .gate import UNPROVEN, Parity, Tolerance, compare
-from .original import PIXEL_RANGES, Original, open_letters, open_original
+from .original import Original, open_letters, open_original
 
 if TYPE_CHECKING:
     import keras

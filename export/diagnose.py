@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from .convention import PIXEL_RANGES, classify_scaled
 from .gate import Inspection
-from .original import PIXEL_RANGES, Original, classify_scaled, flat_layers
+from .inference import flat_layers
+from .original import Original
 
 if TYPE_CHECKING:
     import keras

@@ -4,11 +4,11 @@ The convention is pixels 0..255 in, probabilities out, in float32, without layer
 """
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,51 +20,16 @@ from ..runtime.pixels import Pixels
 from ..train.data.open import Data, held_out_split, open_source, whole
 from ..train.data.source import Source, draw_all, draw_some, relabel
 from ..train.predict import assumed_facts, classify, load_keras, model_facts, picture_shape
+from .convention import to_convention
+from .inference import for_inference, is_single
 
 if TYPE_CHECKING:
     import keras
 
-FLOAT32 = "float32"
 CALIBRATION_LETTERS, CALIBRATION_SEED = 500, 7
 VERSIONS = ("keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy")
-# The ranges of pixels that a network may have been trained with, as the scale and offset that convert pixels 0..255.
-PIXEL_RANGES = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0)}
-# What the facts of exported files say about the layers in front of and behind the network.
-SCALED_INSIDE, LOGITS = ", scaled inside the exported files", "logits, with a softmax inside the exported files"
-# A range other than 0..255 is chosen only if it divides the loss on the calibration images by at least this factor.
-MIN_LOSS_RATIO = 1.2
-# Outputs outside of 0..1 by more than this are logits; probabilities leave the range by rounding only.
-MAX_ROUNDING = 1e-3
 # A model must be right more often than a guess by this share, or twice as often.
 MIN_ABOVE_CHANCE = 0.1
-# Keras layers that change images in training only. RandomCrop is not one of them: at inference it crops the middle.
-TRAINING_ONLY = (
-    "AugMix",
-    "CutMix",
-    "GaussianDropout",
-    "GaussianNoise",
-    "MixUp",
-    "RandAugment",
-    "RandomBrightness",
-    "RandomColorDegeneration",
-    "RandomColorJitter",
-    "RandomContrast",
-    "RandomElasticTransform",
-    "RandomErasing",
-    "RandomFlip",
-    "RandomGaussianBlur",
-    "RandomGrayscale",
-    "RandomHue",
-    "RandomInvert",
-    "RandomPerspective",
-    "RandomPosterization",
-    "RandomRotation",
-    "RandomSaturation",
-    "RandomSharpness",
-    "RandomShear",
-    "RandomTranslation",
-    "RandomZoom",
-)
 
 
 @dataclass(frozen=True)
@@ -205,124 +170,3 @@ def refuse_shared(calibrated: str, calibration: Pixels, checked: str, images: Pi
     if shared > 0.01 * len(seen) + 1:
         overlap = f"{shared} of its images are in --calibrate {calibrated}, too"
         raise LettercastError(f"--check {checked}: {overlap}; the gate needs images that calibration did not see")
-
-
-def to_convention(
-    network: "keras.Model", calibration: Pixels, classes: NDArray[np.int64], pixels: str | None
-) -> "tuple[keras.Model, dict[str, str]]":
-    """Put a scaling of pixels 0..255 to the network's own range in front of it, and a softmax behind it if it gives logits.
-
-    Returns the network, and the facts about these layers.
-    """
-    answers = {
-        name: classify_scaled(network, calibration, *PIXEL_RANGES[name]) for name in ([pixels] if pixels else PIXEL_RANGES)
-    }
-    losses = {name: cross_entropy(rows, classes) for name, rows in answers.items()}
-    best = min(losses, key=lambda name: losses[name])
-    if pixels is None and MIN_LOSS_RATIO * losses[best] > losses["0..255"]:
-        best = "0..255"
-    is_logits = are_logits(answers[best])
-    made = {}
-    if best != "0..255":
-        found = "as asked" if pixels else f"its loss is {losses[best]:.2g} so, {losses['0..255']:.2g} with 0..255"
-        made["pixels"] = f"{best}{SCALED_INSIDE}"
-        say(f"the model takes pixels {best} ({found}); the exported files scale pixels 0..255 themselves")
-    if is_logits:
-        made["outputs"] = LOGITS
-        say("the model gives logits; the exported files have a softmax behind it")
-    return as_exported(network, made), made
-
-
-def as_exported(network: "keras.Model", made: Mapping[str, Any]) -> "keras.Model":
-    """Return the network with the scaling and the softmax that the facts of its exports (`made`) name."""
-    import keras
-
-    pixels = str(made.get("pixels", "")).removesuffix(SCALED_INSIDE)
-    is_logits = made.get("outputs") == LOGITS
-    if not (is_logits or pixels in PIXEL_RANGES):
-        return network
-    inputs = keras.Input(network.inputs[0].shape[1:], name="pixels")
-    outputs = network(keras.layers.Rescaling(*PIXEL_RANGES[pixels])(inputs) if pixels in PIXEL_RANGES else inputs)
-    return keras.Model(inputs, keras.layers.Softmax()(outputs) if is_logits else outputs, name=network.name)
-
-
-def classify_scaled(network: "keras.Model", images: Pixels, scale: float, offset: float) -> NDArray[np.float32]:
-    """Return the outputs (N, classes) of a network for images (N, H, W, C) uint8 that are scaled to another range of pixels."""
-    return classify(network, images.astype(np.float32) * np.float32(scale) + np.float32(offset))
-
-
-def are_logits(rows: NDArray[np.float32]) -> bool:
-    """Whether outputs (N, classes) are logits and not probabilities."""
-    return bool((rows < -MAX_ROUNDING).any() or (rows > 1 + MAX_ROUNDING).any())
-
-
-def cross_entropy(rows: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
-    """Return the mean negative log-probability of the right classes (N,) for outputs (N, classes), probabilities or logits."""
-    if are_logits(rows):
-        rows = np.exp(rows - rows.max(1, keepdims=True))
-        rows = rows / rows.sum(1, keepdims=True)
-    return float(-np.log(np.clip(rows[np.arange(len(rows)), classes], 1e-12, 1)).mean())
-
-
-def for_inference(network: "keras.Model") -> "keras.Model":
-    """Return an equal network in float32 without training-only layers; the same object if there is nothing to change.
-
-    Converters to ONNX have no operations for random numbers and lose the constants of a Normalization layer, so it becomes a
-    Rescaling. Converters to TFLite do not mix precisions.
-    """
-    import keras
-
-    dropped = tuple(kind for name in TRAINING_ONLY if (kind := getattr(keras.layers, name, None)))
-    replaced = (*dropped, keras.layers.Normalization)
-    source = network.inputs[0]
-    is_float = source.dtype == FLOAT32
-    if is_float and is_single(network) and not any(isinstance(layer, replaced) for layer in flat_layers(network)):
-        return network
-    copies: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
-
-    def clone(layer: "keras.layers.Layer") -> "keras.layers.Layer":
-        if isinstance(layer, dropped):
-            return keras.layers.Identity(name=layer.name)
-        if isinstance(layer, keras.layers.Normalization):
-            return as_rescaling(layer)
-        copy = layer.__class__.from_config({**layer.get_config(), **({} if is_single(network) else {"dtype": FLOAT32})})
-        copies.append((layer, copy))
-        return copy
-
-    inputs = None if is_float else keras.Input(source.shape[1:], dtype=FLOAT32, name=source.name)
-    cleaned = keras.models.clone_model(network, input_tensors=inputs, clone_function=clone, recursive=True)
-    for layer, copy in copies:
-        copy.set_weights(layer.get_weights())
-    return cleaned
-
-
-def is_single(network: "keras.Model") -> bool:
-    """Whether all layers compute in float32."""
-    return all(layer.compute_dtype == FLOAT32 for layer in flat_layers(network) if layer.weights)
-
-
-def flat_layers(network: "keras.Model") -> "Iterator[keras.layers.Layer]":
-    """Yield all layers, including those of nested networks."""
-    for layer in network.layers:
-        if hasattr(layer, "layers"):
-            yield from flat_layers(layer)
-        else:
-            yield layer
-
-
-def as_rescaling(layer: "keras.layers.Normalization") -> "keras.layers.Rescaling":
-    """Return the Rescaling that equals a Normalization with its learned mean and variance.
-
-    Keras divides by the standard deviation, or by epsilon if that is larger.
-    """
-    import keras
-
-    mean, variance = (np.asarray(keras.ops.convert_to_numpy(value), np.float64) for value in (layer.mean, layer.variance))
-    if mean.size == mean.shape[-1]:
-        # One value per channel, as converters fold it best; other axes keep their shape, without the batch.
-        mean, variance = mean.ravel(), variance.ravel()
-    else:
-        mean, variance = mean[0], variance[0]
-    scale = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())
-    scales, offsets = (scale, -mean * scale) if not layer.invert else (1 / scale, mean)
-    return keras.layers.Rescaling(scales.tolist(), offsets.tolist(), name=layer.name)

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import LettercastError
+from ...export.convention import as_exported
 from ...export.formats import FORMATS
-from ...export.original import as_exported
 from ...runtime.glyph import glyph
 from ...runtime.model.engine import OPENERS, Engine, open_engine, wrapping_errors
 from ...runtime.model.facts import LETTERS, Facts, keras_facts

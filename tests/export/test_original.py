@@ -5,16 +5,9 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.export.original import (
-    TRAINING_ONLY,
-    cross_entropy,
-    draw_calibration,
-    flat_layers,
-    for_inference,
-    is_single,
-    name_outputs,
-    refuse_shared,
-)
+from lettercast.export.convention import cross_entropy
+from lettercast.export.inference import TRAINING_ONLY, flat_layers, for_inference, is_single
+from lettercast.export.original import draw_calibration, name_outputs, refuse_shared
 from lettercast.runtime.model.facts import Facts
 from lettercast.train.data.open import open_source
 from lettercast.train.data.source import ImageSource, PictureSource

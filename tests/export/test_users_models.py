@@ -9,7 +9,8 @@ import pytest
 from lettercast import LettercastError
 from lettercast.export.artifact import export, export_model
 from lettercast.export.formats import FORMATS
-from lettercast.export.original import for_inference, open_letters
+from lettercast.export.inference import for_inference
+from lettercast.export.original import open_letters
 from lettercast.runtime.model.engine import open_engine
 from lettercast.runtime.model.facts import PICTURES
 from lettercast.train.data.drawing import shown
