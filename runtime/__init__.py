@@ -6,6 +6,12 @@
     for line in page.lines:
         print(line.text, [letter.confidence for letter in line.letters])
 
+A model of other images, or a single letter: `Classifier` gives the label of an image.
+
+    from lettercast.runtime import Classifier
+
+    print(Classifier("digits-int8.tflite").classify("seven.png").label)
+
 A camera or a video: `open_frames` gives its frames, a `Tracker` reads them steadily, and `annotate` draws what was read.
 
     from lettercast.runtime import Reader, Tracker, open_frames
@@ -21,6 +27,7 @@ from typing import TYPE_CHECKING
 from .. import lazily
 
 if TYPE_CHECKING:
+    from .classifier import Classification, Classifier
     from .live.overlay import annotate
     from .live.track import Tracker
     from .model.engine import Engine, open_engine
@@ -32,6 +39,8 @@ if TYPE_CHECKING:
 
 # Each name is imported from its module when it is asked for.
 HOMES = {
+    "Classification": "classifier",
+    "Classifier": "classifier",
     "Engine": "model.engine",
     "Facts": "model.facts",
     "Frame": "pixels",
@@ -51,6 +60,8 @@ __all__ = [
     "Line",
     "Word",
     "Letter",
+    "Classifier",
+    "Classification",
     "Tracker",
     "open_frames",
     "Frame",

@@ -1,4 +1,4 @@
-"""The types of pixels and frames, and a median and percentile that take a twentieth of NumPy's time for a few numbers."""
+"""Pixels and frames, the check of an image, and a median and percentile twenty times as fast as NumPy's for a few numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,6 +7,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+# Grey, BGR, BGRA.
+CHANNELS = (1, 3, 4)
 # Always uint8; the type does not say so because OpenCV's annotations have no dtype either.
 Pixels: TypeAlias = NDArray[Any]
 
@@ -22,6 +24,16 @@ class Frame:
     is_still: bool = False
     # The frames of a camera come in real time; those of a video are read as fast as you like.
     is_live: bool = False
+
+
+def check_image(image: Pixels) -> None:
+    """Raise TypeError or ValueError, saying what an image is, if this is none."""
+    if not isinstance(image, np.ndarray):
+        hint = "cv2.imread returns None if it cannot read the file: " if image is None else ""
+        raise TypeError(f"{hint}an image is a NumPy array (H, W) or (H, W, 3) BGR uint8, not {type(image).__name__}")
+    channels = image.shape[2] if image.ndim == 3 else 1
+    if image.dtype != np.uint8 or image.ndim not in (2, 3) or channels not in CHANNELS or image.size == 0:
+        raise ValueError(f"an image is (H, W), (H, W, 3) BGR or (H, W, 4) BGRA uint8, not {image.shape} {image.dtype}")
 
 
 def percentile(values: Sequence[float] | NDArray[np.number], percent: float) -> float:

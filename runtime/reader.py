@@ -21,11 +21,11 @@ from .arguments import find_model
 from .files import packaged
 from .glyph import GLYPH_SHAPE, glyph
 from .model.engine import Engine, open_engine
-from .model.facts import PHOTOS
+from .model.facts import LETTERS, PHOTOS
 from .page.find import Candidate, find_candidates
 from .page.lines import first_letters, order_lines, split_words
 from .page.split import Reading, certainty, join_strokes, may_be_split, split_candidate, split_stacked
-from .pixels import Pixels, percentile
+from .pixels import Pixels, check_image, percentile
 from .text import UNKNOWN, Box, Letter, Line, Page, Word
 from .text.context import LABELS, Evidence, load_case, settle_case, settle_heights
 from .text.words import find_word, load_words
@@ -174,8 +174,6 @@ class GravelTuning:
 
 
 GRAVEL_TUNING = GravelTuning()
-# Grey, BGR, BGRA.
-CHANNELS = (1, 3, 4)
 
 
 class Reader:
@@ -202,15 +200,15 @@ class Reader:
         # A model inside a zip file is neither a str nor a Path but reads like one, so it stays as it is.
         path = find_model(model) if isinstance(model, str | Path) else model or DEFAULT_MODEL
         self.engine = path if isinstance(path, Engine) else open_engine(path, threads)
-        if self.engine.facts.takes == PHOTOS:
-            problem = "reads one letter at a time, for apps; to read pages, use the tflite-int8 export of the same model"
-            raise LettercastError(f"{self.engine.facts.name}-{self.engine.facts.format.partition('-')[2]}: {problem}")
-        if self.engine.facts.input_shape != GLYPH_SHAPE:
-            shape = self.engine.facts.input_shape
+        facts = self.engine.facts
+        if facts.takes != LETTERS:
+            problem = "is for photographs of one letter each" if facts.takes == PHOTOS else "classifies whole images"
+            raise LettercastError(f"{facts.name} ({facts.format}): {problem} and reads no pages; use `lettercast classify`")
+        if facts.input_shape != GLYPH_SHAPE:
             raise LettercastError(
-                f"{self.engine.facts.name}: reads images of shape {shape}, but letters have {GLYPH_SHAPE}; use another model"
+                f"{facts.name}: reads images of shape {facts.input_shape}, but letters have {GLYPH_SHAPE}; use another model"
             )
-        self.words = None if words is None else load_words(words, self.engine.facts.labels)
+        self.words = None if words is None else load_words(words, facts.labels)
 
     def read(self, image: Pixels | str | Path) -> Page:
         """Read one image.
@@ -304,13 +302,3 @@ class Reader:
         guesses = (rest if known else [best, *rest])[:MAX_ALTERNATIVES]
         others = tuple((labels[i], float(probabilities[i])) for i in guesses if probabilities[i] >= MIN_PROBABILITY)
         return Letter(labels[best] if known else UNKNOWN, float(probabilities[best]), box, others)
-
-
-def check_image(image: Pixels) -> None:
-    """Raise TypeError or ValueError, saying what an image is, if this is none."""
-    if not isinstance(image, np.ndarray):
-        hint = "cv2.imread returns None if it cannot read the file: " if image is None else ""
-        raise TypeError(f"{hint}an image is a NumPy array (H, W) or (H, W, 3) BGR uint8, not {type(image).__name__}")
-    channels = image.shape[2] if image.ndim == 3 else 1
-    if image.dtype != np.uint8 or image.ndim not in (2, 3) or channels not in CHANNELS or image.size == 0:
-        raise ValueError(f"an image is (H, W), (H, W, 3) BGR or (H, W, 4) BGRA uint8, not {image.shape} {image.dtype}")

@@ -51,10 +51,13 @@ def to_gray(image: Pixels) -> Pixels:
         return image
     if image.shape[2] == 1:
         return np.ascontiguousarray(image[:, :, 0])
-    if image.shape[2] == 4:
-        alpha = image[:, :, 3:].astype(np.uint16)
-        image = ((image[:, :, :3] * alpha + 255 * (255 - alpha)) // 255).astype(np.uint8)
-    return cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+    return cv2.cvtColor(on_paper(image) if image.shape[2] == 4 else image, cv2.COLOR_BGR2GRAY)
+
+
+def on_paper(image: Pixels) -> Pixels:
+    """Return (H, W, 3) uint8 BGR of a BGRA image as it looks on white paper."""
+    alpha = image[:, :, 3:].astype(np.uint16)
+    return ((image[:, :, :3] * alpha + 255 * (255 - alpha)) // 255).astype(np.uint8)
 
 
 def find_ink(image: Pixels) -> Pixels:
@@ -166,6 +169,19 @@ class CropTuning:
 
 
 CROP_TUNING = CropTuning()
+# Ink of photographed letters is kept no larger: many times the 28 pixels that the network sees.
+MAX_INK_PX = 256
+
+
+def letter_only(image: Pixels) -> Pixels:
+    """Return the ink (H, W) uint8 of the letter in an image of any size, cut out and made smaller if it is large."""
+    ink = letter_ink(image)
+    if max(ink.shape) <= MAX_INK_PX:
+        return ink
+    x, y, w, h = cv2.boundingRect(ink)
+    ink = ink[y : y + h, x : x + w] if w and h else ink
+    scale = min(1.0, MAX_INK_PX / max(ink.shape))
+    return cv2.resize(ink, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else ink
 
 
 def letter_ink(image: Pixels) -> Pixels:

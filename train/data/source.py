@@ -13,8 +13,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...runtime.classifier import fit_image
 from ...runtime.glyph import glyph
-from ...runtime.page.ink import letter_ink, to_gray
+from ...runtime.page.ink import letter_only
 from ...runtime.pixels import Pixels
 from .drawing import draw_plain, draw_random
 from .strokes import Strokes
@@ -38,8 +39,6 @@ def hashed_split(keys: Iterable[object]) -> NDArray[np.int64]:
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 # Weight of each letter as a power of its writer's count: a writer of four times as many letters counts twice as much.
 WRITER_POWER = -0.5
-# Ink of photographed letters is stored no larger: many times the 28 pixels that the network sees.
-MAX_INK_PX = 256
 
 
 class Source(Protocol):
@@ -223,17 +222,6 @@ def draw_some(source: Source, indices: Sequence[int] | NDArray[np.int64], seed: 
     return drawn[..., None] if drawn.ndim == 3 else drawn
 
 
-def letter_only(image: Pixels) -> Pixels:
-    """Return the ink (H, W) uint8 of the letter in an image of any size, no larger than training needs."""
-    ink = letter_ink(image)
-    if max(ink.shape) <= MAX_INK_PX:
-        return ink
-    x, y, w, h = cv2.boundingRect(ink)
-    ink = ink[y : y + h, x : x + w] if w and h else ink
-    scale = min(1.0, MAX_INK_PX / max(ink.shape))
-    return cv2.resize(ink, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else ink
-
-
 def image_source(
     name: str,
     split: str,
@@ -249,25 +237,8 @@ def image_source(
     """
     if shape is None:
         return ImageSource(name, split, [letter_only(image) for image in images], labels, classes)
-    fitted = [fit_picture(image, shape) for image in images]
+    fitted = [fit_image(image, shape) for image in images]
     return PictureSource(name, split, np.array(fitted, np.uint8).reshape(-1, *shape), labels, classes)
-
-
-def fit_picture(image: Pixels, shape: tuple[int, int, int]) -> Pixels:
-    """Scale an image (H, W) grey or (H, W, C) BGR or BGRA uint8 to a shape (H, W, 1) grey or (H, W, 3) RGB."""
-    height, width, channels = shape
-    gray = to_gray(image)
-    # Grey if one channel is wanted or the image has no colour; transparent pixels become white paper in any case.
-    if channels == 1 or image.ndim == 2 or image.shape[2] == 1:
-        fitted = gray
-    elif image.shape[2] == 4:
-        fitted = cv2.cvtColor(np.where(image[..., 3:] > 0, image[..., :3], 255).astype(np.uint8), cv2.COLOR_BGR2RGB)
-    else:
-        fitted = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    if fitted.shape[:2] != (height, width):
-        shrinks = fitted.shape[0] > height or fitted.shape[1] > width
-        fitted = cv2.resize(fitted, (width, height), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
-    return np.broadcast_to(fitted.reshape(height, width, -1), shape)
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,10 @@ import numpy as np
 import pytest
 
 from lettercast.runtime.glyph import glyph
-from lettercast.runtime.page.ink import letter_ink
+from lettercast.runtime.page.ink import MAX_INK_PX, letter_ink, letter_only
 from lettercast.train.data.drawing import draw_plain
 from lettercast.train.data.pen import PenSource
 from lettercast.train.data.source import (
-    MAX_INK_PX,
     ImageSource,
     MixedSource,
     StrokeSource,
@@ -21,7 +20,6 @@ from lettercast.train.data.source import (
     draw_some,
     hashed_split,
     in_split,
-    letter_only,
     relabel,
     warp,
 )
