@@ -4,6 +4,7 @@ The gate is a non-inferiority test: it asks whether the check set proves that th
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,7 +16,13 @@ Z95 = 1.959963984540054
 # The verdicts of the gate, see Parity.
 PROVEN, UNPROVEN, MISSED = "proven", "unproven", "missed"
 # The figures that `lettercast benchmark --json` holds, too.
-SHARED_FIGURES = ("n", "original_accuracy", "accuracy", "drop", "drop_low", "drop_high", "agreement", "difference")
+SHARED_FIGURES = (
+    *("n", "original_accuracy", "accuracy", "drop", "drop_low", "drop_high", "agreement", "agreement_low", "agreement_high"),
+    *("difference", "original_calibration_error", "calibration_error", "calibration_change_low", "calibration_change_high"),
+    *("original_rejected", "rejected", "rejected_change_low", "rejected_change_high"),
+)
+# The calibration error has no simple distribution, so the images are drawn again this often, with replacement.
+RESAMPLES, RESAMPLING_SEED = 1000, 7
 # A measured drop that is closer to the tolerance than this share equals it, but for rounding.
 MIN_SLACK = 1e-9
 # Messages round numbers of images and points up to this many digits.
@@ -58,6 +65,11 @@ class Parity:
     worse, with its 95 % confidence interval. difference is the largest difference of any probability. lost counts the images
     that only the original classifies right, won those that only the export does.
 
+    Every other 95 % interval is only reported: agreement_low and _high are Wilson's interval of the agreement,
+    rejected_change_low and _high Tango's interval of the change of the rejected share in points (export minus original), and
+    calibration_change_low and _high the bootstrap interval of the change of the expected calibration error in points, over
+    1000 resamples of the images, the same for both models.
+
     The verdict for a tolerance is one of three:
 
     - proven: every limit holds, and the accuracy drop is proven. It is proven if the upper end of its interval is within
@@ -84,6 +96,12 @@ class Parity:
     calibration_error: float = 0.0
     original_rejected: float = 0.0
     rejected: float = 0.0
+    agreement_low: float = 0.0
+    agreement_high: float = 100.0
+    calibration_change_low: float = 0.0
+    calibration_change_high: float = 0.0
+    rejected_change_low: float = 0.0
+    rejected_change_high: float = 0.0
 
     def proves(self, tolerance: Tolerance) -> bool:
         """Whether the accuracy drop is proven to be within the tolerance, by its interval or because the models are equal."""
@@ -158,8 +176,14 @@ def compare(
     exported_right = np.where(agrees, original_right, usable & (answers == truth))
     lost, won = int((original_right & ~exported_right).sum()), int((exported_right & ~original_right).sum())
     low, high = drop_interval(lost, won, len(truth))
-    original_error, original_rejected = _confidence(original, truth, reject_below)
-    error, rejected = _confidence(exported, truth, reject_below)
+    agreement_low, agreement_high = wilson_interval(int(agrees.sum()), len(truth))
+    confidence = [_confidence(probabilities) for probabilities in (original, exported)]
+    (original_error, error), (change_low, change_high) = _calibration_errors(
+        confidence, [original.argmax(1) == truth, usable & (answers == truth)]
+    )
+    before, after = (top < reject_below for top in confidence)
+    after |= ~usable
+    rejected_low, rejected_high = drop_interval(int((after & ~before).sum()), int((before & ~after).sum()), len(truth))
     return Parity(
         n=len(truth),
         original_accuracy=100 * float(original_right.mean()),
@@ -171,22 +195,62 @@ def compare(
         difference=float(np.nan_to_num(np.abs(original - exported), nan=1.0, posinf=1.0).max()),
         lost=lost,
         won=won,
-        original_calibration_error=original_error,
-        calibration_error=error,
-        original_rejected=original_rejected,
-        rejected=rejected,
+        original_calibration_error=100 * original_error,
+        calibration_error=100 * error,
+        original_rejected=100 * float(before.mean()),
+        rejected=100 * float(after.mean()),
+        agreement_low=100 * agreement_low,
+        agreement_high=100 * agreement_high,
+        calibration_change_low=100 * change_low,
+        calibration_change_high=100 * change_high,
+        rejected_change_low=100 * rejected_low,
+        rejected_change_high=100 * rejected_high,
     )
 
 
-def _confidence(probabilities: NDArray[np.float32], truth: NDArray[np.int64], reject_below: float) -> tuple[float, float]:
-    """Return the expected calibration error and the share of rejected images, both in percent."""
-    # scikit-learn, which it imports, takes a second.
-    from ..train.evaluation import reliability
+def wilson_interval(count: int, n: int) -> tuple[float, float]:
+    """Return Wilson's 95 % interval of a share of count among n, as shares 0..1."""
+    # scipy.stats takes a second to import.
+    from scipy.stats import binomtest
 
-    usable = np.asarray(np.isfinite(probabilities).all(1))
-    known = np.where(usable[:, None], np.clip(probabilities, 0, 1), 0)
-    rejected = ~usable | (known.max(1) < reject_below)
-    return 100 * reliability(known, truth).error, 100 * float(rejected.mean())
+    interval = binomtest(count, n).proportion_ci(method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def _confidence(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the largest probability of each image (n,), 0 if one of them is NaN or infinite."""
+    usable = np.isfinite(probabilities).all(1)
+    return np.where(usable, np.clip(np.where(usable[:, None], probabilities, 0), 0, 1).max(1), 0).astype(np.float64)
+
+
+def _calibration_errors(
+    confidence: Sequence[NDArray[np.float64]], right: Sequence[NDArray[np.bool_]]
+) -> tuple[list[float], tuple[float, float]]:
+    """Return the expected calibration errors 0..1 of the original and the export, and the 95 % interval of their change.
+
+    Both models answer the same resamples of the images (a paired bootstrap). Chance gaps make every calibration error too
+    large, which biases the percentile interval to one side and the basic interval to the other; this one spans both. In
+    simulations it holds the true change in 90 to 100 % of cases. Source: Davison and Hinkley 1997, Bootstrap Methods and
+    their Application, chapter 5.
+    """
+    # scikit-learn, which it imports, takes a second.
+    from ..train.evaluation import BINS
+
+    n = len(right[0])
+    # The error of a bin is the sum of confidence minus correctness over its images.
+    gaps = [one - was_right for one, was_right in zip(confidence, right, strict=True)]
+    places = [np.minimum((one * BINS).astype(int), BINS - 1) for one in confidence]
+
+    def errors(times: NDArray[np.int64]) -> list[float]:
+        sums = (np.bincount(place, times * gap, BINS) for place, gap in zip(places, gaps, strict=True))
+        return [float(np.abs(one).sum() / n) for one in sums]
+
+    rng = np.random.default_rng(RESAMPLING_SEED)
+    resampled = [errors(np.bincount(rng.integers(n, size=n), minlength=n)) for _ in range(RESAMPLES)]
+    ends = np.percentile(np.diff(resampled), (2.5, 97.5))
+    measured = errors(np.ones(n, np.int64))
+    mirrored = 2 * (measured[1] - measured[0]) - ends
+    return measured, (float(min(*ends, *mirrored)), float(max(*ends, *mirrored)))
 
 
 def drop_interval(lost: int, won: int, n: int) -> tuple[float, float]:

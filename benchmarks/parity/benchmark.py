@@ -181,10 +181,12 @@ def row_of(contender: Contender) -> Row:
         accuracy = Accuracy(100 * right / len(truth), 100 * low, 100 * high)
         reference = contender if contender.format == KERAS else original
         if reference and reference.probabilities is not None:
-            parity = compare(truth, reference.probabilities, probabilities, tie_of(contender))
+            reject_below = engine.facts.reject_below if engine else 0.0
+            parity = compare(truth, reference.probabilities, probabilities, tie_of(contender), reject_below)
             if reference is contender:
                 # A model equals itself for certain.
-                parity = replace(parity, drop_low=0.0, drop_high=0.0)
+                own = dict.fromkeys(("drop_low", "drop_high", "rejected_change_low", "rejected_change_high"), 0.0)
+                parity = replace(parity, **own, agreement_low=100.0)
             moved = confusion_changes(contender.labels, truth, reference.probabilities, probabilities)
     reference = original or contender
     if reference.letter and contender.letter and reference.format == KERAS:

@@ -9,7 +9,18 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.export.formats import FORMATS, find_formats
-from lettercast.export.gate import MISSED, PROVEN, UNPROVEN, Parity, Tolerance, compare, drop_interval, images_needed, round_up
+from lettercast.export.gate import (
+    MISSED,
+    PROVEN,
+    UNPROVEN,
+    Parity,
+    Tolerance,
+    compare,
+    drop_interval,
+    images_needed,
+    round_up,
+    wilson_interval,
+)
 
 Z95 = 1.959964
 INT8 = FORMATS["tflite-int8"].tolerance
@@ -293,3 +304,46 @@ def test_float_formats_allow_no_loss_and_others_their_stated_limits():
     for row in FORMATS.values():
         limits = (row.tolerance.max_drop, row.tolerance.min_agreement)
         assert limits == allowed.get(row.name.partition("-")[2], (0.3, 99.0))
+
+
+def test_agreement_has_wilson_s_interval():
+    # Of n out of n, Wilson's lower end is n / (n + 1.96**2).
+    assert wilson_interval(100, 100) == pytest.approx((100 / (100 + 1.96**2), 1), abs=1e-5)
+    answers = np.eye(2, dtype=np.float32)[np.zeros(40, int)]
+    other = np.concatenate([answers[:39], 1 - answers[39:]])
+    parity = compare(np.zeros(40, int), answers, other)
+    assert parity.agreement == 97.5
+    assert (parity.agreement_low, parity.agreement_high) == tuple(100 * end for end in wilson_interval(39, 40))
+
+
+def test_the_change_of_the_rejected_share_has_the_interval_of_paired_shares():
+    original, exported = (np.stack([sure, 1 - sure], 1).astype(np.float32) for sure in (np.full(50, 0.9), np.full(50, 0.9)))
+    exported[:4] = (0.6, 0.4)
+    original[9] = (0.6, 0.4)
+    parity = compare(np.zeros(50, int), original, exported, reject_below=0.7)
+    assert (parity.original_rejected, parity.rejected) == (2, 8)
+    assert (parity.rejected_change_low, parity.rejected_change_high) == tuple(100 * end for end in drop_interval(4, 1, 50))
+
+
+def answers_at(confidence: float, n: int) -> np.ndarray:
+    """Return n answers (n, 2) for class 0 with a confidence."""
+    return np.tile(np.array([confidence, 1 - confidence], np.float32), (n, 1))
+
+
+def test_the_change_of_the_calibration_error_is_surer_with_more_images():
+    widths = []
+    for n in (50, 800):
+        # Nine of ten are right, which the original says, and the export is too modest by 0.2.
+        truth = (np.arange(n) % 10 == 0).astype(int)
+        parity = compare(truth, answers_at(0.9, n), answers_at(0.7, n))
+        change = parity.calibration_error - parity.original_calibration_error
+        assert change == pytest.approx(20, abs=1e-3)
+        assert parity.calibration_change_low < change + 1e-6
+        assert parity.calibration_change_high > 0
+        widths.append(parity.calibration_change_high - parity.calibration_change_low)
+    assert widths[1] < widths[0]
+
+
+def test_equal_models_have_no_change_of_the_calibration_error():
+    parity = compare(np.zeros(30, int), answers_at(0.8, 30), answers_at(0.8, 30))
+    assert (parity.calibration_change_low, parity.calibration_change_high) == (0, 0)
