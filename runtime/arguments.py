@@ -5,12 +5,14 @@ import math
 import os
 import re
 import shlex
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .. import LettercastError
+from .files import read_text
 
 SERVE_HOST, SERVE_PORT, MAX_PORT = "127.0.0.1", 8080, 65535
 PACKAGE = Path(__file__).parents[1]
@@ -171,16 +173,34 @@ def image_size(text: str) -> tuple[int, int]:
 
 
 def label_names(text: str) -> list[str]:
-    """Parse names separated by commas, or the path of a text file with one name per line."""
+    """Parse names separated by commas, or the path of a text file with one name per line.
+
+    Line i may start with its number i, counted from 0, as Teachable Machine and TensorFlow write their labels.
+    """
     path = Path(text)
+    is_file = is_there(path.is_file)
     try:
-        names = path.read_text(encoding="utf-8").splitlines() if is_there(path.is_file) else text.split(",")
-    except (OSError, UnicodeDecodeError) as error:
-        raise argparse.ArgumentTypeError(f"'{text}' is not a readable list of names") from error
-    names = [name.strip() for name in names if name.strip()]
+        names = read_text(path).split("\n") if is_file else text.split(",")
+    except LettercastError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    names = [plain_name(name) for name in names if plain_name(name)]
     if len(names) < 2:
-        raise argparse.ArgumentTypeError(f"'{text}' names fewer than two classes; give a,b,c or a file with one name per line")
+        what = "is neither a file nor a list of names" if path.suffix and not is_file else "names fewer than two classes"
+        raise argparse.ArgumentTypeError(f"'{text}' {what}; give a,b,c or a file with one name per line")
+    numbered = [re.fullmatch(rf"0*{place}\s*[\s:,;]\s*(\S.*)", name) for place, name in enumerate(names)]
+    names = [found[1] for found in numbered if found] if all(numbered) else names
+    if twice := [name for name in names if names.count(name) > 1]:
+        times = f"has '{twice[0]}' {twice.count(twice[0])} times"
+        raise argparse.ArgumentTypeError(f"'{text}' {times}; give every class its own name")
     return names
+
+
+def plain_name(name: str) -> str:
+    """Return a class name without spaces around it, and with each accent in one character with its letter.
+
+    macOS stores the names of folders with accents apart from their letters: equal to the eye, and different to `==`.
+    """
+    return unicodedata.normalize("NFC", name.strip().strip("\ufeff\u200b")).strip()
 
 
 def comma_list(text: str) -> list[str]:

@@ -1,8 +1,10 @@
-"""Writing files completely or not at all, and reading the files of the package."""
+"""Writing files completely or not at all, and reading texts, arrays and the files of the package."""
 
+import codecs
 import os
 import re
 import time
+import unicodedata
 import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -75,6 +77,39 @@ def write_bytes(path: Path, data: bytes) -> None:
     make_folder(path.parent)
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+# The longest first: the mark of UTF-16 is the start of the mark of UTF-32.
+BYTE_ORDER_MARKS = (
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def read_text(path: Path) -> str:
+    """Read a text in UTF-8 or, as Windows saves it, with a byte-order mark or in UTF-16; line ends become `\\n`.
+
+    Raises LettercastError if the file cannot be read, or is in another encoding.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise LettercastError(f"{path}: {error.strerror or 'cannot be read'}; give a text file") from error
+    encoding = next((name for mark, name in BYTE_ORDER_MARKS if data.startswith(mark)), "utf-8")
+    if encoding == "utf-8" and b"\0" in data:
+        # No text has NUL characters: UTF-16 without its mark has them in every other byte, on the side of the high bytes.
+        encoding = "utf-16-le" if data[1::2].count(0) > data[::2].count(0) else "utf-16-be"
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError as error:
+        line = data[: error.start].count(b"\n") + 1
+        raise LettercastError(f"{path}: line {line} is not {encoding.upper()} text; save the file as UTF-8") from error
+    if any(unicodedata.category(char) == "Cc" and not char.isspace() for char in text):
+        raise LettercastError(f"{path}: not a text file; save it as UTF-8 text")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def unpacked_bytes(archive: zipfile.ZipFile) -> int:

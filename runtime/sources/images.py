@@ -3,7 +3,8 @@
 import os
 import re
 import struct
-from collections.abc import Callable
+from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -191,7 +192,10 @@ READERS: tuple[tuple[re.Pattern[bytes], Callable[[BinaryIO], Header]], ...] = (
 )
 
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff")
+# Every OpenCV reads these. Windows saves JPEGs from browsers as .jfif.
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".bmp", ".dib", ".webp", ".tif", ".tiff")
+# Some OpenCVs read some of these.
+OTHER_SUFFIXES = (".gif", ".avif", ".heic", ".heif", ".hif", ".pgm", ".ppm", ".pbm", ".pnm")
 # A scan of A4 at 600 dpi has 35 million pixels; 100 million take 300 MB of memory.
 MAX_PIXELS = 100_000_000
 JPEG_END = b"\xff\xd9"
@@ -257,6 +261,24 @@ def known_header(path: Path, file: BinaryIO) -> Header:
             f"{path}: {header.width} x {header.height} pixels, at most {MAX_PIXELS // 10**6} million are read; make it smaller"
         )
     return header
+
+
+def is_image(path: Path) -> bool:
+    """Tell whether a file is an image, by its suffix or its first bytes; reading one that is damaged says what is wrong."""
+    if path.suffix.lower() in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES):
+        return True
+    try:
+        with path.open("rb") as file:
+            return read_header(file) is not None
+    except (OSError, EOFError, ValueError):
+        return True
+
+
+def count_endings(paths: Iterable[Path]) -> str:
+    """Return how many files have which ending, the most frequent first, such as `12 .heic files and 1 .txt file`."""
+    endings = Counter(path.suffix.lower() for path in paths)
+    words = [f"{count} {ending + ' ' if ending else ''}file{'s' if count > 1 else ''}" for ending, count in endings.most_common()]
+    return ", ".join(words[:-1]) + (" and " if len(words) > 1 else "") + words[-1] if words else ""
 
 
 def to_uint8(image: Pixels) -> Pixels:

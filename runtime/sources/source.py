@@ -8,20 +8,22 @@ from itertools import chain, islice
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+from urllib.parse import unquote, urlsplit
 
 from ... import LettercastError
 from ..console import say
 from ..model.engine import OPENERS
 from ..pixels import Frame
 from .camera import CAMERA_SIZE, Camera, PiCamera, import_picamera2, open_webcam, picamera_number
-from .images import IMAGE_SUFFIXES, read_header, read_image
+from .images import IMAGE_SUFFIXES, OTHER_SUFFIXES, count_endings, is_image, read_image
 from .video import url_frames, video_frames
 
 CAMERA_DIGITS = 3
-URL = re.compile(r"([a-z]+)://")
+URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
+# A host with its port, or an IPv4 address, without the scheme of a URL.
+ADDRESS = re.compile(r"(\d+(\.\d+){3}|[\w.-]+:\d+)(:\d+)?(/|$)")
 URL_SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "udp", "tcp")
-# Not every OpenCV reads these, but lettercast tries them all, so that it reports every image of a folder that it cannot read.
-OTHER_SUFFIXES = (".gif", ".avif", ".heic", ".heif", ".pgm", ".ppm", ".pbm")
+IMAGE_KINDS = "an image or a folder of images"
 KINDS = "an image, a folder, a video, a camera number such as 0, picamera or an http or rtsp URL"
 
 # An image that cannot be read takes its place among the frames as an error, and the other images follow.
@@ -115,16 +117,20 @@ def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE) -> Stream:
         # The import takes seconds on a small Pi, which must not count as silence of the camera.
         import_picamera2()
         return Camera(source, lambda: PiCamera(number, size))
-    scheme = URL.match(source)
-    if scheme:
-        if scheme[1] not in URL_SCHEMES:
+    address = URL.match(source)
+    if address:
+        scheme = address[1].lower()
+        if scheme == "file":
+            raise LettercastError(f"{source}: give the path of the file instead: {unquote(urlsplit(source).path)}")
+        if scheme not in URL_SCHEMES:
             raise LettercastError(f"{source}: unknown kind of address; use {', '.join(URL_SCHEMES)}, or the path of a file")
-        return url_frames(source)
+        # FFmpeg knows schemes in small letters only.
+        return url_frames(scheme + source[address.end(1) :])
     path = Path(source)
     if path.is_char_device():
         return Camera(source, lambda: open_webcam(source, size))
     if path.is_dir():
-        return folder_frames(path)
+        return still_frames(images_in(path))
     if not path.exists():
         raise LettercastError(describe_missing(source))
     if not path.is_file():
@@ -133,6 +139,28 @@ def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE) -> Stream:
     if not is_still and path.suffix.lower() in OPENERS:
         raise LettercastError(f"{source}: this is a model; put --model before it, and give {KINDS} to read")
     return still_frames([path]) if is_still else video_frames(path)
+
+
+def find_images(sources: Sequence[str]) -> list[Path]:
+    """Return the files of images and of folders of images, page2 before page10 in a folder.
+
+    Raises:
+        LettercastError: a source does not exist, or is neither an image nor a folder that contains some.
+    """
+    return [path for source in sources for path in _images_of(source)]
+
+
+def _images_of(source: str) -> list[Path]:
+    path = Path(source)
+    if path.is_dir() and source.strip():
+        return images_in(path)
+    if not source.strip() or not path.exists():
+        raise LettercastError(describe_missing(source, IMAGE_KINDS))
+    if path.suffix.lower() in OPENERS:
+        raise LettercastError(f"{source}: this is a model; put --model before it, and give {IMAGE_KINDS}")
+    if not path.is_file() or not is_image(path):
+        raise LettercastError(f"{source}: not an image; give {IMAGE_KINDS}")
+    return [path]
 
 
 def check_outputs(sources: Sequence[str], save: Path | None, record: Path | None) -> None:
@@ -146,29 +174,34 @@ def check_outputs(sources: Sequence[str], save: Path | None, record: Path | None
             raise LettercastError(f"--save {save}: the next run would read what is saved there; give another folder")
 
 
-def describe_missing(source: str) -> str:
+def describe_missing(source: str, kinds: str = KINDS) -> str:
     """Return the message for a file that is not there, with the name that was perhaps meant."""
     path = Path(source)
     if path.is_symlink():
-        return f"{source}: a broken link; repair it, or give {KINDS}"
+        return f"{source}: a broken link; repair it, or give {kinds}"
     names = [found.name for found in path.parent.iterdir()] if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, names, 1)
-    hint = f"did you mean {path.parent / near[0]}?" if near else f"give {KINDS}"
+    if ADDRESS.match(source):
+        return f"{source}: no such file; if it is an address, write http://{source} or rtsp://{source}"
+    hint = f"did you mean {path.parent / near[0]}?" if near else f"give {kinds}"
     return f"{source}: no such file; {hint}"
 
 
-def folder_frames(folder: Path) -> Stream:
-    """Return the images of a folder, page2 before page10."""
+def images_in(folder: Path) -> list[Path]:
+    """Return the images of a folder, page2 before page10; raises LettercastError if there are none."""
     files = image_files(folder)
     if not files:
-        raise LettercastError(f"{folder}: no images in this folder; put some there ({', '.join(IMAGE_SUFFIXES)})")
-    return still_frames(sorted(files, key=natural_order))
+        others = count_endings(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
+        held = f", only {others}" if others else ""
+        raise LettercastError(f"{folder}: no images in this folder{held}; put some there ({', '.join(IMAGE_SUFFIXES)})")
+    return sorted(files, key=natural_order)
 
 
 def image_files(folder: Path) -> list[Path]:
-    """Return the files of a folder that have the suffix of an image."""
+    """Return the files of a folder that have the suffix of an image, or no suffix and the first bytes of one."""
     suffixes = (*IMAGE_SUFFIXES, *OTHER_SUFFIXES)
-    return [f for f in folder.iterdir() if f.suffix.lower() in suffixes and not f.name.startswith(".") and f.is_file()]
+    files = [f for f in folder.iterdir() if not f.name.startswith(".") and f.is_file()]
+    return [f for f in files if f.suffix.lower() in suffixes or (not f.suffix and is_image(f))]
 
 
 def natural_order(path: Path) -> tuple[Any, ...]:
@@ -184,14 +217,3 @@ def still_frames(paths: Sequence[Path]) -> Stream:
             yield Frame(str(path), 0, read_image(path), is_still=True)
         except LettercastError as error:
             yield error
-
-
-def is_image(path: Path) -> bool:
-    """Tell whether a file is an image, by its suffix or its first bytes."""
-    if path.suffix.lower() in (*IMAGE_SUFFIXES, *OTHER_SUFFIXES):
-        return True
-    try:
-        with path.open("rb") as file:
-            return read_header(file) is not None
-    except (EOFError, ValueError):
-        return True

@@ -1,10 +1,12 @@
 """Types of command-line arguments."""
 
 import argparse
+import codecs
+import unicodedata
 
 import pytest
 
-from lettercast.runtime.arguments import amount, device_model, keras_model, serve_address
+from lettercast.runtime.arguments import amount, device_model, keras_model, label_names, serve_address
 
 
 @pytest.mark.parametrize(
@@ -53,3 +55,72 @@ def test_an_amount_is_zero_or_above():
     for text, why in (("-1", "-1 is below 0"), ("inf", "not a number"), ("nan", "not a number"), ("", "not a number")):
         with pytest.raises(argparse.ArgumentTypeError, match=why):
             amount(text)
+
+
+NAMES = ["caf\u00e9 bar", "disc, round", "\u5706", "\U0001f468\u200d\U0001f33e"]
+
+
+@pytest.mark.parametrize(
+    "encode",
+    [
+        lambda text: text.encode(),
+        lambda text: text.encode("utf-8-sig"),
+        lambda text: text.encode("utf-16"),
+        lambda text: codecs.BOM_UTF16_BE + text.encode("utf-16-be"),
+        lambda text: text.encode("utf-16-le"),
+        lambda text: text.encode("utf-16-be"),
+        lambda text: text.encode("utf-32"),
+        lambda text: text.replace("\n", "\r\n").encode("utf-8-sig"),
+        lambda text: text.replace("\n", "\r").encode(),
+        lambda text: text.replace("\n", "  \n\n\t\n").encode(),
+        lambda text: unicodedata.normalize("NFD", text).encode(),
+        lambda text: "".join(f"{i} {line}\n" for i, line in enumerate(text.split("\n"))).encode(),
+        lambda text: "".join(f"{i}: {line}\n" for i, line in enumerate(text.split("\n"))).encode(),
+    ],
+    ids=[
+        "utf8",
+        "notepad",
+        "powershell",
+        "utf16be",
+        "utf16le-bare",
+        "utf16be-bare",
+        "utf32",
+        "crlf",
+        "cr",
+        "blanks",
+        "decomposed",
+        "numbered",
+        "colons",
+    ],
+)
+def test_a_file_of_names_is_read_as_every_editor_saves_it(encode, tmp_path):
+    (tmp_path / "names.txt").write_bytes(encode("\n".join(NAMES)))
+    assert label_names(str(tmp_path / "names.txt")) == NAMES
+
+
+def test_names_that_are_numbers_or_start_with_other_numbers_stay(tmp_path):
+    (tmp_path / "n.txt").write_text("1 euro\n2 euro\n")
+    assert label_names(str(tmp_path / "n.txt")) == ["1 euro", "2 euro"]
+    assert label_names("0,1,2") == ["0", "1", "2"]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        ("caf\u00e9\nbar\n".encode("latin-1"), "line 1 is not UTF-8 text; save the file as UTF-8"),
+        (b"cat\ndog\ncat\n", "has 'cat' 2 times; give every class its own name"),
+        (b"only\n", "names fewer than two classes"),
+        (b"\x93NUMPY\x01\0v\0\x01\x02", "not a text file|is not UTF-16"),
+        (b"\x89PNG\r\n\x1a\n", "line 1 is not UTF-8 text"),
+        (b"a\x01\x02\nb\n", "not a text file"),
+    ],
+)
+def test_a_file_that_holds_no_list_of_names_is_refused(data, why, tmp_path):
+    (tmp_path / "names.txt").write_bytes(data)
+    with pytest.raises(argparse.ArgumentTypeError, match=why):
+        label_names(str(tmp_path / "names.txt"))
+
+
+def test_a_file_of_names_that_is_not_there_is_said_to_be_missing():
+    with pytest.raises(argparse.ArgumentTypeError, match=r"'nosuch.txt' is neither a file nor a list of names"):
+        label_names("nosuch.txt")

@@ -84,6 +84,22 @@ def test_an_unknown_url_scheme_is_refused():
         open_source("ftp://example.org/page.jpg")
 
 
+@pytest.mark.parametrize("source", ["RTSP://127.0.0.1:9/a", "Http://127.0.0.1:9/a"])
+def test_the_scheme_of_a_url_may_have_capitals(source):
+    with pytest.raises(LettercastError, match=r"(rtsp|http)://127.0.0.1:9/a does not answer"):
+        open_source(source)
+
+
+def test_addresses_in_other_forms_are_answered_with_the_right_one():
+    with pytest.raises(LettercastError, match="unknown kind of address; use http, https, rtsp"):
+        open_source("FTP://example.org/page.jpg")
+    with pytest.raises(LettercastError, match=r"give the path of the file instead: /scans/page 1.jpg"):
+        open_source("file:///scans/page%201.jpg")
+    for address in ("192.168.1.7/video", "pi.local:8080", "10.0.0.2:81/stream"):
+        with pytest.raises(LettercastError, match=f"write http://{address} or rtsp://{address}"):
+            open_source(address)
+
+
 def test_a_number_is_a_camera_and_a_file_of_that_name_needs_a_path(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_image(tmp_path / "a.png", 7).rename("99")
@@ -117,9 +133,20 @@ def test_hidden_files_and_folders_are_skipped(tmp_path):
 
 
 def test_a_folder_without_images_is_refused(tmp_path):
-    (tmp_path / "notes.txt").write_text("no image")
-    with pytest.raises(LettercastError, match="no images in this folder"):
+    for name in ("notes.txt", "more.txt", "README"):
+        (tmp_path / name).write_text("no image")
+    with pytest.raises(LettercastError, match=r"no images in this folder, only 2 .txt files and 1 file; put some there"):
         open_source(str(tmp_path))
+
+
+def test_a_folder_yields_images_with_rare_endings_and_with_none(tmp_path):
+    for name, level in (("a.png", 1), ("b.bmp", 2)):
+        write_image(tmp_path / name, level)
+    (tmp_path / "b.bmp").rename(tmp_path / "b.DIB")
+    write_image(tmp_path / "c.png", 3).rename(tmp_path / "c")
+    write_image(tmp_path / "d.jpg", 4).rename(tmp_path / "d.jfif")
+    (tmp_path / "README").write_text("no image")
+    assert [int(frame.image[0, 0, 0]) for frame in open_source(str(tmp_path))] == [1, 2, 3, 4]
 
 
 def test_a_bad_image_in_a_folder_is_reported_and_the_others_are_read(tmp_path, capsys):
