@@ -1,7 +1,12 @@
 """A network as converters take it: float32, without layers that only training needs."""
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+import contextlib
+import json
+import tempfile
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,6 +14,10 @@ if TYPE_CHECKING:
     import keras
 
 FLOAT32 = "float32"
+# What other precisions are called, alone and with weights in float32.
+OTHERS = ("float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16")
+# The entry of a saved model that describes its layers.
+DESCRIPTION = "config.json"
 # Keras layers that change images in training only. RandomCrop is not one of them: at inference it crops the middle.
 TRAINING_ONLY = (
     "AugMix",
@@ -37,43 +46,117 @@ TRAINING_ONLY = (
     "RandomTranslation",
     "RandomZoom",
 )
+# If a mean is more standard deviations away from 0 than this, a factor and an offset instead of a difference lose digits.
+MAX_MEAN = 16
+# Random images on which a network with a float input is compared with the original, and the difference that is rounding.
+PROBES, MAX_ROUNDING = 2, 1e-4
 
 
 def for_inference(network: "keras.Model") -> "keras.Model":
     """Return an equal network in float32 without training-only layers; the same object if there is nothing to change.
 
-    Converters to ONNX have no operations for random numbers and lose the constants of a Normalization layer, so it becomes a
-    Rescaling. Converters to TFLite do not mix precisions.
+    Converters to TFLite do not mix precisions, and hardly any has operations for random numbers. A Normalization becomes a
+    Rescaling, because int8 has no division. The result shares all other layers with a network in float32.
     """
     import keras
 
+    if not is_single(network):
+        network = in_float32(network)
+    if network.inputs[0].dtype != FLOAT32:
+        network = with_float_input(network)
     dropped = tuple(kind for name in TRAINING_ONLY if (kind := getattr(keras.layers, name, None)))
-    replaced = (*dropped, keras.layers.Normalization)
-    source = network.inputs[0]
-    is_float = source.dtype == FLOAT32
-    if is_float and is_single(network) and not any(isinstance(layer, replaced) for layer in flat_layers(network)):
+    if not any(isinstance(layer, (*dropped, keras.layers.Normalization)) for layer in flat_layers(network)):
         return network
-    copies: list[tuple[keras.layers.Layer, keras.layers.Layer]] = []
 
-    def clone(layer: "keras.layers.Layer") -> "keras.layers.Layer":
+    def clone(layer: Any) -> Any:
         if isinstance(layer, dropped):
             return keras.layers.Identity(name=layer.name)
-        if isinstance(layer, keras.layers.Normalization):
-            return as_rescaling(layer)
-        copy = layer.__class__.from_config({**layer.get_config(), **({} if is_single(network) else {"dtype": FLOAT32})})
-        copies.append((layer, copy))
-        return copy
+        return as_rescaling(layer) if isinstance(layer, keras.layers.Normalization) else layer
 
-    inputs = None if is_float else keras.Input(source.shape[1:], dtype=FLOAT32, name=source.name)
-    cleaned = keras.models.clone_model(network, input_tensors=inputs, clone_function=clone, recursive=True)
-    for layer, copy in copies:
-        copy.set_weights(layer.get_weights())
-    return cleaned
+    def call(layer: Any, *args: Any, **settings: Any) -> Any:
+        # A network may say whether a layer trains, which an Identity does not take.
+        return layer(*args) if isinstance(layer, keras.layers.Identity) else layer(*args, **settings)
+
+    # A Sequential calls its layers without settings, and takes no function for it.
+    settings = {} if isinstance(network, keras.Sequential) else {"call_function": call}
+    return keras.models.clone_model(network, clone_function=clone, recursive=True, **settings)
 
 
 def is_single(network: "keras.Model") -> bool:
-    """Whether all layers compute in float32."""
-    return all(layer.compute_dtype == FLOAT32 for layer in flat_layers(network) if layer.weights)
+    """Whether no layer or operation computes in half or double precision, and no constant of theirs has it."""
+    import keras
+
+    return not any(_precision(node) in OTHERS for node in _nodes(keras.saving.serialize_keras_object(network)))
+
+
+def in_float32(network: "keras.Model") -> "keras.Model":
+    """Return a copy of a network that computes in float32, in whatever layers of layers its precision is set."""
+    return _described_again(network, _as_single)
+
+
+def with_float_input(network: "keras.Model") -> "keras.Model":
+    """Return an equal network whose input is float32, and not integer or half."""
+    import keras
+
+    source = network.inputs[0]
+    shape = source.shape[1:]
+    probes = np.random.default_rng(0).integers(0, 256, (PROBES, *shape)).astype(source.dtype)
+    expected = np.asarray(network(probes, training=False))
+    # Layers that look values up take integers only, and Keras passes on any error of theirs.
+    with contextlib.suppress(Exception):
+        copy = _described_again(network, _as_float_input)
+        if np.allclose(expected, np.asarray(copy(probes.astype(FLOAT32), training=False)), MAX_ROUNDING, MAX_ROUNDING):
+            return copy
+    inputs = keras.Input(shape, dtype=FLOAT32, name=source.name)
+    return keras.Model(inputs, network(keras.ops.cast(inputs, source.dtype)), name=network.name)
+
+
+def _described_again(network: "keras.Model", change: Callable[[dict[str, Any]], dict[str, Any]]) -> "keras.Model":
+    """Return a copy of a network whose description is changed in each of its nodes.
+
+    It goes through a file, because only there every layer stores and restores all that it learned.
+    """
+    import keras
+
+    def walk(node: Any) -> Any:
+        if isinstance(node, list):
+            return [walk(part) for part in node]
+        return change({key: walk(part) for key, part in node.items()}) if isinstance(node, dict) else node
+
+    with tempfile.TemporaryDirectory() as folder:
+        saved, changed = Path(folder) / "saved.keras", Path(folder) / "changed.keras"
+        network.save(saved)
+        with zipfile.ZipFile(saved) as source, zipfile.ZipFile(changed, "w") as target:
+            for name in source.namelist():
+                content = source.read(name)
+                target.writestr(name, json.dumps(walk(json.loads(content))) if name == DESCRIPTION else content)
+        return keras.saving.load_model(changed, compile=False)
+
+
+def _nodes(value: Any) -> Iterator[dict[str, Any]]:
+    """Yield all nodes of a description."""
+    if isinstance(value, dict):
+        yield value
+        value = value.values()
+    for part in value if not isinstance(value, str | bytes) and isinstance(value, Iterable) else ():
+        yield from _nodes(part)
+
+
+def _precision(node: dict[str, Any]) -> Any:
+    """Return the precision that a node of a description sets: the name of a policy, or of a dtype."""
+    return node["config"]["name"] if node.get("class_name") == "DTypePolicy" else node.get("dtype")
+
+
+def _as_single(node: dict[str, Any]) -> dict[str, Any]:
+    """Return a node of a description with the policy or the dtype float32 instead of another precision."""
+    if _precision(node) not in OTHERS:
+        return node
+    return {**node, "config": {"name": FLOAT32}} if node.get("class_name") == "DTypePolicy" else {**node, "dtype": FLOAT32}
+
+
+def _as_float_input(node: dict[str, Any]) -> dict[str, Any]:
+    """Return a node of a description with an input of float32 if it is an input."""
+    return {**node, "config": {**node["config"], "dtype": FLOAT32}} if node.get("class_name") == "InputLayer" else node
 
 
 def flat_layers(network: "keras.Model") -> "Iterator[keras.layers.Layer]":
@@ -85,8 +168,8 @@ def flat_layers(network: "keras.Model") -> "Iterator[keras.layers.Layer]":
             yield layer
 
 
-def as_rescaling(layer: "keras.layers.Normalization") -> "keras.layers.Rescaling":
-    """Return the Rescaling that equals a Normalization with its learned mean and variance.
+def as_rescaling(layer: "keras.layers.Normalization") -> "keras.layers.Layer":
+    """Return the Rescaling, or two in a row, that equals a Normalization with its learned mean and variance.
 
     Keras divides by the standard deviation, or by epsilon if that is larger.
     """
@@ -98,6 +181,11 @@ def as_rescaling(layer: "keras.layers.Normalization") -> "keras.layers.Rescaling
         mean, variance = mean.ravel(), variance.ravel()
     else:
         mean, variance = mean[0], variance[0]
-    scale = 1 / np.maximum(np.sqrt(variance), keras.config.epsilon())
-    scales, offsets = (scale, -mean * scale) if not layer.invert else (1 / scale, mean)
-    return keras.layers.Rescaling(scales.tolist(), offsets.tolist(), name=layer.name)
+    deviation = np.maximum(np.sqrt(variance), keras.config.epsilon())
+    if layer.invert:
+        return keras.layers.Rescaling(deviation.tolist(), mean.tolist(), name=layer.name)
+    if np.abs(mean / deviation).max() <= MAX_MEAN:
+        return keras.layers.Rescaling((1 / deviation).tolist(), (-mean / deviation).tolist(), name=layer.name)
+    # A pixel that is the same in nearly all images has a deviation near 0.
+    centred, scaled = keras.layers.Rescaling(1.0, (-mean).tolist()), keras.layers.Rescaling((1 / deviation).tolist())
+    return keras.Sequential([centred, scaled], name=layer.name)

@@ -4,7 +4,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -27,26 +27,49 @@ def float32(model: "keras.Model", calibration: Pixels) -> bytes:
 
 
 def convert(model: "keras.Model") -> "onnx.ModelProto":
-    """Convert to float32 weights and activations, for batches of any size, without folding the scaling of pixels."""
-    import keras
+    """Convert to float32 weights and activations, for batches of any size, without folding the scaling of pixels.
+
+    Raises ValueError if ONNX has no operation for one of the network's.
+    """
     import onnx
     import onnxslim
+    import tensorflow as tf
+    from tf2onnx import tf_loader
+    from tf2onnx.convert import from_graph_def
 
-    shape = model.inputs[0].shape[1:]
-    inputs = keras.Input(shape, name=model.inputs[0].name)
-    # Without it the layers' defaults decide whether this is training, and statistics of the batch could enter.
-    fixed = keras.Model(inputs, model(inputs, training=False), name=model.name)
-    # Keras exports no network that was never called.
-    fixed(np.zeros((1, *shape), np.float32))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "model.onnx"
-        fixed.export(path, format="onnx", verbose=False, opset_version=OPSET)
-        graph = onnx.load(path)
+    source = model.inputs[0]
+    pixels = tf.TensorSpec((None, *source.shape[1:]), tf.float32, name=source.name)
+    # Without `training` the layers' defaults decide whether this is training, and statistics of the batch could enter.
+    function = tf.function(lambda images: model(images, training=False)).get_concrete_function(pixels)
+    # The only input is the first: constants that the network holds, such as a mean of pixels, become values of the graph.
+    ends = [function.inputs[0].name], [tensor.name for tensor in function.outputs]
+    frozen = tf_loader.from_function(function, *ends)
+    graph, _ = from_graph_def(
+        frozen,
+        input_names=ends[0],
+        output_names=ends[1],
+        opset=OPSET,
+        custom_op_handlers={"Erfc": (_erfc, [])},
+        tensors_to_rename={ends[0][0]: source.name},
+    )
+    unknown = {node.op_type for node in graph.graph.node if not node.domain and not onnx.defs.has(node.op_type, OPSET)}
+    if unknown:
+        raise ValueError(f"ONNX has no operation for TensorFlow's {', '.join(sorted(unknown))}")
     slim = onnxslim.slim(graph)
     for value in (*slim.graph.input, *slim.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     onnx.checker.check_model(slim, full_check=True)
     return slim
+
+
+def _erfc(graph: Any, node: Any, *_: Any) -> None:
+    """Make a node of TensorFlow's Erfc, which an exact GELU has, into 1 - Erf, for tf2onnx."""
+    values, result = node.input[0], node.output[0]
+    kind, shape = graph.get_dtype(result), graph.get_shape(result)
+    graph.remove_node(node.name)
+    one = graph.make_const(f"{node.name}_one", np.array(1, np.float32))
+    erf = graph.make_node("Erf", [values], dtypes=[kind], shapes=[shape])
+    graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=[result], dtypes=[kind], shapes=[shape])
 
 
 def float16(model: "keras.Model", calibration: Pixels) -> bytes:
