@@ -11,14 +11,16 @@ from textwrap import fill
 from .. import DONE, INTERRUPTED, UNUSABLE, LettercastError, __version__
 from .parser import Parser
 
-COMMANDS = ("train", "evaluate", "export", "read", "benchmark", "doctor", "bundle")
+COMMANDS = ("train", "evaluate", "export", "read", "classify", "benchmark", "doctor", "bundle")
 # The extra that installs what a command needs; the other commands need "train".
-EXTRAS = {"read": "reader", "doctor": "reader", "bundle": "reader", "export": "export", "benchmark": "export"}
+EXTRAS = dict.fromkeys(("read", "classify", "doctor", "bundle"), "reader") | dict.fromkeys(("export", "benchmark"), "export")
 
 EXAMPLES = """\
 examples:
   lettercast read                       read letters from camera 0, in a window
   lettercast read page.jpg --json       read a photograph, print JSON
+  lettercast classify 7.png --model digits.tflite
+                                        name what an image shows, with your own model
   lettercast export                     convert the shipped model to every format
   lettercast benchmark dist             compare the exported files with the original
   lettercast doctor                     check this device and the shipped model

@@ -10,7 +10,7 @@ A model of other images, or a single letter: `Classifier` gives the label of an 
 
     from lettercast.runtime import Classifier
 
-    print(Classifier("digits-int8.tflite").classify("seven.png").label)
+    print(Classifier("digits.tflite").classify("7.png").label)
 
 A camera or a video: `open_frames` gives its frames, a `Tracker` reads them steadily, and `annotate` draws what was read.
 

@@ -1,7 +1,7 @@
 """The classifier: takes an image that shows one thing, and returns its label.
 
 from lettercast.runtime import Classifier
-print(Classifier("digits-int8.tflite").classify("seven.png").label)
+print(Classifier("digits.tflite").classify("7.png").label)
 """
 
 from dataclasses import dataclass
@@ -57,7 +57,7 @@ class Classifier:
         LettercastError: there is no such model, or no engine for it is installed.
 
     Example:
-        found = Classifier("digits-int8.tflite").classify("seven.png")
+        found = Classifier("digits.tflite").classify("7.png")
         print(found.label, found.confidence)
     """
 

@@ -202,8 +202,10 @@ class Reader:
         self.engine = path if isinstance(path, Engine) else open_engine(path, threads)
         facts = self.engine.facts
         if facts.takes != LETTERS:
-            problem = "is for photographs of one letter each" if facts.takes == PHOTOS else "classifies whole images"
-            raise LettercastError(f"{facts.name} ({facts.format}): {problem} and reads no pages; use `lettercast classify`")
+            problem = "classifies whole images and reads no pages; use `lettercast classify`"
+            if facts.takes == PHOTOS:
+                problem = "takes one letter at a time; use `lettercast classify`, or the tflite-int8 export to read pages"
+            raise LettercastError(f"{facts.name} ({facts.format}): {problem}")
         if facts.input_shape != GLYPH_SHAPE:
             raise LettercastError(
                 f"{facts.name}: reads images of shape {facts.input_shape}, but letters have {GLYPH_SHAPE}; use another model"

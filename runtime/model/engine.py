@@ -143,9 +143,13 @@ def open_onnx(path: Path, model: bytes, threads: int, found: Found) -> Engine:
     (source,), (target,) = session.get_inputs(), session.get_outputs()
     _check_shapes(path, facts, tuple(source.shape[1:]), target.shape[-1])
     dtype = np.dtype(facts.input_dtype)
+    # Dynamic quantization takes its scales from the whole batch, so an image's probabilities would depend on the others.
+    is_alone = facts.format == "onnx-dynamic"
 
     def classify(images: Pixels) -> NDArray[np.float32]:
-        return np.asarray(session.run([target.name], {source.name: images.astype(dtype)})[0], np.float32)
+        pixels = images.astype(dtype)
+        batches = pixels[:, None] if is_alone else [pixels]
+        return np.concatenate([np.asarray(session.run([target.name], {source.name: one})[0], np.float32) for one in batches])
 
     return Engine(found.name, facts, classify)
 

@@ -151,10 +151,12 @@ def find_images(sources: Sequence[str]) -> list[Path]:
 
 
 def _images_of(source: str) -> list[Path]:
+    if not source.strip():
+        raise LettercastError(f"'{source}' is an empty name; give {IMAGE_KINDS}")
     path = Path(source)
-    if path.is_dir() and source.strip():
+    if path.is_dir():
         return images_in(path)
-    if not source.strip() or not path.exists():
+    if not path.exists():
         raise LettercastError(describe_missing(source, IMAGE_KINDS))
     if path.suffix.lower() in OPENERS:
         raise LettercastError(f"{source}: this is a model; put --model before it, and give {IMAGE_KINDS}")

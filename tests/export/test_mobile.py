@@ -106,7 +106,7 @@ def test_the_facts_say_which_images_the_file_takes(mobile_base):
 
 
 def test_the_reader_of_pages_names_the_format_to_take(mobile_base):
-    with pytest.raises(LettercastError, match="reads one letter at a time, for apps; to read pages, use the tflite-int8 export"):
+    with pytest.raises(LettercastError, match="takes one letter at a time; use `lettercast classify`, or the tflite-int8 export"):
         Reader(mobile_base)
 
 

@@ -386,8 +386,11 @@ PHOTO_PX = 128
 
 
 def shown(facts: Facts, images: Pixels) -> Pixels:
-    """Return images (N, H, W, C) uint8 as a model takes them: unchanged, as RGB, or letters as photographs."""
-    if facts.takes == PHOTOS:
+    """Return images (N, H, W, C) uint8 as a model takes them: unchanged, as RGB, or letters as photographs.
+
+    Photographs of the model's input shape stay as they are.
+    """
+    if facts.takes == PHOTOS and images.shape[1:] != facts.input_shape:
         return as_photos(images, PHOTO.seed)
     is_grey = images.shape[-1] == 1 and facts.input_shape[-1] == 3
     return np.repeat(images, 3, -1) if is_grey else images
