@@ -12,6 +12,7 @@ from sklearn.metrics import classification_report, confusion_matrix
 from .. import LettercastError
 from ..runtime.console import progress as show_progress
 from ..runtime.model.engine import Engine
+from ..runtime.model.facts import PHOTOS
 from ..runtime.pixels import Pixels
 from .data.drawing import shown
 from .data.open import Data, default_split, open_source
@@ -344,7 +345,9 @@ def evaluate(
     if isinstance(data, str | Path | tuple):
         # Opening may download, and shows a bar of its own.
         split = split or default_split(data, str(facts.made.get("data", "")))
-        data = open_source(data, split, picture_shape(facts))
+        # A folder may hold photographs as an app takes them; other letters become photographs in classify_source.
+        is_photos = facts.takes == PHOTOS and not isinstance(data, tuple) and Path(data).is_dir()
+        data = open_source(data, split, facts.input_shape if is_photos else picture_shape(facts))
     with show_progress(f"classifying {len(data.labels)} letters of {data.name} with {facts.name}", progress):
         return classify_source(engine, data)
 
