@@ -1,4 +1,4 @@
-"""The command `bundle`: it writes the reader as a single file."""
+"""The command `bundle`: it writes a model, and what uses it, as a single file."""
 
 import argparse
 import shlex
@@ -14,6 +14,7 @@ EXAMPLES = """\
 examples:
   lettercast bundle                             the shipped model, as reader.pyz
   lettercast bundle my.tflite --out my.pyz      a model of your own
+  lettercast bundle digits.tflite               one of other images, as classifier.pyz
 """
 
 
@@ -22,9 +23,10 @@ def add(commands: Any) -> None:
     command = add_command(
         commands,
         "bundle",
-        help="write one file that reads letters on a device",
-        description="Write the reader with one model as a single file. Run it with python3 reader.pyz [SOURCE ...] [OPTION ...] "
-        "and the options of read. It needs Python 3.11 or later, NumPy, OpenCV, and LiteRT for a .tflite model.",
+        help="write one file that reads or classifies on a device",
+        description="Write one model, and what uses it, as a single file. Run it with python3 reader.pyz [SOURCE ...] and the "
+        "options of read; if the model takes other images than letters, with python3 classifier.pyz IMAGE and the options of "
+        "classify. It needs Python 3.11 or later, NumPy, OpenCV, and LiteRT for a .tflite model.",
         examples=EXAMPLES,
     )
     command.add_argument(
@@ -35,7 +37,7 @@ def add(commands: Any) -> None:
         help="letters-base (the default), letters-nano, or a .tflite or .onnx file",
     )
     command.add_argument(
-        "--out", type=Path, default=Path("reader.pyz"), metavar="FILE", help="the file to write (default: %(default)s)"
+        "--out", type=Path, metavar="FILE", help="the file to write (default: reader.pyz, or classifier.pyz for other images)"
     )
     command.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
 
@@ -43,9 +45,11 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the bundle, and print its size and what to do next."""
     with importing():
-        from ..export.bundle import write_bundle
+        from ..export.bundle import CLASSIFY, write_bundle
 
-        size = write_bundle(options.model or device_model(DEFAULT_NAME), options.out, overwrite=options.overwrite)
-    print(f"{options.out}: {size:,} bytes")
-    print(f"next: python3 {shlex.quote(str(options.out))} doctor")
+        bundle = write_bundle(options.model or device_model(DEFAULT_NAME), options.out, overwrite=options.overwrite)
+    print(f"{bundle.path}: {bundle.size_bytes:,} bytes")
+    program = f"python3 {shlex.quote(str(bundle.path))}"
+    print(f"next: {program} doctor")
+    print(f"      {program}{' IMAGE' * (bundle.command == CLASSIFY)}")
     return DONE

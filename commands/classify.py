@@ -22,6 +22,9 @@ examples:
   lettercast classify letter.jpg
       an image of a single letter, with letters-base
 """
+USAGE = "%(prog)s IMAGE [IMAGE ...] [OPTION ...]"
+# What a bundle says that it does with its model.
+SUMMARY = "Name what each image shows, with {}."
 # Longer paths and labels are printed in full, but they do not widen the columns of the others.
 MAX_COLUMN = 40
 # Smaller probabilities are printed as 0.0 %.
@@ -34,16 +37,16 @@ def add(commands: Any) -> None:
         commands,
         "classify",
         help="name what an image shows, with a model of any images",
-        usage="%(prog)s IMAGE [IMAGE ...] [OPTION ...]",
+        usage=USAGE,
         description="Name what each image shows, with its probability. The model may classify any images; with a model of "
         "letters, each image shows one letter. Images are prepared as evaluate and export prepare them.",
         examples=EXAMPLES,
     )
-    add_classifying(command, "a .tflite or .onnx file (default: letters-base)")
+    add_options(command, "a .tflite or .onnx file, letters-base (the default), or letters-nano")
     command.set_defaults(model=DEFAULT_NAME)
 
 
-def add_classifying(command: argparse.ArgumentParser, models: str) -> None:
+def add_options(command: argparse.ArgumentParser, models: str) -> None:
     """Add the options of classifying; `models` is the help of --model."""
     command.add_argument("images", nargs="+", metavar="IMAGE", help="an image, or a folder of images")
     command.add_argument("--model", type=device_model, metavar="M", help=models)

@@ -27,6 +27,9 @@ examples:
   lettercast read film.mp4 --json         read a video, one JSON object per frame
   lettercast read 0 --serve 0.0.0.0       show it in a browser, without a screen
 """
+USAGE = "%(prog)s [SOURCE ...] [OPTION ...]"
+# What a bundle says that it does with its model.
+SUMMARY = "Read letters with {}. In the window, h shows the keys and q or Esc quits."
 
 
 def add(commands: Any) -> None:
@@ -35,15 +38,15 @@ def add(commands: Any) -> None:
         commands,
         "read",
         help="read letters from a camera, images or video",
-        usage="%(prog)s [SOURCE ...] [OPTION ...]",
+        usage=USAGE,
         description="Read handwritten letters. In the window, h shows the keys and q or Esc quits.",
         examples=EXAMPLES,
     )
-    add_reading(command)
+    add_options(command, "letters-base (the default), letters-nano, or a .tflite or .onnx file")
 
 
-def add_reading(command: argparse.ArgumentParser, models: str = "letters-base (the default), letters-nano") -> None:
-    """Add the options of reading; `models` says which models have a name."""
+def add_options(command: argparse.ArgumentParser, models: str) -> None:
+    """Add the options of reading; `models` is the help of --model."""
     command.add_argument(
         "sources",
         nargs="*",
@@ -59,12 +62,7 @@ def add_reading(command: argparse.ArgumentParser, models: str = "letters-base (t
         default="1280x720",
         help="size to ask the camera for; it may give another one near it (default: %(default)s)",
     )
-    command.add_argument(
-        "--model",
-        type=device_model,
-        metavar="M",
-        help=f"{models}, or a .tflite or .onnx file",
-    )
+    command.add_argument("--model", type=device_model, metavar="M", help=models)
     command.add_argument(
         "--words",
         type=file_to_read,

@@ -13,13 +13,14 @@ from .. import lazily
 
 if TYPE_CHECKING:
     from .artifact import Artifact, Exports, export
-    from .bundle import write_bundle
+    from .bundle import Bundle, write_bundle
     from .formats import FORMATS, Format
     from .gate import Parity, Tolerance
 
 # Each name is imported from its module when it is asked for.
 HOMES = {
     "Artifact": "artifact",
+    "Bundle": "bundle",
     "Exports": "artifact",
     "FORMATS": "formats",
     "Format": "formats",
@@ -28,5 +29,5 @@ HOMES = {
     "export": "artifact",
     "write_bundle": "bundle",
 }
-__all__ = ["export", "Exports", "Artifact", "Parity", "Tolerance", "FORMATS", "Format", "write_bundle"]
+__all__ = ["export", "Exports", "Artifact", "Parity", "Tolerance", "FORMATS", "Format", "write_bundle", "Bundle"]
 __getattr__ = lazily(__name__, HOMES)

@@ -1,21 +1,27 @@
-"""Bundles: the reader and one model as a single file that Python runs."""
+"""Bundles: one model, and the reader or the classifier that uses it, as a single file that Python runs."""
 
 import shlex
 import zipfile
 from collections.abc import Iterator
+from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
 
 from .. import LettercastError
 from ..runtime.files import make_folder, packaged, replacing
+from ..runtime.model.engine import open_engine
+from ..runtime.model.facts import LETTERS
 from ..runtime.model.golden import golden_path, load_golden
 from ..runtime.reader import Reader
 
 PACKAGE = "lettercast"
 # From the package itself; from the runtime a bundle takes all modules.
 MODULES = ("__init__", "__main__")
-COMMANDS = tuple(f"commands/{name}" for name in ("__init__", "bundled", "cli", "doctor", "parser", "read", "terminal"))
-RUNTIME_FILES = ("web/page.html", "models/letters-case.npz")
+COMMANDS = tuple(f"commands/{name}" for name in ("__init__", "bundled", "cli", "doctor", "parser", "terminal"))
+# The command that uses the model, and what it needs besides modules.
+READ, CLASSIFY = "read", "classify"
+RUNTIME_FILES = {READ: ("web/page.html", "models/letters-case.npz"), CLASSIFY: ()}
+DEFAULT_NAMES = {READ: "reader.pyz", CLASSIFY: "classifier.pyz"}
 SHEBANG = b"#!/usr/bin/env python3\n"
 # The earliest time that zip can store; a fixed time makes the same bytes for the same input.
 TIMESTAMP = (1980, 1, 1, 0, 0, 0)
@@ -36,42 +42,53 @@ run("bundled")
 """
 
 
-def write_bundle(model: Path, out: Path, *, overwrite: bool = False) -> int:
-    """Write the reader with a model and its golden cases as one file, the same bytes for the same input.
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle that was written: its path, its size, and the command in it, `read` or `classify`."""
+
+    path: Path
+    size_bytes: int
+    command: str
+
+
+def write_bundle(model: Path, out: Path | None = None, *, overwrite: bool = False) -> Bundle:
+    """Write a model with its golden cases, and what uses it, as one file, the same bytes for the same input.
 
     Args:
-        model: a `.tflite` or `.onnx` file that reads letters.
-        out: the file to write, such as `reader.pyz`.
+        model: a `.tflite` or `.onnx` file. A model that takes letters gets the reader, any other model the classifier.
+        out: the file to write; by default `reader.pyz`, or `classifier.pyz` for a model that does not take letters.
         overwrite: whether to replace `out` if it exists.
 
-    Returns:
-        The size of the file in bytes.
-
     Raises:
-        LettercastError: the reader cannot use the model, or `out` exists or cannot be written.
+        LettercastError: the model cannot be used, or `out` exists or cannot be written.
     """
     if model.suffix.lower() == ".keras":
         raise LettercastError(f"{model}: devices cannot run Keras models; run lettercast export {shlex.quote(str(model))} first")
+    engine = open_engine(model)
+    command = READ if engine.facts.takes == LETTERS else CLASSIFY
+    if command == READ:
+        # It says why it cannot use a model.
+        Reader(engine)
+    out = out or Path(DEFAULT_NAMES[command])
     if out.exists() and (not overwrite or out.samefile(model)):
         hint = "choose another --out" if overwrite else "add --overwrite, or choose another --out"
         raise LettercastError(f"{out}: exists already; {hint}")
-    Reader(model)
-    program = SHEBANG + archive({"__main__.py": START.encode(), **dict(contents(model))})
+    program = SHEBANG + archive({"__main__.py": START.encode(), **dict(contents(model, command))})
     make_folder(out.parent)
     with replacing(out) as temporary:
         temporary.write_bytes(program)
         temporary.chmod(PROGRAM_MODE)
-    return len(program)
+    return Bundle(out, len(program), command)
 
 
-def contents(model: Path) -> Iterator[tuple[str, bytes]]:
+def contents(model: Path, command: str) -> Iterator[tuple[str, bytes]]:
     """Yield the name and bytes of each file of a bundle; raises LettercastError if the golden cases belong to another model."""
     runtime = packaged("")
     root = runtime.parent
     yield "LICENSE", (root / "LICENSE").read_bytes()
-    for name in (*MODULES, *COMMANDS):
+    for name in (*MODULES, *COMMANDS, f"commands/{command}"):
         yield f"{PACKAGE}/{name}.py", (root / f"{name}.py").read_bytes()
-    for path in (*runtime.rglob("*.py"), *(runtime / name for name in RUNTIME_FILES)):
+    for path in (*runtime.rglob("*.py"), *(runtime / name for name in RUNTIME_FILES[command])):
         yield f"{PACKAGE}/runtime/{path.relative_to(runtime).as_posix()}", path.read_bytes()
     content, cases = model.read_bytes(), golden_path(model)
     yield f"{PACKAGE}/runtime/models/{model.name}", content

@@ -18,6 +18,7 @@ import pytest
 from lettercast import LettercastError, __version__
 from lettercast.export.artifact import pack
 from lettercast.export.bundle import START, write_bundle
+from lettercast.runtime import Classifier
 from lettercast.runtime.arguments import device_model
 from lettercast.runtime.model.golden import golden_path, load_golden
 
@@ -97,6 +98,28 @@ def test_it_reads_where_numpy_opencv_and_an_engine_are_installed_and_no_more(sta
     ours, theirs = json.loads(done.stdout), json.loads(out)
     assert ours["text"] == "ABC\nDEF"
     assert ours["lines"] == theirs["lines"]
+
+
+@pytest.fixture(scope="module")
+def classifier(mobile_base, tmp_path_factory) -> Path:
+    """A model of photographs as a bundle."""
+    return write_bundle(mobile_base, tmp_path_factory.mktemp("bundle") / "classifier.pyz").path
+
+
+def test_a_model_that_takes_no_pages_classifies_and_holds_no_reader(start, classifier, mobile_base, photograph, tmp_path):
+    for name in "KR":
+        cv2.imwrite(str(tmp_path / f"{name}.png"), photograph(name))
+    done = start(classifier, tmp_path, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    engine = Classifier(mobile_base)
+    expected = [{"source": str(path), **engine.classify(path).to_dict()} for path in sorted(tmp_path.glob("*.png"))]
+    assert [json.loads(line) for line in done.stdout.splitlines()] == expected
+    assert [record["label"] for record in expected] == ["K", "R"]
+    with zipfile.ZipFile(classifier) as archive:
+        assert not {"read.py", "page.html", "letters-case.npz"} & {Path(name).name for name in archive.namelist()}
+    assert start(classifier, "--help", installed=None).stdout.startswith("usage: classifier.pyz IMAGE [IMAGE ...]")
+    refused = start(classifier, "0")
+    assert (refused.returncode, refused.stdout) == (2, "") and "give an image or a folder" in refused.stderr
 
 
 def test_the_packages_of_the_tests_are_out_of_its_reach(start, bundle):
@@ -180,12 +203,15 @@ def test_a_model_of_onnx_goes_into_a_bundle_too(exported, tmp_path, page_file):
     assert (done.returncode, model["facts"]["format"], model["engine"].split()[0]) == (0, "onnx-int8", "onnxruntime")
 
 
-def test_the_command_writes_one_file_and_replaces_it_only_when_asked(lettercast, refused, tmp_path):
+def test_the_command_writes_one_file_and_replaces_it_only_when_asked(lettercast, refused, tmp_path, mobile_base):
     code, out, _ = lettercast("bundle", "letters-nano")
-    assert (code, out.splitlines()[1]) == (0, "next: python3 reader.pyz doctor")
+    assert (code, out.splitlines()[1:]) == (0, ["next: python3 reader.pyz doctor", "      python3 reader.pyz"])
     assert [path.name for path in tmp_path.iterdir()] == ["reader.pyz"]
     assert "exists already; add --overwrite" in refused("bundle", "letters-nano")
     assert lettercast("bundle", "letters-nano", "--overwrite")[0] == 0
+    code, out, _ = lettercast("bundle", mobile_base)
+    assert (code, out.splitlines()[2]) == (0, "      python3 classifier.pyz IMAGE")
+    assert (tmp_path / "classifier.pyz").exists()
 
 
 def test_what_devices_do_not_run_is_refused(refused, model_file, tmp_path):
