@@ -25,8 +25,8 @@ SHARED_FIGURES = (
 RESAMPLES, RESAMPLING_SEED = 1000, 7
 # A measured drop that is closer to the tolerance than this share equals it, but for rounding.
 MIN_SLACK = 1e-9
-# Messages round numbers of images and points up to this many digits.
-DIGITS = 3
+# Messages round numbers of images and points up to this many digits, and show at most so many of a figure beside its limit.
+DIGITS, MAX_DIGITS = 3, 9
 
 
 @dataclass(frozen=True)
@@ -110,13 +110,14 @@ class Parity:
 
     def misses(self, tolerance: Tolerance) -> list[str]:
         """Return a line for each limit that is exceeded, with the figures; empty if the export passes."""
+        drop, max_drop = told_apart(self.drop, tolerance.max_drop, "f")
+        agreement, min_agreement = told_apart(self.agreement, tolerance.min_agreement, "f")
+        difference, max_difference = told_apart(self.difference, tolerance.max_difference, "e")
         checks = {
-            f"accuracy drop {self.drop:.2f} points, at most {tolerance.max_drop:g} allowed": self.drop <= tolerance.max_drop,
-            f"agreement {self.agreement:.2f} %, at least {tolerance.min_agreement:g} % needed": self.agreement
-            >= tolerance.min_agreement
+            f"accuracy drop {drop} points, at most {max_drop} allowed": self.drop <= tolerance.max_drop,
+            f"agreement {agreement} %, at least {min_agreement} % needed": self.agreement >= tolerance.min_agreement
             or (self.proves(tolerance) and not tolerance.agreement_is_required),
-            f"difference {self.difference:.1e}, at most {tolerance.max_difference:.0e} allowed": self.difference
-            <= tolerance.max_difference,
+            f"difference {difference}, at most {max_difference} allowed": self.difference <= tolerance.max_difference,
         }
         return [message for message, passed in checks.items() if not passed]
 
@@ -302,6 +303,16 @@ def images_needed(lost: int, won: int, n: int, max_drop: float) -> int | None:
     """
     slack = max_drop - (lost - won) / n
     return math.ceil(Z95**2 * _variance(lost / n, won / n, max_drop) / slack**2) if slack > MIN_SLACK else None
+
+
+def told_apart(value: float, limit: float, notation: str) -> tuple[str, str]:
+    """Return a figure and its limit as text, with as many digits as tell them apart; notation is `f` or `e`, as in formats."""
+    digits = 2 if notation == "f" else 1
+    while digits < MAX_DIGITS and value != limit and f"{value:.{digits}{notation}}" == f"{limit:.{digits}{notation}}":
+        digits += 1
+    figure, bound = f"{value:.{digits}{notation}}", f"{limit:.{digits}{notation}}"
+    # A limit that was not measured is a short number.
+    return figure, f"{limit:g}" if float(bound) == limit else bound
 
 
 def round_up(value: float) -> float:

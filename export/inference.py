@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .. import LettercastError
+
 if TYPE_CHECKING:
     import keras
 
 FLOAT32 = "float32"
-# What other precisions are called, alone and with weights in float32.
-OTHERS = ("float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16")
+# The precisions of floating-point numbers in Keras; the mixed ones hold weights in float32.
+PRECISIONS = (FLOAT32, "float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16")
 # The entry of a saved model that describes its layers.
 DESCRIPTION = "config.json"
 # Keras layers that change images in training only. RandomCrop is not one of them: at inference it crops the middle.
@@ -48,6 +50,8 @@ TRAINING_ONLY = (
 )
 # If a mean is more standard deviations away from 0 than this, a factor and an offset instead of a difference lose digits.
 MAX_MEAN = 16
+# Unit vectors that a quantized layer answers at a time.
+UNIT_VECTORS = 256
 # Random images on which a network with a float input is compared with the original, and the difference that is rounding.
 PROBES, MAX_ROUNDING = 2, 1e-4
 
@@ -60,8 +64,10 @@ def for_inference(network: "keras.Model") -> "keras.Model":
     """
     import keras
 
+    if quantized_layers(network):
+        network = dequantized(network)
     if not is_single(network):
-        network = in_float32(network)
+        network = in_precision(network, FLOAT32)
     if network.inputs[0].dtype != FLOAT32:
         network = with_float_input(network)
     dropped = tuple(kind for name in TRAINING_ONLY if (kind := getattr(keras.layers, name, None)))
@@ -82,16 +88,71 @@ def for_inference(network: "keras.Model") -> "keras.Model":
     return keras.models.clone_model(network, clone_function=clone, recursive=True, **settings)
 
 
+def quantized_layers(network: "keras.Model") -> "list[keras.layers.Layer]":
+    """Return the layers that Keras itself quantized, as `model.quantize("int8")` does."""
+    return [layer for layer in flat_layers(network) if getattr(layer, "quantization_mode", None)]
+
+
+def dequantized(network: "keras.Model") -> "keras.Model":
+    """Return a copy of a network that Keras quantized with the same weights in float32, and activations that are not rounded.
+
+    Raises LettercastError for a quantized layer other than Dense.
+    """
+    import keras
+
+    weights: list[tuple[keras.layers.Layer, list[Any]]] = []
+
+    def clone(layer: Any) -> Any:
+        if not getattr(layer, "quantization_mode", None):
+            return layer
+        if not isinstance(layer, keras.layers.Dense):
+            kind = f"{layer.quantization_mode} layer '{layer.name}' ({type(layer).__name__})"
+            raise LettercastError(
+                f"{network.name}: the {kind} is quantized by Keras; export the model as it is before quantize()"
+            )
+        config = {name: value for name, value in layer.get_config().items() if name != "quantization_config"}
+        plain = type(layer).from_config({**config, "dtype": FLOAT32})
+        weights.append((plain, [_float_kernel(layer), *([] if layer.bias is None else [layer.bias])]))
+        return plain
+
+    copy = keras.models.clone_model(network, clone_function=clone, recursive=True)
+    for plain, values in weights:
+        plain.set_weights([keras.ops.convert_to_numpy(value) for value in values])
+    return copy
+
+
+def _float_kernel(layer: Any) -> Any:
+    """Return the weights (inputs, units) by which a quantized Dense layer multiplies: its answers to unit vectors."""
+    import keras
+
+    inputs = layer.input_spec.axes[-1]
+    activation, bias = layer.activation, layer.bias
+    layer.activation = layer.bias = None
+    try:
+        eye = np.eye(inputs, dtype=np.float32)
+        rows = [keras.ops.convert_to_numpy(layer(part)) for part in np.array_split(eye, -(-inputs // UNIT_VECTORS))]
+    finally:
+        layer.activation, layer.bias = activation, bias
+    return np.concatenate(rows)
+
+
 def is_single(network: "keras.Model") -> bool:
     """Whether no layer or operation computes in half or double precision, and no constant of theirs has it."""
     import keras
 
-    return not any(_precision(node) in OTHERS for node in _nodes(keras.saving.serialize_keras_object(network)))
+    nodes = _nodes(keras.saving.serialize_keras_object(network))
+    return not any(_precision(node) in PRECISIONS[1:] for node in nodes)
 
 
-def in_float32(network: "keras.Model") -> "keras.Model":
-    """Return a copy of a network that computes in float32, in whatever layers of layers its precision is set."""
-    return _described_again(network, _as_single)
+def in_precision(network: "keras.Model", dtype: str) -> "keras.Model":
+    """Return a copy of a network that computes in a dtype such as float32, in whatever layers of layers its precision is set."""
+
+    def change(node: dict[str, Any]) -> dict[str, Any]:
+        if _precision(node) not in PRECISIONS:
+            return node
+        return {**node, "config": {"name": dtype}} if node.get("class_name") == "DTypePolicy" else {**node, "dtype": dtype}
+
+    return _described_again(network, change)
 
 
 def with_float_input(network: "keras.Model") -> "keras.Model":
@@ -145,13 +206,6 @@ def _nodes(value: Any) -> Iterator[dict[str, Any]]:
 def _precision(node: dict[str, Any]) -> Any:
     """Return the precision that a node of a description sets: the name of a policy, or of a dtype."""
     return node["config"]["name"] if node.get("class_name") == "DTypePolicy" else node.get("dtype")
-
-
-def _as_single(node: dict[str, Any]) -> dict[str, Any]:
-    """Return a node of a description with the policy or the dtype float32 instead of another precision."""
-    if _precision(node) not in OTHERS:
-        return node
-    return {**node, "config": {"name": FLOAT32}} if node.get("class_name") == "DTypePolicy" else {**node, "dtype": FLOAT32}
 
 
 def _as_float_input(node: dict[str, Any]) -> dict[str, Any]:

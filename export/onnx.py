@@ -40,7 +40,8 @@ def convert(model: "keras.Model") -> "onnx.ModelProto":
     source = model.inputs[0]
     pixels = tf.TensorSpec((None, *source.shape[1:]), tf.float32, name=source.name)
     # Without `training` the layers' defaults decide whether this is training, and statistics of the batch could enter.
-    function = tf.function(lambda images: model(images, training=False)).get_concrete_function(pixels)
+    with _inlined_functions():
+        function = tf.function(lambda images: model(images, training=False)).get_concrete_function(pixels)
     # The only input is the first: constants that the network holds, such as a mean of pixels, become values of the graph.
     ends = [function.inputs[0].name], [tensor.name for tensor in function.outputs]
     frozen = tf_loader.from_function(function, *ends)
@@ -60,6 +61,19 @@ def convert(model: "keras.Model") -> "onnx.ModelProto":
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
     onnx.checker.check_model(slim, full_check=True)
     return slim
+
+
+@contextmanager
+def _inlined_functions() -> Iterator[None]:
+    """Trace functions within a function as a part of it: Keras compiles grouped convolutions apart, which no converter sees."""
+    import tensorflow as tf
+
+    was_eager = tf.config.functions_run_eagerly()
+    tf.config.run_functions_eagerly(True)
+    try:
+        yield
+    finally:
+        tf.config.run_functions_eagerly(was_eager)
 
 
 def _erfc(graph: Any, node: Any, *_: Any) -> None:
@@ -127,40 +141,50 @@ def int8(model: "keras.Model", calibration: Pixels) -> bytes:
         return target.read_bytes()
 
 
-def is_only_path(graph: "onnx.GraphProto", first: "onnx.NodeProto", last: "onnx.NodeProto") -> bool:
-    """Tell whether a node feeds nothing but one chain of nodes to a last one, whose weights nobody else uses."""
-    results, node = {output.name for output in graph.output}, first
-    while node.output[0] != last.output[0]:
-        users = [user for user in graph.node for name in user.input if name == node.output[0]]
-        if len(users) != 1 or node.output[0] in results:
-            return False
-        node = users[0]
-    return sum(name == last.input[1] for user in graph.node for name in user.input) == 1
-
-
 def fold_scaling(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """Fold a factor in front of the first convolution into its weights, which saves an operation; changes the model itself."""
+    """Fold a factor in front of the first convolution into its weights, which saves an operation; changes the model itself.
+
+    A reshape may stand between them. The factor stays where it is if anything else uses it, or the weights.
+    """
     from onnx.numpy_helper import from_array, to_array
 
     graph = model.graph
     values = {value.name: value for value in graph.initializer}
-    nodes = list(graph.node)
-    # A reshape may stand between them; anything else, such as an offset, keeps the factor where it is.
-    convolution = next((node for node in nodes[1:] if node.op_type not in ("Reshape", "Transpose")), None)
-    first, factors = nodes[0], [name for name in nodes[0].input if name in values]
-    if first.op_type != "Mul" or convolution is None or convolution.op_type != "Conv" or len(factors) != 1:
+    pixels = graph.input[0].name
+    first = only_user(graph, pixels)
+    factors = [name for name in first.input if name in values] if first and first.op_type == "Mul" else []
+    if first is None or len(factors) != 1 or to_array(values[factors[0]]).size != 1:
         return model
-    factor = to_array(values[factors[0]])
-    if factor.size != 1 or not is_only_path(graph, first, convolution):
+    value = first.output[0]
+    follower = node = only_user(graph, value)
+    while node is not None and node.op_type in ("Reshape", "Transpose"):
+        value = node.output[0]
+        node = only_user(graph, value)
+    if follower is None or node is None or node.op_type != "Conv" or node.input[0] != value:
         return model
-    weights = values[convolution.input[1]]
-    weights.CopyFrom(from_array((to_array(weights) * factor.reshape(())).astype(np.float32), weights.name))
-    follower = nodes[1]
-    follower.input[list(follower.input).index(first.output[0])] = graph.input[0].name
+    if node.input[1] not in values or only_user(graph, node.input[1]) is None:
+        return model
+    weights, factor = values[node.input[1]], to_array(values[factors[0]]).reshape(())
+    weights.CopyFrom(from_array((to_array(weights) * factor).astype(np.float32), weights.name))
+    follower.input[0] = pixels
     graph.node.remove(first)
-    if not any(factors[0] in node.input for node in graph.node):
+    if not any(factors[0] in inputs_of(node) for node in graph.node):
         graph.initializer.remove(values[factors[0]])
     return model
+
+
+def only_user(graph: "onnx.GraphProto", name: str) -> "onnx.NodeProto | None":
+    """Return the node that takes a value, None if several do, none does, or the value is a result of the graph."""
+    users = [user for user in graph.node for taken in inputs_of(user) if taken == name]
+    return users[0] if len(users) == 1 and name not in {output.name for output in graph.output} else None
+
+
+def inputs_of(node: "onnx.NodeProto") -> Iterator[str]:
+    """Yield the names of the values that a node takes, with those that the body of a loop takes from outside."""
+    yield from node.input
+    for attribute in node.attribute:
+        for inner in attribute.g.node:
+            yield from inputs_of(inner)
 
 
 @contextmanager
