@@ -50,7 +50,7 @@ def convert(model: "keras.Model") -> "onnx.ModelProto":
         input_names=ends[0],
         output_names=ends[1],
         opset=OPSET,
-        custom_op_handlers={"Erfc": (_erfc, [])},
+        custom_op_handlers={"Erfc": (_erfc, []), "Expm1": (_expm1, [])},
         tensors_to_rename={ends[0][0]: source.name},
     )
     unknown = {node.op_type for node in graph.graph.node if not node.domain and not onnx.defs.has(node.op_type, OPSET)}
@@ -78,26 +78,46 @@ def _inlined_functions() -> Iterator[None]:
 
 def _erfc(graph: Any, node: Any, *_: Any) -> None:
     """Make a node of TensorFlow's Erfc, which an exact GELU has, into 1 - Erf, for tf2onnx."""
+    _with_one(graph, node, "Erf", is_one_first=True)
+
+
+def _expm1(graph: Any, node: Any, *_: Any) -> None:
+    """Make a node of TensorFlow's Expm1, which a CELU has, into Exp - 1, for tf2onnx."""
+    _with_one(graph, node, "Exp", is_one_first=False)
+
+
+def _with_one(graph: Any, node: Any, operation: str, *, is_one_first: bool) -> None:
+    """Replace a node by the difference of 1 and an operation of ONNX, or of the operation and 1."""
     values, result = node.input[0], node.output[0]
-    kind, shape = graph.get_dtype(result), graph.get_shape(result)
+    kinds, shapes = [graph.get_dtype(result)], [graph.get_shape(result)]
     graph.remove_node(node.name)
-    one = graph.make_const(f"{node.name}_one", np.array(1, np.float32))
-    erf = graph.make_node("Erf", [values], dtypes=[kind], shapes=[shape])
-    graph.make_node("Sub", [one.output[0], erf.output[0]], outputs=[result], dtypes=[kind], shapes=[shape])
+    one = graph.make_const(f"{node.name}_one", np.array(1, np.float32)).output[0]
+    made = graph.make_node(operation, [values], dtypes=kinds, shapes=shapes).output[0]
+    graph.make_node("Sub", [one, made] if is_one_first else [made, one], outputs=[result], dtypes=kinds, shapes=shapes)
 
 
 def float16(model: "keras.Model", calibration: Pixels) -> bytes:
     """Convert to float16 weights and activations, float32 input and output; calibration is not used."""
     import onnx
-    from onnxruntime.transformers.float16 import convert_float_to_float16
+    from onnxruntime.transformers.float16 import DEFAULT_OP_BLOCK_LIST, convert_float_to_float16
     from onnxruntime.transformers.onnx_model import OnnxModel
 
     # The scaling is not folded: weights divided by 255 would lose digits in half precision.
-    half = OnnxModel(convert_float_to_float16(convert(model), keep_io_types=True))
+    graph = convert(model)
+    blocked = sorted({*DEFAULT_OP_BLOCK_LIST, *_only_single(graph)})
+    half = OnnxModel(convert_float_to_float16(graph, keep_io_types=True, op_block_list=blocked))
     # The converter appends its casts at the end, out of order.
     half.topological_sort()
     onnx.checker.check_model(half.model, full_check=True)
     return half.model.SerializeToString()
+
+
+def _only_single(graph: "onnx.ModelProto") -> set[str]:
+    """Return the operations of a graph that do not take half precision, such as IsInf."""
+    import onnx
+
+    schemas = {node.op_type: onnx.defs.get_schema(node.op_type, OPSET) for node in graph.graph.node if not node.domain}
+    return {name for name, schema in schemas.items() if schema.inputs and "tensor(float16)" not in schema.inputs[0].types}
 
 
 def dynamic(model: "keras.Model", calibration: Pixels) -> bytes:
