@@ -32,11 +32,11 @@ from ..train.data.drawing import shown
 from ..train.data.open import Data
 from ..train.data.source import Source
 from ..train.predict import check_layers, safe_name
-from .convention import PIXEL_RANGES
 from .diagnose import diagnose
 from .formats import Format, find_formats
 from .gate import UNPROVEN, Parity, Tolerance, compare
 from .original import Original, open_letters, open_original
+from .preprocessing import find_preprocessing
 
 if TYPE_CHECKING:
     import keras
@@ -119,8 +119,9 @@ def export(
         check: held-out images that the original and the exported files are compared on; by default the test split of the
             built-in pen, or of `calibrate`.
         labels: names of the outputs in their order; by default the model's own, or the classes of `check`.
-        pixels: the range of pixels that the model was trained with: `0..255`, `0..1` or `-1..1`; by default the range at
-            which it reads the calibration images best.
+        pixels: the preprocessing that the model was trained with, as `lettercast.export.preprocessing` names it, such as
+            `0..1`, `caffe` or `-1..1 bgr`; by default `0..255`, `0..1` or `-1..1`, with which it classifies the calibration
+            images best.
         max_drop: accuracy that a format may cost, in percentage points; by default the format's own tolerance.
         min_agreement: answers that must stay the same, in percent; by default the format's own tolerance, which counts only
             while the accuracy drop is unproven.
@@ -141,8 +142,9 @@ def export(
         export(my_keras_model, check=(x_test, y_test), calibrate=(x_train, y_train), formats="tflite-int8")
     """
     rows = find_formats([formats] if isinstance(formats, str) else formats)
-    if pixels is not None and pixels not in PIXEL_RANGES:
-        raise LettercastError(f"pixels: '{pixels}' is not a range; choose from {', '.join(PIXEL_RANGES)}")
+    if pixels is not None:
+        # Before the model is loaded.
+        find_preprocessing(pixels)
     with keras_file(model) as path:
         # Opening may download, and shows a bar of its own.
         calibration, held_out = open_letters(path, calibrate, check)

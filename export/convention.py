@@ -1,80 +1,172 @@
 """lettercast's convention: pixels 0..255 in, probabilities out; layers in front of and behind a network bring it there."""
 
-from collections.abc import Mapping
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import LettercastError
 from ..runtime.console import say
 from ..runtime.pixels import Pixels
 from ..train.predict import classify
+from .detection import COMMON_LUCK, Trial, better_fits, better_order, is_clearly_more, plain_fits, try_out
+from .preprocessing import MEAN, find_preprocessing
 
 if TYPE_CHECKING:
     import keras
 
-# The ranges of pixels that a network may have been trained with, as the scale and offset that convert pixels 0..255.
-PIXEL_RANGES = {"0..255": (1.0, 0.0), "0..1": (1 / 255, 0.0), "-1..1": (1 / 127.5, -1.0)}
 # What the facts of exported files say about the layers in front of and behind the network.
-SCALED_INSIDE, LOGITS = ", scaled inside the exported files", "logits, with a softmax inside the exported files"
-# A range other than 0..255 is chosen only if it divides the loss on the calibration images by at least this factor.
-MIN_LOSS_RATIO = 1.2
-# Outputs outside of 0..1 by more than this are logits; probabilities leave the range by rounding only.
-MAX_ROUNDING = 1e-3
+INSIDE, LOGITS = ", done inside the exported files", "logits, with a softmax inside the exported files"
+# A model that is right on this share of the images it was trained on needs no other preprocessing.
+MIN_CLEARLY_RIGHT = 0.98
+# A model that is wrong more often than this, and more sure of it than a guess, gets something that it was not trained with.
+MAX_SURELY_WRONG = 0.5
+# So many ways to preprocess the images, and so many labels, are named in a message.
+SHOWN_FITS, MAX_NAMED = 3, 30
 
 
 def to_convention(
-    network: "keras.Model", calibration: Pixels, classes: NDArray[np.int64], pixels: str | None
-) -> "tuple[keras.Model, dict[str, str]]":
-    """Put a scaling of pixels 0..255 to the network's own range in front of it, and a softmax behind it if it gives logits.
+    path: Path,
+    network: "keras.Model",
+    calibration: Pixels,
+    classes: NDArray[np.int64],
+    labels: Sequence[str],
+    *,
+    pixels: str | None = None,
+) -> "tuple[keras.Model, dict[str, str], str]":
+    """Put the preprocessing of pixels 0..255 in front of a network, and a softmax behind it if it gives logits.
 
-    Returns the network, and the facts about these layers.
+    Args:
+        path: of the model, for messages.
+        calibration: training images (N, H, W, C) uint8.
+        classes: what they show, as indices into labels, which name the outputs.
+        pixels: the name of a preprocessing; by default one of PLAIN, as the calibration images decide.
+
+    Returns:
+        The network, the facts about these layers, and what the calibration images say if the network is near chance.
+
+    Raises:
+        LettercastError: the network was trained with another preprocessing or another order of labels, or was not trained with
+            images like these.
     """
-    answers = {
-        name: classify_scaled(network, calibration, *PIXEL_RANGES[name]) for name in ([pixels] if pixels else PIXEL_RANGES)
-    }
-    losses = {name: cross_entropy(rows, classes) for name, rows in answers.items()}
-    best = min(losses, key=lambda name: losses[name])
-    if pixels is None and MIN_LOSS_RATIO * losses[best] > losses["0..255"]:
-        best = "0..255"
-    is_logits = are_logits(answers[best])
-    made = {}
-    if best != "0..255":
-        found = "as asked" if pixels else f"its loss is {losses[best]:.2g} so, {losses['0..255']:.2g} with 0..255"
-        made["pixels"] = f"{best}{SCALED_INSIDE}"
-        say(f"the model takes pixels {best} ({found}); the exported files scale pixels 0..255 themselves")
-    if is_logits:
+    others: list[Trial] = []
+    if pixels is None:
+        chosen, *others = plain_fits(network, calibration, classes)
+    else:
+        asked = find_preprocessing(pixels)
+        shape = calibration.shape[1:]
+        if reason := asked.misfit((shape[0], shape[1], shape[2])):
+            raise LettercastError(f"--pixels {shlex.quote(pixels)}: {reason}; choose another")
+        chosen = try_out(network, calibration, classes, asked)
+    advice = ""
+    if chosen.accuracy < MIN_CLEARLY_RIGHT:
+        advice = doubt(path, network, calibration, chosen, labels, is_asked=pixels is not None)
+    made = {} if chosen.pixels.is_identity else {"pixels": f"{chosen.pixels.name}{INSIDE}"}
+    is_close = any(not is_clearly_more(chosen.is_right, other.is_right, COMMON_LUCK) for other in others)
+    if pixels is not None and made:
+        say(f"the exported files take pixels 0..255 and turn them into {chosen.pixels.name} for the model, as --pixels asks")
+    elif others and not chosen.is_near_chance and (made or is_close):
+        rest = ", ".join(f"{score(other)} with {other.pixels.name}" for other in others)
+        then = "the exported files take 0..255 and scale them for the model" if made else "--pixels chooses another range"
+        best = f"pixels {chosen.pixels.name} fit the model best: on the calibration images it is right on {score(chosen)}"
+        say(f"{best}, and on {rest}; {then}")
+    if chosen.gives_logits:
         made["outputs"] = LOGITS
         say("the model gives logits; the exported files have a softmax behind it")
-    return as_exported(network, made), made
+    return as_exported(network, made), made, advice
+
+
+def doubt(
+    path: Path, network: "keras.Model", calibration: Pixels, chosen: Trial, labels: Sequence[str], *, is_asked: bool
+) -> str:
+    """Look for another preprocessing or order of labels under which a network is clearly more often right than as chosen.
+
+    Returns:
+        What the calibration images say about a network that is near chance, for a message; "" if it is not.
+
+    Raises:
+        LettercastError: there is one, or the network is surely wrong on most images. A preprocessing that was asked for stays
+            unless it is near chance, and only the better one is named.
+    """
+    count = len(labels)
+    score = f"{right_on(chosen)} with pixels {chosen.pixels.name}, and a guess on {percent(1 / count)}"
+    now = f"is {score}"
+    if (order := better_order(chosen)) is not None:
+        raise LettercastError(f"{path}: {now}; its outputs are in another order: {in_order(chosen, labels, order)}")
+    fits, every = better_fits(network, calibration, chosen)
+    if fits:
+        shown = ", ".join(f"{percent(trial.accuracy)} with {as_option(trial)}" for trial in fits[:SHOWN_FITS])
+        measured = any(trial.pixels.base.startswith(MEAN) for trial in fits[:SHOWN_FITS])
+        note = " (mean and standard deviation of these images; give those of your training)" if measured else ""
+        if is_asked and not chosen.is_near_chance:
+            say(f"the model {now}; it is right on {shown}{note}")
+            return ""
+        keep = "" if chosen.is_near_chance else f"; {as_option(chosen)} exports it nevertheless"
+        raise LettercastError(f"{path}: {now}; it is right on {shown}{note}: name the one that it was trained with{keep}")
+    if chosen.is_near_chance:
+        for trial in every:
+            if (order := better_order(trial)) is not None:
+                raise LettercastError(
+                    f"{path}: {now}; give {as_option(trial)} and another order of outputs: {in_order(trial, labels, order)}"
+                )
+        return f"and no known preprocessing fits the calibration images, on which it is {score}"
+    if chosen.loss > math.log(count):
+        losses = f"its loss is {chosen.loss:.2g}, that of a guess {math.log(count):.2g}"
+        sure = f"{now}, and more sure of wrong answers than a guess ({losses})"
+        if not is_asked and chosen.accuracy < MAX_SURELY_WRONG:
+            mend = f"put its preprocessing into the model, or give {as_option(chosen)} if it was trained so"
+            raise LettercastError(f"{path}: {sure}, and no known preprocessing fits better; {mend}")
+        say(f"the model {sure}")
+    return ""
+
+
+def in_order(trial: Trial, labels: Sequence[str], order: NDArray[np.intp]) -> str:
+    """Return how often a network is right with its outputs in an order (classes,), and the labels in that order."""
+    right = float((order[trial.probabilities.argmax(1)] == trial.classes).mean())
+    named = [str(labels[place]) for place in order]
+    if len(named) <= MAX_NAMED and not any("," in name for name in named):
+        return f"it is right on {percent(right)} with --labels {shlex.quote(','.join(named))}"
+    moved = [f"{labels[output]} means {name}" for output, name in enumerate(named) if name != labels[output]]
+    return f"it is right on {percent(right)} if {', '.join(moved[:3])}{', ...' if len(moved) > 3 else ''}; name all with --labels"
+
+
+def as_option(trial: Trial) -> str:
+    """Return the option that names a trial's preprocessing."""
+    return f"--pixels {shlex.quote(trial.pixels.name)}"
+
+
+def right_on(trial: Trial) -> str:
+    """Return on how many of the calibration images a network is right, as text."""
+    return f"right on {percent(trial.accuracy)} of the calibration images"
+
+
+def score(trial: Trial) -> str:
+    """Return accuracy and loss as text."""
+    return f"{percent(trial.accuracy)} (loss {trial.loss:.2g})"
+
+
+def percent(share: float) -> str:
+    """Return a share as text, in percent."""
+    return f"{100 * share:.1f} %"
 
 
 def as_exported(network: "keras.Model", made: Mapping[str, Any]) -> "keras.Model":
-    """Return the network with the scaling and the softmax that the facts of its exports (`made`) name."""
+    """Return the network with the preprocessing and the softmax that the facts of its exports (`made`) name."""
     import keras
 
-    pixels = str(made.get("pixels", "")).removesuffix(SCALED_INSIDE)
+    pixels = str(made.get("pixels", "")).partition(", ")[0]
     is_logits = made.get("outputs") == LOGITS
-    if not (is_logits or pixels in PIXEL_RANGES):
+    if not (is_logits or pixels):
         return network
     inputs = keras.Input(network.inputs[0].shape[1:], name="pixels")
-    outputs = network(keras.layers.Rescaling(*PIXEL_RANGES[pixels])(inputs) if pixels in PIXEL_RANGES else inputs)
+    outputs = network(find_preprocessing(pixels).layers(inputs) if pixels else inputs)
     return keras.Model(inputs, keras.layers.Softmax()(outputs) if is_logits else outputs, name=network.name)
 
 
 def classify_scaled(network: "keras.Model", images: Pixels, scale: float, offset: float) -> NDArray[np.float32]:
     """Return the outputs (N, classes) of a network for images (N, H, W, C) uint8 that are scaled to another range of pixels."""
     return classify(network, images.astype(np.float32) * np.float32(scale) + np.float32(offset))
-
-
-def are_logits(rows: NDArray[np.float32]) -> bool:
-    """Whether outputs (N, classes) are logits and not probabilities."""
-    return bool((rows < -MAX_ROUNDING).any() or (rows > 1 + MAX_ROUNDING).any())
-
-
-def cross_entropy(rows: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
-    """Return the mean negative log-probability of the right classes (N,) for outputs (N, classes), probabilities or logits."""
-    if are_logits(rows):
-        rows = np.exp(rows - rows.max(1, keepdims=True))
-        rows = rows / rows.sum(1, keepdims=True)
-    return float(-np.log(np.clip(rows[np.arange(len(rows)), classes], 1e-12, 1)).mean())

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from .convention import PIXEL_RANGES, classify_scaled
+from .convention import classify_scaled
 from .gate import Inspection
 from .inference import flat_layers
 from .original import Original
@@ -19,7 +19,7 @@ MIN_AGREEMENT, MIN_GAIN = 97.0, 5.0
 # A wrong range of pixels holds if the outputs under it are closer than this share of the difference to the original.
 MAX_REMAINDER = 0.1
 # Ranges of pixels that a converter gives if it omits the scaling, or scales twice.
-SCALES = {"by 255 too large": (255.0, 0.0), "by 255 too small": (1 / 255, 0.0), "as -1..1": PIXEL_RANGES["-1..1"]}
+SCALES = {"by 255 too large": (255.0, 0.0), "by 255 too small": (1 / 255, 0.0), "as -1..1": (1 / 127.5, -1.0)}
 # The input of a quantized graph must reach this pixel, otherwise it clips bright ink.
 MIN_MAX_PIXEL = 250
 # Each filter of a depthwise layer has its own range. If they differ by more than this factor, one scale loses the small.

@@ -21,6 +21,7 @@ from ..train.data.open import Data, held_out_split, open_source, whole
 from ..train.data.source import Source, draw_all, draw_some, relabel
 from ..train.predict import assumed_facts, classify, load_keras, model_facts, picture_shape
 from .convention import to_convention
+from .detection import chance_limit
 from .inference import for_inference, is_single
 
 if TYPE_CHECKING:
@@ -28,8 +29,6 @@ if TYPE_CHECKING:
 
 CALIBRATION_LETTERS, CALIBRATION_SEED = 500, 7
 VERSIONS = ("keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy")
-# A model must be right more often than a guess by this share, or twice as often.
-MIN_ABOVE_CHANCE = 0.1
 
 
 @dataclass(frozen=True)
@@ -81,13 +80,16 @@ def open_original(
         calibrate, check: letters, or images if the model takes other images (see `train.predict.picture_shape`).
         labels: names of the outputs in their order; by default those of its facts, A to Z for 26 outputs, the classes of the
             check set if their number fits, or numbers.
-        pixels: a key of PIXEL_RANGES; by default the one at which the model reads its calibration set best.
+        pixels: the name of a preprocessing, see `to_convention`; by default the plain range of pixels with which the model
+            classifies its calibration set best.
 
     Raises:
         LettercastError: model, labels and images do not fit each other.
     """
     network = load_keras(path)
     own = keras_facts(path)
+    if own and pixels is not None:
+        raise LettercastError(f"--pixels {pixels}: {path} says itself what it takes, lettercast trained it; leave --pixels out")
     facts = own or assumed_facts(path, network)
     facts = replace(facts, labels=name_outputs(facts, labels, None if own else check))
     truth = relabel(check, facts.labels)
@@ -99,9 +101,9 @@ def open_original(
         raise LettercastError(f"{path}: takes {facts.input_shape} images; letters are drawn as {images.shape[1:]}")
     calibration, classes = draw_calibration(calibrate, facts.labels)
     refuse_shared(calibrate.name, calibration, check.name, images)
-    made = {}
+    made, advice = {}, None
     if own is None:
-        network, made = to_convention(network, calibration, classes, pixels)
+        network, made, advice = to_convention(path, network, calibration, classes, facts.labels, pixels=pixels)
     if not is_single(network):
         network = for_inference(network)
         say("the model computes in half precision; the exported files, and what they are compared with, in float32")
@@ -109,7 +111,7 @@ def open_original(
     probabilities = classify(network, images)
     if not np.isfinite(probabilities).all():
         raise LettercastError(f"{path}: gives NaN outputs; train it again")
-    refuse_chance(path, check.name, truth, probabilities)
+    refuse_chance(path, check.name, truth, probabilities, advice)
     count = f"{len(calibration)} {facts.takes}"
     made["calibration"] = f"{calibrate.name}, {calibrate.split}, {count}, seed {CALIBRATION_SEED}"
     facts = replace(
@@ -121,16 +123,24 @@ def open_original(
     return Original(for_inference(network), facts, calibration, images, truth, probabilities)
 
 
-def refuse_chance(path: Path, check: str, truth: NDArray[np.int64], probabilities: NDArray[np.float32]) -> None:
+def refuse_chance(
+    path: Path, check: str, truth: NDArray[np.int64], probabilities: NDArray[np.float32], advice: str | None
+) -> None:
     """Raise LettercastError if a model is hardly more often right than a guess: its labels or its preprocessing are wrong.
 
-    A file that equals such a model would be proven equal, and useless. Takes truth (N,) and probabilities (N, classes).
+    A file that equals such a model would be proven equal, and useless. Takes truth (N,) and probabilities (N, classes), and
+    what the calibration images say about its preprocessing: "" if it is no guess on them, None if they were not asked.
     """
     right, chance = float((probabilities.argmax(1) == truth).mean()), 1 / probabilities.shape[1]
-    if right < min(2 * chance, chance + MIN_ABOVE_CHANCE):
+    if right < chance_limit(probabilities.shape[1]):
         reason = f"is right on {100 * right:.1f} % of --check {check}, and a guess on {100 * chance:.1f} %"
-        mend = "name its outputs with --labels, its pixels with --pixels, or put its preprocessing into the model"
-        raise LettercastError(f"{path}: {reason}; {mend}")
+        if advice is None:
+            raise LettercastError(f"{path}: {reason}; give --check images of the kind that it was trained with, and their labels")
+        if not advice:
+            better = "although it is right more often on the calibration images"
+            raise LettercastError(f"{path}: {reason}, {better}; give --check images of the same kind, and their labels")
+        mend = "name its outputs in their order with --labels, its pixels with --pixels, or put its preprocessing into the model"
+        raise LettercastError(f"{path}: {reason}, {advice}; {mend}")
 
 
 def name_outputs(facts: Facts, labels: Sequence[str] | None, check: Source | None) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.export.convention import cross_entropy
+from lettercast.export.detection import as_probabilities, cross_entropy
 from lettercast.export.inference import TRAINING_ONLY, flat_layers, for_inference, is_single
 from lettercast.export.original import draw_calibration, name_outputs, refuse_shared
 from lettercast.runtime.model.facts import Facts
@@ -157,4 +157,4 @@ def test_the_loss_is_the_same_for_probabilities_and_for_logits():
     truth = np.array([0, 2])
     expected = -np.log([0.7, 0.8]).mean()
     assert cross_entropy(probabilities, truth) == pytest.approx(expected, rel=1e-4)
-    assert cross_entropy(np.log(probabilities) + 3, truth) == pytest.approx(expected, rel=1e-4)
+    assert cross_entropy(as_probabilities(np.log(probabilities) + 3), truth) == pytest.approx(expected, rel=1e-4)

@@ -42,7 +42,7 @@ def test_every_format_holds_the_scaling_and_the_softmax_that_the_model_leaves_ou
     words = ("export", digits / "digits.keras", "--check", digits / "digits.npz", "--out", out)
     code, said, err = lettercast(*words, "--max-drop", 3, "--min-agreement", 95)
     assert code == 0, err
-    assert "takes pixels 0..1" in err
+    assert "pixels 0..1 fit the model best" in err
     assert "gives logits" in err
     assert f"lettercast evaluate {out / 'digits-int8.tflite'}" in said
     data = np.load(digits / "digits.npz")

@@ -1,0 +1,195 @@
+"""Which preprocessing and which order of labels a network was trained with, found by how well it classifies training images."""
+
+import math
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime.pixels import Pixels
+from .preprocessing import PLAIN, Preprocessing, known
+
+if TYPE_CHECKING:
+    import keras
+
+# A plain range other than 0..255 is chosen only if it divides the loss on the calibration images by at least this factor.
+MIN_LOSS_RATIO = 1.2
+# Outputs outside of 0..1 by more than this are logits; probabilities leave the range by rounding only.
+MAX_ROUNDING = 1e-3
+# A model must be right more often than a guess by this share, or twice as often.
+MIN_ABOVE_CHANCE = 0.1
+# Another preprocessing or order of labels is better if the model is right on so much more of the images, if it is wrong on at
+# most this share of those that it was wrong on, and if luck would give that to one model in so many. Differences that luck
+# often makes do not count.
+MIN_GAIN, MAX_ERRORS, MAX_LUCK, COMMON_LUCK = 0.05, 0.5, 1e-4, 0.01
+# Each preprocessing is tried on images of this many values together, and on a number of images within limits; those that
+# fit best on all images.
+TRIED_VALUES, MIN_TRIED, MAX_TRIED, FINALISTS = 2_500_000, 60, 250, 6
+# Images that are classified at a time.
+BATCH = 64
+
+
+@dataclass(frozen=True, eq=False)
+class Trial:
+    """What a network answers under one preprocessing: probabilities (N, classes) for images of known classes (N,)."""
+
+    pixels: Preprocessing
+    probabilities: NDArray[np.float32]
+    classes: NDArray[np.int64]
+    gives_logits: bool = False
+
+    @cached_property
+    def is_right(self) -> NDArray[np.bool_]:
+        """Whether each image is classified right; (N,)."""
+        return np.isfinite(self.probabilities).all(1) & (self.probabilities.argmax(1) == self.classes)
+
+    @property
+    def accuracy(self) -> float:
+        """The share of images that are classified right."""
+        return float(self.is_right.mean())
+
+    @property
+    def is_near_chance(self) -> bool:
+        """Whether the network is hardly better than a guess."""
+        return self.accuracy < chance_limit(self.probabilities.shape[1])
+
+    @cached_property
+    def loss(self) -> float:
+        """The mean cross-entropy; infinite if outputs are NaN."""
+        return cross_entropy(self.probabilities, self.classes)
+
+
+def try_out(network: "keras.Model", images: Pixels, classes: NDArray[np.int64], pixels: Preprocessing) -> Trial:
+    """Classify images (N, H, W, C) uint8 of known classes (N,) under a preprocessing."""
+    # Images in batches of one size, which Keras compiles once; its predict() takes longer to start than small networks to run.
+    padded = np.resize(np.arange(len(images)), -(-len(images) // BATCH) * BATCH)
+    batches = [network.predict_on_batch(pixels.apply(images[part])) for part in padded.reshape(-1, BATCH)]
+    rows = np.concatenate([np.asarray(batch, np.float32) for batch in batches])[: len(images)]
+    return Trial(pixels, as_probabilities(rows), classes, are_logits(rows))
+
+
+def are_logits(rows: NDArray[np.float32]) -> bool:
+    """Whether outputs (N, classes) are logits and not probabilities."""
+    return bool((rows < -MAX_ROUNDING).any() or (rows > 1 + MAX_ROUNDING).any())
+
+
+def as_probabilities(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return outputs (N, classes), probabilities or logits, as probabilities whose sum is 1."""
+    if are_logits(rows):
+        rows = np.exp(rows - rows.max(1, keepdims=True))
+    return rows / np.maximum(rows.sum(1, keepdims=True), 1e-12)
+
+
+def cross_entropy(probabilities: NDArray[np.float32], classes: NDArray[np.int64]) -> float:
+    """Return the mean negative log-probability of the right classes (N,) for probabilities (N, classes)."""
+    right = probabilities[np.arange(len(classes)), classes]
+    return float(np.nan_to_num(-np.log(np.clip(right, 1e-12, 1)), nan=np.inf).mean())
+
+
+def chance_limit(classes: int) -> float:
+    """Return the share of right answers below which a model of so many classes is hardly better than a guess."""
+    return min(2 / classes, 1 / classes + MIN_ABOVE_CHANCE)
+
+
+def plain_fits(network: "keras.Model", images: Pixels, classes: NDArray[np.int64]) -> list[Trial]:
+    """Return how a network classifies images with each plain range of pixels, the range that fits it best first.
+
+    The loss decides among the ranges that are not clearly less often right; 0..255 is taken even if its loss is a little higher.
+    """
+    trials = [try_out(network, images, classes, Preprocessing(base)) for base in PLAIN]
+    top = max(trials, key=lambda trial: (trial.accuracy, -trial.loss))
+    eligible = [trial for trial in trials if not is_clearly_more(top.is_right, trial.is_right, MAX_LUCK)]
+    best = min(eligible, key=lambda trial: trial.loss)
+    if trials[0] in eligible and MIN_LOSS_RATIO * best.loss > trials[0].loss:
+        best = trials[0]
+    return [best, *(trial for trial in trials if trial is not best)]
+
+
+def better_fits(network: "keras.Model", images: Pixels, chosen: Trial) -> tuple[list[Trial], list[Trial]]:
+    """Find the known preprocessings with which a network is clearly more often right than it is as chosen.
+
+    Returns:
+        Those, the best first, and all that were tried, which were not tried on all images. Among those that are about equally
+        often right, the simplest of nearly the lowest loss comes first.
+    """
+    classes = chosen.classes
+    count = int(np.clip(TRIED_VALUES // images[0].size, MIN_TRIED, MAX_TRIED))
+    # Whoever does several things to images without the network knowing it gets answers near chance.
+    candidates = [one for one in known(images) if one.modifiers <= 1 or chosen.is_near_chance]
+    trials = [try_out(network, images[:count], classes[:count], one) for one in candidates]
+    finalists = sorted(trials, key=lambda trial: (-trial.accuracy, trial.loss))[:FINALISTS]
+    finals = [try_out(network, images, classes, one.pixels) for one in finalists]
+    luck = MAX_LUCK / len(candidates)
+    fits = [trial for trial in finals if is_better(trial, chosen, luck)]
+    if not fits:
+        return [], trials
+    top = max(fits, key=lambda trial: trial.accuracy)
+    equals = [trial for trial in fits if not is_clearly_more(top.is_right, trial.is_right, COMMON_LUCK)]
+    limit = MIN_LOSS_RATIO * min(trial.loss for trial in equals)
+    rank = {one: number for number, one in enumerate(candidates)}
+    best = min((trial for trial in equals if trial.loss <= limit), key=lambda trial: rank[trial.pixels])
+    others = sorted((trial for trial in fits if trial is not best), key=lambda trial: (-trial.accuracy, trial.loss))
+    return [best, *others], trials
+
+
+def is_better(one: Trial, other: Trial, luck: float) -> bool:
+    """Whether one trial is so much more often right than another that the network was trained so; luck is the largest p value.
+
+    It must be less sure of wrong answers than a guess. A badly trained network is a little better under some preprocessing, too,
+    so if the other is no guess, this one must be wrong half as often.
+    """
+    if one.is_near_chance or one.accuracy < other.accuracy + MIN_GAIN or one.loss > math.log(one.probabilities.shape[1]):
+        return False
+    if other.is_near_chance and luck_of(int(one.is_right.sum()), len(one.classes), guess(one.classes)) <= luck:
+        return True
+    is_half = other.is_near_chance or 1 - one.accuracy <= MAX_ERRORS * (1 - other.accuracy)
+    return is_half and is_clearly_more(one.is_right, other.is_right, luck)
+
+
+def guess(classes: NDArray[np.int64]) -> float:
+    """Return the largest share of images of one class: who always answers it is right so often."""
+    return float(np.bincount(classes).max() / len(classes))
+
+
+def is_clearly_more(ones: NDArray[np.bool_], others: NDArray[np.bool_], luck: float) -> bool:
+    """Whether paired answers (N,) are more often right than others, by McNemar's exact test; luck is its largest p value."""
+    won, lost = int((ones & ~others).sum()), int((others & ~ones).sum())
+    return won > lost and luck_of(won, won + lost, 0.5) <= luck
+
+
+def luck_of(hits: int, tries: int, share: float) -> float:
+    """Return the probability of so many hits or more if each try hits with the probability `share`."""
+    from scipy.stats import binom
+
+    return float(binom.sf(hits - 1, tries, share))
+
+
+def better_order(trial: Trial) -> NDArray[np.intp] | None:
+    """Return the class (classes,) that each output stands for, if the outputs are clearly in another order than the classes.
+
+    The order is found on half of the images, and must prove right on the other half: each output that moves must mostly mean
+    its new class. None if the outputs are in order, or in none.
+    """
+    half = len(trial.classes) // 2
+    found = _matching(trial.probabilities[:half], trial.classes[:half])
+    answers, classes = trial.probabilities[half:].argmax(1), trial.classes[half:]
+    is_right = found[answers] == classes
+    moved = [output for output in np.unique(answers) if found[output] != output]
+    is_proven = is_right.mean() >= trial.is_right[half:].mean() + MIN_GAIN and is_clearly_more(
+        is_right, trial.is_right[half:], MAX_LUCK
+    )
+    if not (is_proven and all(is_right[answers == output].mean() > 0.5 for output in moved)):
+        return None
+    return _matching(trial.probabilities, trial.classes)
+
+
+def _matching(probabilities: NDArray[np.float32], classes: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the class of each output that makes most answers right; an output that is never an answer stays if it can."""
+    from scipy.optimize import linear_sum_assignment
+
+    count = probabilities.shape[1]
+    pairs = np.zeros((count, count))
+    np.add.at(pairs, (np.nan_to_num(probabilities).argmax(1), classes), 1)
+    return linear_sum_assignment(-(pairs + 0.1 * np.eye(count)))[1]
