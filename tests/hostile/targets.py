@@ -14,7 +14,6 @@ import cv2
 import numpy as np
 
 from lettercast import LettercastError
-from lettercast.benchmarks.pages.scoring import read_labels
 from lettercast.benchmarks.parity.compare import load_run
 from lettercast.runtime.arguments import device_model
 from lettercast.runtime.model.facts import Facts, keras_facts, parse_facts, tflite_facts
@@ -25,6 +24,7 @@ from lettercast.runtime.web.request import RefusedError, parse_request
 from lettercast.train.data.emnist import read_idx
 from lettercast.train.data.open import read_az_csv, read_source
 from lettercast.train.data.source import LETTERS
+from lettercast.train.pages import read_labels
 
 IDX = struct.pack(">II", 0x801, 3) + b"abc"
 FACTS = Facts("m", "tflite-int8", ("a", "b"), (8, 8, 1), "uint8").to_json().encode()
