@@ -35,8 +35,8 @@ from ..train.data.open import default_split, held_out_split, open_source
 from ..train.data.source import draw_all
 from ..train.evaluation import Evaluation, evaluate, rejected_share
 from ..train.network import count_multiplications
+from ..train.pages import read_pages
 from ..train.predict import load_keras, open_keras
-from .pages.scoring import read_pages
 from .parity.contender import runs_of
 from .parity.measure import measure
 

@@ -40,10 +40,10 @@ from ...runtime.pixels import Pixels
 from ...runtime.reader import Reader
 from ...runtime.sources.images import read_image
 from ...runtime.text import UNKNOWN, Line
+from ...train.pages import plain, read_labels
 from .blank import blank_frames
 from .conditions import cells_of, take_page
 from .scenes import ALL_AT_ONCE, CONDITIONS, WEBCAM_PX, Photo, Scene, photograph
-from .scoring import plain, read_labels
 from .writing import open_hands
 
 # Modules and packages of the runtime whose constants are measured.

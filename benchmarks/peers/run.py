@@ -34,10 +34,10 @@ from ...train.data.drawing import draw_plain
 from ...train.data.open import held_out_split, open_source
 from ...train.data.pen import PenSource
 from ...train.data.source import ImageSource, Source, StrokeSource, draw_some
+from ...train.pages import PagesResult, compare_page, read_labels
 from ..columns import Cell, fill, in_ms, known
 from ..pages.conditions import take_page
 from ..pages.scenes import PLAIN, STRENGTHS
-from ..pages.scoring import PagesResult, compare_page, read_labels
 from ..pages.writing import open_hands
 from ..parity.benchmark import find_models
 from ..parity.contender import BATCH

@@ -9,8 +9,6 @@ import pytest
 from lettercast import LettercastError
 from lettercast.benchmarks.pages.scenes import PlacedLetter
 from lettercast.benchmarks.pages.scoring import (
-    PageResult,
-    PagesResult,
     Score,
     choose,
     difference_interval,
@@ -20,15 +18,13 @@ from lettercast.benchmarks.pages.scoring import (
     main,
     match_boxes,
     pages_table,
-    plain,
-    read_labels,
-    read_pages,
     score,
     score_kind,
 )
 from lettercast.benchmarks.pages.writing import PenHand
 from lettercast.runtime import Reader
 from lettercast.runtime.text import Letter, Line, Page, Word
+from lettercast.train.pages import PageResult, PagesResult, plain, read_labels, read_pages
 
 SIDE = 20
 

@@ -11,7 +11,6 @@ import pytest
 from rich.console import Console
 
 from lettercast import LettercastError
-from lettercast.benchmarks.pages.scoring import PageResult, PagesResult, plain, read_labels
 from lettercast.benchmarks.parity.measure import Latency
 from lettercast.benchmarks.peers import run
 from lettercast.benchmarks.peers.engines import EngineRow, compare_engines
@@ -36,6 +35,7 @@ from lettercast.runtime.arguments import device_model
 from lettercast.runtime.glyph import GLYPH_SHAPE, glyph
 from lettercast.runtime.sources.images import read_image
 from lettercast.train.data.open import open_source, open_sources
+from lettercast.train.pages import PageResult, PagesResult, plain, read_labels
 
 
 @pytest.fixture(scope="module")
