@@ -24,6 +24,11 @@ class PageResult:
     errors: int
     ms: float
 
+    @property
+    def letters(self) -> int:
+        """The number of true letters on the page."""
+        return len(plain(self.expected))
+
 
 @dataclass(frozen=True)
 class PagesResult:
@@ -35,7 +40,7 @@ class PagesResult:
     @property
     def letters(self) -> int:
         """The number of true letters on the pages."""
-        return sum(len(plain(page.expected)) for page in self.pages)
+        return sum(page.letters for page in self.pages)
 
     @property
     def cer(self) -> float:

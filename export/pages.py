@@ -1,0 +1,85 @@
+"""Whole pages: whether the reader reads them as well with an exported file as with its original."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import LettercastError
+from ..runtime.model.engine import Engine
+from ..runtime.model.facts import LETTERS
+from ..runtime.reader import Reader
+from ..train.pages import PagesResult, read_pages
+from .gate import drop_interval
+
+RESAMPLES, RESAMPLING_SEED = 2000, 0
+
+
+@dataclass(frozen=True)
+class PageParity:
+    """How the reader with an exported file compares with the reader with the original on the same photographed pages.
+
+    error and original_error are character error rates in percent of the letters. rise is their difference in points,
+    positive if the exported file reads worse, with its 95 % interval. changed counts the pages whose text differs.
+    """
+
+    data: str
+    pages: int
+    letters: int
+    original_error: float
+    error: float
+    rise: float
+    rise_low: float
+    rise_high: float
+    changed: int
+
+    def miss(self, max_rise: float | None) -> str:
+        """Return a line if the rise exceeds a limit in points, else an empty one; without a limit nothing is missed."""
+        if max_rise is None or self.rise <= max_rise:
+            return ""
+        return f"character error rate on pages {self.rise:+.2f} points, at most {max_rise:g} allowed"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all figures, rounded to six digits, for the facts and the JSON."""
+        return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in asdict(self).items()}
+
+
+def read_with(engine: Engine, labels: Path, report: Callable[[str], None]) -> PagesResult:
+    """Read the pages of a CSV of labels; raises LettercastError if the model takes no letters, or a page cannot be used."""
+    if engine.facts.takes != LETTERS:
+        raise LettercastError("--check-pages: pages hold letters, and the model takes other images; leave it out")
+    return read_pages(Reader(engine), labels, lambda file: report(f"reading {file} with {engine.facts.format}"))
+
+
+def compare_pages(data: str, original: PagesResult, exported: PagesResult) -> PageParity:
+    """Compare what two models read on the same pages, in the same order."""
+    pairs = list(zip(original.pages, exported.pages, strict=True))
+    edits = np.array([[before.errors, after.errors] for before, after in pairs])
+    letters = np.array([before.letters for before, _ in pairs])
+    before, after = 100 * edits.sum(0) / letters.sum()
+    low, high = rise_interval(edits[:, 1] - edits[:, 0], letters)
+    changed = sum(before.read != after.read for before, after in pairs)
+    rates = (float(before), float(after), float(after - before), 100 * low, 100 * high)
+    return PageParity(data, len(pairs), int(letters.sum()), *rates, changed)
+
+
+def rise_interval(more: NDArray[np.int64], letters: NDArray[np.int64]) -> tuple[float, float]:
+    """Return the 95 % interval of the rise of the character error rate, as shares of the letters.
+
+    It is the wider one of two. The bootstrap draws pages with both their readings, because the errors on one page belong
+    together (percentiles of 2,000 draws, seed 0). It has no width if no page differs, so Tango's interval of paired
+    proportions bounds it, as if letters were independent: see `drop_interval`.
+
+    Args:
+        more: (n,) edits that a page needs more with the exported file than with the original.
+        letters: (n,) true letters of a page.
+    """
+    draws = np.random.default_rng(RESAMPLING_SEED).multinomial(len(more), np.full(len(more), 1 / len(more)), RESAMPLES)
+    low, high = np.percentile(draws @ more / (draws @ letters), (2.5, 97.5))
+    lost, won = int(more[more > 0].sum()), int(-more[more < 0].sum())
+    # False letters can make more edits than there are letters.
+    least, most = drop_interval(lost, won, max(int(letters.sum()), lost + won))
+    return min(float(low), least), max(float(high), most)
