@@ -253,3 +253,41 @@ def refused(lettercast, tmp_path) -> Callable[..., str]:
 def contents(folder: Path) -> dict[Path, bytes | None]:
     """Return every file and folder below a folder, with the bytes of files."""
     return {path: path.read_bytes() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@pytest.fixture(scope="session")
+def digits_tflite(made_once) -> Path:
+    """A small `.tflite` model of scikit-learn's digits, which takes grey images of 8 x 8."""
+
+    def make(folder: Path) -> Path:
+        import keras
+        from sklearn.datasets import load_digits
+        from sklearn.linear_model import LogisticRegression
+
+        from lettercast.export.tflite import embed, float32
+        from lettercast.runtime.model.facts import PICTURES, Facts
+
+        folder.mkdir()
+        digits = load_digits()
+        solved = LogisticRegression(C=0.01, tol=0.1).fit(digits.data, digits.target)
+        layers = [keras.Input((8, 8, 1)), keras.layers.Rescaling(16 / 255), keras.layers.Flatten()]
+        network = keras.Sequential([*layers, keras.layers.Dense(10, activation="softmax")])
+        network.layers[-1].set_weights([solved.coef_.T, solved.intercept_])
+        facts = Facts("digits", "tflite-float32", tuple("0123456789"), (8, 8, 1), "float32", takes=PICTURES)
+        path = folder / "digits.tflite"
+        path.write_bytes(embed(float32(network, np.zeros((1, 8, 8, 1), np.uint8)), facts))
+        return path
+
+    return made_once("digits-tflite", make)
+
+
+@pytest.fixture(scope="session")
+def digit_images(tmp_path_factory) -> Path:
+    """A folder with images of scikit-learn's digits, larger than the model takes them: 3.png, 7.png, and 10.png of a 0."""
+    from sklearn.datasets import load_digits
+
+    folder = tmp_path_factory.mktemp("digits")
+    for number in (3, 7, 10):
+        image = (load_digits().images[number] * (255 / 16)).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{number}.png"), cv2.resize(image, (40, 40), interpolation=cv2.INTER_NEAREST))
+    return folder

@@ -16,12 +16,14 @@ from lettercast import LettercastError
 from lettercast.export import tflite
 from lettercast.export.formats import FORMATS
 from lettercast.export.mobile import METADATA_KEY, embed_mobile, take_rgb, to_glyph, to_gray
+from lettercast.runtime.classifier import Classifier
 from lettercast.runtime.glyph import glyph
 from lettercast.runtime.model.engine import open_engine
 from lettercast.runtime.model.facts import FACTS_KEY, PHOTOS, PICTURES, Facts, tflite_facts
 from lettercast.runtime.page.ink import letter_ink
 from lettercast.runtime.reader import Reader
 from lettercast.train.data.drawing import PHOTO_PX
+from lettercast.train.evaluation import evaluate
 
 CAPITALS = "ABCEFGHKMNRSTWXYZ"
 
@@ -115,6 +117,19 @@ def test_it_is_evaluated_on_photographs(lettercast, exported, strokes_file):
     same = lettercast("evaluate", exported["tflite-int8"], "--data", strokes_file, "--split", "val", "--json")
     assert (code, same[0]) == (0, 0)
     assert json.loads(out)["accuracy"] == pytest.approx(json.loads(same[1])["accuracy"], abs=0.03)
+
+
+def test_a_folder_of_photographs_is_evaluated_as_an_app_sees_them(mobile_base, photograph, tmp_path):
+    for letter in "KR":
+        (tmp_path / letter).mkdir()
+        cv2.imwrite(str(tmp_path / letter / "square.png"), photograph(letter))
+        cv2.imwrite(str(tmp_path / letter / "wide.png"), cv2.resize(photograph(letter), (240, 150)))
+    found = evaluate(mobile_base, tmp_path, progress=False)
+    classifier = Classifier(mobile_base)
+    files = [tmp_path / letter / f"{name}.png" for letter in "KR" for name in ("square", "wide")]
+    for path, row in zip(files, found.probabilities, strict=True):
+        assert classifier.classify(path).confidence == row.max()
+    assert found.accuracy == 1
 
 
 def own_model(channels: int) -> tuple[keras.Model, Facts]:

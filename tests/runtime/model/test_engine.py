@@ -56,7 +56,7 @@ def test_every_engine_gives_probabilities_that_sum_to_one(exported, letters, nam
     np.testing.assert_allclose(probabilities.sum(1), 1, atol=0.06 if name.endswith("int8") else 1e-4)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [*NAMES, "onnx-dynamic"])
 def test_batch_size_and_threads_do_not_change_the_probabilities(exported, letters, name):
     batched = open_engine(exported[name])(letters)
     engine = open_engine(exported[name], threads=2)
