@@ -60,8 +60,10 @@ def add(commands: Any) -> None:
     )
     command.add_argument(
         "--pixels",
-        choices=("0..255", "0..1", "-1..1"),
-        help="pixel range that the model was trained with (default: guessed, by how well it reads the calibration images)",
+        metavar="P",
+        help="preprocessing that the model was trained with and does not do itself: a range A..B, caffe, torch, standardized, or "
+        "'mean M std S', with bgr, inverted or transposed behind it, such as 'caffe' or '-1..1 bgr' (default: of 0..255, 0..1 "
+        "and -1..1 the range with which it classifies the calibration images best)",
     )
     command.add_argument(
         "--max-drop",
@@ -91,9 +93,12 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Export a model; returns exit code 1 if a format misses the gate."""
     from ..export.formats import find_formats
+    from ..export.preprocessing import find_preprocessing
 
     # Before Keras is imported, which takes seconds.
     find_formats(options.formats)
+    if options.pixels is not None:
+        find_preprocessing(options.pixels)
     import_keras()
     from ..benchmarks.parity.tables import artifact_table
     from ..export.artifact import RECOMMENDED, export

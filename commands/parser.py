@@ -11,13 +11,16 @@ from typing import Any, NoReturn
 from .. import UNUSABLE
 from ..runtime.arguments import SPLIT_CHOICES
 
+# A range of numbers from one below zero, and what may follow it.
+RANGE = re.compile(r"-[\d.]+\.\.-?\d")
+
 
 class Parser(argparse.ArgumentParser):
     """Report mistakes in one line, and suggest what you may have meant."""
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> tuple[Any, list[str]]:  # type: ignore[override]
         """Parse words; report unknown ones as an error of the subcommand that they were given to."""
-        options, unknown = super().parse_known_args(args, namespace)
+        options, unknown = super().parse_known_args(args if args is None else with_ranges(args), namespace)
         if unknown:
             self.error(f"unknown '{unknown[0]}': {hint(unknown[0], self._option_string_actions)}")
         return options, unknown
@@ -30,6 +33,17 @@ class Parser(argparse.ArgumentParser):
             message = f"unknown '{wrong[1]}': {hint(wrong[1], choices)}"
         print(f"{self.prog}: {' '.join(message.split())}; see {self.prog} --help", file=sys.stderr)
         sys.exit(UNUSABLE)
+
+
+def with_ranges(words: Iterable[str]) -> list[str]:
+    """Return words in which a range such as -1..1 belongs to the option before it; argparse takes it for an option."""
+    joined: list[str] = []
+    for word in words:
+        if RANGE.match(word) and joined and joined[-1].startswith("--") and "=" not in joined[-1]:
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
 
 
 def hint(word: str, choices: Iterable[str]) -> str:

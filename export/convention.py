@@ -13,7 +13,7 @@ from .. import LettercastError
 from ..runtime.console import say
 from ..runtime.pixels import Pixels
 from ..train.predict import classify
-from .detection import COMMON_LUCK, Trial, better_fits, better_order, is_clearly_more, plain_fits, try_out
+from .detection import COMMON_LUCK, MIN_GAIN, Trial, better_fits, better_order, is_clearly_more, plain_fits, try_out
 from .preprocessing import MEAN, find_preprocessing
 
 if TYPE_CHECKING:
@@ -83,39 +83,40 @@ def to_convention(
 def doubt(
     path: Path, network: "keras.Model", calibration: Pixels, chosen: Trial, labels: Sequence[str], *, is_asked: bool
 ) -> str:
-    """Look for another preprocessing or order of labels under which a network is clearly more often right than as chosen.
+    """Look for another preprocessing or order of labels with which a network is clearly more often right than as chosen.
 
     Returns:
         What the calibration images say about a network that is near chance, for a message; "" if it is not.
 
     Raises:
         LettercastError: there is one, or the network is surely wrong on most images. A preprocessing that was asked for stays
-            unless it is near chance, and only the better one is named.
+            unless it is near chance, and what is better is only said.
     """
-    count = len(labels)
-    score = f"{right_on(chosen)} with pixels {chosen.pixels.name}, and a guess on {percent(1 / count)}"
-    now = f"is {score}"
-    if (order := better_order(chosen)) is not None:
-        raise LettercastError(f"{path}: {now}; its outputs are in another order: {in_order(chosen, labels, order)}")
+    now = f"is {right_on(chosen)} with pixels {chosen.pixels.name}, and a guess on {percent(1 / len(labels))}"
     fits, every = better_fits(network, calibration, chosen)
-    if fits:
-        shown = ", ".join(f"{percent(trial.accuracy)} with {as_option(trial)}" for trial in fits[:SHOWN_FITS])
-        measured = any(trial.pixels.base.startswith(MEAN) for trial in fits[:SHOWN_FITS])
-        note = " (mean and standard deviation of these images; give those of your training)" if measured else ""
+    found = [f"{percent(trial.accuracy)} with {as_option(trial)}" for trial in fits[:SHOWN_FITS]]
+    if any(trial.pixels.base.startswith(MEAN) for trial in fits[:SHOWN_FITS]):
+        found[-1] += " (mean and standard deviation of these images; give those of your training)"
+    # Swapped channels may look like swapped labels of red and blue, so both are named, the channels first.
+    if (order := better_order(chosen)) is not None:
+        is_first = not fits or right_in(order, chosen) > fits[0].accuracy + MIN_GAIN
+        found.insert(0 if is_first else len(found), in_order(chosen, labels, order))
+    if not found and chosen.is_near_chance:
+        both = ((trial, order) for trial in every if (order := better_order(trial)) is not None)
+        found = [f"{in_order(trial, labels, order)} and {as_option(trial)}" for trial, order in both][:1]
+    if found:
+        better = f"{now}; it is right on {', '.join(found)}"
         if is_asked and not chosen.is_near_chance:
-            say(f"the model {now}; it is right on {shown}{note}")
+            say(f"the model {better}")
             return ""
-        keep = "" if chosen.is_near_chance else f"; {as_option(chosen)} exports it nevertheless"
-        raise LettercastError(f"{path}: {now}; it is right on {shown}{note}: name the one that it was trained with{keep}")
+        keep = "" if chosen.is_near_chance else f"; {as_option(chosen)} exports it as it is"
+        raise LettercastError(f"{path}: {better}: name what it was trained with{keep}")
     if chosen.is_near_chance:
-        for trial in every:
-            if (order := better_order(trial)) is not None:
-                raise LettercastError(
-                    f"{path}: {now}; give {as_option(trial)} and another order of outputs: {in_order(trial, labels, order)}"
-                )
-        return f"and no known preprocessing fits the calibration images, on which it is {score}"
-    if chosen.loss > math.log(count):
-        losses = f"its loss is {chosen.loss:.2g}, that of a guess {math.log(count):.2g}"
+        best = max(every, key=lambda trial: trial.accuracy)
+        tried = f"the best of {len(every)} is {as_option(best)} with {percent(best.accuracy)}"
+        return f"and no known preprocessing fits the calibration images: {tried}"
+    if chosen.loss > math.log(len(labels)):
+        losses = f"its loss is {chosen.loss:.2g}, that of a guess {math.log(len(labels)):.2g}"
         sure = f"{now}, and more sure of wrong answers than a guess ({losses})"
         if not is_asked and chosen.accuracy < MAX_SURELY_WRONG:
             mend = f"put its preprocessing into the model, or give {as_option(chosen)} if it was trained so"
@@ -124,14 +125,19 @@ def doubt(
     return ""
 
 
+def right_in(order: NDArray[np.intp], trial: Trial) -> float:
+    """Return the share of right answers of a network if its outputs stand for the classes in an order (classes,)."""
+    return float((order[trial.probabilities.argmax(1)] == trial.classes).mean())
+
+
 def in_order(trial: Trial, labels: Sequence[str], order: NDArray[np.intp]) -> str:
-    """Return how often a network is right with its outputs in an order (classes,), and the labels in that order."""
-    right = float((order[trial.probabilities.argmax(1)] == trial.classes).mean())
+    """Return how often a network is right with its outputs in an order (classes,), and the labels in that order, as text."""
+    right = percent(right_in(order, trial))
     named = [str(labels[place]) for place in order]
     if len(named) <= MAX_NAMED and not any("," in name for name in named):
-        return f"it is right on {percent(right)} with --labels {shlex.quote(','.join(named))}"
+        return f"{right} with --labels {shlex.quote(','.join(named))}"
     moved = [f"{labels[output]} means {name}" for output, name in enumerate(named) if name != labels[output]]
-    return f"it is right on {percent(right)} if {', '.join(moved[:3])}{', ...' if len(moved) > 3 else ''}; name all with --labels"
+    return f"{right} if {', '.join(moved[:3])}{', ...' if len(moved) > 3 else ''}, in a file of all names for --labels"
 
 
 def as_option(trial: Trial) -> str:

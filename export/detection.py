@@ -24,6 +24,8 @@ MIN_ABOVE_CHANCE = 0.1
 # most this share of those that it was wrong on, and if luck would give that to one model in so many. Differences that luck
 # often makes do not count.
 MIN_GAIN, MAX_ERRORS, MAX_LUCK, COMMON_LUCK = 0.05, 0.5, 1e-4, 0.01
+# What is offered instead of a guess is right on this share of the images, or so many times as often as a guess.
+MIN_FIT, MIN_FIT_CHANCES = 0.5, 10
 # Each preprocessing is tried on images of this many values together, and on a number of images within limits; those that
 # fit best on all images.
 TRIED_VALUES, MIN_TRIED, MAX_TRIED, FINALISTS = 2_500_000, 60, 250, 6
@@ -138,13 +140,14 @@ def is_better(one: Trial, other: Trial, luck: float) -> bool:
     """Whether one trial is so much more often right than another that the network was trained so; luck is the largest p value.
 
     It must be less sure of wrong answers than a guess. A badly trained network is a little better under some preprocessing, too,
-    so if the other is no guess, this one must be wrong half as often.
+    so this one must be right on half of the images, or, if the other is no guess, wrong half as often.
     """
     if one.is_near_chance or one.accuracy < other.accuracy + MIN_GAIN or one.loss > math.log(one.probabilities.shape[1]):
         return False
-    if other.is_near_chance and luck_of(int(one.is_right.sum()), len(one.classes), guess(one.classes)) <= luck:
-        return True
-    is_half = other.is_near_chance or 1 - one.accuracy <= MAX_ERRORS * (1 - other.accuracy)
+    if other.is_near_chance:
+        is_proven = luck_of(int(one.is_right.sum()), len(one.classes), guess(one.classes)) <= luck
+        return is_proven and one.accuracy >= min(MIN_FIT, MIN_FIT_CHANCES / one.probabilities.shape[1])
+    is_half = 1 - one.accuracy <= MAX_ERRORS * (1 - other.accuracy)
     return is_half and is_clearly_more(one.is_right, other.is_right, luck)
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 # An explanation holds if undoing the fault brings the agreement to this percentage, and raises it by this many points.
 MIN_AGREEMENT, MIN_GAIN = 97.0, 5.0
-# A wrong range of pixels holds if the outputs under it are closer than this share of the difference to the original.
+# A wrong range of pixels holds if the outputs under it differ by no more than this share of what other explanations leave.
 MAX_REMAINDER = 0.1
 # Ranges of pixels that a converter gives if it omits the scaling, or scales twice.
 SCALES = {"by 255 too large": (255.0, 0.0), "by 255 too small": (1 / 255, 0.0), "as -1..1": (1 / 127.5, -1.0)}
@@ -55,8 +55,7 @@ def causes(original: Original, answers: NDArray[np.float32], found: Inspection) 
             moved = [f"{labels[j]} for {labels[i]}" for i, j in enumerate(np.argsort(order)) if i != j]
             yield f"the labels are swapped: it answers {', '.join(moved[:3])}{', ...' if len(moved) > 3 else ''}"
     for name, (scale, offset) in SCALES.items():
-        wrong = classify_scaled(original.network, original.images, scale, offset)
-        if np.abs(wrong - answers).mean() < MAX_REMAINDER * np.abs(original.probabilities - answers).mean():
+        if reproduces(classify_scaled(original.network, original.images, scale, offset), answers, original.probabilities):
             yield f"it takes pixels {name}: the scaling in front of the network was omitted or done twice"
     if found.has_coarse_depthwise and depthwise_spread(original.network) > MAX_SPREAD:
         yield "depthwise filters of very different ranges share one scale; take tflite-int8, which has one scale per channel"
@@ -65,6 +64,17 @@ def causes(original: Original, answers: NDArray[np.float32], found: Inspection) 
 def explains(with_it: float, without: float) -> bool:
     """Whether the agreement in percent, with a fault undone, proves that fault."""
     return with_it >= MIN_AGREEMENT and with_it >= without + MIN_GAIN
+
+
+def reproduces(wrong: NDArray[np.float32], answers: NDArray[np.float32], original: NDArray[np.float32]) -> bool:
+    """Whether outputs under a fault explain what is left of an export's outputs, all (N, classes).
+
+    They must come much closer to them than the original's, and than one answer to all images: a network that quantization ruins
+    hardly tells images apart, as with an input near zero.
+    """
+    constant = answers.mean(0)
+    others = (np.abs(other - answers).mean() for other in (original, constant))
+    return bool(np.abs(wrong - answers).mean() < MAX_REMAINDER * min(others))
 
 
 def agreement(one: NDArray[np.float32], other: NDArray[np.float32]) -> float:
