@@ -68,3 +68,12 @@ def add_letters(command: argparse.ArgumentParser) -> None:
         choices=SPLIT_CHOICES,
         help="which split of --data (default: the split that training left out, or all of a folder)",
     )
+
+
+def add_custom(command: argparse.ArgumentParser) -> None:
+    """Add the option that names the code of a Keras model's own layers."""
+    command.add_argument(
+        "--custom",
+        metavar="FILE.py",
+        help="Python file or module that defines layers or functions of a Keras model's own; it is imported, so its code runs",
+    )

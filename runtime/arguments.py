@@ -65,9 +65,11 @@ class Kind:
     files: str
 
 
-KERAS = Kind("export/models", ".keras", "a .keras file")
+KERAS = Kind("export/models", ".keras", "a .keras or .h5 file")
 DEVICE = Kind("runtime/models", "-int8.tflite", "a .tflite or .onnx file")
-MEASURED = replace(DEVICE, files="a .keras, .tflite or .onnx file")
+MEASURED = replace(DEVICE, files="a .keras, .h5, .tflite or .onnx file")
+# A folder that TensorFlow saved: it is no file, and gets a message of its own.
+SAVED_MODEL = "saved_model.pb"
 FOLDER = replace(DEVICE, files="a .tflite or .onnx file or a folder of them")
 
 
@@ -78,7 +80,8 @@ def find_model(name: str | Path, kind: Kind = DEVICE) -> Path:
     """
     shipped = {path.name.removesuffix(kind.ending): path for path in shipped_models(kind)}
     path = shipped.get(str(name), Path(name))
-    is_found = is_there(path.is_file) or (kind == FOLDER and is_there(path.is_dir))
+    is_folder = kind == FOLDER or (kind in (KERAS, MEASURED) and is_there((path / SAVED_MODEL).is_file))
+    is_found = is_there(path.is_file) or (is_folder and is_there(path.is_dir))
     if not str(name) or not is_found:
         choices = ", ".join([*sorted(shipped), f"or the path of {kind.files}"] if shipped else [f"the path of {kind.files}"])
         raise LettercastError(f"'{name}': no such model; give {choices}")

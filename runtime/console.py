@@ -2,17 +2,33 @@
 
 import logging
 import os
+import re
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, redirect_stderr, redirect_stdout
-from typing import Any
+from functools import cache
+from typing import Any, TextIO
+
+# What Keras puts in front of the message of an error inside, and what terminals take for colours in it.
+WRAPPED = re.compile(
+    r"Exception (?:encountered|raised): |Exception encountered when calling [^\n]*\n|Example error message for object [^\n]*:\n"
+)
+ANSI_CODE = re.compile(r"\x1b\[[0-9;]*m")
+# Columns of a table that goes to a file, a pipe or a notebook: enough for every table.
+UNLIMITED_COLUMNS = 160
 
 
 def say(message: object) -> None:
     """Print a message on stderr, as one line."""
     print(f"lettercast: {' '.join(str(message).split())}", file=sys.stderr, flush=True)
+
+
+@cache
+def say_once(message: str) -> None:
+    """Print a message on stderr unless it was printed before: several splits of one folder are opened one after the other."""
+    say(message)
 
 
 @contextmanager
@@ -49,9 +65,33 @@ def quiet() -> Iterator[None]:
                 os.close(copy)
 
 
-def first_line(error: Exception) -> str:
-    """Return the first line of an error's message, at most 200 characters, or its type if it has no message."""
-    return str(error).strip().splitlines()[0][:200] if str(error).strip() else type(error).__name__
+def table_width(stream: TextIO | None = None) -> int:
+    """Return the columns that a table may take on a stream, by default stdout.
+
+    They are those of COLUMNS if it is set, else those of the terminal, else enough for every table.
+    """
+    stream = stream or sys.stdout
+    if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns):
+        return int(columns)
+    try:
+        return (os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0) or UNLIMITED_COLUMNS
+    except (OSError, ValueError):  # a stream without a file
+        return UNLIMITED_COLUMNS
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's message, at most 200 characters, or its type if it has no message.
+
+    Of an error that Keras wraps into another one, it is the line of the inner one. Bytes that are no text are named as such.
+    """
+    if isinstance(error, UnicodeDecodeError):
+        # Its message speaks of positions in bytes that nobody sees.
+        return f"a name or value in it is not {error.encoding.upper()} text"
+    text = ANSI_CODE.sub("", str(error))
+    # An empty line separates Keras' own sentence from that of the error inside.
+    inner = WRAPPED.split(text)[-1] if WRAPPED.search(text) else text
+    lines = [line.strip() for line in inner.splitlines() if line.strip()]
+    return lines[0][:200] if lines else type(error).__name__
 
 
 @contextmanager

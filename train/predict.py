@@ -18,7 +18,10 @@ from ..runtime.model.engine import OPENERS, Classify, Engine, first_line, open_e
 from ..runtime.model.facts import FACTS_KEY, LETTERS, PICTURES, Facts, keras_facts
 from ..runtime.pixels import Pixels
 from .data.source import LETTERS as ALPHABET
+from .open_keras import load_keras, refuse_others
 from .plan import BATCH
+from .wrap import as_classifier
+from .wrap import as_classifier as check_layers  # noqa: F401
 
 if TYPE_CHECKING:
     import keras
@@ -28,12 +31,8 @@ KERAS_BATCH = 512
 
 
 def open_model(path: Path, threads: int = 1) -> Engine:
-    """Open a `.keras`, `.tflite` or `.onnx` model; raises LettercastError if it cannot be used."""
-    if path.suffix.lower() == ".keras":
-        return open_keras(path)
-    if path.suffix.lower() not in OPENERS:
-        raise LettercastError(f"{path}: not a readable model; give a .keras, {' or '.join(OPENERS)} file")
-    return open_engine(path, threads)
+    """Open a Keras model, or an exported `.tflite` or `.onnx` file; raises LettercastError if it cannot be used."""
+    return open_engine(path, threads) if path.suffix.lower() in OPENERS else open_keras(path)
 
 
 def open_any(model: "str | Path | Engine | keras.Model", threads: int = 1) -> Engine:
@@ -46,12 +45,12 @@ def open_any(model: "str | Path | Engine | keras.Model", threads: int = 1) -> En
     if isinstance(model, str | Path):
         return open_model(find_model(model, MEASURED), threads)
     path = Path(getattr(model, "name", "model"))
-    check_layers(path, model)
-    return keras_engine(model, assumed_facts(path, model))
+    network = as_classifier(path, model)
+    return keras_engine(network, assumed_facts(path, network))
 
 
 def open_keras(path: Path) -> Engine:
-    """Open a `.keras` model, in Keras' safe mode."""
+    """Open a Keras model, in Keras' safe mode."""
     network = load_keras(path)
     return keras_engine(network, keras_facts(path) or assumed_facts(path, network))
 
@@ -109,54 +108,9 @@ def save_keras(network: "keras.Model", path: Path, facts: Facts | None = None) -
         raise LettercastError(f"{path}: {first_line(error)}; make room, or choose another folder") from error
 
 
-def load_keras(path: Path) -> "keras.Model":
-    """Load a Keras model with one image input and one output of probabilities; raises LettercastError if it is not one."""
-    import keras
-
-    if not path.is_file():
-        raise LettercastError(f"{path}: no such file; give a .keras model, e.g. one that `lettercast train` made")
-    facts = keras_facts(path)
-    try:
-        network = keras.saving.load_model(path, compile=False, safe_mode=True)
-    except Exception as error:  # Keras passes on what its layers raise
-        if "Lambda" in str(error):
-            reason = "has a Lambda layer, which is code inside the file and is never run"
-            raise LettercastError(f"{path}: {reason}; use a layer of Keras instead, such as Rescaling") from error
-        raise LettercastError(f"{path}: Keras cannot load it ({first_line(error)}); save it again with model.save()") from error
-    shapes = check_layers(path, network)
-    if facts and (facts.input_shape, (len(facts.labels),)) != tuple(shapes):
-        raise LettercastError(f"{path}: its facts do not match its network ({shapes[0]} to {shapes[1]}); train it again")
-    return network
-
-
-def check_layers(path: Path, network: "keras.Model") -> list[tuple[Any, ...]]:
-    """Return the shapes of a network's inputs and outputs; raises LettercastError if it does not classify images of one size."""
-    if not getattr(network, "inputs", None):
-        raise LettercastError(f"{path}: is not a built Keras model; give its Input a shape, or a model's name or path")
-    shapes = [tuple(tensor.shape[1:]) for tensor in (*network.inputs, *network.outputs)]
-    check_shapes(path, shapes[: len(network.inputs)], shapes[len(network.inputs) :])
-    return shapes
-
-
-def check_shapes(path: Path, inputs: Sequence[tuple[Any, ...]], outputs: Sequence[tuple[Any, ...]]) -> None:
-    """Raise LettercastError unless a network classifies images of one size; its shapes come without the batch."""
-    if len(inputs) != 1 or len(outputs) != 1:
-        reason = f"has {len(inputs)} inputs and {len(outputs)} outputs"
-    elif len(inputs[0]) != 3 or inputs[0][2] not in (1, 3):
-        reason = f"takes {inputs[0]}, not grey or RGB images"
-    elif None in inputs[0]:
-        reason = f"takes images of any size {inputs[0]}; give its Input a fixed shape"
-    elif len(outputs[0]) != 1 or (outputs[0][0] or 0) < 2:
-        reason = f"returns {outputs[0]}, not probabilities of two or more classes"
-    else:
-        return
-    raise LettercastError(
-        f"{path}: needs one input of images of a fixed size and one output of two or more probabilities; it {reason}"
-    )
-
-
 def model_facts(path: Path) -> Facts:
-    """Return the facts of a `.keras` model: its own, or assumed ones."""
+    """Return the facts of a Keras model: its own, or assumed ones."""
+    refuse_others(path)
     return keras_facts(path) or assumed_facts(path, load_keras(path))
 
 

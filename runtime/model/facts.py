@@ -16,7 +16,7 @@ FACTS_KEY = "lettercast"
 SCHEMA = 1
 # Networks for small devices have megabytes; a larger archive is damaged or an attack.
 MAX_UNPACKED_BYTES = 2_000_000_000
-# The first bytes of a model that Keras 2 saved.
+# The first bytes of an HDF5 file, as Keras saves a model under the ending .h5.
 HDF5_SIGNATURE = b"\x89HDF\r\n\x1a\n"
 # A name becomes a file name, so it must not lead out of a folder.
 MODEL_NAME = re.compile(r"\w[\w.-]{0,99}")
@@ -39,6 +39,8 @@ class Facts:
             are white ink on black.
         reject_below: the model rejects an image if its best label has a lower probability than this.
         temperature: the network divides its logits by it, so that probabilities are calibrated.
+        source_sha256: the hash of the original's file.
+        network_sha256: the hash of the original's layers and weights, which is the same in every file that it is saved to.
         made: data, seed and settings of the training.
         gate: what the export gate measured.
         versions: the packages that made the file.
@@ -60,6 +62,7 @@ class Facts:
     versions: dict[str, str] = field(default_factory=dict)
     takes: str = LETTERS
     lowest_runtime: str = ""
+    network_sha256: str = ""
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -80,10 +83,15 @@ class Facts:
         if len(self.input_shape) != 3 or min(self.input_shape) < 1:
             raise ValueError("facts need an input shape of height, width and channels")
 
+    @property
+    def unit(self) -> str:
+        """What the model classifies, in words: `letters`, or `images` of anything else."""
+        return "images" if self.takes == PICTURES else "letters"
+
     def to_json(self) -> str:
         """Return the facts as one line of JSON; fields that early versions lacked are left out at their default."""
         facts = asdict(self)
-        for name, default in (("takes", LETTERS), ("lowest_runtime", "")):
+        for name, default in (("takes", LETTERS), ("lowest_runtime", ""), ("network_sha256", "")):
             if facts[name] == default:
                 del facts[name]
         return json.dumps(facts, sort_keys=True, separators=(",", ":"))
@@ -119,8 +127,11 @@ def tflite_facts(path: Path, model: bytes) -> Facts:
 
 
 def keras_facts(path: Path) -> Facts | None:
-    """Read the facts from a `.keras` archive; None if it has none."""
+    """Read the facts from a `.keras` archive; None if it has none, or is an HDF5 file."""
     try:
+        with path.open("rb") as file:
+            if file.read(len(HDF5_SIGNATURE)) == HDF5_SIGNATURE:
+                return None
         with zipfile.ZipFile(path) as archive:
             unpacked = unpacked_bytes(archive)
             if unpacked > MAX_UNPACKED_BYTES:
@@ -133,9 +144,6 @@ def keras_facts(path: Path) -> Facts | None:
     except LettercastError:
         raise
     except Exception as error:  # a damaged archive raises all kinds of errors
-        if path.is_file() and path.read_bytes()[: len(HDF5_SIGNATURE)] == HDF5_SIGNATURE:
-            reason = "an HDF5 file of Keras 2; open it with keras.models.load_model and save it as .keras"
-            raise LettercastError(f"{path}: {reason}") from error
         raise LettercastError(f"{path}: not a .keras model, or a truncated one ({error}); save it again") from error
 
 
