@@ -54,6 +54,8 @@ MAX_MEAN = 16
 UNIT_VECTORS = 256
 # Random images on which a network with a float input is compared with the original, and the difference that is rounding.
 PROBES, MAX_ROUNDING = 2, 1e-4
+# So many steps of a recurrent layer are written out at most; the time to convert them grows faster than their number.
+MAX_STEPS = 256
 
 
 def for_inference(network: "keras.Model") -> "keras.Model":
@@ -170,6 +172,30 @@ def with_float_input(network: "keras.Model") -> "keras.Model":
             return copy
     inputs = keras.Input(shape, dtype=FLOAT32, name=source.name)
     return keras.Model(inputs, network(keras.ops.cast(inputs, source.dtype)), name=network.name)
+
+
+def unrolled(network: "keras.Model") -> "keras.Model":
+    """Return an equal network whose recurrent layers are written out step by step; the same object if it has none.
+
+    Raises ValueError if a layer has too many steps.
+    """
+    import keras
+
+    nodes = list(_nodes(keras.saving.serialize_keras_object(network)))
+    steps = [node["build_config"]["input_shape"][1] for node in nodes if _is_loop(node) and node.get("build_config")]
+    if not any(_is_loop(node) for node in nodes):
+        return network
+    if max(steps, default=0) > MAX_STEPS:
+        raise ValueError(f"a recurrent layer has {max(steps)} steps, and more than {MAX_STEPS} are too many to write out")
+    return _described_again(
+        network, lambda node: {**node, "config": {**node["config"], "unroll": True}} if _is_loop(node) else node
+    )
+
+
+def _is_loop(node: dict[str, Any]) -> bool:
+    """Whether a node of a description is a recurrent layer that loops over its steps."""
+    config = node.get("config")
+    return isinstance(config, dict) and config.get("unroll") is False
 
 
 def _described_again(network: "keras.Model", change: Callable[[dict[str, Any]], dict[str, Any]]) -> "keras.Model":
