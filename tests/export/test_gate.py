@@ -19,6 +19,7 @@ from lettercast.export.gate import (
     drop_interval,
     images_needed,
     round_up,
+    told_apart,
     wilson_interval,
 )
 
@@ -31,6 +32,21 @@ STRICT = Tolerance(max_drop=0.0, min_agreement=100.0, max_difference=1e-5)
 def rows(*classes: int) -> np.ndarray:
     """Probabilities of four classes: 1 for each class given."""
     return np.eye(4, dtype=np.float32)[list(classes)]
+
+
+@pytest.mark.parametrize(
+    ("figure", "limit", "notation", "texts"),
+    [
+        (7e-5, 1e-5, "e", ("7.0e-05", "1e-05")),
+        (1.004e-5, 1e-5, "e", ("1.004e-05", "1e-05")),
+        (4.31e-5, 4.29123e-5, "e", ("4.31e-05", "4.29e-05")),
+        (99.996, 100.0, "f", ("99.996", "100")),
+        (0.4, 0.3, "f", ("0.40", "0.3")),
+        (0.0, 0.0, "f", ("0.00", "0")),
+    ],
+)
+def test_a_figure_and_its_limit_have_the_digits_that_tell_them_apart(figure, limit, notation, texts):
+    assert told_apart(figure, limit, notation) == texts
 
 
 def test_a_model_compared_with_itself_passes_the_strictest_gate():
