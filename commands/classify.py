@@ -19,7 +19,7 @@ examples:
       what one image shows
   lettercast classify photos/ --model digits.tflite --json
       every image of a folder, one JSON object each
-  lettercast classify letter.jpg
+  lettercast classify letter.png
       an image of a single letter, with letters-base
 """
 USAGE = "%(prog)s IMAGE [IMAGE ...] [OPTION ...]"

@@ -257,14 +257,15 @@ def contents(folder: Path) -> dict[Path, bytes | None]:
 
 @pytest.fixture(scope="session")
 def digits_tflite(made_once) -> Path:
-    """A small `.tflite` model of scikit-learn's digits, which takes grey images of 8 x 8."""
+    """A small `.tflite` model of scikit-learn's digits, which takes grey images of 8 x 8; the same as `.onnx` beside it."""
 
     def make(folder: Path) -> Path:
         import keras
         from sklearn.datasets import load_digits
         from sklearn.linear_model import LogisticRegression
 
-        from lettercast.export.tflite import embed, float32
+        from lettercast.export import onnx, tflite
+        from lettercast.export.artifact import write_with_golden
         from lettercast.runtime.model.facts import PICTURES, Facts
 
         folder.mkdir()
@@ -274,9 +275,11 @@ def digits_tflite(made_once) -> Path:
         network = keras.Sequential([*layers, keras.layers.Dense(10, activation="softmax")])
         network.layers[-1].set_weights([solved.coef_.T, solved.intercept_])
         facts = Facts("digits", "tflite-float32", tuple("0123456789"), (8, 8, 1), "float32", takes=PICTURES)
-        path = folder / "digits.tflite"
-        path.write_bytes(embed(float32(network, np.zeros((1, 8, 8, 1), np.uint8)), facts))
-        return path
+        images = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
+        for converter, path in ((tflite, folder / "digits.tflite"), (onnx, folder / "digits.onnx")):
+            model = converter.embed(converter.float32(network, images), facts)
+            write_with_golden(path, model, images[:100], np.eye(10, dtype=np.float32)[digits.target[:100]])
+        return folder / "digits.tflite"
 
     return made_once("digits-tflite", make)
 

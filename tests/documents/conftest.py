@@ -13,12 +13,16 @@ from lettercast.train.data.pen import Pen
 
 
 @pytest.fixture(scope="session")
-def desk(made_once, draw_page, pen, strokes_file, model_file, exported) -> Path:
+def desk(made_once, draw_page, pen, strokes_file, model_file, exported, digits_tflite, digit_images) -> Path:
     """A folder with everything that the documents name, made once for all processes."""
 
     def make(folder: Path) -> Path:
         folder.mkdir()
         fill(folder, draw_page, pen, strokes_file, model_file, exported)
+        for path in (*digits_tflite.parent.iterdir(), digit_images / "7.png"):
+            shutil.copy(path, folder)
+        shutil.copytree(digit_images, folder / "photos")
+        shutil.copy(folder / "my_letters" / "T" / "1.png", folder / "letter.png")
         return folder
 
     return made_once("desk", make)

@@ -1,6 +1,7 @@
 """The documents: what they serve, name and link to is there, and the Python in them runs."""
 
 import configparser
+import json
 import re
 import shlex
 import shutil
@@ -16,6 +17,7 @@ from documents.typed import DOCUMENTS, LINES, TYPED
 
 from lettercast import INTERRUPTED
 from lettercast.commands.cli import build_parser
+from lettercast.runtime import Classifier, open_engine
 
 SERVED_S = 120
 
@@ -84,6 +86,29 @@ def test_the_app_s_call_of_mediapipe_runs_as_it_is_written(root, at_desk, export
     done = subprocess.run([python, "-c", example], capture_output=True, text=True, check=False, cwd=at_desk)
     assert done.returncode == 0, done.stderr
     assert len(done.stdout.splitlines()) == 3 and re.match(r"[A-Z] 0\.\d", done.stdout)
+
+
+def test_an_exported_file_runs_without_lettercast_as_it_is_written(root, at_desk):
+    text = (root / "docs" / "without-lettercast.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    check = "import sys\nprint(facts['labels'], 'lettercast' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join([*blocks, check])], capture_output=True, text=True, check=False, cwd=at_desk
+    )
+    assert done.returncode == 0, done.stderr
+    *answers, last = done.stdout.splitlines()
+    assert last == f"{list('0123456789')} False"
+    for answer, model in zip(answers, ("digits.tflite", "digits.onnx", "digits.onnx"), strict=True):
+        label, probability = answer.split()
+        found = Classifier(at_desk / model).classify(at_desk / "7.png")
+        assert (label, float(probability)) == ("7", pytest.approx(found.confidence, abs=1e-5))
+
+
+def test_the_facts_are_found_in_every_format_as_it_is_written(exported):
+    for name, path in exported.items():
+        model = path.read_bytes()
+        facts, _ = json.JSONDecoder().raw_decode(model[model.index(b'{"format":') :].decode("utf-8", "replace"))
+        assert facts == json.loads(open_engine(path).facts.to_json()), name
 
 
 def test_the_service_starts_what_there_is(root):

@@ -26,6 +26,7 @@ def run_examples(document: str, *less: tuple[str, str]) -> dict[str, Any]:
 def test_reading_an_image_and_a_video():
     names = run_examples("reading.md")
     assert names["page"].text == "ABC\nDEF"
+    assert names["found"].label == "7"
     assert sorted(path.name for path in Path().glob("frame-*.png")) == [f"frame-{number}.png" for number in range(4)]
 
 

@@ -91,7 +91,7 @@ def check_typed(line: str, desk: Path, lettercast: Callable, monkeypatch: pytest
     """Type a line at the desk, with less work, and see that it does what it should."""
     monkeypatch.chdir(desk)
     prepare(line, desk, lettercast)
-    plain = re.sub(r"^(~/letters|\.venv)/bin/", "", line.partition(" | ")[0])
+    plain = re.sub(r"^(~/letters|\.venv)/bin/", "", re.split(r" [|>] ", line)[0])
     less = next((words for beginning, words in LESS.items() if plain.startswith(beginning)), "")
     words = [*shlex.split(plain.replace(*TOO_LONG)), *shlex.split(less)]
     if words[:2] == ["lettercast", "train"] and not {"--size", "--init"} & set(words):
@@ -102,8 +102,8 @@ def check_typed(line: str, desk: Path, lettercast: Callable, monkeypatch: pytest
         # With a camera it reads, and without one it says what to do.
         assert code in (0, 2) and len(err.splitlines()) == code // 2, err
         return
-    # A network of two epochs misses a threshold of 95 %, and a busy machine is slower than before.
-    assert code == 0 or (code == 1 and ("--min-accuracy" in line or "--against" in line)), err
+    # A network of two epochs misses a threshold of 95 %, few letters prove little, and a busy machine is slower than before.
+    assert code == 0 or (code == 1 and re.search("--(min-accuracy|against|require-proof)", line)), err
     assert out or "--record" in line
 
 
