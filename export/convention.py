@@ -13,7 +13,7 @@ from .. import LettercastError
 from ..runtime.console import say
 from ..runtime.pixels import Pixels
 from ..train.predict import classify
-from .detection import COMMON_LUCK, MIN_GAIN, Trial, better_fits, better_order, is_clearly_more, plain_fits, try_out
+from .detection import MIN_GAIN, Trial, better_fits, better_order, is_about_as_good, plain_fits, try_out
 from .preprocessing import MEAN, find_preprocessing
 
 if TYPE_CHECKING:
@@ -66,7 +66,7 @@ def to_convention(
     if chosen.accuracy < MIN_CLEARLY_RIGHT:
         advice = doubt(path, network, calibration, chosen, labels, is_asked=pixels is not None)
     made = {} if chosen.pixels.is_identity else {"pixels": f"{chosen.pixels.name}{INSIDE}"}
-    is_close = any(not is_clearly_more(chosen.is_right, other.is_right, COMMON_LUCK) for other in others)
+    is_close = any(is_about_as_good(other, chosen) for other in others)
     if pixels is not None and made:
         say(f"the exported files take pixels 0..255 and turn them into {chosen.pixels.name} for the model, as --pixels asks")
     elif others and not chosen.is_near_chance and (made or is_close):
@@ -93,24 +93,24 @@ def doubt(
             unless it is near chance, and what is better is only said.
     """
     now = f"is {right_on(chosen)} with pixels {chosen.pixels.name}, and a guess on {percent(1 / len(labels))}"
-    fits, every = better_fits(network, calibration, chosen)
+    fits, every, is_clear = better_fits(network, calibration, chosen)
     found = [f"{percent(trial.accuracy)} with {as_option(trial)}" for trial in fits[:SHOWN_FITS]]
-    if any(trial.pixels.base.startswith(MEAN) for trial in fits[:SHOWN_FITS]):
-        found[-1] += " (mean and standard deviation of these images; give those of your training)"
     # Swapped channels may look like swapped labels of red and blue, so both are named, the channels first.
     if (order := better_order(chosen)) is not None:
         is_first = not fits or right_in(order, chosen) > fits[0].accuracy + MIN_GAIN
         found.insert(0 if is_first else len(found), in_order(chosen, labels, order))
-    if not found and chosen.is_near_chance:
+        is_clear = True
+    if chosen.is_near_chance and not is_clear:
         both = ((trial, order) for trial in every if (order := better_order(trial)) is not None)
         found = [f"{in_order(trial, labels, order)} and {as_option(trial)}" for trial, order in both][:1]
+        is_clear = bool(found)
     if found:
         better = f"{now}; it is right on {', '.join(found)}"
-        if is_asked and not chosen.is_near_chance:
-            say(f"the model {better}")
+        if not is_clear or (is_asked and not chosen.is_near_chance):
+            say(f"the model {better}; choose what it was trained with")
             return ""
-        keep = "" if chosen.is_near_chance else f"; {as_option(chosen)} exports it as it is"
-        raise LettercastError(f"{path}: {better}: name what it was trained with{keep}")
+        keep = "" if chosen.is_near_chance else f", or {as_option(chosen)} to export it so"
+        raise LettercastError(f"{path}: {better}; choose what it was trained with{keep}")
     if chosen.is_near_chance:
         best = max(every, key=lambda trial: trial.accuracy)
         tried = f"the best of {len(every)} is {as_option(best)} with {percent(best.accuracy)}"
@@ -142,7 +142,8 @@ def in_order(trial: Trial, labels: Sequence[str], order: NDArray[np.intp]) -> st
 
 def as_option(trial: Trial) -> str:
     """Return the option that names a trial's preprocessing."""
-    return f"--pixels {shlex.quote(trial.pixels.name)}"
+    note = " (numbers of these images; give those of your training)" if trial.pixels.base.startswith(MEAN) else ""
+    return f"--pixels {shlex.quote(trial.pixels.name)}{note}"
 
 
 def right_on(trial: Trial) -> str:

@@ -14,21 +14,25 @@ from .preprocessing import PLAIN, Preprocessing, known
 if TYPE_CHECKING:
     import keras
 
-# A plain range other than 0..255 is chosen only if it divides the loss on the calibration images by at least this factor.
-MIN_LOSS_RATIO = 1.2
+# A preprocessing is chosen before a simpler one only if it divides the loss on the calibration images by more than this factor.
+# By more than the second for one that has no name.
+MIN_LOSS_RATIO, MIN_UNUSUAL_RATIO = 1.2, 2.0
 # Outputs outside of 0..1 by more than this are logits; probabilities leave the range by rounding only.
 MAX_ROUNDING = 1e-3
 # A model must be right more often than a guess by this share, or twice as often.
 MIN_ABOVE_CHANCE = 0.1
 # Another preprocessing or order of labels is better if the model is right on so much more of the images, if it is wrong on at
-# most this share of those that it was wrong on, and if luck would give that to one model in so many. Differences that luck
-# often makes do not count.
-MIN_GAIN, MAX_ERRORS, MAX_LUCK, COMMON_LUCK = 0.05, 0.5, 1e-4, 0.01
+# most this share of those that it was wrong on, and if luck would give that to one model in so many.
+MIN_GAIN, MAX_ERRORS, MAX_LUCK = 0.05, 0.4, 1e-4
+# Less than that is only worth a note, and what luck often does is no difference.
+NOTED_LUCK, COMMON_LUCK = 1e-3, 0.01
+# A loss below this says nothing about the preprocessing: every range that is large enough makes sure answers surer.
+LOW_LOSS = 0.1
 # What is offered instead of a guess is right on this share of the images, or so many times as often as a guess.
 MIN_FIT, MIN_FIT_CHANCES = 0.5, 10
-# Each preprocessing is tried on images of this many values together, and on a number of images within limits; those that
-# fit best on all images.
-TRIED_VALUES, MIN_TRIED, MAX_TRIED, FINALISTS = 2_500_000, 60, 250, 6
+# Each preprocessing is tried on images of so many values together, and those that fit best on more, so that images of 224 x 224
+# take no longer than a minute; both numbers of images stay within limits.
+TRIED_VALUES, FINAL_VALUES, MIN_TRIED, MAX_TRIED, FINALISTS = 2_500_000, 10_000_000, 60, 500, 5
 # Images that are classified at a time.
 BATCH = 64
 
@@ -56,6 +60,10 @@ class Trial:
     def is_near_chance(self) -> bool:
         """Whether the network is hardly better than a guess."""
         return self.accuracy < chance_limit(self.probabilities.shape[1])
+
+    def first(self, count: int) -> "Trial":
+        """Return the trial on the first images only."""
+        return Trial(self.pixels, self.probabilities[:count], self.classes[:count], self.gives_logits)
 
     @cached_property
     def loss(self) -> float:
@@ -98,57 +106,79 @@ def chance_limit(classes: int) -> float:
 def plain_fits(network: "keras.Model", images: Pixels, classes: NDArray[np.int64]) -> list[Trial]:
     """Return how a network classifies images with each plain range of pixels, the range that fits it best first.
 
-    The loss decides among the ranges that are not clearly less often right; 0..255 is taken even if its loss is a little higher.
+    Among those that are about as often right as the best the loss decides, because a network that gets a larger range than it
+    was trained with may be as often right, but is too sure. The simplest of nearly the lowest loss comes first.
     """
     trials = [try_out(network, images, classes, Preprocessing(base)) for base in PLAIN]
     top = max(trials, key=lambda trial: (trial.accuracy, -trial.loss))
-    eligible = [trial for trial in trials if not is_clearly_more(top.is_right, trial.is_right, MAX_LUCK)]
-    best = min(eligible, key=lambda trial: trial.loss)
-    if trials[0] in eligible and MIN_LOSS_RATIO * best.loss > trials[0].loss:
-        best = trials[0]
+    fits = [trial for trial in trials if is_about_as_good(trial, top)]
+    lowest = min((trial.loss for trial in fits), default=math.inf)
+    best = next((trial for trial in fits if trial.loss <= MIN_LOSS_RATIO * lowest), trials[0])
     return [best, *(trial for trial in trials if trial is not best)]
 
 
-def better_fits(network: "keras.Model", images: Pixels, chosen: Trial) -> tuple[list[Trial], list[Trial]]:
-    """Find the known preprocessings with which a network is clearly more often right than it is as chosen.
+def is_about_as_good(one: Trial, top: Trial) -> bool:
+    """Whether a network may have been trained as in one trial although it is more often right in another."""
+    if one.is_near_chance:
+        return False
+    return MAX_ERRORS * (1 - one.accuracy) <= 1 - top.accuracy or not is_clearly_more(top.is_right, one.is_right, MAX_LUCK)
+
+
+def better_fits(network: "keras.Model", images: Pixels, chosen: Trial) -> tuple[list[Trial], list[Trial], bool]:
+    """Find the known preprocessings with which a network is more often right, and less sure of wrong answers, than as chosen.
 
     Returns:
-        Those, the best first, and all that were tried, which were not tried on all images. Among those that are about equally
-        often right, the simplest of nearly the lowest loss comes first.
+        Those, the best first; all that were tried, on a part of the images; and whether one is so much better that the network
+        was trained with it. Among those that are about equally often right, the simplest of nearly the lowest loss comes first.
     """
     classes = chosen.classes
-    count = int(np.clip(TRIED_VALUES // images[0].size, MIN_TRIED, MAX_TRIED))
+    count, final_count = (int(np.clip(values // images[0].size, MIN_TRIED, MAX_TRIED)) for values in (TRIED_VALUES, FINAL_VALUES))
     # Whoever does several things to images without the network knowing it gets answers near chance.
     candidates = [one for one in known(images) if one.modifiers <= 1 or chosen.is_near_chance]
     trials = [try_out(network, images[:count], classes[:count], one) for one in candidates]
-    finalists = sorted(trials, key=lambda trial: (-trial.accuracy, trial.loss))[:FINALISTS]
-    finals = [try_out(network, images, classes, one.pixels) for one in finalists]
-    luck = MAX_LUCK / len(candidates)
-    fits = [trial for trial in finals if is_better(trial, chosen, luck)]
-    if not fits:
-        return [], trials
-    top = max(fits, key=lambda trial: trial.accuracy)
-    equals = [trial for trial in fits if not is_clearly_more(top.is_right, trial.is_right, COMMON_LUCK)]
-    limit = MIN_LOSS_RATIO * min(trial.loss for trial in equals)
-    rank = {one: number for number, one in enumerate(candidates)}
-    best = min((trial for trial in equals if trial.loss <= limit), key=lambda trial: rank[trial.pixels])
-    others = sorted((trial for trial in fits if trial is not best), key=lambda trial: (-trial.accuracy, trial.loss))
-    return [best, *others], trials
+    top = max(trial.accuracy for trial in trials)
+    by_accuracy = sorted(trials, key=lambda trial: (-trial.accuracy, trial.loss))[:FINALISTS]
+    by_loss = sorted((trial for trial in trials if trial.accuracy >= top - MIN_GAIN), key=lambda trial: trial.loss)[:FINALISTS]
+    finalists = [trial.pixels for trial in trials if trial in by_accuracy or trial in by_loss]
+    images, now = images[:final_count], chosen.first(final_count)
+    finals = [try_out(network, images, now.classes, pixels) for pixels in finalists if pixels != chosen.pixels]
+    fits = [one for one in finals if one.loss < now.loss and is_clearly_more(one.is_right, now.is_right, NOTED_LUCK)]
+    is_clear = any(is_better(one, now, MAX_LUCK / len(candidates)) for one in fits)
+    return ranked(fits), trials, is_clear
 
 
-def is_better(one: Trial, other: Trial, luck: float) -> bool:
+def ranked(trials: list[Trial]) -> list[Trial]:
+    """Return trials, the simplest first, in the order in which they explain a network: the best first, without needless steps."""
+    if not trials:
+        return []
+    # Rows and columns that are swapped for nothing, say.
+    simpler = [(trial, [other for other in trials if other.pixels.is_part_of(trial.pixels)]) for trial in trials]
+    kept = [
+        trial for trial, parts in simpler if all(is_clearly_more(trial.is_right, part.is_right, COMMON_LUCK) for part in parts)
+    ]
+    top = max(kept, key=lambda trial: trial.accuracy)
+    equals = [trial for trial in kept if not is_clearly_more(top.is_right, trial.is_right, COMMON_LUCK)]
+    lowest = min(trial.loss for trial in equals)
+    usual = [trial for trial in equals if trial.pixels.is_usual and trial.loss <= MIN_UNUSUAL_RATIO * lowest]
+    equals = usual or equals
+    limit = max(LOW_LOSS, MIN_LOSS_RATIO * min(trial.loss for trial in equals))
+    best = next((trial for trial in equals if trial.loss <= limit), top)
+    return [best, *sorted((one for one in kept if one is not best), key=lambda one: (-one.accuracy, one.loss))]
+
+
+def is_better(one: Trial, other: Trial, luck: float = MAX_LUCK) -> bool:
     """Whether one trial is so much more often right than another that the network was trained so; luck is the largest p value.
 
     It must be less sure of wrong answers than a guess. A badly trained network is a little better under some preprocessing, too,
-    so this one must be right on half of the images, or, if the other is no guess, wrong half as often.
+    so this one must be right on half of the images, or, if the other is no guess, much less often wrong.
     """
     if one.is_near_chance or one.accuracy < other.accuracy + MIN_GAIN or one.loss > math.log(one.probabilities.shape[1]):
         return False
     if other.is_near_chance:
         is_proven = luck_of(int(one.is_right.sum()), len(one.classes), guess(one.classes)) <= luck
         return is_proven and one.accuracy >= min(MIN_FIT, MIN_FIT_CHANCES / one.probabilities.shape[1])
-    is_half = 1 - one.accuracy <= MAX_ERRORS * (1 - other.accuracy)
-    return is_half and is_clearly_more(one.is_right, other.is_right, luck)
+    is_rarer = 1 - one.accuracy <= MAX_ERRORS * (1 - other.accuracy)
+    return is_rarer and is_clearly_more(one.is_right, other.is_right, luck)
 
 
 def guess(classes: NDArray[np.int64]) -> float:

@@ -63,6 +63,16 @@ class Preprocessing:
         return self.is_reversed + self.is_inverted + self.is_transposed
 
     @property
+    def is_usual(self) -> bool:
+        """Whether the base is one that many models are trained with."""
+        return self.base in (*PLAIN, *IMAGENET, STANDARDIZED)
+
+    def is_part_of(self, other: "Preprocessing") -> bool:
+        """Whether the other one does the same, and more."""
+        flags = [(one.is_reversed, one.is_inverted, one.is_transposed) for one in (self, other)]
+        return self != other and self.base == other.base and all(a <= b for a, b in zip(*flags, strict=True))
+
+    @property
     def is_identity(self) -> bool:
         """Whether images stay as they are."""
         return self.base == PLAIN[0] and not self.modifiers
@@ -189,8 +199,9 @@ def known(images: Pixels) -> Iterator[Preprocessing]:
     shape = images.shape[1:]
     named = (*PLAIN, CAFFE, TORCH, STANDARDIZED, *OTHER_RANGES)
     measured = [((images.mean(),), (images.std(),)), ((images.mean(),), (255.0,)), ((images.mean(),), (1.0,))]
-    if shape[2] > 1:
-        measured.insert(1, (images.mean((0, 1, 2)), images.std((0, 1, 2))))
+    by_channel = images.mean((0, 1, 2)), images.std((0, 1, 2))
+    if np.ptp(by_channel[0]):
+        measured.insert(1, by_channel)
     bases = (*named, *(from_statistics(mean, std) for mean, std in measured if min(std) > 0))
     every = [
         Preprocessing(base, *done)
