@@ -47,6 +47,9 @@ OTHERS = {
 }
 
 
+_IN_MEMORY: "dict[Path, keras.Model]" = {}
+
+
 @dataclass(frozen=True)
 class Saved:
     """What a file says about its network: the description of the layers, and the version of Keras that saved it."""
@@ -78,6 +81,8 @@ def read_network(path: Path) -> "keras.Model":
     """Read the network of a file as it was saved, in Keras' safe mode; raises LettercastError if it cannot be read."""
     import keras
 
+    if path in _IN_MEMORY:
+        return _IN_MEMORY[path]
     refuse_others(path)
     saved = read_hdf5(path) if is_hdf5(path) else read_archive(path)
     objects = find_objects(path, saved.config)
@@ -90,6 +95,16 @@ def read_network(path: Path) -> "keras.Model":
             copy_adapted(path, saved, file)
             objects |= dict.fromkeys(OPERATIONS, operation_layer())
         return keras.saving.load_model(file, custom_objects=objects, compile=False, safe_mode=True)
+
+
+@contextmanager
+def in_place_of(path: Path, network: "keras.Model") -> Iterator[None]:
+    """Let a network in memory be opened in place of a file: saved and loaded again, it could lack code of its own."""
+    _IN_MEMORY[path] = network
+    try:
+        yield
+    finally:
+        del _IN_MEMORY[path]
 
 
 def is_hdf5(path: Path) -> bool:

@@ -32,7 +32,7 @@ def as_classifier(path: Path, network: "keras.Model") -> "keras.Model":
     import keras
 
     if not getattr(network, "inputs", None):
-        raise LettercastError(f"{path}: is not a built Keras model; give its Input a shape, or a model's name or path")
+        network = with_input(path, network)
     if len(network.inputs) != 1 or len(network.outputs) != 1:
         raise refusal(path, f"has {len(network.inputs)} inputs and {len(network.outputs)} outputs")
     source, (_, *returned) = network.inputs[0], network.outputs[0].shape
@@ -55,6 +55,18 @@ def as_classifier(path: Path, network: "keras.Model") -> "keras.Model":
     if classes == 1:
         outputs = as_two_classes(path, network, outputs)
     return keras.Model(inputs, outputs, name=network.name)
+
+
+def with_input(path: Path, network: Any) -> "keras.Model":
+    """Return a network of a class of its own, which has no Input, behind an Input of the shape that it was called with."""
+    import keras
+
+    built = (network.get_build_config() or {}) if isinstance(network, keras.Model) else {}
+    shape = built.get("input_shape") or built.get("shapes_dict", {}).get("input_shape")
+    if not shape:
+        raise LettercastError(f"{path}: is not a built Keras model; call it on an image, or give its Input a shape")
+    inputs = keras.Input(shape[1:], name="pixels")
+    return keras.Model(inputs, network(inputs), name=network.name)
 
 
 def _is_plain(network: "keras.Model") -> bool:
@@ -148,7 +160,7 @@ def last_activation(network: Any) -> str | None:
     operation = network.outputs[0]._keras_history.operation
     while type(operation).__name__ in PASSING:
         operation = operation._inbound_nodes[0].input_tensors[0]._keras_history.operation
-    if hasattr(operation, "layers"):
+    if getattr(operation, "outputs", None):
         return last_activation(operation)
     if hasattr(operation, "activation"):
         return str(getattr(operation.activation, "__name__", type(operation.activation).__name__)).lower()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.console import say
+from lettercast.runtime.console import first_line, say
 from lettercast.runtime.pixels import Frame, median, percentile
 
 
@@ -30,3 +30,32 @@ def test_a_frame_is_not_still_by_default():
 def test_a_message_is_one_line_on_stderr(capsys):
     say(LettercastError("page.jpg: damaged;\n copy it again"))
     assert capsys.readouterr() == ("", "lettercast: page.jpg: damaged; copy it again\n")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (ValueError("\n first \n second"), "first"),
+        (KeyError(), "KeyError"),
+        (ValueError("x" * 300), "x" * 200),
+        (
+            TypeError("<class 'F'> could not be deserialized.\n\nconfig={}.\n\nException encountered: no such argument"),
+            "no such argument",
+        ),
+        (
+            ValueError(
+                "Exception encountered when calling Dense.call().\n\n\x1b[1mshapes differ\x1b[0m\n\nArguments received: x"
+            ),
+            "shapes differ",
+        ),
+        (
+            ValueError(
+                "A total of 4 objects could not be loaded. Example error message for object <Dense>:\n\n2 weights\n\nList: ..."
+            ),
+            "2 weights",
+        ),
+        (UnicodeDecodeError("utf-8", b"\x82 name", 0, 1, "invalid start byte"), "a name or value in it is not UTF-8 text"),
+    ],
+)
+def test_the_line_of_an_error_is_its_cause(error, line):
+    assert first_line(error) == line

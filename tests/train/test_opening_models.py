@@ -154,7 +154,7 @@ def convolutional_head():
 
 
 def named_ends():
-    inputs = keras.Input((8, 8, 1))
+    inputs = keras.Input((8, 8, 1), name="image")
     return keras.Model({"image": inputs}, {"probabilities": layers.Dense(3, activation="softmax")(layers.Flatten()(inputs))})
 
 
@@ -189,7 +189,7 @@ def test_other_forms_of_images_become_images_with_channels(build, image):
 
 def sigmoid_operation():
     network = small(classes=1, last=None)
-    return keras.Model(network.inputs, keras.ops.sigmoid(network.outputs[0]))
+    return keras.Model(network.inputs[0], keras.ops.sigmoid(network.outputs[0]))
 
 
 @pytest.mark.parametrize(
