@@ -14,11 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError, __version__
+from ..runtime.arguments import checked, label_names, plain_name
 from ..runtime.console import say
-from ..runtime.model.facts import Facts, keras_facts
+from ..runtime.model.facts import PICTURES, Facts, keras_facts
 from ..runtime.pixels import Pixels
-from ..train.data.open import Data, held_out_split, open_source, whole
-from ..train.data.source import Source, draw_all, draw_some, relabel
+from ..train.data.open import Data, default_split, held_out_split, is_same, open_source, seen_data, split_beside
+from ..train.data.source import Source, describe, draw_all, draw_some, relabel
 from ..train.predict import assumed_facts, classify, load_keras, model_facts, picture_shape
 from .convention import to_convention
 from .detection import chance_limit
@@ -28,6 +29,13 @@ if TYPE_CHECKING:
     import keras
 
 CALIBRATION_LETTERS, CALIBRATION_SEED = 500, 7
+# A check set must show every class of a model with at most so many; one with more, such as ImageNet's thousand, is also checked
+# on a part of them.
+MAX_DEMANDED = 100
+# Names of outputs that no image belongs to.
+UNUSED = ("unused", "none", "-", "n/a")
+# Names that a message lists.
+SHOWN = 3
 VERSIONS = ("keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy")
 
 
@@ -49,19 +57,17 @@ class Original:
 def open_letters(path: Path, calibrate: Data | None, check: Data | None) -> tuple[Source, Source]:
     """Open the calibration set and the check set of a model: letters, or images if the model takes other images.
 
-    Letters come from the built-in pen if you name none. For images one name serves as both sets, each with its own split.
+    Letters come from the built-in pen if you name none. For images one name serves as both sets, each with its own split. All of
+    data without splits of its own is taken, unless it serves as both sets, or the model was trained on it.
     """
-    shape = picture_shape(model_facts(path))
+    facts = model_facts(path)
+    shape, seen = picture_shape(facts), seen_data(facts)
     if shape and not (calibrate or check):
         size = " x ".join(map(str, shape))
         raise LettercastError(f"{path}: takes images of {size}; name some with --check, a folder of class folders or an .npz")
-    if calibrate is not None and check is not None:
-        # Arrays that you give separately belong to one set as a whole.
-        calibrate, check = whole(calibrate, "train"), whole(check, "test")
-    checked = check or (shape and calibrate) or "pen"
-    return open_source(calibrate or (shape and check) or "pen", "train", shape), open_source(
-        checked, held_out_split(checked), shape
-    )
+    first, second = calibrate or (shape and check) or "pen", check or (shape and calibrate) or "pen"
+    split = held_out_split(second) if is_same(first, second) else default_split(second, seen)
+    return open_source(first, split_beside(first, [second]), shape), open_source(second, split, shape)
 
 
 def open_original(
@@ -93,14 +99,14 @@ def open_original(
     facts = own or assumed_facts(path, network)
     facts = replace(facts, labels=name_outputs(facts, labels, None if own else check))
     truth = relabel(check, facts.labels)
-    if (truth < 0).any():
-        named = f"has {' '.join(check.classes[:3])} ..., and the model's outputs are {' '.join(facts.labels[:3])} ..."
-        raise LettercastError(f"--check {check.name}: {named}; name them alike with --labels, or `classes` in an .npz")
+    refuse_other_classes(check, truth, facts.labels)
     images = draw_all(check)
     if images.shape[1:] != facts.input_shape:
         raise LettercastError(f"{path}: takes {facts.input_shape} images; letters are drawn as {images.shape[1:]}")
     calibration, classes = draw_calibration(calibrate, facts.labels)
     refuse_shared(calibrate.name, calibration, check.name, images)
+    if "pen" not in (calibrate.name, check.name):
+        say(f"calibrates on {describe(calibrate, facts.unit, len(calibration))}; checks on {describe(check, facts.unit)}")
     made, advice = {}, None
     if own is None:
         network, made, advice = to_convention(path, network, calibration, classes, facts.labels, pixels=pixels)
@@ -112,6 +118,7 @@ def open_original(
     if not np.isfinite(probabilities).all():
         raise LettercastError(f"{path}: gives NaN outputs; train it again")
     refuse_chance(path, check.name, truth, probabilities, advice)
+    refuse_missing_classes(check, truth, classes, facts)
     count = f"{len(calibration)} {facts.takes}"
     made["calibration"] = f"{calibrate.name}, {calibrate.split}, {count}, seed {CALIBRATION_SEED}"
     facts = replace(
@@ -143,23 +150,69 @@ def refuse_chance(
         raise LettercastError(f"{path}: {reason}, {advice}; {mend}")
 
 
+def refuse_other_classes(check: Source, truth: NDArray[np.int64], outputs: Sequence[str]) -> None:
+    """Raise LettercastError if the check set has classes that are none of a model's outputs; truth (N,) is -1 for those."""
+    if (truth >= 0).all():
+        return
+    if not check.is_named:
+        low, high = check.labels.min(), check.labels.max()
+        mend = "subtract 1 from them" if low == 1 and high == len(outputs) else "give the images of this model"
+        reason = f"its labels go from {low} to {high}, and the model's {len(outputs)} outputs count from 0"
+        raise LettercastError(f"--check {check.name}: {reason}; {mend}")
+    unknown = [name for name in check.classes if name in {check.classes[label] for label in check.labels[truth < 0]}]
+    named = f"has {quoted(unknown)}, and the model's outputs are {quoted(outputs)}"
+    if len(check.classes) != len(outputs) and not any(name in outputs for name in check.classes):
+        named = f"has {len(check.classes)} classes, {quoted(unknown)}, and the model {len(outputs)} outputs, {quoted(outputs)}"
+    raise LettercastError(f"--check {check.name}: {named}; name them alike with --labels, or `classes` in an .npz")
+
+
+def refuse_missing_classes(check: Source, truth: NDArray[np.int64], calibrated: NDArray[np.int64], facts: Facts) -> None:
+    """Raise LettercastError if a class has no image in the check set, which cannot prove anything about it then.
+
+    Letters may be missing, because people check on those that they have; and outputs that are called unused, or come before the
+    first label of data that counts from 1; and some classes of a model with very many. A line on stderr says which. Takes the
+    classes of the check set (N,) and of the calibration set (M,), both as indices of outputs.
+    """
+    missing = [name for place, name in enumerate(facts.labels) if place not in set(truth.tolist())]
+    if not missing:
+        return
+    is_unused = all(name.lower() in UNUSED for name in missing) or (not check.is_named and missing == [facts.labels[0]] and 0 not in calibrated)
+    if facts.takes != PICTURES or is_unused or len(facts.labels) > MAX_DEMANDED:
+        say(f"--check {check.name}: has no {facts.unit} of {quoted(missing)}, so nothing is proven about them")
+        return
+    mend = "add some, or call an output without images `unused` with --labels"
+    raise LettercastError(f"--check {check.name}: has no image of {quoted(missing)}, so it cannot prove that class; {mend}")
+
+
+def quoted(names: Sequence[str]) -> str:
+    """Return the first of some names in quotes, and how many others there are."""
+    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
+    return ", ".join(f"'{name}'" for name in names[:SHOWN]) + more
+
+
 def name_outputs(facts: Facts, labels: Sequence[str] | None, check: Source | None) -> tuple[str, ...]:
-    """Return the names of a model's outputs; raises LettercastError if `labels` has another number of names, or one twice."""
+    """Return the names of a model's outputs; raises LettercastError if `labels` has another number of names, or one twice.
+
+    labels may also be the path of a file of names.
+    """
     count = len(facts.labels)
     if labels is None:
         is_numbered = facts.labels == tuple(map(str, range(count)))
         return check.classes if check and is_numbered and len(check.classes) == count else facts.labels
-    if len(labels) != count or len(set(labels)) != count:
-        raise LettercastError(f"--labels: {len(set(labels))} different names, the model has {count} outputs; name each once")
-    return tuple(labels)
+    names = checked("--labels", label_names, labels) if isinstance(labels, str | Path) else [plain_name(name) for name in labels]
+    if twice := [name for name in names if names.count(name) > 1]:
+        raise LettercastError(f"--labels: has '{twice[0]}' {names.count(twice[0])} times; give every output its own name")
+    if len(names) != count:
+        raise LettercastError(f"--labels: has {len(names)} names, and the model has {count} outputs; name each, in their order")
+    return tuple(names)
 
 
 def draw_calibration(source: Source, labels: Sequence[str]) -> tuple[Pixels, NDArray[np.int64]]:
     """Draw 500 training letters (500, H, W, C) uint8, equally many of each class, and their classes among labels (500,).
 
-    Raises LettercastError for a split other than training, and for fewer than two classes.
+    Raises LettercastError for a split that is held out, and for fewer than two classes.
     """
-    if source.split != "train":
+    if source.split not in ("train", "all"):
         raise LettercastError(f"--calibrate {source.name}: takes training letters, not split '{source.split}'")
     classes = relabel(source, labels)
     known = np.unique(classes[classes >= 0])

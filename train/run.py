@@ -11,7 +11,7 @@ from .. import LettercastError, __version__
 from ..runtime.arguments import KERAS, checked, find_model, natural, positive
 from ..runtime.files import write_bytes
 from ..runtime.model.facts import Facts
-from .data.open import Data, letters_name, letters_of, open_sources, open_validation, whole
+from .data.open import Data, letters_name, letters_of, open_sources, open_validation
 from .data.source import Source
 from .evaluation import Evaluation, classify_source
 from .figures import curves_figure, save_figure, save_figures
@@ -142,18 +142,19 @@ class Inputs:
 def open_inputs(data: Any, val: Any, init: str | Path | None, teacher: Any) -> Inputs:
     """Open the letters and find the models of a run, as `train` takes them; raises LettercastError."""
     start = find_model(init, KERAS) if init else None
-    teachers = [find_model(one, KERAS) for one in several(teacher)] if teacher else []
-    sources, held_out = several(data), [whole(one, "val") for one in several(val)] if val is not None else []
-    if held_out:
-        sources = [whole(one, "train") for one in sources]
-    facts = model_facts(start) if start else None
-    return Inputs(sources, held_out, open_sources(sources, "train"), open_validation(held_out or sources), start, facts, teachers)
+    teachers = [find_model(one, KERAS) for one in as_list(teacher)] if teacher else []
+    sources, held_out = as_list(data), as_list(val) if val is not None else []
+    source = open_sources(sources, "train", held_out)
+    validation = open_validation(held_out, sources) if held_out else open_validation(sources)
+    return Inputs(sources, held_out, source, validation, start, model_facts(start) if start else None, teachers)
 
 
 def finish(network: keras.Model, history: list[Epoch], inputs: Inputs, plan: Plan, out: Path) -> TrainingRun:
     """Calibrate a trained network, and write the model, its figures and its card."""
     path, classes = out / MODEL_FILE, inputs.source.classes
     facts = make_facts(network, classes, plan, train_command(plan, inputs.data, inputs.val, inputs.start, inputs.teachers))
+    if inputs.val:
+        facts = replace(facts, made={**facts.made, "val": letters_of(inputs.val)})
     if inputs.facts and inputs.facts.labels == facts.labels:
         # Too few letters to measure them again leave them as they were.
         facts = replace(facts, temperature=inputs.facts.temperature, reject_below=inputs.facts.reject_below)
@@ -163,7 +164,7 @@ def finish(network: keras.Model, history: list[Epoch], inputs: Inputs, plan: Pla
     return TrainingRun(path, model.facts, tuple(history), result, tuple(write_card(model.facts, history, result, out)))
 
 
-def several(given: Any) -> list[Any]:
+def as_list(given: Any) -> list[Any]:
     """Return one thing or several as a list; arrays are a tuple, and one thing."""
     is_list = isinstance(given, list) or (isinstance(given, tuple) and all(isinstance(one, str | Path) for one in given))
     return list(given) if is_list else [given]

@@ -80,9 +80,9 @@ def test_a_functional_model_of_colours_keeps_the_order_of_channels(colours, tmp_
     [
         ((), "takes images of 8 x 8 x 1; name some with --check"),
         (("--check", "pen"), "pen: holds letters, but the model takes images of 8 x 8 x 1"),
-        (("--labels", "a,b,c"), "--labels: 3 different names, the model has 10 outputs"),
+        (("--labels", "a,b,c"), "--labels: has 3 names, and the model has 10 outputs"),
         (("--labels", "a"), "names fewer than two classes"),
-        (("--labels", "a,b,c,d,e,f,g,h,i,j"), "and the model's outputs are a b c ...; name them alike"),
+        (("--labels", "a,b,c,d,e,f,g,h,i,j"), "and the model's outputs are 'a', 'b', 'c' and 7 more; name them alike"),
     ],
 )
 def test_data_and_labels_that_do_not_fit_a_model_of_images_are_refused(refused, digits, tmp_path, words, message):

@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from ...runtime.arguments import plain_name
 from ...runtime.classifier import fit_image
 from ...runtime.glyph import glyph
 from ...runtime.page.ink import letter_only
@@ -76,6 +77,16 @@ class Source(Protocol):
         ...
 
     @property
+    def total(self) -> int:
+        """How many images all splits have together, if lettercast made the splits; 0 if they are the data's own."""
+        ...
+
+    @property
+    def is_named(self) -> bool:
+        """Whether the classes have names; if not, they are numbers: the places of a model's outputs."""
+        ...
+
+    @property
     def digest(self) -> str:
         """SHA-256 of everything that decides the drawings, so that different letters under the same name differ."""
         ...
@@ -101,7 +112,10 @@ def digest_of(*parts: object) -> str:
 
 
 class UnknownWriters:
-    """A source whose writers and capitals are unknown."""
+    """A source whose writers and capitals are unknown; unless it says otherwise, it has its own splits and named classes."""
+
+    total = 0
+    is_named = True
 
     @property
     def writers(self) -> None:
@@ -120,6 +134,8 @@ class StrokeSource:
     split: str
     strokes: Strokes
     classes: tuple[str, ...] = LETTERS
+    total = 0
+    is_named = True
 
     @property
     def labels(self) -> NDArray[np.int64]:
@@ -158,6 +174,7 @@ class ImageSource(UnknownWriters):
     inks: Sequence[Pixels]
     labels: NDArray[np.int64]
     classes: tuple[str, ...] = LETTERS
+    total: int = 0
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -181,6 +198,8 @@ class PictureSource(UnknownWriters):
     images: Pixels
     labels: NDArray[np.int64]
     classes: tuple[str, ...]
+    total: int = 0
+    is_named: bool = True
 
     @property
     def weights(self) -> NDArray[np.float64]:
@@ -197,14 +216,26 @@ class PictureSource(UnknownWriters):
 def relabel(source: Source, classes: Sequence[str]) -> NDArray[np.int64]:
     """Return the source's labels as indices into another list of classes, matched by name; -1 if there is no match.
 
-    Case is ignored unless two of the classes differ only in case.
+    Case is ignored unless two of the classes differ only in case. Labels without names are the indices themselves.
     """
-    exact = {name: i for i, name in enumerate(classes)}
-    folded = {name.upper(): i for i, name in enumerate(classes)}
+    if not source.is_named:
+        return np.where(source.labels < len(classes), source.labels, -1)
+    exact = {plain_name(name): i for i, name in enumerate(classes)}
+    folded = {name.upper(): i for name, i in exact.items()}
     if len(folded) < len(exact):
         folded = {}
-    table = [exact.get(name, folded.get(name.upper(), -1)) for name in source.classes]
+    names = map(plain_name, source.classes)
+    table = [exact.get(name, folded.get(name.upper(), -1)) for name in names]
     return np.array(table, np.int64)[source.labels]
+
+
+def describe(source: Source, things: str, taken: int | None = None) -> str:
+    """Say which images are taken from a source, by default all, such as `all 597 images of val`; things are images or letters."""
+    count = len(source.labels)
+    some = f"all {count}" if taken in (None, count) else f"{taken} of the {count}"
+    split = "" if source.split == "all" else f", {source.split}"
+    chosen = f" (which lettercast chose from its {source.total})" if split and source.total else ""
+    return f"{some} {things} of {source.name}{split}{chosen}"
 
 
 def draw_all(source: Source, seed: int | None = None) -> Pixels:
@@ -230,15 +261,17 @@ def image_source(
     classes: tuple[str, ...],
     *,
     shape: tuple[int, int, int] | None,
-) -> Source:
+    total: int = 0,
+    is_named: bool = True,
+) -> "ImageSource | PictureSource":
     """Build a source of images, each (H, W) grey or (H, W, C) BGR or BGRA uint8.
 
     Without a shape they are letters, of which the ink is found; with a shape (H, W, C) a model gets them as they are, scaled.
     """
     if shape is None:
-        return ImageSource(name, split, [letter_only(image) for image in images], labels, classes)
+        return ImageSource(name, split, [letter_only(image) for image in images], labels, classes, total)
     fitted = [fit_image(image, shape) for image in images]
-    return PictureSource(name, split, np.array(fitted, np.uint8).reshape(-1, *shape), labels, classes)
+    return PictureSource(name, split, np.array(fitted, np.uint8).reshape(-1, *shape), labels, classes, total, is_named)
 
 
 @dataclass(frozen=True)

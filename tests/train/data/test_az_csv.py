@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.data.open import read_az_csv
+from lettercast.train.data.az_csv import read_az_csv
 
 GOOD = ["3", *["0"] * 783, "255"]
 HEADER = ",".join(["0", *[f"0.{number}" for number in range(1, 785)]])
@@ -73,7 +73,7 @@ def test_windows_line_ends_byte_order_mark_and_blank_lines_are_fine(written, row
         ([*GOOD[:-1], "nan"], "has 'nan'"),
         ([*GOOD[:-1], ""], "has ''"),
         ([*GOOD[:-1], "#1"], "has '#1'"),
-        (["26", *GOOD[1:]], "has the label 26; labels go from 0"),
+        (["27", *GOOD[1:]], "has the label 27; labels go from 0"),
         (["A", *GOOD[1:]], "has 'A'"),
     ],
 )

@@ -10,16 +10,15 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
+from lettercast.train.data.folder import open_folder, split_folders
 from lettercast.train.data.open import (
     default_split,
     held_out_split,
     letters_of,
-    open_folder,
     open_source,
     open_sources,
     open_validation,
     read_source,
-    split_folders,
 )
 from lettercast.train.data.source import hashed_split
 
@@ -91,7 +90,7 @@ def test_labels_without_names_are_letters_or_numbers_depending_on_the_model(tmp_
     assert read_source(str(tmp_path / "p.npz"), "all").classes == tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
     assert read_source(str(tmp_path / "p.npz"), "all", (8, 8, 1)).classes == tuple(map(str, range(12)))
     np.savez(tmp_path / "huge.npz", image=np.zeros((1, 8, 8), np.uint8), label=[2**62])
-    with pytest.raises(LettercastError, match="'label' must be whole numbers from 0 to 65535"):
+    with pytest.raises(LettercastError, match=r"labels go from 4611686018427387904 to .*; 65536 classes are counted from 0"):
         read_source(str(tmp_path / "huge.npz"), "all", (8, 8, 1))
 
 
@@ -255,7 +254,8 @@ def test_row_number_decides_the_split_of_a_csv(tmp_path):
     whole = open_source(str(path), "all")
     assert (whole.name, len(whole.labels)) == ("letters.CSV", 200)
     np.testing.assert_array_equal(whole.inks[7], bars[7])
-    assert default_split(str(path)) == held_out_split(str(path)) == "test"
+    assert (default_split(str(path)), held_out_split(str(path))) == ("all", "test")
+    assert default_split(str(path), "pen@0.5 + letters.CSV@0.5") == "test"
 
 
 @pytest.mark.parametrize(("name", "said"), [("none.csv", "no such data source"), ("notes.txt", "not a readable data source")])
@@ -293,7 +293,7 @@ def test_npz_with_a_false_header_is_refused(tmp_path, lie):
 
 
 def test_split_that_is_not_a_number_is_refused(tmp_path):
-    np.savez(tmp_path / "p.npz", image=np.zeros((2, 28, 28), np.uint8), label=[0, 1], split=["train", "val"])
+    np.savez(tmp_path / "p.npz", image=np.zeros((2, 28, 28), np.uint8), label=[0, 1], split=["train", "some"])
     with pytest.raises(LettercastError, match="'split' must have 0, 1 or 2 for each label"):
         open_source(str(tmp_path / "p.npz"), "train")
 
@@ -318,7 +318,7 @@ def test_class_folder_without_a_image_is_named(tmp_path):
     write_pictures(tmp_path / "A", 3)
     (tmp_path / "B").mkdir()
     (tmp_path / "B" / "notes.txt").write_text("no image")
-    with pytest.raises(LettercastError, match=r"B: a class folder without an image; add some, or remove the folder"):
+    with pytest.raises(LettercastError, match=r"B: a class folder without an image: only 1 .txt file; add some, or remove it"):
         open_folder(tmp_path, "train")
 
 
