@@ -75,6 +75,8 @@ def odd(tmp_path) -> dict[str, Path]:
         ("read", "{}", "--json"),
         ("read", "page.png", "--json", "--model", "{}"),
         ("read", "page.png", "--words", "{}"),
+        ("classify", "{}", "--json"),
+        ("classify", "page.png", "--model", "{}"),
         ("evaluate", "letters-nano", "--data", "{}"),
         ("evaluate", "letters-nano", "--pages", "{}"),
         ("evaluate", "{}"),
