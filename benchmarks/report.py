@@ -5,6 +5,7 @@ import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,12 @@ from typing import Any
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from rich.table import Column, Table
 from rich.text import Text
 
 from .. import LettercastError, __version__
+from ..export.devices import find_devices
 from ..runtime.arguments import FOLDER, amount, checked, find_model, shipped_models, thread_count
 from ..runtime.arguments import KERAS as KERAS_MODEL
 from ..runtime.console import progress as show_progress
@@ -25,8 +28,8 @@ from ..runtime.reader import DEFAULT_MODEL, Reader
 from ..train.data.open import Data, default_split, open_source
 from .parity.benchmark import Benchmark, Row, find_models, run_benchmark
 from .parity.compare import recommend
-from .parity.contender import BATCH, KERAS, Contender, open_contenders, pictures_taken
-from .parity.tables import parity_table, recommendation_table, speed_table
+from .parity.contender import KERAS, Contender, open_contenders, pictures_taken
+from .parity.tables import confidence_table, parity_table, recommendation_table, speed_table
 from .peers.engines import COMPARED
 from .peers.run import peer_engines_table, peer_letters_table, peer_pages_table, run_peers
 from .speed.camera_loop import loop_table, make_card_video, one_thread, time_loop
@@ -36,6 +39,8 @@ from .speed.limit import limit_tables, measure_limit
 BLUE, ORANGE, GREEN, GREY = "#2f6f9f", "#d9822b", "#3a8f5c", "#8a8a8a"
 COLOURS = "grey: Keras; blue: TFLite; orange: ONNX"
 WIDTH_IN = 8.2
+# Names in plots have at most this many characters, names of classes this many.
+MAX_LABEL, MAX_CLASS = 36, 14
 # Labels of neighbouring points alternate between these heights above and below the points, so that they do not overlap.
 LABEL_STEPS_PT = (14, -18, 30, -34, 46, -50, 62, -66)
 # Matplotlib derives ids from this salt instead of chance, so that the same figures make the same page.
@@ -45,21 +50,26 @@ LIMITED = ("int8", "float32")
 # If there are several models, this format reads the pages.
 PAGE_FORMAT = "tflite-int8"
 NO_PAGE_MODEL = "none of these models reads letters on pages"
+LETTER_TIMES = "Times of one letter cover the way from its ink to probabilities. "
 HOW = (
-    f"Times of one letter cover the way from its ink to probabilities; {BATCH} letters are classified at once. The engines take "
-    "turns. Import, load, first inference and peak memory come from a separate process, with Python, NumPy and the engine. "
-    "Faster: than the original's predict on one image."
+    "The engines take turns. Import, load, first inference and peak memory come from a separate process, with Python, NumPy and "
+    "the engine. Faster: than the original's predict on one image."
+)
+INTERVALS = (
+    "Drop: Tango's score interval for paired proportions. Accuracy and agreement: Wilson's interval. Change of the rejected "
+    "share: Tango's interval. Change of the expected calibration error: a paired bootstrap of 1000 resamples."
 )
 STYLE = """
 :root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 62rem; margin: 2rem auto; padding: 0 1rem; }
-h1 { font-size: 1.6rem; } h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
+body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 76rem; margin: 2rem auto; padding: 0 1rem;
+overflow-wrap: anywhere; }
+h1 { font-size: 1.6rem; line-height: 1.25; } code { font-size: 13px; } h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid #ddd; }
 table { border-collapse: collapse; font-size: 13px; } .wide { overflow-x: auto; }
 th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap; }
 th { background: #f5f7f9; } td.text, th.text, td.name, th.name { text-align: left; }
-td.text { white-space: normal; min-width: 9rem; } .bad { color: #b03020; }
-figure { margin: 0; max-width: 52rem; } figure svg { width: 100%; height: auto; }
+td.text { white-space: normal; min-width: 9rem; } td.name { white-space: normal; min-width: 13rem; } .bad { color: #b03020; }
+figure { margin: 0; max-width: 52rem; overflow-x: auto; } figure svg { width: 100%; min-width: 34rem; height: auto; }
 p.note { color: #666; font-size: 13px; white-space: pre-line; } p.doubt { color: #b03020; font-size: 13px; }
 """
 Report = Callable[[str], None]
@@ -171,8 +181,14 @@ def common_start(names: Sequence[str]) -> str:
     return names[0][: names[0].rfind("-", 0, same) + 1] if names else ""
 
 
-def accuracy_against_latency(rows: Sequence[Row]) -> Figure:
-    """Draw each model's accuracy with its interval over the time of one letter; the best models are at the upper left."""
+def shortened(name: str, characters: int = MAX_LABEL) -> str:
+    """Return a name that fits a plot: of a long one, the start and the end, which tells the format."""
+    start = characters // 3
+    return name if len(name) <= characters else f"{name[:start]}…{name[start + 1 - characters :]}"
+
+
+def accuracy_against_latency(rows: Sequence[Row], one: str = "letter") -> Figure:
+    """Draw each model's accuracy with its interval over the time of one letter or image; the best are at the upper left."""
     shown = [row for row in rows if row.accuracy and row.letter]
     figure = Figure((WIDTH_IN, 4.2), layout="constrained")
     axes = figure.subplots()
@@ -191,10 +207,14 @@ def accuracy_against_latency(rows: Sequence[Row]) -> Figure:
         step = LABEL_STEPS_PT[i % len(LABEL_STEPS_PT)]
         at = (row.letter.p50_ms, row.accuracy.percent)
         line = {"arrowstyle": "-", "color": colour(row), "linewidth": 0.4, "shrinkA": 0, "shrinkB": 2}
-        label = row.name.removeprefix(name)
-        axes.annotate(label, at, (7, step), textcoords="offset points", fontsize=7, color=colour(row), arrowprops=line)
+        label = shortened(row.name.removeprefix(name))
+        # On white, where it lies on another model's interval.
+        paper = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 0.5}
+        axes.annotate(
+            label, at, (7, step), textcoords="offset points", fontsize=7, color=colour(row), arrowprops=line, bbox=paper
+        )
     axes.set_xscale("log")
-    axes.set(xlabel="one letter, p50 / ms (logarithmic)", ylabel="accuracy / %, 95 % interval")
+    axes.set(xlabel=f"one {one}, p50 / ms (logarithmic)", ylabel="accuracy / %, 95 % interval")
     axes.margins(x=0.2, y=0.3)
     axes.grid(visible=True, alpha=0.25)
     return figure
@@ -208,7 +228,7 @@ def bars(rows: Sequence[Row], value: Callable[[Row], float | None], label: str, 
     places = np.arange(len(known))[::-1]
     drawn = axes.barh(places, [number for _, number in known], color=[colour(row) for row, _ in known], height=0.7)
     axes.bar_label(drawn, [f"{number:,.0f}" if number >= 1000 else f"{number:.3g}" for _, number in known], padding=3, fontsize=8)
-    axes.set_yticks(places, [row.name for row, _ in known], fontsize=8)
+    axes.set_yticks(places, [shortened(row.name) for row, _ in known], fontsize=8)
     if logarithmic:
         axes.set_xscale("log")
     axes.set_xlabel(label)
@@ -228,18 +248,21 @@ def confusion_difference(row: Row) -> Figure:
     axes = figure.subplots()
     largest = max(1, int(np.abs(counts).max()))
     image = axes.imshow(counts, cmap="RdBu_r", vmin=-largest, vmax=largest)
-    axes.set_xticks(range(len(labels)), labels, fontsize=7)
-    axes.set_yticks(range(len(labels)), labels, fontsize=7)
-    axes.set(xlabel="predicted", ylabel="true class", title=f"{row.name}\nmore (red), fewer (blue) than the original")
+    shown = [shortened(label, MAX_CLASS) for label in labels]
+    # Words would run into each other.
+    axes.set_xticks(range(len(labels)), shown, fontsize=7, rotation=90 if max(map(len, shown), default=0) > 2 else 0)
+    axes.set_yticks(range(len(labels)), shown, fontsize=7)
+    axes.set(xlabel="predicted", ylabel="true class", title=f"{shortened(row.name)}\nmore (red), fewer (blue) than the original")
     axes.title.set_fontsize(9)
-    figure.colorbar(image, ax=axes, shrink=0.7)
+    figure.colorbar(image, ax=axes, shrink=0.7, ticks=MaxNLocator(integer=True))
     return figure
 
 
 def html_page(result: Benchmark) -> str:
     """Return a self-contained HTML page: the machine, which file to take, all tables and plots, and the sections of `--also`."""
     rows = result.rows
-    title = f"Benchmark on {result.n} images of {result.data}, {result.split}"
+    title = f"Benchmark on {result.images}"
+    has_parity = any(row.parity for row in rows)
     notes = [f"{row.name}: {text}" for row in rows for text in (row.failure, row.skipped, row.note) if text]
     vectors = ", ".join(result.machine.vectors) or "unknown"
     versions = f"lettercast {__version__} on {result.machine}; vector instructions: {vectors}"
@@ -247,12 +270,17 @@ def html_page(result: Benchmark) -> str:
     doubts += ["Interrupted: some figures are missing."] if result.interrupted else []
     parts = [
         f"<h1>{escape(title)}</h1>",
+        *([_note(f"Measured on {result.date.replace('T', ', ').replace('+00:00', ' UTC')}")] if result.date else []),
+        *([f'<p class="note"><code>{escape(result.command)}</code></p>'] if result.command else []),
         _note(f"{versions}; threads: {result.threads}, Keras chooses its own"),
         *(_note(doubt, "doubt") for doubt in doubts),
-        *([_section("Which file to take", _table(recommendation_table(found)))] if (found := recommend(rows)) else []),
+        _section("Which file to take", _table(recommendation_table(recommend(result)))),
         _section("Accuracy and parity", _table(parity_table(result)), *map(_note, notes)),
-        _section("Latency and memory", _table(speed_table(result)), _note(HOW)),
-        *_plots(rows),
+        *([_section("Confidence", _table(confidence_table(result)), _note(INTERVALS))] if has_parity else []),
+        _section(
+            "Latency and memory", _table(speed_table(result)), _note((LETTER_TIMES if result.unit == "letters" else "") + HOW)
+        ),
+        *_plots(result),
         *(_section_of(section) for section in result.also.values()),
     ]
     body = "\n".join(parts)
@@ -269,17 +297,17 @@ def _section_of(section: Section) -> str:
     return _section(section.title, *parts)
 
 
-def _plots(rows: Sequence[Row]) -> list[str]:
+def _plots(result: Benchmark) -> list[str]:
     """Return a section for each plot with figures."""
-    sections = []
+    sections, rows, one = [], result.rows, result.unit.removesuffix("s")
     timed = [row for row in rows if row.letter]
     if timed:
-        drawn = svg(accuracy_against_latency(rows))
+        drawn = svg(accuracy_against_latency(rows, one))
         sections.append(
             _section("Accuracy against latency", _figure(drawn), _note(f"The best models are at the upper left; {COLOURS}."))
         )
         drawn = [
-            svg(bars(timed, lambda row: row.letter and row.letter.p50_ms, "one letter, p50 / ms", logarithmic=True)),
+            svg(bars(timed, lambda row: row.letter and row.letter.p50_ms, f"one {one}, p50 / ms", logarithmic=True)),
             svg(bars(timed, lambda row: row.size_bytes / 1000, "size / kB")),
             svg(bars(timed, lambda row: row.footprint and row.footprint.peak_mb, "peak memory of a separate process / MB")),
         ]
@@ -334,6 +362,7 @@ def benchmark(
     threads: int = 1,
     seconds: float = 1.0,
     also: Sequence[str] = (),
+    devices: str | Sequence[str] = (),
     progress: bool = True,
 ) -> Benchmark:
     """Measure accuracy, agreement, size, latency and memory of exported models against their Keras original, in one run.
@@ -348,6 +377,7 @@ def benchmark(
         seconds: how long to time each model at least.
         also: further measurements: `limit` (share of the processor's peak throughput), `reader` (stages and growth of reading)
             and `peers` (other readers and engines on the same images).
+        devices: names from `lettercast.export.devices.DEVICES` to recommend a file for; by default all.
         progress: whether to show what is being done.
 
     Returns:
@@ -364,6 +394,8 @@ def benchmark(
     unknown = [name for name in also if name not in SECTIONS]
     if unknown:
         raise LettercastError(f"--also {unknown[0]}: there is no such measurement; choose from {', '.join(SECTIONS)}")
+    asked = tuple([devices] if isinstance(devices, str) else devices)
+    find_devices(asked)
     threads, seconds = checked("threads", thread_count, threads), checked("seconds", amount, seconds)
     given = [models] if isinstance(models, str | Path) else list(models or [])
     paths = find_models([find_model(one, FOLDER) for one in given] or [Path("dist") if Path("dist").is_dir() else DEFAULT_MODEL])
@@ -379,4 +411,5 @@ def benchmark(
                 sections[name] = measure_section(name, contenders, seconds, report)
         except KeyboardInterrupt:
             result = replace(result, interrupted=True)
-    return replace(result, also=sections)
+    date = datetime.now(UTC).isoformat(timespec="seconds")
+    return replace(result, also=sections, devices=asked, date=date)

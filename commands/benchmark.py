@@ -2,14 +2,16 @@
 
 import argparse
 import json
+import shlex
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .. import DONE, MISSED
 from ..runtime.arguments import amount, comma_list, file_to_read, keras_model, model_or_folder, thread_count
 from .parser import add_command, add_letters
-from .terminal import import_keras, show, table_width
+from .terminal import import_keras, show
 
 EXAMPLES = """\
 examples:
@@ -18,7 +20,7 @@ examples:
   lettercast benchmark dist --html report.html
       the same as a page with plots
   lettercast benchmark dist --against before.json
-      exit code 1 if something is worse than in an earlier run
+      exit code 1 if a model is worse than in an earlier run, or gone
 """
 
 
@@ -59,6 +61,14 @@ def add(commands: Any) -> None:
         help="limit: share of this processor's peak throughput, layer by layer; reader: the stages of a camera frame, and how "
         "they grow with letters and pixels; peers: other readers and engines on the same images",
     )
+    command.add_argument(
+        "--for",
+        type=comma_list,
+        dest="devices",
+        metavar="DEVICE,...",
+        help="devices to recommend a file for: pi5, pi4, zero2, x86, x86-vnni, android, ios, mcu (microcontroller) or browser "
+        "(default: this processor, and all others by what suits them)",
+    )
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     command.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots, as a single file")
     command.add_argument("--min-accuracy", type=amount, metavar="PERCENT", help="exit with code 1 if a model is less accurate")
@@ -69,7 +79,7 @@ def add(commands: Any) -> None:
         "--against",
         type=file_to_read,
         metavar="OLD.json",
-        help="show what changed since an earlier --json file; exit with code 1 if something became worse",
+        help="show what changed since an earlier --json file; exit with code 1 if a model became worse or is gone",
     )
     command.add_argument(
         "--tolerance",
@@ -81,11 +91,16 @@ def add(commands: Any) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Print the tables; returns exit code 1 if a model failed, misses a threshold, or became worse than --against allows."""
+    """Print the tables; returns exit code 1 if a model failed, misses a threshold, is gone, or became worse than allowed."""
+    from ..export.devices import find_devices
+
+    # Before Keras is imported, which takes seconds.
+    find_devices(options.devices)
     import_keras()
     from ..benchmarks.parity.compare import compare_runs, load_run, missed_thresholds, recommend
-    from ..benchmarks.parity.tables import comparison_table, parity_table, recommendation_table, speed_table
+    from ..benchmarks.parity.tables import comparison_table, measured_tables, recommendation_table
     from ..benchmarks.report import benchmark, html_page
+    from ..runtime.console import table_width
     from ..runtime.files import write_bytes
 
     if options.against:
@@ -99,26 +114,29 @@ def run(options: argparse.Namespace) -> int:
         threads=options.threads,
         seconds=options.seconds,
         also=options.also,
+        devices=options.devices or (),
     )
+    if sys.argv[1:2] == [options.command]:
+        # Not if Python calls this.
+        result = replace(result, command=shlex.join(["lettercast", *sys.argv[1:]]))
     if options.json:
         write_bytes(options.json, json.dumps(result.to_dict(), indent=2).encode())
     if options.html:
         write_bytes(options.html, html_page(result).encode())
-    show(parity_table(result, table_width()))
-    show(speed_table(result, table_width()))
+    for table in measured_tables(result, table_width()):
+        show(table)
     for section in result.also.values():
         print(f"{section.title}{': ' if section.note else ''}{section.note}")
         for table in section.tables:
             show(table)
     if result.interrupted:
         raise KeyboardInterrupt
-    if found := recommend(result.rows):
-        show(recommendation_table(found))
+    show(recommendation_table(recommend(result), table_width()))
     missed = missed_thresholds(result, options.min_accuracy, options.max_p99)
     if options.against:
         against = compare_runs(options.against, result, options.tolerance)
         show(comparison_table(against, table_width()))
-        missed += [f"{change.model}: {change.figure} {change.by:+.2f} {change.unit}" for change in against.worse]
+        missed += against.misses
     for line in missed:
         print(f"lettercast: {line}", file=sys.stderr)
     return MISSED if missed or any(row.failure for row in result.rows) else DONE

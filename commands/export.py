@@ -1,15 +1,19 @@
 """The command `export`: it converts a model, and checks each format against the original."""
 
 import argparse
+import json
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import DONE, MISSED, UNUSABLE
-from ..runtime.arguments import DEFAULT_NAME, amount, comma_list, finite, keras_model, label_names
+from ..runtime.arguments import DEFAULT_NAME, KERAS, amount, comma_list, finite, keras_model, label_names, shipped_models
 from .parser import add_command
-from .terminal import import_keras, show, table_width
+from .terminal import import_keras, show
+
+if TYPE_CHECKING:
+    from ..export.artifact import Exports
 
 EXAMPLES = """\
 examples:
@@ -19,6 +23,8 @@ examples:
       one model in one format
   lettercast export my.keras --check my_letters/
       your own model, checked on your own letters
+  lettercast export --for pi5,browser
+      the formats that suit two devices, and which file to take for each
 """
 
 
@@ -40,7 +46,17 @@ def add(commands: Any) -> None:
         metavar="M",
         help="letters-base (the default), letters-nano (smaller) or a .keras file",
     )
-    command.add_argument("--formats", type=comma_list, metavar="F,...", help="formats, separated by commas (default: all)")
+    command.add_argument(
+        "--formats", type=comma_list, metavar="F,...", help="formats, separated by commas (default: those of --for, or all)"
+    )
+    command.add_argument(
+        "--for",
+        type=comma_list,
+        dest="devices",
+        metavar="DEVICE,...",
+        help="devices to export for, which also recommends a file for each: pi5, pi4, zero2, x86, x86-vnni, android, ios, "
+        "mcu (microcontroller) or browser",
+    )
     command.add_argument(
         "--calibrate",
         metavar="D",
@@ -88,10 +104,12 @@ def add(commands: Any) -> None:
         "--out", type=Path, default=Path("dist"), metavar="DIR", help="folder of the exported files (default: %(default)s)"
     )
     command.add_argument("--overwrite", action="store_true", help="replace files of the same name")
+    command.add_argument("--json", action="store_true", help="print one JSON object, and the tables on stderr")
 
 
 def run(options: argparse.Namespace) -> int:
     """Export a model; returns exit code 1 if a format misses the gate."""
+    from ..export.devices import find_devices
     from ..export.formats import find_formats
     from ..export.preprocessing import find_preprocessing
 
@@ -99,19 +117,24 @@ def run(options: argparse.Namespace) -> int:
     find_formats(options.formats)
     if options.pixels is not None:
         find_preprocessing(options.pixels)
+    find_devices(options.devices)
     import_keras()
-    from ..benchmarks.parity.tables import artifact_table
-    from ..export.artifact import RECOMMENDED, export
+    from ..benchmarks.parity.tables import tables_of
+    from ..export.artifact import export
     from ..export.gate import UNPROVEN
+    from ..runtime.console import table_width
 
     options.model = options.model or DEFAULT_NAME
-    exports = export(**{name: value for name, value in vars(options).items() if name != "command"})
-    artifacts = exports.artifacts
-    if artifacts:
-        show(artifact_table(artifacts, table_width()))
+    exports = export(**{name: value for name, value in vars(options).items() if name not in ("command", "json")})
+    # With --json, stdout is for the JSON alone.
+    told = sys.stderr if options.json else sys.stdout
+    if options.json:
+        print(json.dumps(exports.to_dict()))
+    for table in tables_of(exports, table_width(told)):
+        show(table, told)
     for fault in exports.faults:
         print(f"lettercast: {fault}", file=sys.stderr)
-    for artifact in artifacts:
+    for artifact in exports:
         for miss in artifact.misses:
             print(f"lettercast: {artifact.format.name} missed the gate: {miss}; no file written", file=sys.stderr)
         if artifact.verdict == UNPROVEN and not artifact.misses:
@@ -119,13 +142,25 @@ def run(options: argparse.Namespace) -> int:
             print(f"lettercast: {artifact.format.name}: the accuracy drop is unproven: {shortfall}", file=sys.stderr)
         if artifact.cause:
             print(f"lettercast: {artifact.format.name}: {artifact.cause}", file=sys.stderr)
-    if not exports.passed:
-        return UNUSABLE if exports.faults else MISSED
-    original = f" --original {shlex.quote(str(options.model))}" if options.model else ""
+    for line in next_commands(exports, options):
+        print(line, file=told)
+    return DONE if exports.passed else UNUSABLE if exports.faults else MISSED
+
+
+def next_commands(exports: "Exports", options: argparse.Namespace) -> list[str]:
+    """Return what to type next: the commands that measure the files that passed; none if no format passed."""
+    passed = [artifact for artifact in exports if not artifact.misses]
+    if not passed:
+        return []
     checked = options.check or options.calibrate
-    letters = f" --data {shlex.quote(checked)}" if checked else ""
-    print(f"next: lettercast benchmark {shlex.quote(str(options.out))}{original}{letters}")
-    first = next((artifact for artifact in artifacts if artifact.format.name == RECOMMENDED), artifacts[0])
+    data = f" --data {shlex.quote(checked)}" if checked else ""
+    devices = f" --for {','.join(options.devices)}" if options.devices else ""
+    # Shipped originals are found by themselves.
+    original = "" if options.model in (DEFAULT_NAME, *shipped_models(KERAS)) else f" --original {shlex.quote(str(options.model))}"
+    names = {one.name for one in exports.recommended}
+    first = next((artifact for artifact in passed if artifact.path.name in names), passed[0])
     path = shlex.quote(str(first.path))
-    print(f"      lettercast read --model {path}" if first.reads_letters else f"      lettercast evaluate {path}{letters}")
-    return DONE
+    return [
+        f"next: lettercast benchmark {shlex.quote(str(options.out))}{original}{data}{devices}",
+        f"      lettercast read --model {path}" if first.reads_letters else f"      lettercast evaluate {path}{data}",
+    ]

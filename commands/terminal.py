@@ -1,27 +1,23 @@
 """The terminal: tables that fit it, and Ctrl-C while heavy packages are imported."""
 
 import os
-import shutil
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TextIO
 
 from .. import INTERRUPTED
 
 STDERR = 2
 
 
-def show(table: object) -> None:
-    """Print a rich table on stdout."""
+def show(table: object, stream: TextIO | None = None) -> None:
+    """Print a rich table on a stream, by default stdout."""
     from rich.console import Console
 
-    Console(width=table_width(), markup=False, highlight=False).print(table)
+    from ..runtime.console import table_width
 
-
-def table_width() -> int:
-    """Return the columns of the terminal, or enough for every table if stdout is not a terminal."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 160
+    Console(file=stream, width=table_width(stream), markup=False, highlight=False).print(table)
 
 
 def leave(stream: int = STDERR) -> None:

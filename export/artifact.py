@@ -11,15 +11,15 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from io import BytesIO
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from .. import LettercastError
+from .. import LettercastError, __version__
 from ..runtime.arguments import KERAS, amount, checked, find_model, finite
 from ..runtime.console import progress as show_progress
 from ..runtime.console import quiet
@@ -32,17 +32,18 @@ from ..train.data.drawing import shown
 from ..train.data.open import Data
 from ..train.data.source import Source
 from ..train.predict import check_layers, safe_name
-from .diagnose import diagnose
+from .devices import DEVICES, Recommendation, by_table, find_devices, formats_for
+from .diagnose import Cause, diagnose
 from .formats import Format, find_formats
-from .gate import UNPROVEN, Parity, Tolerance, compare
-from .original import Original, open_letters, open_original
+from .gate import PROVEN, UNPROVEN, ImageSet, Parity, Tolerance, compare
+from .original import CALIBRATION_SEED, Original, open_letters, open_original
 from .preprocessing import find_preprocessing
 
 if TYPE_CHECKING:
     import keras
 
-# The format for a device if nothing argues for another.
-RECOMMENDED = "tflite-int8"
+# The version of the JSON object of `lettercast export --json`.
+SCHEMA = 1
 DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base.keras"
 MAX_CASES = 32
 # Close to this probability other arithmetic moves the probabilities most and still leaves the answer.
@@ -54,7 +55,8 @@ class Artifact:
     """One exported model. If it passed the gate, misses is empty and the file is written; otherwise cause says why not.
 
     reads_letters is true if the reader can use the file, because it takes letters. misses names each limit that is exceeded,
-    and a drop that is unproven if a proof was required.
+    and a drop that is unproven if a proof was required. cause names a format to take instead only if it passed in this run, or
+    was not built in it.
     """
 
     format: Format
@@ -76,18 +78,82 @@ class Artifact:
         """How many check images would prove an unproven drop; None if it is not unproven, or if no number would."""
         return self.parity.needed(self.tolerance)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the artifact as in `lettercast export --json`."""
+        known = {name: float(f"{value:.6g}") for name, value in asdict(self.parity).items()}
+
+        def with_change(figure: str, change: str) -> dict[str, float]:
+            ends = {f"change_{end}": known[f"{change}_change_{end}"] for end in ("low", "high")}
+            return {"original": known[f"original_{figure}"], "exported": known[figure], **ends}
+
+        return {
+            "format": self.format.name,
+            "file": None if self.misses else str(self.path),
+            "size_bytes": self.size_bytes,
+            "verdict": self.verdict,
+            "needed": self.needed,
+            "accuracy": {"original": known["original_accuracy"], "exported": known["accuracy"]},
+            "drop": {"points": known["drop"], "low": known["drop_low"], "high": known["drop_high"]},
+            "lost": self.parity.lost,
+            "won": self.parity.won,
+            "agreement": {"percent": known["agreement"], "low": known["agreement_low"], "high": known["agreement_high"]},
+            "difference": known["difference"],
+            "calibration_error": with_change("calibration_error", "calibration"),
+            "rejected": with_change("rejected", "rejected"),
+            "tolerance": asdict(self.tolerance),
+            "misses": list(self.misses),
+            "cause": self.cause,
+        }
+
 
 @dataclass(frozen=True)
 class Exports:
-    """The result for each format: the artifacts that were built, and a line for each that cannot hold the network."""
+    """The result for each format: the artifacts that were built, and a line for each that cannot hold the network.
+
+    model, source_sha256 and network_sha256 name the original: the hash of its file, and of its layers and weights. takes is
+    `letters` or `images`. check and calibration are the images that were used. devices are the names that were asked for.
+    """
 
     artifacts: tuple[Artifact, ...]
     faults: tuple[str, ...]
+    model: str = ""
+    source_sha256: str = ""
+    network_sha256: str = ""
+    takes: str = "letters"
+    check: ImageSet | None = None
+    calibration: ImageSet | None = None
+    devices: tuple[str, ...] = ()
 
     @property
     def passed(self) -> bool:
         """Whether every format could be built and passed the gate."""
         return not self.faults and not any(artifact.misses for artifact in self.artifacts)
+
+    @property
+    def recommended(self) -> list[Recommendation]:
+        """The file to take for each device that was asked for, by default for each that one of the files suits."""
+        usable = {artifact.format.name: artifact.path.name for artifact in self.artifacts if not artifact.misses}
+        proven = [artifact.format.name for artifact in self.artifacts if artifact.verdict == PROVEN]
+        found = [by_table(device, usable, proven) for device in find_devices(self.devices or tuple(DEVICES))]
+        return [one for one in found if one.name or self.devices]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON object of `lettercast export --json`; docs/export.schema.json describes its fields."""
+        calibration = {**asdict(self.calibration), "seed": CALIBRATION_SEED} if self.calibration else None
+        return {
+            "schema": SCHEMA,
+            "lettercast": __version__,
+            "model": self.model,
+            "source_sha256": self.source_sha256,
+            "network_sha256": self.network_sha256,
+            "takes": self.takes,
+            "passed": self.passed,
+            "check": asdict(self.check) if self.check else None,
+            "calibration": calibration,
+            "formats": [artifact.to_dict() for artifact in self.artifacts],
+            "recommended": [asdict(one) for one in self.recommended],
+            "faults": list(self.faults),
+        }
 
     def __iter__(self) -> Iterator[Artifact]:
         return iter(self.artifacts)
@@ -97,6 +163,7 @@ def export(
     model: "str | Path | keras.Model" = "letters-base",
     *,
     formats: str | Sequence[str] | None = None,
+    devices: str | Sequence[str] | None = None,
     calibrate: Data | None = None,
     check: Data | None = None,
     labels: Sequence[str] | None = None,
@@ -113,7 +180,8 @@ def export(
     Args:
         model: `letters-base`, `letters-nano`, the path of a `.keras` file, or a Keras model that classifies images of one
             size, grey or RGB.
-        formats: names from `lettercast.export.formats.FORMATS`; by default all.
+        formats: names from `lettercast.export.formats.FORMATS`; by default those that suit the devices, or all.
+        devices: names from `lettercast.export.devices.DEVICES` to recommend a file for; by default all.
         calibrate: training images that set the scales of quantized formats, as `evaluate` takes its data; by default the
             built-in pen for a model of letters, otherwise the training split of `check`.
         check: held-out images that the original and the exported files are compared on; by default the test split of the
@@ -141,7 +209,8 @@ def export(
     Example:
         export(my_keras_model, check=(x_test, y_test), calibrate=(x_train, y_train), formats="tflite-int8")
     """
-    rows = find_formats([formats] if isinstance(formats, str) else formats)
+    asked = [devices] if isinstance(devices, str) else list(devices or [])
+    rows = find_formats(([formats] if isinstance(formats, str) else formats) or formats_for(asked))
     if pixels is not None:
         # Before the model is loaded.
         find_preprocessing(pixels)
@@ -161,6 +230,7 @@ def export(
                 labels=labels,
                 pixels=pixels,
                 overwrite=overwrite,
+                devices=asked,
                 report=report,
             )
 
@@ -191,6 +261,7 @@ def export_model(
     labels: Sequence[str] | None = None,
     pixels: str | None = None,
     overwrite: bool = False,
+    devices: Sequence[str] = (),
     report: Callable[[str], None] = lambda step: None,
 ) -> Exports:
     """Export a Keras model to several formats, and write those that pass the gate.
@@ -203,6 +274,7 @@ def export_model(
             must be reached even if the accuracy drop is proven.
         require_proof: whether a format with an unproven accuracy drop is refused.
         labels, pixels: what a model without facts does not say about itself, see `open_original`.
+        devices: names of devices to recommend a file for, by default all.
 
     Returns:
         Artifacts in the order given. A format that misses its tolerances or cannot hold the network writes no file, and an
@@ -217,16 +289,30 @@ def export_model(
     if taken and not overwrite:
         raise LettercastError(f"{taken[0]}: exists already; add --overwrite, or choose another --out")
     make_folder(out)
-    artifacts, faults = [], []
+    artifacts: list[tuple[Artifact, Cause | None]] = []
+    faults = []
     for row, target in zip(formats, targets, strict=True):
         limits = _given(max_drop=max_drop, min_agreement=min_agreement)
         tolerance = replace(row.tolerance, **limits, agreement_is_required=min_agreement is not None)
         try:
-            report(f"building {row.name}, checking it on {len(original.truth)} letters")
+            report(f"building {row.name}, checking it on {len(original.truth)} {original.facts.unit}")
             artifacts.append(_export(row, target, original, tolerance, check, require_proof=require_proof))
         except ImpossibleError as error:
             faults.append(f"{path}: {row.name} cannot hold this network ({error}); leave it out with --formats")
-    return Exports(tuple(artifacts), tuple(faults))
+    passed = [artifact.format.name for artifact, _ in artifacts if not artifact.misses]
+    # A cause may recommend other formats, of which some are known to pass only now.
+    tried = [row.name for row in formats]
+    return Exports(
+        tuple(replace(artifact, cause=cause.advise(passed, tried) if cause else "") for artifact, cause in artifacts),
+        tuple(faults),
+        model=original.facts.name,
+        source_sha256=original.facts.source_sha256,
+        network_sha256=original.facts.network_sha256,
+        takes=original.facts.unit,
+        check=ImageSet(check.name, check.split, len(original.truth)),
+        calibration=ImageSet(calibrate.name, calibrate.split, len(original.calibration)),
+        devices=tuple(devices),
+    )
 
 
 class ImpossibleError(Exception):
@@ -235,8 +321,11 @@ class ImpossibleError(Exception):
 
 def _export(
     row: Format, target: Path, original: Original, tolerance: Tolerance, check: Source, *, require_proof: bool
-) -> Artifact:
-    """Build one format, compare it with the original, and write it if it passes the gate; raises ImpossibleError."""
+) -> tuple[Artifact, Cause | None]:
+    """Build one format, compare it with the original, and write it if it passes the gate; raises ImpossibleError.
+
+    Returns the artifact, and why it misses the gate if it does.
+    """
     stated = replace(original.facts, format=row.name, input_dtype=row.input_dtype)
     network, facts = row.prepare(original.network, stated)
     model = _build(row, network, original.calibration)
@@ -246,14 +335,14 @@ def _export(
     answers = _run(row.embed(model, facts), row, images)
     parity = compare(original.truth, original.probabilities, answers, row.tolerance.tie, facts.reject_below)
     misses = tuple(parity.misses(tolerance))
-    cause = diagnose(original, answers, found, is_float="float" in row.name) if misses else ""
+    cause = diagnose(original, answers, found, row.name) if misses else None
     if require_proof and parity.verdict(tolerance) == UNPROVEN:
         misses = (f"the accuracy drop is unproven: {parity.shortfall(tolerance)}",)
     gate = {"data": check.name, "split": check.split, **parity.to_facts(tolerance)}
     finished = row.embed(model, replace(facts, gate=gate))
     if not misses:
         write_with_golden(target, finished, images, answers)
-    return Artifact(row, target, len(finished), parity, tolerance, misses, cause, facts.takes == LETTERS)
+    return Artifact(row, target, len(finished), parity, tolerance, misses, reads_letters=facts.takes == LETTERS), cause
 
 
 def _build(row: Format, network: "keras.Model", calibration: Pixels) -> bytes:

@@ -1,6 +1,7 @@
 """Why an export misses the gate: known faults, each tested on the export's outputs and on the file itself."""
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,27 +25,52 @@ SCALES = {"by 255 too large": (255.0, 0.0), "by 255 too small": (1 / 255, 0.0), 
 MIN_MAX_PIXEL = 250
 # Each filter of a depthwise layer has its own range. If they differ by more than this factor, one scale loses the small.
 MAX_SPREAD = 8.0
+# Formats that do not share the fault of the key's family, the most useful first.
+FLOAT32, INTEGERS = ("tflite-float32", "onnx-float32"), ("tflite-int8", "onnx-int8")
+LESS_QUANTIZED = {
+    "tflite": ("tflite-int16x8", "tflite-float16", "tflite-float32"),
+    "onnx": ("onnx-float16", "onnx-float32", "tflite-int16x8"),
+}
 
 
-def diagnose(original: Original, answers: NDArray[np.float32], found: Inspection, *, is_float: bool = False) -> str:
-    """Return in one sentence the likeliest cause why an export's outputs (N, classes) differ from the original's.
+@dataclass(frozen=True)
+class Cause:
+    """Why an export differs from its original, in one sentence, and the formats that may do better, the best first."""
 
-    is_float is true for a format without quantization.
-    """
+    text: str
+    instead: tuple[str, ...] = ()
+
+    def advise(self, passed: Collection[str], tried: Collection[str]) -> str:
+        """Return the cause with a format to take instead: one that passed in this run, or else one that it did not try."""
+        if not self.instead:
+            return self.text
+        for formats, advice in ((passed, "take {}, which passed"), (set(self.instead) - set(tried), "try {}")):
+            if usable := [name for name in self.instead if name in formats]:
+                return f"{self.text}; {advice.format(usable[0])}"
+        return f"{self.text}; of {', '.join(dict.fromkeys(self.instead))} none passed"
+
+
+def diagnose(original: Original, answers: NDArray[np.float32], found: Inspection, format: str) -> Cause:
+    """Return the likeliest cause why the outputs (N, classes) of an export in a format differ from the original's."""
     for cause in causes(original, answers, found):
         return cause
-    if is_float:
-        return "the converter computes one of its layers differently; take a format of the other converter (tflite-*, onnx-*)"
-    return "quantization costs this network too much; try tflite-int16x8, a float format, or more varied --calibrate images"
+    family, _, kind = format.partition("-")
+    if "float" in kind:
+        other = "onnx" if family == "tflite" else "tflite"
+        return Cause("the converter computes one of its layers differently", (f"{other}-{kind}", f"{other}-float32"))
+    instead = tuple(name for name in LESS_QUANTIZED.get(family, ()) if name != format)
+    is_calibrated = "int" in kind
+    text = f"quantization costs this network too much{'; more varied --calibrate images may help' if is_calibrated else ''}"
+    return Cause(text, instead)
 
 
-def causes(original: Original, answers: NDArray[np.float32], found: Inspection) -> Iterator[str]:
+def causes(original: Original, answers: NDArray[np.float32], found: Inspection) -> Iterator[Cause]:
     """Yield what explains the outputs, the most certain cause first."""
     if not np.isfinite(answers).all():
-        yield "its outputs are NaN, from an overflow: float16 ends at 65504; take a float32 or an int8 format"
+        yield Cause("its outputs are NaN, from an overflow: float16 ends at 65504", (*FLOAT32, *INTEGERS))
         return
     if found.max_pixel is not None and found.max_pixel < MIN_MAX_PIXEL:
-        yield f"its input ends at pixel {found.max_pixel:.0f} of 255: it was calibrated on images of another scale"
+        yield Cause(f"its input ends at pixel {found.max_pixel:.0f} of 255: it was calibrated on images of another scale")
     plain = agreement(original.probabilities, answers)
     order = best_order(original.probabilities, answers)
     if (order != np.arange(len(order))).any():
@@ -53,12 +79,12 @@ def causes(original: Original, answers: NDArray[np.float32], found: Inspection) 
         if explains(agreement(original.probabilities, reordered), plain):
             labels = original.facts.labels
             moved = [f"{labels[j]} for {labels[i]}" for i, j in enumerate(np.argsort(order)) if i != j]
-            yield f"the labels are swapped: it answers {', '.join(moved[:3])}{', ...' if len(moved) > 3 else ''}"
+            yield Cause(f"the labels are swapped: it answers {', '.join(moved[:3])}{', ...' if len(moved) > 3 else ''}")
     for name, (scale, offset) in SCALES.items():
         if reproduces(classify_scaled(original.network, original.images, scale, offset), answers, original.probabilities):
-            yield f"it takes pixels {name}: the scaling in front of the network was omitted or done twice"
+            yield Cause(f"it takes pixels {name}: the scaling in front of the network was omitted or done twice")
     if found.has_coarse_depthwise and depthwise_spread(original.network) > MAX_SPREAD:
-        yield "depthwise filters of very different ranges share one scale; take tflite-int8, which has one scale per channel"
+        yield Cause("depthwise filters of very different ranges share one scale", INTEGERS)
 
 
 def explains(with_it: float, without: float) -> bool:

@@ -63,7 +63,7 @@ FORMATS = {
             tflite.float32,
             tflite.embed,
             tflite.inspect,
-            "reference for phones and boards",
+            "x86-64 without VNNI, and the reference for phones and boards",
         ),
         Format(
             "tflite-float16",
@@ -93,7 +93,7 @@ FORMATS = {
             tflite.int8,
             tflite.embed,
             tflite.inspect,
-            "Raspberry Pi, phone, NPU, microcontroller",
+            "Raspberry Pi, phone, NPU, microcontroller, x86-64 with VNNI",
         ),
         Format(
             "tflite-int16x8",
@@ -128,7 +128,14 @@ FORMATS = {
             "browsers and GPUs, at half the size",
         ),
         Format(
-            "onnx-int8", "onnx", "float32", INT8, onnx.int8, onnx.embed, onnx.inspect, "desktops and servers with ONNX Runtime"
+            "onnx-int8",
+            "onnx",
+            "float32",
+            INT8,
+            onnx.int8,
+            onnx.embed,
+            onnx.inspect,
+            "desktops and servers with VNNI, by ONNX Runtime",
         ),
         Format(
             "onnx-dynamic",

@@ -30,6 +30,20 @@ DIGITS, MAX_DIGITS = 3, 9
 
 
 @dataclass(frozen=True)
+class ImageSet:
+    """A set of labelled images: the name of its data, the split (train, val, test or all), and how many images are taken."""
+
+    name: str
+    split: str
+    n: int
+
+    def describe(self, unit: str) -> str:
+        """Return the set in words; unit is what the images show, `letters` or `images`."""
+        split = {"all": "all of it", "train": "the training split", "val": "the validation split"}
+        return f"{self.n:,} {unit} of {self.name} ({split.get(self.split, f'the {self.split} split')})"
+
+
+@dataclass(frozen=True)
 class Inspection:
     """What an exported file says about its quantization and its runtime.
 

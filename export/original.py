@@ -4,11 +4,13 @@ The convention is pixels 0..255 in, probabilities out, in float32, without layer
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +39,11 @@ UNUSED = ("unused", "none", "-", "n/a")
 # Names that a message lists.
 SHOWN = 3
 VERSIONS = ("keras", "tensorflow", "onnx", "tf2onnx", "onnxruntime", "ai-edge-litert", "numpy")
+# What Keras saves about a layer and what does not change its answers, such as how it is trained.
+UNTOLD = re.compile(
+    r"(compile|build|quantization)_config|module|registered_name|shared_object_id|trainable|seed|"
+    r".*_(initializer|regularizer|constraint)"
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +100,7 @@ def open_original(
         LettercastError: model, labels and images do not fit each other.
     """
     network = load_keras(path)
+    network_hash = hash_network(network)
     own = keras_facts(path)
     if own and pixels is not None:
         raise LettercastError(f"--pixels {pixels}: {path} says itself what it takes, lettercast trained it; leave --pixels out")
@@ -113,7 +121,7 @@ def open_original(
     if not is_single(network):
         network = for_inference(network)
         say("the model computes in half precision; the exported files, and what they are compared with, in float32")
-    report(f"classifying {len(images)} letters with the original")
+    report(f"classifying {len(images)} {facts.unit} with the original")
     probabilities = classify(network, images)
     if not np.isfinite(probabilities).all():
         raise LettercastError(f"{path}: gives NaN outputs; train it again")
@@ -124,10 +132,49 @@ def open_original(
     facts = replace(
         facts,
         source_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+        network_sha256=network_hash,
         versions={"lettercast": __version__, **{package: version(package) for package in VERSIONS}},
         made={**facts.made, **made},
     )
     return Original(for_inference(network), facts, calibration, images, truth, probabilities)
+
+
+def hash_network(network: "keras.Model") -> str:
+    """Return the SHA-256 of a network's layers, connections and weights, in hexadecimal.
+
+    It stays the same if the network is saved again, compiled or loaded in another process, all of which change its file.
+    Names of layers have no say.
+    """
+    import keras
+
+    told = keras.saving.serialize_keras_object(network)
+    names = {name: f"layer {number}" for number, name in enumerate(dict.fromkeys(_names(told)))}
+    digest = hashlib.sha256(json.dumps(_told(told, names), default=str).encode())
+    for weights in network.get_weights():
+        digest.update(f"{weights.dtype} {weights.shape}".encode())
+        digest.update(np.ascontiguousarray(weights).tobytes())
+    return digest.hexdigest()
+
+
+def _names(value: Any) -> Iterator[str]:
+    """Yield the names of the layers in a serialised network, in their order."""
+    if isinstance(value, dict):
+        config = value.get("config")
+        # The name of a dtype is its meaning.
+        if isinstance(config, dict) and "name" in config and not str(value.get("class_name")).endswith("Policy"):
+            yield str(config["name"])
+        value = [value[name] for name in sorted(value) if not UNTOLD.fullmatch(name)]
+    for one in value if isinstance(value, list | tuple) else ():
+        yield from _names(one)
+
+
+def _told(value: Any, names: Mapping[str, str]) -> Any:
+    """Return a serialised network with other names, and without what does not change its answers."""
+    if isinstance(value, dict):
+        return {name: _told(value[name], names) for name in sorted(value) if not UNTOLD.fullmatch(name)}
+    if isinstance(value, list | tuple):
+        return [_told(one, names) for one in value]
+    return names.get(value, value) if isinstance(value, str) else value
 
 
 def refuse_chance(

@@ -70,11 +70,11 @@ def table_width(stream: TextIO | None = None) -> int:
 
     They are those of COLUMNS if it is set, else those of the terminal, else enough for every table.
     """
-    stream = stream or sys.stdout
+    target: Any = stream or sys.stdout
     if (columns := os.environ.get("COLUMNS", "")).isdecimal() and int(columns):
         return int(columns)
     try:
-        return (os.get_terminal_size(stream.fileno()).columns if stream.isatty() else 0) or UNLIMITED_COLUMNS
+        return (os.get_terminal_size(target.fileno()).columns if target.isatty() else 0) or UNLIMITED_COLUMNS
     except (OSError, ValueError):  # a stream without a file
         return UNLIMITED_COLUMNS
 

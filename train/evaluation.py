@@ -149,7 +149,7 @@ class Evaluation:
 
     truth (N,) int64 index into labels; probabilities (N, classes) float32; images (N, H, W, C) uint8, white ink on
     black; writers (N,) a number per writer and upper (N,) True for capitals, None if unknown. reject_below is the
-    confidence 0..1 below which the reader rejects a letter.
+    confidence 0..1 below which the reader rejects a letter. unit is `letters` or `images`, which the model takes.
     """
 
     model: str
@@ -163,12 +163,13 @@ class Evaluation:
     writers: NDArray[np.int64] | None = None
     upper: NDArray[np.bool_] | None = None
     reject_below: float = 0.0
+    unit: str = "letters"
 
     def __post_init__(self) -> None:
         for name in ("probabilities", "images", "writers", "upper"):
             values = getattr(self, name)
             if values is not None and len(values) != len(self.truth):
-                raise ValueError(f"{name} needs one entry for each of {len(self.truth)} letters, not {len(values)}")
+                raise ValueError(f"{name} needs one entry for each of {len(self.truth)} {self.unit}, not {len(values)}")
 
     @property
     def predicted(self) -> NDArray[np.int64]:
@@ -348,7 +349,7 @@ def evaluate(
         # A folder may hold photographs as an app takes them; other letters become photographs in classify_source.
         is_photos = facts.takes == PHOTOS and not isinstance(data, tuple) and Path(data).is_dir()
         data = open_source(data, split, facts.input_shape if is_photos else picture_shape(facts))
-    with show_progress(f"classifying {len(data.labels)} letters of {data.name} with {facts.name}", progress):
+    with show_progress(f"classifying {len(data.labels)} {facts.unit} of {data.name} with {facts.name}", progress):
         return classify_source(engine, data)
 
 
@@ -379,6 +380,7 @@ def classify_source(engine: Engine, source: Source) -> Evaluation:
         writers=source.writers,
         upper=source.upper,
         reject_below=facts.reject_below,
+        unit=facts.unit,
     )
 
 

@@ -11,7 +11,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix
 
 from ... import LettercastError
-from ...export.gate import Parity, compare
+from ...export.gate import ImageSet, Parity, compare
 from ...runtime.model.engine import OPENERS
 from ...runtime.pixels import Pixels
 from ...train.data.drawing import shown
@@ -67,9 +67,11 @@ class Row:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """All rows of one run, originals first, on n letters of one source; threads apply to the exported models.
+    """All rows of one run, originals first, on n images of one source; threads apply to the exported models.
 
-    also holds the figures of the run's other measurements (`--also`) by name.
+    also holds the figures of the run's other measurements (`--also`) by name. unit is `letters` or `images`, which the models
+    take. devices are the names of those to recommend a file for, by default all. date is in ISO format, and command is what
+    was typed; both are "" if unknown.
     """
 
     data: str
@@ -80,10 +82,19 @@ class Benchmark:
     rows: tuple[Row, ...]
     interrupted: bool = False
     also: dict[str, Any] = field(default_factory=dict)
+    unit: str = "letters"
+    devices: tuple[str, ...] = ()
+    date: str = ""
+    command: str = ""
+
+    @property
+    def images(self) -> str:
+        """The images that were classified, in words."""
+        return ImageSet(self.data, self.split, self.n).describe(self.unit)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object of `lettercast benchmark --json FILE`; docs/benchmark.schema.json describes its fields."""
-        own = {name: getattr(self, name) for name in ("data", "split", "n", "threads", "interrupted")}
+        own = {name: getattr(self, name) for name in ("data", "split", "n", "unit", "threads", "interrupted", "date", "command")}
         return {
             "schema": SCHEMA,
             **own,
@@ -135,7 +146,8 @@ def run_benchmark(
     except KeyboardInterrupt:
         interrupted = True
     rows = tuple(row_of(contender) for contender in contenders)
-    return Benchmark(source.name, source.split, len(images), threads, machine, rows, interrupted)
+    units = [contender.engine.facts.unit for contender in contenders if contender.engine]
+    return Benchmark(source.name, source.split, len(images), threads, machine, rows, interrupted, unit=units[0])
 
 
 def classify(contenders: Sequence[Contender], source: Source, images: Pixels, report: Callable[[str], None]) -> None:
@@ -153,7 +165,7 @@ def classify(contenders: Sequence[Contender], source: Source, images: Pixels, re
         if own.shape[1:] != facts.input_shape:
             contender.failure = f"takes images of shape {facts.input_shape}, but those of {source.name} are {own.shape[1:]}"
             continue
-        report(f"classifying {len(images)} letters with {contender.path.name}")
+        report(f"classifying {len(images)} {facts.unit} with {contender.path.name}")
         with contender.trying():
             contender.probabilities = contender.engine(own)
     if not any(contender.runs for contender in contenders):

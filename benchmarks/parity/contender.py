@@ -1,9 +1,10 @@
 """The models of a benchmark: each exported file with each engine that runs it, and the Keras originals."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from ... import LettercastError
 from ...export.convention import as_exported
 from ...export.formats import FORMATS
+from ...export.original import hash_network
 from ...runtime.glyph import glyph
 from ...runtime.model.engine import OPENERS, Engine, open_engine, wrapping_errors
 from ...runtime.model.facts import LETTERS, Facts, keras_facts
@@ -80,13 +82,13 @@ class Contender:
 def open_contenders(models: Sequence[Path], originals: Sequence[Path], threads: int) -> list[Contender]:
     """Open each model with each installed engine; return the originals of these models first, then the exported ones."""
     opened = [contender for path in models for contender in open_exported(path, threads)]
-    by_digest = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in originals}
+    find = finder(originals)
     first: dict[Path, Contender] = {}
     for contender in opened:
         if contender.engine is None:
             continue
         facts = contender.engine.facts
-        path = by_digest.get(facts.source_sha256)
+        path = find(facts)
         if path is None:
             contender.note = (
                 f"no agreement: {facts.name} was made from none of the originals; name its .keras file with --original"
@@ -96,6 +98,22 @@ def open_contenders(models: Sequence[Path], originals: Sequence[Path], threads: 
         if contender.original.engine is None:
             contender.original.engine = open_original(path, facts)
     return [*first.values(), *opened]
+
+
+def finder(originals: Sequence[Path]) -> Callable[[Facts], Path | None]:
+    """Return a function that finds the original of exported facts: by the hash of its file, else of its layers and weights."""
+    by_file = {hashlib.sha256(path.read_bytes()).hexdigest(): path for path in originals}
+
+    @cache
+    def by_network() -> dict[str, Path]:
+        # Loads every original, which takes a second each.
+        return {hash_network(load_keras(path)): path for path in originals}
+
+    def find(facts: Facts) -> Path | None:
+        path = by_file.get(facts.source_sha256)
+        return path or (by_network().get(facts.network_sha256) if facts.network_sha256 else None)
+
+    return find
 
 
 def open_exported(path: Path, threads: int) -> list[Contender]:

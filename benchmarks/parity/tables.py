@@ -7,18 +7,21 @@ from rich.table import Table
 from rich.text import Text
 
 from ...export.artifact import Artifact, Exports
+from ...export.devices import Recommendation
 from ...export.gate import MISSED, PROVEN, UNPROVEN, Parity, round_up
+from ...runtime.console import table_width
 from ...train.evaluation import Evaluation
 from ..columns import WIDE, Cell, fill, in_ms, known
 from ..pages.scoring import PagesResult, pages_table
 from .benchmark import Benchmark, Row
-from .compare import FIGURES, Change, Comparison, Recommendation, recommend
+from .compare import FIGURES, Change, Comparison, recommend
 from .contender import BATCH
 
 VERDICT_COLOURS = {PROVEN: "green", UNPROVEN: "yellow", MISSED: "red"}
 # The columns for a terminal without room for all of them.
 NARROW_EXPORT = ("file", "kB", "drop (95 %)", "agree %", "gate")
 NARROW_PARITY = ("model", "accuracy % (95 %)", "agree %")
+MAX_WHOLE_COLUMNS = 40
 NARROW_SPEED = ("model", "p50 ms", "p99 ms", "peak MB", "faster")
 
 
@@ -26,11 +29,11 @@ def evaluation_table(result: Evaluation) -> Table:
     """Return the figures of one evaluation, one line per class."""
     table = Table(
         title=f"{result.model} ({result.engine}) on {result.data}, {result.split}: accuracy {100 * result.accuracy:.2f} %, "
-        f"top-2 {100 * result.top2:.2f} %, {len(result.truth)} letters",
+        f"top-2 {100 * result.top2:.2f} %, {len(result.truth)} {result.unit}",
         caption="\n".join(result.notes()),
         caption_justify="left",
     )
-    for name in ("class", "precision", "recall", "f1-score", "letters"):
+    for name in ("class", "precision", "recall", "f1-score", result.unit):
         table.add_column(name, justify="left" if name == "class" else "right")
     for label, scores in result.per_class().items():
         shares = (f"{100 * scores[name]:.1f}" for name in ("precision", "recall", "f1-score"))
@@ -38,33 +41,43 @@ def evaluation_table(result: Evaluation) -> Table:
     return table
 
 
-def artifact_table(artifacts: Sequence[Artifact], width: int = WIDE) -> Table:
+def artifact_table(exports: Exports, width: int = WIDE) -> Table:
     """Return one line per exported file, with its size, its parity with the original and the verdict of the gate."""
+    artifacts = exports.artifacts
     parity = artifacts[0].parity
-    is_narrow = width < WIDE
-    # A narrow table has no column for the devices, so the caption names them.
-    devices = "\n".join(f"{artifact.path.name}: {artifact.format.device}" for artifact in artifacts)
-    table = Table(
-        title=f"exported and checked on {parity.n} images; accuracy of the original {parity.original_accuracy:.2f} %",
-        caption=devices if is_narrow else None,
-        caption_justify="left",
-    )
+    sets = {"checked on": exports.check, "calibrated on": exports.calibration}
+    used = "; ".join(f"{use} {images.describe(exports.takes)}" for use, images in sets.items() if images)
+    table = Table(title=f"{exports.model}: {used}; accuracy of the original {parity.original_accuracy:.2f} %")
     columns: dict[str, Cell[Artifact]] = {
         "file": lambda artifact: artifact.path.name,
         "kB": lambda artifact: f"{artifact.size_bytes / 1000:.0f}",
         "accuracy %": lambda artifact: f"{artifact.parity.accuracy:.2f}",
         "drop (95 %)": lambda artifact: _drop(artifact.parity),
         "agree %": lambda artifact: f"{artifact.parity.agreement:.2f}",
+        "agree % (95 %)": lambda artifact: _agreement(artifact.parity),
         "gate": _verdict,
         "difference": lambda artifact: f"{artifact.parity.difference:.1e}",
         "for": lambda artifact: artifact.format.device,
     }
-    return fill(table, columns, artifacts, NARROW_EXPORT if is_narrow else columns)
+    return fill(table, columns, artifacts, NARROW_EXPORT if width < WIDE else [name for name in columns if name != "agree %"])
+
+
+def take_table(exports: Exports, width: int = WIDE) -> Table | None:
+    """Return the file to take for each device that was asked for, or for each file the devices that it is for; None if none."""
+    found = exports.recommended
+    if exports.devices or not found:
+        return recommendation_table(found, width) if found else None
+    table = Table(title="which file to take; why: --for DEVICE")
+    table.add_column("take", overflow="fold")
+    table.add_column("on")
+    for name in dict.fromkeys(one.name for one in found):
+        table.add_row(name, ", ".join(one.device for one in found if one.name == name))
+    return table
 
 
 def parity_table(result: Benchmark, width: int = WIDE) -> Table:
     """Return one line per model, originals first: its accuracy and its parity with the original."""
-    table = Table(title=f"accuracy and parity on {result.n} images of {result.data}, {result.split}")
+    table = Table(title=f"accuracy and parity on {result.images}")
     columns: dict[str, Cell[Row]] = {
         "model": lambda row: row.name,
         "engine": lambda row: row.engine,
@@ -72,15 +85,37 @@ def parity_table(result: Benchmark, width: int = WIDE) -> Table:
         "accuracy % (95 %)": lambda row: known(row.accuracy, lambda a: f"{a.percent:.2f} ({a.low:.2f}..{a.high:.2f})"),
         "drop (95 %)": lambda row: known(row.parity, _drop),
         "agree %": lambda row: known(row.parity, lambda parity: f"{parity.agreement:.2f}"),
+        "agree % (95 %)": lambda row: known(row.parity, _agreement),
         "difference": lambda row: known(row.parity, lambda parity: f"{parity.difference:.1e}"),
     }
-    return fill(table, columns, result.rows, NARROW_PARITY if width < WIDE else columns)
+    return fill(table, columns, result.rows, NARROW_PARITY if width < WIDE else [name for name in columns if name != "agree %"])
+
+
+def confidence_table(result: Benchmark) -> Table:
+    """Return one line per model with an original: its calibration error and rejected share, and their changes."""
+    table = Table(title="confidence: expected calibration error (ECE) and rejected share; changes in points (95 %)")
+    columns: dict[str, Cell[tuple[Row, Parity]]] = {
+        "model": lambda pair: pair[0].name,
+        "engine": lambda pair: pair[0].engine,
+        "ECE %": lambda pair: f"{pair[1].calibration_error:.2f}",
+        "ECE change": lambda pair: _change_of(
+            pair[1].calibration_error - pair[1].original_calibration_error,
+            pair[1].calibration_change_low,
+            pair[1].calibration_change_high,
+        ),
+        "rejected %": lambda pair: f"{pair[1].rejected:.2f}",
+        "rejected change": lambda pair: _change_of(
+            pair[1].rejected - pair[1].original_rejected, pair[1].rejected_change_low, pair[1].rejected_change_high
+        ),
+    }
+    return fill(table, columns, [(row, row.parity) for row in result.rows if row.parity], columns)
 
 
 def speed_table(result: Benchmark, width: int = WIDE) -> Table:
     """Return one line per model, originals first: its speed and memory; the caption holds failures, notes and doubts."""
+    timed = "1 letter from ink to probabilities" if result.unit == "letters" else "1 image"
     table = Table(
-        title=f"speed: 1 letter from ink to probabilities, and {BATCH} at once; threads: {result.threads}, Keras chooses its own",
+        title=f"speed: {timed}, and {BATCH} at once; threads: {result.threads}, Keras chooses its own",
         caption="\n".join(benchmark_notes(result)),
         caption_justify="left",
     )
@@ -93,11 +128,17 @@ def speed_table(result: Benchmark, width: int = WIDE) -> Table:
         "p90 ms": lambda row: known(row.letter, lambda letter: in_ms(letter.p90_ms)),
         "p99 ms": lambda row: known(row.letter, lambda letter: in_ms(letter.p99_ms)),
         f"{BATCH}: p50 ms": lambda row: known(row.batch, lambda batch: in_ms(batch.p50_ms)),
-        "letters/s": lambda row: known(row.letters_per_second, lambda count: f"{count:,.0f}"),
+        f"{result.unit}/s": lambda row: known(row.letters_per_second, lambda count: f"{count:,.0f}"),
         "peak MB": lambda row: known(row.footprint and row.footprint.peak_mb, lambda peak: f"{peak:.0f}"),
         "faster": lambda row: known(row.speedup, lambda speedup: f"{speedup:.0f} x"),
     }
     return fill(table, columns, result.rows, NARROW_SPEED if width < WIDE else columns)
+
+
+def measured_tables(result: Benchmark, width: int = WIDE) -> list[Table]:
+    """Return the tables of accuracy, confidence (if there is room for it) and speed."""
+    has_room = width >= WIDE and any(row.parity for row in result.rows)
+    return [parity_table(result, width), *([confidence_table(result)] if has_room else []), speed_table(result, width)]
 
 
 def benchmark_notes(result: Benchmark) -> list[str]:
@@ -105,7 +146,8 @@ def benchmark_notes(result: Benchmark) -> list[str]:
     lines = [str(result.machine)]
     lines += [f"doubtful: {doubt}" for doubt in result.machine.doubts()]
     for kind in ("failure", "skipped", "note"):
-        lines += [f"{row.name}: {getattr(row, kind)}" for row in result.rows if getattr(row, kind)]
+        # Several engines run one file, and one note on it is enough.
+        lines += dict.fromkeys(f"{row.name}: {getattr(row, kind)}" for row in result.rows if getattr(row, kind))
     return [*lines, "interrupted: some figures are missing"] if result.interrupted else lines
 
 
@@ -133,13 +175,17 @@ def comparison_table(result: Comparison, width: int = WIDE) -> Table:
     return table
 
 
-def recommendation_table(found: Sequence[Recommendation]) -> Table:
-    """Return the file to take for each kind of device, and the reason."""
-    table = Table(title="which file to take, by these figures")
-    for name in ("for", "take", "why"):
-        table.add_column(name, no_wrap=name == "take")
+def recommendation_table(found: Sequence[Recommendation], width: int = WIDE) -> Table:
+    """Return the file to take for each device, and the reason; a narrow table has both in one column."""
+    table = Table(title="which file to take")
+    is_narrow = width < WIDE
+    # Names of files stay whole, unless they are longer than half a terminal.
+    longest = max((len(one.name) for one in found), default=0)
+    table.add_column("take", overflow="fold", width=max(4, min(longest, MAX_WHOLE_COLUMNS)) if is_narrow else None)
+    for name in ("on, and why",) if is_narrow else ("on", "why"):
+        table.add_column(name)
     for one in found:
-        table.add_row(one.device, one.name, one.reason)
+        table.add_row(one.name or "none", *([f"{one.device}: {one.reason}"] if is_narrow else [one.device, one.reason]))
     return table
 
 
@@ -148,8 +194,8 @@ def show(result: Evaluation | Exports | Benchmark | PagesResult) -> None:
 
     Raises TypeError if there are no tables for it.
     """
-    console = Console(markup=False, highlight=False)
-    for table in tables_of(result, console.width):
+    console = Console(width=table_width(), markup=False, highlight=False)
+    for table in tables_of(result, table_width()):
         console.print(table)
 
 
@@ -159,16 +205,11 @@ def tables_of(result: Evaluation | Exports | Benchmark | PagesResult, width: int
         case Evaluation():
             return [evaluation_table(result)]
         case Exports():
-            return [artifact_table(result.artifacts, width)] if result.artifacts else []
+            taken = take_table(result, width)
+            return [artifact_table(result, width), *([taken] if taken else [])] if result.artifacts else []
         case Benchmark():
             also = (table for section in result.also.values() for table in section.tables)
-            found = recommend(result.rows)
-            return [
-                parity_table(result, width),
-                speed_table(result, width),
-                *also,
-                *([recommendation_table(found)] if found else []),
-            ]
+            return [*measured_tables(result, width), *also, recommendation_table(recommend(result), width)]
         case PagesResult():
             return [pages_table(result)]
     raise TypeError(f"no tables for {type(result).__name__}")
@@ -181,10 +222,40 @@ def _verdict(artifact: Artifact) -> Text:
 
 
 def _drop(parity: Parity) -> str:
-    return f"{parity.drop:+.2f} ({parity.drop_low:+.2f}..{parity.drop_high:+.2f})"
+    return _change_of(parity.drop, parity.drop_low, parity.drop_high)
+
+
+def _agreement(parity: Parity) -> str:
+    return f"{parity.agreement:.2f} ({parity.agreement_low:.2f}..{parity.agreement_high:.2f})"
+
+
+def _change_of(points: float, low: float, high: float) -> str:
+    """Return a change in points with its interval; a change that rounds to zero has no minus sign."""
+    return f"{_signed(points)} ({_signed(low)}..{_signed(high)})"
+
+
+def _signed(value: float, digits: int = 2) -> str:
+    return f"{round(value, digits) + 0.0:+.{digits}f}"
 
 
 def _change(change: Change) -> Text:
     """Return the current figure with its change, red if it became worse."""
     sign = " %" if change.unit == "%" else ""
-    return Text(f"{change.now:.4g} ({change.by:+.{0 if sign else 2}f}{sign})", "red" if change.is_worse else "")
+    return Text(
+        f"{plain(change.figure, change.now)} ({_signed(change.by, 0 if sign else 2)}{sign})", "red" if change.is_worse else ""
+    )
+
+
+def plain(figure: str, value: float) -> str:
+    """Return a value of one of FIGURES as people write it."""
+    match figure:
+        case "bytes":
+            return f"{value:,.0f}"
+        case "p50 ms":
+            return in_ms(value)
+        case "peak MB":
+            return f"{value:.1f}"
+        case "faster":
+            return f"{value:,.0f} x"
+        case _:
+            return f"{value:.2f}"

@@ -274,12 +274,29 @@ def facts_lines(facts: Facts, size_bytes: int) -> list[str]:
 
 
 def describe_gate(facts: Facts) -> str:
-    """Return what the gate measured when the model was exported, as text."""
-    figures = {"n": 0, "accuracy": float("nan"), "original_accuracy": float("nan"), "agreement": float("nan"), **facts.gate}
-    letters = f"on {figures['n']:,.0f} letters of {figures.get('data', '?')} {figures.get('split', '')}".strip()
+    """Return the verdict of the gate and what it measured when the model was exported, as text."""
+    gate = facts.gate
+
+    def figure(name: str) -> float:
+        value = gate.get(name)
+        return float(value) if isinstance(value, int | float) else float("nan")
+
+    tolerance = gate.get("tolerance")
+    limit = tolerance.get("max_drop") if isinstance(tolerance, dict) else None
+    allowed = f", at most {limit:g} allowed" if isinstance(limit, int | float) else ""
+    needed = f" (about {figure('needed'):,.0f} images would prove it)" if gate.get("needed") else ""
+    verdicts = {
+        "proven": "proven",
+        "unproven": f"unproven, the images were too few{needed}",
+        "missed": "missed its limits",
+    }
+    verdict = verdicts.get(str(gate.get("verdict")), "without a verdict, as by an earlier version; export it again for one")
+    interval = f" ({figure('drop_low'):+.2f} to {figure('drop_high'):+.2f})" if "drop_low" in gate else ""
+    drop = f"accuracy drop {figure('drop'):+.2f} points{interval}{allowed}, " if "drop" in gate else ""
+    images = f"on {figure('n'):,.0f} {facts.unit} of {gate.get('data', '?')} {gate.get('split', '')}".strip()
     return (
-        f"accuracy {figures['accuracy']:.2f} % (original {figures['original_accuracy']:.2f} %), "
-        f"agreement {figures['agreement']:.2f} %, {letters}"
+        f"{verdict}: {drop}accuracy {figure('accuracy'):.2f} % (original {figure('original_accuracy'):.2f} %), "
+        f"agreement {figure('agreement'):.2f} %, {images}"
     )
 
 

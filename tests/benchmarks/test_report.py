@@ -69,7 +69,7 @@ def page(make_row, make_benchmark):
 
 def test_the_page_has_all_figures_and_every_element_is_closed(page):
     text = read(page)
-    for figure in ("1000 images of pen, test", "m-int8.tflite", "95.00", "93.50..96.20", "99.90", "500 x", "43"):
+    for figure in ("1,000 letters of pen (the test split)", "m-int8.tflite", "95.00", "93.50..96.20", "99.90", "500 x", "43"):
         assert figure in text
     for section in ("Which file to take", "Accuracy against latency", "By format", "Changed predictions"):
         assert section in text

@@ -13,14 +13,18 @@ from lettercast.benchmarks.parity.compare import FIGURES, Change, Comparison, re
 from lettercast.benchmarks.parity.tables import (
     artifact_table,
     comparison_table,
+    confidence_table,
     evaluation_table,
     parity_table,
+    plain,
     recommendation_table,
     speed_table,
+    tables_of,
 )
-from lettercast.export.artifact import Artifact
+from lettercast.export.artifact import Artifact, Exports
+from lettercast.export.devices import Recommendation
 from lettercast.export.formats import FORMATS
-from lettercast.export.gate import Parity, Tolerance
+from lettercast.export.gate import ImageSet, Parity, Tolerance
 from lettercast.train.evaluation import Evaluation
 
 PARITY = Parity(1000, 95.0, 94.5, 0.5, 0.1, 0.9, 99.2, 0.02)
@@ -52,7 +56,10 @@ def test_evaluation_shows_accuracy_the_pairs_and_every_class(printed):
 def test_artifacts_show_the_drop_with_its_interval_and_the_verdict(tmp_path, max_drop, verdict, printed):
     tolerance = Tolerance(max_drop, 99.0)
     parity = replace(PARITY, lost=6, won=1)
-    text = printed(artifact_table([Artifact(FORMATS["tflite-int8"], tmp_path / "m-int8.tflite", 36_400, parity, tolerance, ())]))
+    artifact = Artifact(FORMATS["tflite-int8"], tmp_path / "m-int8.tflite", 36_400, parity, tolerance, ())
+    sets = {"check": ImageSet("cats.npz", "test", 1000), "calibration": ImageSet("dogs", "train", 500)}
+    text = printed(artifact_table(Exports((artifact,), (), model="m", takes="images", **sets)))
+    assert "checked on 1,000 images of cats.npz (the test split); calibrated on 500 images of dogs" in " ".join(text.split())
     assert "m-int8.tflite" in text
     assert "+0.50 (+0.10..+0.90)" in text
     assert f" {verdict} " in text
@@ -61,7 +68,7 @@ def test_artifacts_show_the_drop_with_its_interval_and_the_verdict(tmp_path, max
 def test_parity_and_speed_show_a_line_for_every_model(make_row, make_benchmark, printed):
     result = make_benchmark(make_row("keras", p50=50, speedup=1.0), make_row("tflite-int8", p50=0.125, drop=0.5))
     lines = printed(parity_table(result)).splitlines()
-    assert "1000 images of pen, test" in lines[0]
+    assert "1,000 letters of pen (the test split)" in lines[0]
     (line,) = (line for line in lines if "m-int8.tflite" in line)
     assert all(
         word in line for word in ("ai-edge-litert 2", "300", "94.50 (93.50..96.20)", "+0.50 (+0.40..+0.60)", "99.90", "2.0e-02")
@@ -96,13 +103,59 @@ def test_changes_show_old_and_new_figures_and_models_of_only_one_run(printed):
     )
     text = printed(comparison_table(Comparison("old.json", False, changes, ("gone.onnx",), ("new.onnx",))))
     (line,) = (line for line in text.splitlines() if "m.tflite" in line)
-    assert "150 (+50 %)" in line and "94.9 (-0.10)" in line
+    assert "150 (+50 %)" in line and "94.90 (-0.10)" in line
     assert "another machine" in text and "gone: gone.onnx" in text and "new: new.onnx" in text
 
 
-def test_recommendations_show_device_file_and_reason(make_row, printed):
-    text = printed(recommendation_table(recommend([make_row("tflite-int8")])))
-    assert "Raspberry Pi" in text and "m-int8.tflite" in text and "0.100 ms a letter" in text
+def test_recommendations_show_device_file_and_reason(make_row, make_benchmark, printed):
+    text = printed(recommendation_table(recommend(make_benchmark(make_row("tflite-int8")))))
+    assert "Raspberry Pi" in text and "m-int8.tflite" in text and "0.100 ms per letter" in text
+
+
+def test_a_narrow_recommendation_keeps_names_whole_and_says_if_there_is_none():
+    name = "letters-base-float32.tflite"
+    found = [Recommendation("Raspberry Pi 4", name, "for many reasons " * 5), Recommendation("browser", "", "no usable file")]
+    text = io.StringIO()
+    Console(file=text, width=80).print(recommendation_table(found, 80))
+    assert max(map(len, text.getvalue().splitlines())) == 80
+    assert name in text.getvalue()
+    assert any("none" in line and "browser: no usable file" in line for line in text.getvalue().splitlines())
+
+
+@pytest.mark.parametrize(
+    ("figure", "value", "text"),
+    [
+        ("bytes", 1_234_567.0, "1,234,567"),
+        ("p50 ms", 0.0471, "0.047"),
+        ("p50 ms", 140.52, "140.5"),
+        ("peak MB", 721.28, "721.3"),
+        ("faster", 1532.4, "1,532 x"),
+        ("accuracy %", 94.9615, "94.96"),
+    ],
+)
+def test_figures_are_plain_numbers(figure, value, text):
+    assert plain(figure, value) == text
+
+
+def test_tables_speak_of_images_unless_the_models_take_letters(make_row, make_benchmark, printed):
+    result = make_benchmark(make_row("tflite-int8"), unit="images")
+    text = "".join(printed(table) for table in tables_of(result))
+    assert "images/s" in text and "1 image, and 15 at once" in text and "per image" in text
+    assert "letter" not in text
+
+
+def test_confidence_shows_both_changes_with_their_intervals(make_row, make_benchmark, printed):
+    row = make_row("tflite-int8")
+    change = {"original_calibration_error": 1.0, "calibration_error": 1.5, "original_rejected": 2.0, "rejected": 1.9}
+    ends = {
+        "calibration_change_low": 0.2,
+        "calibration_change_high": 0.8,
+        "rejected_change_low": -0.3,
+        "rejected_change_high": 0.1,
+    }
+    text = printed(confidence_table(make_benchmark(replace(row, parity=replace(row.parity, **change, **ends)))))
+    assert "1.50" in text and "+0.50 (+0.20..+0.80)" in text
+    assert "1.90" in text and "-0.10 (-0.30..+0.10)" in text
 
 
 @pytest.mark.parametrize(("value", "said"), [(0.01234, "0.012"), (9.9994, "9.999"), (12.34, "12.3"), (1234.5, "1234.5")])
@@ -131,8 +184,8 @@ def test_changes_in_a_narrow_terminal_have_a_line_per_figure():
     text = io.StringIO()
     Console(file=text, width=80).print(comparison_table(Comparison("old.json", True, changes, (), ()), 80))
     shown = text.getvalue()
-    assert model in shown and "…" not in shown
-    assert shown.count("94.9 (-0.10)") == len(FIGURES)
+    assert all(word in shown for word in model.split()) and "…" not in shown
+    assert shown.count("(-0.10)") == len(FIGURES)
     assert all(figure in shown for figure in FIGURES)
 
 

@@ -191,8 +191,34 @@ def test_the_report_summarises_the_facts_of_a_model():
     gated = replace(FACTS, gate={"n": 5200, "accuracy": 98.4, "original_accuracy": 98.5, "agreement": 99.8, "data": "pen"})
     text = report_text(facts=gated)
     assert "model digits, tflite-int8, 1,234,567 bytes labels 10: 0 1 2 3 4 5 6 7 8 9 input 28 x 28 pixels, 1 channel" in text
-    assert "at export accuracy 98.40 % (original 98.50 %), agreement 99.80 %, on 5,200 letters of pen" in text
+    assert (
+        "at export without a verdict, as by an earlier version; export it again for one: accuracy 98.40 % (original 98.50 %), "
+        f"agreement 99.80 %, on 5,200 {FACTS.unit} of pen" in text
+    )
     assert "at export" not in report_text()
+
+
+@pytest.mark.parametrize(
+    ("gate", "said"),
+    [
+        (
+            {"verdict": "proven", "needed": None},
+            "at export proven: accuracy drop +0.10 points (-0.05 to +0.25), at most 0.3 allowed,",
+        ),
+        (
+            {"verdict": "unproven", "needed": 1277},
+            "at export unproven, the images were too few (about 1,277 images would prove it): accuracy drop +0.10",
+        ),
+        ({"verdict": "unproven", "needed": None}, "at export unproven, the images were too few: accuracy drop +0.10"),
+        ({"verdict": "proven", "accuracy": "high", "tolerance": 3}, "+0.25), accuracy nan % (original 98.50 %)"),
+    ],
+)
+def test_the_report_names_the_verdict_of_the_gate(gate, said):
+    measured = {"n": 900, "accuracy": 98.4, "original_accuracy": 98.5, "agreement": 99.8, "data": "digits", "split": "test"}
+    measured |= {"drop": 0.1, "drop_low": -0.05, "drop_high": 0.25, "tolerance": {"max_drop": 0.3}}
+    text = report_text(facts=replace(FACTS, takes="pictures", gate={**measured, **gate}))
+    assert said in text
+    assert "on 900 images of digits test" in text
 
 
 def test_a_long_list_of_labels_is_cut():
