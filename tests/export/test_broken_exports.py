@@ -9,7 +9,7 @@ import pytest
 
 from lettercast.export import tflite
 from lettercast.export.artifact import export_model
-from lettercast.export.diagnose import best_order, depthwise_spread
+from lettercast.export.diagnose import Cause, best_order, depthwise_spread
 from lettercast.export.formats import FORMATS
 from lettercast.runtime.model.engine import open_engine
 from lettercast.train.data.open import open_source
@@ -175,3 +175,24 @@ def test_the_order_of_classes_is_recovered():
     np.testing.assert_array_equal(best_order(rows, rows[:, order]), order)
     # Outputs that tell nothing about the order leave it as it is.
     np.testing.assert_array_equal(best_order(rows, np.tile(rows[:1], (200, 1))), np.arange(5))
+
+
+@pytest.mark.parametrize(
+    ("passed", "tried", "advice"),
+    [
+        (["tflite-float32"], ["tflite-int8", "tflite-float16", "tflite-float32"], "take tflite-float32, which passed"),
+        ([], ["tflite-int8", "tflite-float16"], "try tflite-int16x8"),
+        (
+            [],
+            ["tflite-int16x8", "tflite-float16", "tflite-float32"],
+            "of tflite-int16x8, tflite-float16, tflite-float32 none passed",
+        ),
+    ],
+)
+def test_a_cause_recommends_only_what_passed_or_was_not_tried(passed, tried, advice):
+    cause = Cause("quantization costs too much", ("tflite-int16x8", "tflite-float16", "tflite-float32"))
+    assert cause.advise(passed, tried) == f"quantization costs too much; {advice}"
+
+
+def test_a_cause_without_other_formats_gives_no_advice():
+    assert Cause("the labels are swapped").advise([], ["tflite-int8"]) == "the labels are swapped"

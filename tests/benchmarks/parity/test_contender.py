@@ -1,12 +1,16 @@
 """Models to measure: their engines, their originals, and the calls to time."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks.parity.contender import BATCH, open_contenders, pictures_taken, runs_of, tie_of
+from lettercast.benchmarks.parity.contender import BATCH, finder, open_contenders, pictures_taken, runs_of, tie_of
+from lettercast.export.artifact import DEFAULT_MODEL
+from lettercast.runtime.model.engine import open_engine
+from lettercast.train.predict import load_keras
 
 
 def test_an_export_finds_its_original_by_the_hash_inside(exported, model_file, tmp_path):
@@ -19,10 +23,24 @@ def test_an_export_finds_its_original_by_the_hash_inside(exported, model_file, t
     assert (tflite.note, onnx.note) == ("", "")
 
 
-def test_an_export_without_its_original_is_measured_with_a_note(exported, model_file, tmp_path):
-    other = tmp_path / "other.keras"
-    other.write_bytes(model_file.read_bytes() + b"\0")
-    (export,) = open_contenders([exported["onnx-int8"]], [other], 1)
+def test_a_model_that_was_saved_again_is_still_the_original(exported, model_file, tmp_path):
+    again = tmp_path / "again.keras"
+    network = load_keras(model_file)
+    network.compile("sgd", "mse")
+    network.save(again)
+    assert again.read_bytes() != model_file.read_bytes()
+    original, export = open_contenders([exported["tflite-int8"]], [DEFAULT_MODEL, again], 1)
+    assert original.path == again and export.original is original
+
+
+def test_files_of_early_versions_know_their_original_by_its_file_only(exported, model_file, tmp_path):
+    facts = replace(open_engine(exported["onnx-int8"]).facts, network_sha256="")
+    assert finder([DEFAULT_MODEL, model_file])(facts) == model_file
+    assert finder([DEFAULT_MODEL])(facts) is None
+
+
+def test_an_export_without_its_original_is_measured_with_a_note(exported):
+    (export,) = open_contenders([exported["onnx-int8"]], [DEFAULT_MODEL], 1)
     assert export.runs and export.original is None
     assert "letters-nano was made from none of the originals; name its .keras file with --original" in export.note
 
