@@ -143,7 +143,7 @@ def arrays_source(name: str, arrays: Arrays, split: str, shape: Shape | None) ->
     check_images(where, arrays.images)
     labels, classes, is_named = whole_labels(arrays, are_letters=shape is None)
     count = len(labels)
-    splits = hashed_split(range(count)) if arrays.splits is None else split_numbers(where, arrays.splits, count)
+    splits = hashed_split(range(count), labels) if arrays.splits is None else split_numbers(where, arrays.splits, count)
     scale = pixel_scale(where, arrays.images)
     is_sideways = False
     if shape is None and set(classes) <= set(LETTERS):

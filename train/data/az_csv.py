@@ -31,7 +31,7 @@ def open_az_csv(path: Path, split: str) -> ImageSource:
     some = sample_places(len(labels))
     is_sideways, first = stored_way(str(path), inks[some], labels[some])
     inks = np.ascontiguousarray(inks.swapaxes(1, 2)) if is_sideways else inks
-    keep = in_split(hashed_split(range(len(labels))), split)
+    keep = in_split(hashed_split(range(len(labels)), labels), split)
     return ImageSource(path.name, split, list(inks[keep]), labels[keep] - first, total=len(labels))
 
 

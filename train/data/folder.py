@@ -68,7 +68,8 @@ def open_folder(path: Path, split: str, shape: tuple[int, int, int] | None = Non
     is_sideways = shape is None and set(classes) <= set(LETTERS) and lie_sideways(path, files, named)
     total = 0 if splits else len(files)
     if not splits:
-        keep = in_split(hashed_split(plain_name(f.relative_to(path).as_posix()) for f in files), split)
+        keys = (plain_name(f.relative_to(path).as_posix()) for f in files)
+        keep = in_split(hashed_split(keys, np.array(named)), split)
         counts = Counter(named)
         files = [file for file, kept in zip(files, keep, strict=True) if kept]
         named = [name for name, kept in zip(named, keep, strict=True) if kept]

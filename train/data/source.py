@@ -31,10 +31,18 @@ def in_split(split: NDArray[Any], name: str) -> NDArray[np.bool_]:
     return np.ones(len(split), bool) if name == "all" else split == SPLITS[name]
 
 
-def hashed_split(keys: Iterable[object]) -> NDArray[np.int64]:
-    """Return 0 train, 1 val or 2 test for each key; its checksum decides, so that the split never changes."""
+def hashed_split(keys: Iterable[object], labels: NDArray[Any] | None = None) -> NDArray[np.int64]:
+    """Return 0 train, 1 val or 2 test for each key; its checksum decides, so that the split never changes.
+
+    With labels (N,), test gets one image of each class that has several and none there: the one with the lowest checksum.
+    """
     rank = np.array([zlib.crc32(str(key).encode()) % 100 for key in keys], np.int64)
-    return (rank < 2 * HELD_OUT_PERCENT).astype(np.int64) + (rank < HELD_OUT_PERCENT)
+    split = (rank < 2 * HELD_OUT_PERCENT).astype(np.int64) + (rank < HELD_OUT_PERCENT)
+    for label in () if labels is None else np.unique(labels):
+        places = np.flatnonzero(labels == label)
+        if len(places) > 1 and not (split[places] == SPLITS["test"]).any():
+            split[places[rank[places].argmin()]] = SPLITS["test"]
+    return split
 
 
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")

@@ -140,3 +140,14 @@ def test_training_takes_all_of_a_folder_beside_other_validation_letters(tmp_path
     both = len(open_sources([f"{train}@0.5"], "train", [train]).labels)
     assert both + len(open_validation([train], [f"{train}@0.5"]).labels) < 40
     assert both == len(open_sources([train], "train").labels)
+
+
+def test_every_class_of_a_folder_has_an_image_to_check_on_and_most_to_train_on(tmp_path):
+    names = [f"class{number:02d}" for number in range(26)]
+    for name in names:
+        for number in range(12):
+            write(tmp_path / name / f"{number}.png")
+    parts = [open_folder(tmp_path, split, SHAPE) for split in ("train", "val", "test")]
+    assert sum(len(part.labels) for part in parts) == 26 * 12
+    assert set(parts[2].labels) == set(parts[0].labels) == set(range(26))
+    assert np.bincount(parts[0].labels).min() >= 4

@@ -247,7 +247,7 @@ def test_row_number_decides_the_split_of_a_csv(tmp_path):
     bars = np.zeros((200, 28, 28), np.uint8)
     bars[:, 4:24, 12:16] = 255
     np.savetxt(path, np.column_stack([labels, bars.reshape(200, -1)]), "%d", ",")
-    split = hashed_split(range(200))
+    split = hashed_split(range(200), labels)
     for number, name in enumerate(("train", "val", "test")):
         source = open_source(str(path), name)
         np.testing.assert_array_equal(source.labels, labels[split == number])
