@@ -25,7 +25,7 @@ from ..runtime.console import progress as show_progress
 from ..runtime.model.engine import open_engine
 from ..runtime.model.facts import LETTERS
 from ..runtime.reader import DEFAULT_MODEL, Reader
-from ..train.data.open import Data, default_split, open_source
+from ..train.data.open import Data, default_split, open_source, say_held_out, seen_data
 from .parity.benchmark import Benchmark, Row, find_models, run_benchmark
 from .parity.compare import recommend
 from .parity.contender import KERAS, Contender, open_contenders, pictures_taken
@@ -402,8 +402,10 @@ def benchmark(
     originals = [find_model(original, KERAS_MODEL)] if original else shipped_models(KERAS_MODEL)
     with show_progress("loading", progress) as report:
         contenders = open_contenders(paths, originals, threads)
-        trained_on = " + ".join(str(c.engine.facts.made.get("data", "")) for c in contenders if c.engine)
-        source = open_source(data, split or default_split(data, trained_on), pictures_taken(contenders))
+        trained_on = " + ".join(seen_data(c.engine.facts) for c in contenders if c.engine)
+        shape = pictures_taken(contenders)
+        source = open_source(data, split or default_split(data, trained_on), shape)
+        say_held_out(source, "images" if shape else "letters")
         result = run_benchmark(contenders, source, threads=threads, seconds=seconds, report=report)
         sections: dict[str, Section] = {}
         try:

@@ -60,13 +60,14 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--calibrate",
         metavar="D",
-        help="images that set the scales of quantized formats; their training split is used (default: pen for "
-        "letters, --check for other images)",
+        help="images that set the scales of quantized formats: their training split, or all that have no "
+        "splits (default: pen for letters, --check for other images)",
     )
     command.add_argument(
         "--check",
         metavar="D",
-        help="images to compare on; their test split is used (default: pen for letters, --calibrate for other images)",
+        help="images to compare on: their test split, or all that have no splits; a tenth of each class if --calibrate "
+        "names the same (default: pen for letters, --calibrate for other images)",
     )
     command.add_argument(
         "--labels",

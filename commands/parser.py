@@ -66,7 +66,7 @@ def add_letters(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--split",
         choices=SPLIT_CHOICES,
-        help="which split of --data (default: the split that training left out, or all of a folder)",
+        help="which split of --data (default: the split that training left out, or all of data without splits)",
     )
 
 

@@ -112,6 +112,7 @@ def run(options: argparse.Namespace) -> int:
     if not trained.facts.reject_below:
         print(f"no rejection threshold: that takes {MIN_TO_CALIBRATE} validation letters, so nothing is rejected as a non-letter")
     letters = shlex.quote(data_path(options.data[0]))
-    held_out = "" if options.data == ["pen"] else f" --calibrate {letters} --check {letters}"
+    check = shlex.quote(data_path((options.val or options.data)[0]))
+    held_out = "" if letters == check == "pen" else f" --calibrate {letters} --check {check}"
     print(f"next: lettercast export {shlex.quote(str(trained.model))} --out {shlex.quote(str(options.out / 'dist'))}{held_out}")
     return DONE

@@ -15,7 +15,7 @@ from ..runtime.model.engine import Engine
 from ..runtime.model.facts import PHOTOS
 from ..runtime.pixels import Pixels
 from .data.drawing import shown
-from .data.open import Data, default_split, open_source
+from .data.open import Data, default_split, open_source, say_held_out, seen_data
 from .data.source import Source, draw_all, relabel
 from .predict import open_any, picture_shape
 
@@ -345,10 +345,11 @@ def evaluate(
     facts = engine.facts
     if isinstance(data, str | Path | tuple):
         # Opening may download, and shows a bar of its own.
-        split = split or default_split(data, str(facts.made.get("data", "")))
+        split = split or default_split(data, seen_data(facts))
         # A folder may hold photographs as an app takes them; other letters become photographs in classify_source.
         is_photos = facts.takes == PHOTOS and not isinstance(data, tuple) and Path(data).is_dir()
         data = open_source(data, split, facts.input_shape if is_photos else picture_shape(facts))
+        say_held_out(data, facts.unit)
     with show_progress(f"classifying {len(data.labels)} {facts.unit} of {data.name} with {facts.name}", progress):
         return classify_source(engine, data)
 
