@@ -38,6 +38,7 @@ from .formats import Format, find_formats
 from .gate import PROVEN, UNPROVEN, ImageSet, Parity, Tolerance, compare
 from .original import CALIBRATION_SEED, Original, open_letters, open_original
 from .preprocessing import find_preprocessing
+from .rounding import widen
 
 if TYPE_CHECKING:
     import keras
@@ -333,7 +334,9 @@ def _export(
     facts = replace(facts, lowest_runtime=found.lowest_runtime)
     images = shown(facts, original.images)
     answers = _run(row.embed(model, facts), row, images)
-    parity = compare(original.truth, original.probabilities, answers, row.tolerance.tie, facts.reject_below)
+    if "float" in row.name:
+        tolerance = widen(tolerance, original.network, original.images, original.probabilities, answers, is_half="16" in row.name)
+    parity = compare(original.truth, original.probabilities, answers, tolerance.tie, facts.reject_below)
     misses = tuple(parity.misses(tolerance))
     cause = diagnose(original, answers, found, row.name) if misses else None
     if require_proof and parity.verdict(tolerance) == UNPROVEN:
