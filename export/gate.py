@@ -49,11 +49,13 @@ class Inspection:
 
     max_pixel is the largest pixel that the quantized input can hold, None if the input is not quantized. has_coarse_depthwise
     is true if depthwise weights share one scale. lowest_runtime is the oldest version of the runtime that opens the file.
+    saturating names the weights whose products overflow on some processors.
     """
 
     max_pixel: float | None = None
     has_coarse_depthwise: bool = False
     lowest_runtime: str = ""
+    saturating: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

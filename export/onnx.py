@@ -11,6 +11,7 @@ import numpy as np
 
 from ..runtime.model.facts import FACTS_KEY, Facts
 from ..runtime.pixels import Pixels
+from . import onnx_int8
 from .gate import Inspection
 
 if TYPE_CHECKING:
@@ -134,10 +135,8 @@ def _only_single(graph: "onnx.ModelProto") -> set[str]:
 
 def dynamic(model: "keras.Model", calibration: Pixels) -> bytes:
     """Convert to per-channel int8 weights; activations are quantized to uint8 at run time. Calibration is not used."""
-    from onnxruntime.quantization import QuantType, quantize_dynamic
-
-    with _files(float32(model, calibration)) as (source, target):
-        quantize_dynamic(source, target, per_channel=True, weight_type=QuantType.QInt8)
+    with _files() as (source, target):
+        onnx_int8.dynamic(fold_scaling(convert(model)), source, target)
         return target.read_bytes()
 
 
@@ -146,30 +145,8 @@ def int8(model: "keras.Model", calibration: Pixels) -> bytes:
 
     calibration (N, H, W, C) uint8 are training images; their activations set the scales.
     """
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    class Images(CalibrationDataReader):
-        def __init__(self, name: str):
-            self.batches = iter([{name: calibration[i : i + 1].astype(np.float32)} for i in range(len(calibration))])
-
-        def get_next(self):
-            return next(self.batches, None)
-
-    graph = fold_scaling(convert(model))
-    name = graph.graph.input[0].name
-    # A softmax over few classes costs next to nothing, so it stays in float and the probabilities are not rounded.
-    softmax = [node.name for node in graph.graph.node if node.op_type == "Softmax"]
-    with _files(graph.SerializeToString()) as (source, target):
-        quantize_static(
-            source,
-            target,
-            Images(name),
-            quant_format=QuantFormat.QDQ,
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=softmax,
-        )
+    with _files() as (source, target):
+        onnx_int8.static(fold_scaling(convert(model)), calibration, source, target)
         return target.read_bytes()
 
 
@@ -220,12 +197,10 @@ def inputs_of(node: "onnx.NodeProto") -> Iterator[str]:
 
 
 @contextmanager
-def _files(model: bytes) -> Iterator[tuple[Path, Path]]:
-    """Write a model to a temporary file for quantizers, which read and write files; yield its path and the path of the result."""
+def _files() -> Iterator[tuple[Path, Path]]:
+    """Yield paths of temporary files for quantizers, which read one file and write another."""
     with tempfile.TemporaryDirectory() as folder:
-        source, target = Path(folder) / "float32.onnx", Path(folder) / "quantized.onnx"
-        source.write_bytes(model)
-        yield source, target
+        yield Path(folder) / "float32.onnx", Path(folder) / "quantized.onnx"
 
 
 def embed(model: bytes, facts: Facts) -> bytes:
@@ -239,7 +214,10 @@ def embed(model: bytes, facts: Facts) -> bytes:
 
 
 def inspect(model: bytes) -> Inspection:
-    """Read the largest pixel of the input, whether the filters of a depthwise layer share one scale, and the oldest runtime."""
+    """Read the largest pixel of the input, faults of the quantization, and the oldest runtime.
+
+    The faults are depthwise filters that share one scale, and weights whose products some processors cannot add up.
+    """
     import onnx
     from onnx.numpy_helper import to_array
 
@@ -255,12 +233,10 @@ def inspect(model: bytes) -> Inspection:
         for node in graph.node
         if node.op_type == "QuantizeLinear" and node.input[0] in inputs and node.input[1] in values
     ]
-    # The fourth input of ConvInteger holds the zero points of the weights: one per filter, or one for all.
-    coarse = [
-        node
-        for node in graph.node
-        if node.op_type == "ConvInteger"
-        and any(attribute.name == "group" and attribute.i > 1 for attribute in node.attribute)
-        and np.size(values.get(node.input[3], 0)) == 1
-    ]
-    return Inspection(limits[0] if limits else None, bool(coarse), LOWEST_RUNTIME)
+    # One scale for all filters leaves the small ones few digits, or none; a scale of its own gives each the same largest integer.
+    coarse = []
+    for node in graph.node:
+        if node.op_type == "ConvInteger" and onnx_int8.attributes(node).get("group", 1) > 1:
+            largest = np.abs(values[node.input[1]].astype(int)).max(tuple(range(1, values[node.input[1]].ndim)))
+            coarse += [node] if ((largest > 0) & (largest < largest.max() / 2)).any() else []
+    return Inspection(limits[0] if limits else None, bool(coarse), LOWEST_RUNTIME, tuple(onnx_int8.saturating(graph)))

@@ -1,5 +1,6 @@
 """Exports that are broken on purpose: the gate refuses each, says why, and leaves no file."""
 
+import tempfile
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from lettercast.export import tflite
+from lettercast.export import onnx, tflite
 from lettercast.export.artifact import export_model
 from lettercast.export.diagnose import Cause, best_order, depthwise_spread
 from lettercast.export.formats import FORMATS
@@ -154,13 +155,24 @@ def depthwise(solve, tmp_path_factory) -> Path:
     return folder
 
 
-def test_onnx_dynamic_ruins_a_depthwise_model_and_the_gate_says_so(lettercast, depthwise, tmp_path):
-    words = ("export", depthwise / "bars.keras", "--check", depthwise / "bars.npz", "--out", tmp_path / "dist")
-    code, _, err = lettercast(*words, "--formats", "onnx-dynamic,onnx-float32")
-    assert code == 1
-    assert "onnx-dynamic missed the gate" in err
-    assert "onnx-dynamic: depthwise filters of very different ranges share one scale; take" in err
-    assert [path.name for path in (tmp_path / "dist").glob("*.onnx")] == ["bars-float32.onnx"]
+def one_scale(network, calibration):
+    """Quantize as ONNX Runtime does by itself: with one scale for all filters of a convolution."""
+    from onnxruntime.quantization import quantize_dynamic
+
+    with tempfile.TemporaryDirectory() as folder:
+        source, target = Path(folder) / "float32.onnx", Path(folder) / "dynamic.onnx"
+        source.write_bytes(onnx.float32(network, calibration))
+        quantize_dynamic(source, target, reduce_range=True)
+        return target.read_bytes()
+
+
+def test_one_scale_for_all_filters_ruins_a_depthwise_model_and_the_gate_says_so(depthwise, tmp_path):
+    row = replace(FORMATS["onnx-dynamic"], build=one_scale)
+    calibrate, check = (open_source(str(depthwise / "bars.npz"), split) for split in ("train", "test"))
+    (artifact,) = export_model(depthwise / "bars.keras", [row], calibrate, check, tmp_path / "dist")
+    assert artifact.misses
+    assert artifact.cause.startswith("depthwise filters of very different ranges share one scale")
+    assert list(tmp_path.glob("dist/*.onnx")) == []
 
 
 def test_the_ranges_of_depthwise_filters_are_compared(depthwise):
