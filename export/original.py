@@ -113,8 +113,8 @@ def open_original(
         raise LettercastError(f"{path}: takes {facts.input_shape} images; letters are drawn as {images.shape[1:]}")
     calibration, classes = draw_calibration(calibrate, facts.labels)
     refuse_shared(calibrate.name, calibration, check.name, images)
-    if "pen" not in (calibrate.name, check.name):
-        say(f"calibrates on {describe(calibrate, facts.unit, len(calibration))}; checks on {describe(check, facts.unit)}")
+    if check.is_named:
+        refuse_missing_classes(check, truth, classes, facts)
     made, advice = {}, None
     if own is None:
         network, made, advice = to_convention(path, network, calibration, classes, facts.labels, pixels=pixels)
@@ -126,7 +126,11 @@ def open_original(
     if not np.isfinite(probabilities).all():
         raise LettercastError(f"{path}: gives NaN outputs; train it again")
     refuse_chance(path, check.name, truth, probabilities, advice)
-    refuse_missing_classes(check, truth, classes, facts)
+    if not check.is_named:
+        # Numbers may be in another order than the outputs, which is known only now.
+        refuse_missing_classes(check, truth, classes, facts)
+    if "pen" not in (calibrate.name, check.name):
+        say(f"calibrates on {describe(calibrate, facts.unit, len(calibration))}; checks on {describe(check, facts.unit)}")
     count = f"{len(calibration)} {facts.takes}"
     made["calibration"] = f"{calibrate.name}, {calibrate.split}, {count}, seed {CALIBRATION_SEED}"
     facts = replace(
