@@ -57,7 +57,9 @@ def diagnose(original: Original, answers: NDArray[np.float32], found: Inspection
     family, _, kind = format.partition("-")
     if "float" in kind:
         other = "onnx" if family == "tflite" else "tflite"
-        return Cause("the converter computes one of its layers differently", (f"{other}-{kind}", f"{other}-float32"))
+        if kind == "float16":
+            return Cause("half precision costs this network too much", (f"{family}-float32", f"{other}-float32"))
+        return Cause("the converter computes one of its layers differently, more than rounding explains", (f"{other}-float32",))
     instead = tuple(name for name in LESS_QUANTIZED.get(family, ()) if name != format)
     is_calibrated = "int" in kind
     text = f"quantization costs this network too much{'; more varied --calibrate images may help' if is_calibrated else ''}"
