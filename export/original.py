@@ -227,7 +227,8 @@ def refuse_missing_classes(check: Source, truth: NDArray[np.int64], calibrated: 
     missing = [name for place, name in enumerate(facts.labels) if place not in set(truth.tolist())]
     if not missing:
         return
-    is_unused = all(name.lower() in UNUSED for name in missing) or (not check.is_named and missing == [facts.labels[0]] and 0 not in calibrated)
+    counts_from_1 = not check.is_named and missing == [facts.labels[0]] and 0 not in calibrated
+    is_unused = counts_from_1 or all(name.lower() in UNUSED for name in missing)
     if facts.takes != PICTURES or is_unused or len(facts.labels) > MAX_DEMANDED:
         say(f"--check {check.name}: has no {facts.unit} of {quoted(missing)}, so nothing is proven about them")
         return
