@@ -50,7 +50,7 @@ DEVICES = {
             "Cortex-A76, with a dot product for int8",
             {
                 "tflite-int8": f"{QUARTER}; the processor has a dot product for int8",
-                "tflite-float32": f"{EQUAL}; compare its time on the board",
+                "tflite-float32": EQUAL,
             },
             "Raspberry Pi 5",
             "aarch64",
@@ -62,7 +62,7 @@ DEVICES = {
             "Cortex-A72, without a dot product for int8",
             {
                 "tflite-int8": f"{QUARTER}; without a dot product it need not be faster",
-                "tflite-float32": f"{EQUAL}, and may be as fast; compare both on the board",
+                "tflite-float32": f"{EQUAL}, and may be as fast",
             },
             "Raspberry Pi 4",
             "aarch64",
@@ -74,7 +74,7 @@ DEVICES = {
             "Cortex-A53, without a dot product for int8; 512 MB of memory",
             {
                 "tflite-int8": f"{QUARTER}, and memory is short; without a dot product it need not be faster",
-                "tflite-float32": f"{EQUAL}, and may be as fast; compare both on the board",
+                "tflite-float32": f"{EQUAL}, and may be as fast",
             },
             "Raspberry Pi Zero 2",
             "aarch64",
@@ -87,8 +87,8 @@ DEVICES = {
             {
                 "tflite-float32": f"{EQUAL}; here int8 TFLite is slower than float32",
                 "onnx-float32": f"{EQUAL}, with ONNX Runtime",
-                "onnx-int8": "a quarter of the size; it depends on the network whether it is faster",
-                "tflite-int8": "a quarter of the size, but slower than float32",
+                "onnx-int8": f"{QUARTER}; it depends on the network whether it is faster",
+                "tflite-int8": f"{QUARTER}, but slower than float32",
             },
             architecture="x86_64",
             has_dot_product=False,
@@ -98,8 +98,8 @@ DEVICES = {
             "x86-64 with VNNI",
             "AVX-VNNI or AVX-512 VNNI, a dot product for int8",
             {
-                "tflite-int8": "a quarter of the size; VNNI is a dot product for int8",
-                "onnx-int8": "the same with ONNX Runtime",
+                "tflite-int8": f"{QUARTER}; VNNI is a dot product for int8",
+                "onnx-int8": f"{QUARTER}, with ONNX Runtime",
                 "tflite-float32": f"{EQUAL}, but is slower than int8",
                 "onnx-float32": f"{EQUAL}, with ONNX Runtime",
             },
@@ -111,7 +111,7 @@ DEVICES = {
             "Android",
             "many kinds of processors, GPUs and NPUs",
             {
-                "tflite-int8": "a quarter of the size; runs on CPU and NPU",
+                "tflite-int8": f"{QUARTER}; runs on CPU and NPU",
                 "tflite-mobile": "takes RGB photographs in MediaPipe Tasks",
                 "tflite-float16": "half the size, for the GPU",
                 "tflite-float32": EQUAL,
@@ -122,7 +122,7 @@ DEVICES = {
             "iPhone and iPad",
             "Apple's processors and GPUs",
             {
-                "tflite-int8": "a quarter of the size; runs on the CPU",
+                "tflite-int8": f"{QUARTER}; runs on the CPU",
                 "tflite-mobile": "takes RGB photographs in MediaPipe Tasks",
                 "tflite-float16": "half the size, for the GPU",
                 "tflite-float32": EQUAL,

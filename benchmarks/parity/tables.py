@@ -21,7 +21,8 @@ VERDICT_COLOURS = {PROVEN: "green", UNPROVEN: "yellow", MISSED: "red"}
 # The columns for a terminal without room for all of them.
 NARROW_EXPORT = ("file", "kB", "drop (95 %)", "agree %", "gate")
 NARROW_PARITY = ("model", "accuracy % (95 %)", "agree %")
-MAX_WHOLE_COLUMNS = 40
+# Names of files up to this length stay whole in a narrow table of recommendations, and of exports, which has more columns.
+MAX_WHOLE_COLUMNS, MAX_WHOLE_FILE = 40, 27
 NARROW_SPEED = ("model", "p50 ms", "p99 ms", "peak MB", "faster")
 
 
@@ -59,7 +60,11 @@ def artifact_table(exports: Exports, width: int = WIDE) -> Table:
         "difference": lambda artifact: f"{artifact.parity.difference:.1e}",
         "for": lambda artifact: artifact.format.device,
     }
-    return fill(table, columns, artifacts, NARROW_EXPORT if width < WIDE else [name for name in columns if name != "agree %"])
+    if width >= WIDE:
+        return fill(table, columns, artifacts, [name for name in columns if name != "agree %"])
+    fill(table, columns, artifacts, NARROW_EXPORT)
+    table.columns[0].width = min(MAX_WHOLE_FILE, max(len(artifact.path.name) for artifact in artifacts))
+    return table
 
 
 def take_table(exports: Exports, width: int = WIDE) -> Table | None:

@@ -13,6 +13,8 @@ from lettercast import LettercastError
 from lettercast.benchmarks import report as sections
 from lettercast.benchmarks.parity.contender import Contender, open_contenders
 from lettercast.benchmarks.report import (
+    MAX_CLASS,
+    MAX_LABEL,
     Section,
     accuracy_against_latency,
     bars,
@@ -73,6 +75,28 @@ def test_the_page_has_all_figures_and_every_element_is_closed(page):
         assert figure in text
     for section in ("Which file to take", "Accuracy against latency", "By format", "Changed predictions"):
         assert section in text
+
+
+def test_the_page_carries_date_and_command_and_speaks_of_images(make_row, make_benchmark):
+    result = make_benchmark(make_row("keras", p50=50), make_row("tflite-int8"), unit="images")
+    text = read(html_page(replace(result, date="2026-11-28T02:18:34+00:00", command="lettercast benchmark 'my <dist>'")))
+    assert "Measured on 2026-11-28, 02:18:34 UTC" in text
+    assert "lettercast benchmark 'my <dist>'" in text
+    assert "one image, p50 / ms" in text and "letter" not in text.replace("lettercast", "")
+    assert "Measured on" not in read(html_page(result))
+
+
+def test_long_names_are_shortened_in_plots_and_whole_in_tables(make_row, make_benchmark):
+    name = f"{'a_very_long_name_' * 4}small-int8.tflite"
+    moved = (("a very long name of a class", "ship", -1), ("ship", "a very long name of a class", 1))
+    page = html_page(make_benchmark(make_row("tflite-int8", name=name, moved=moved)))
+    assert name in re.sub(r"<svg.*?</svg>", "", page, flags=re.DOTALL)
+    shown = texts(bars([make_row("onnx-int8", name=name)], lambda row: 1.0, "x"))
+    (label,) = (text for text in shown if "…" in text)
+    assert len(label) == MAX_LABEL and label.startswith("a_very_long_") and label.endswith("small-int8.tflite")
+    labels = [label.get_text() for label in confusion_difference(make_row("tflite-int8", moved=moved)).axes[0].get_xticklabels()]
+    assert labels == ["a ve…f a class", "ship"]
+    assert all(len(one) <= MAX_CLASS for one in labels)
 
 
 def test_the_page_needs_no_other_file(page):
