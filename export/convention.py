@@ -13,7 +13,7 @@ from .. import LettercastError
 from ..runtime.console import say
 from ..runtime.pixels import Pixels
 from ..train.predict import classify
-from .detection import MIN_GAIN, Trial, better_fits, better_order, is_about_as_good, plain_fits, try_out
+from .detection import MIN_GAIN, Trial, better_fits, in_order, is_about_as_good, plain_fits, try_out
 from .preprocessing import MEAN, find_preprocessing
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def to_convention(
         chosen = try_out(network, calibration, classes, asked)
     advice = ""
     if chosen.accuracy < MIN_CLEARLY_RIGHT:
-        advice = doubt(path, network, calibration, chosen, labels, is_asked=pixels is not None)
+        advice = doubt(path, network, calibration, labels, chosen, others=others, is_asked=pixels is not None)
     made = {} if chosen.pixels.is_identity else {"pixels": f"{chosen.pixels.name}{INSIDE}"}
     is_close = any(is_about_as_good(other, chosen) for other in others)
     if pixels is not None and made:
@@ -81,9 +81,18 @@ def to_convention(
 
 
 def doubt(
-    path: Path, network: "keras.Model", calibration: Pixels, chosen: Trial, labels: Sequence[str], *, is_asked: bool
+    path: Path,
+    network: "keras.Model",
+    calibration: Pixels,
+    labels: Sequence[str],
+    chosen: Trial,
+    *,
+    others: Sequence[Trial],
+    is_asked: bool,
 ) -> str:
     """Look for another preprocessing or order of labels with which a network is clearly more often right than as chosen.
+
+    others are the plain ranges that were not chosen; is_asked tells that the user chose.
 
     Returns:
         What the calibration images say about a network that is near chance, for a message; "" if it is not.
@@ -95,15 +104,17 @@ def doubt(
     now = f"is {right_on(chosen)} with pixels {chosen.pixels.name}, and a guess on {percent(1 / len(labels))}"
     fits, every, is_clear = better_fits(network, calibration, chosen)
     found = [f"{percent(trial.accuracy)} with {as_option(trial)}" for trial in fits[:SHOWN_FITS]]
-    # Swapped channels may look like swapped labels of red and blue, so both are named, the channels first.
-    if (order := better_order(chosen)) is not None:
-        is_first = not fits or right_in(order, chosen) > fits[0].accuracy + MIN_GAIN
-        found.insert(0 if is_first else len(found), in_order(chosen, labels, order))
+    # In another order of the outputs a range may fit that seems to be a guess.
+    ordered = in_order([chosen, *others] if chosen.is_near_chance else [chosen])
+    if ordered is None and chosen.is_near_chance and not is_clear:
+        ordered = in_order(every)
+    if ordered is not None:
         is_clear = True
-    if chosen.is_near_chance and not is_clear:
-        both = ((trial, order) for trial in every if (order := better_order(trial)) is not None)
-        found = [f"{in_order(trial, labels, order)} and {as_option(trial)}" for trial, order in both][:1]
-        is_clear = bool(found)
+        # Swapped channels may look like swapped labels of red and blue, so both are named, the channels first.
+        is_first = not fits or ordered.accuracy > fits[0].accuracy + MIN_GAIN
+        option = "" if ordered.pixels in [trial.pixels for trial in (chosen, *others)] else f" and {as_option(ordered)}"
+        text = f"{percent(ordered.accuracy)} with {named_in(ordered.order, labels)}{option}"
+        found.insert(0 if is_first else len(found), text)
     if found:
         better = f"{now}; it is right on {', '.join(found)}"
         if not is_clear or (is_asked and not chosen.is_near_chance):
@@ -125,19 +136,13 @@ def doubt(
     return ""
 
 
-def right_in(order: NDArray[np.intp], trial: Trial) -> float:
-    """Return the share of right answers of a network if its outputs stand for the classes in an order (classes,)."""
-    return float((order[trial.probabilities.argmax(1)] == trial.classes).mean())
-
-
-def in_order(trial: Trial, labels: Sequence[str], order: NDArray[np.intp]) -> str:
-    """Return how often a network is right with its outputs in an order (classes,), and the labels in that order, as text."""
-    right = percent(right_in(order, trial))
+def named_in(order: Sequence[int], labels: Sequence[str]) -> str:
+    """Return the option that gives labels in an order (classes,), or what moves if there are too many for one line."""
     named = [str(labels[place]) for place in order]
     if len(named) <= MAX_NAMED and not any("," in name for name in named):
-        return f"{right} with --labels {shlex.quote(','.join(named))}"
-    moved = [f"{labels[output]} means {name}" for output, name in enumerate(named) if name != labels[output]]
-    return f"{right} if {', '.join(moved[:3])}{', ...' if len(moved) > 3 else ''}, in a file of all names for --labels"
+        return f"--labels {shlex.quote(','.join(named))}"
+    moved = [f"{name} for {labels[output]}" for output, name in enumerate(named) if name != labels[output]]
+    return f"a file of --labels that has {', '.join(moved[:3])}{', ...' if len(moved) > 3 else ''}"
 
 
 def as_option(trial: Trial) -> str:

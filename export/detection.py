@@ -1,7 +1,8 @@
 """Which preprocessing and which order of labels a network was trained with, found by how well it classifies training images."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -28,23 +29,31 @@ MIN_GAIN, MAX_ERRORS, MAX_LUCK = 0.05, 0.4, 1e-4
 NOTED_LUCK, COMMON_LUCK = 1e-3, 0.01
 # A loss below this says nothing about the preprocessing: every range that is large enough makes sure answers surer.
 LOW_LOSS = 0.1
+# A network is sure if its loss is this share of the loss of a guess.
+SURE_SHARE = 0.1
 # What is offered instead of a guess is right on this share of the images, or so many times as often as a guess.
 MIN_FIT, MIN_FIT_CHANCES = 0.5, 10
 # Each preprocessing is tried on images of so many values together, and those that fit best on more, so that images of 224 x 224
 # take no longer than a minute; both numbers of images stay within limits.
-TRIED_VALUES, FINAL_VALUES, MIN_TRIED, MAX_TRIED, FINALISTS = 2_500_000, 10_000_000, 60, 500, 5
+TRIED_VALUES, MAX_TRIED = 2_500_000, 150
+FINAL_VALUES, MAX_FINAL, FINALISTS = 10_000_000, 500, 5
+MIN_TRIED = 60
 # Images that are classified at a time.
-BATCH = 64
+BATCH = 50
 
 
 @dataclass(frozen=True, eq=False)
 class Trial:
-    """What a network answers under one preprocessing: probabilities (N, classes) for images of known classes (N,)."""
+    """What a network answers under one preprocessing: probabilities (N, classes) for images of known classes (N,).
+
+    order, if there is one, holds the class of each of the network's outputs; probabilities are in the order of classes.
+    """
 
     pixels: Preprocessing
     probabilities: NDArray[np.float32]
     classes: NDArray[np.int64]
     gives_logits: bool = False
+    order: tuple[int, ...] = ()
 
     @cached_property
     def is_right(self) -> NDArray[np.bool_]:
@@ -114,6 +123,10 @@ def plain_fits(network: "keras.Model", images: Pixels, classes: NDArray[np.int64
     fits = [trial for trial in trials if is_about_as_good(trial, top)]
     lowest = min((trial.loss for trial in fits), default=math.inf)
     best = next((trial for trial in fits if trial.loss <= MIN_LOSS_RATIO * lowest), trials[0])
+    # A network that is sure with small numbers was trained with them: the larger ones only make it surer still.
+    limit = SURE_SHARE * math.log(trials[0].probabilities.shape[1])
+    small = [trial for trial in fits if best is trials[0] and MIN_LOSS_RATIO * best.loss < trial.loss <= limit]
+    best = min(small, key=lambda trial: trial.loss, default=best)
     return [best, *(trial for trial in trials if trial is not best)]
 
 
@@ -132,7 +145,8 @@ def better_fits(network: "keras.Model", images: Pixels, chosen: Trial) -> tuple[
         was trained with it. Among those that are about equally often right, the simplest of nearly the lowest loss comes first.
     """
     classes = chosen.classes
-    count, final_count = (int(np.clip(values // images[0].size, MIN_TRIED, MAX_TRIED)) for values in (TRIED_VALUES, FINAL_VALUES))
+    count = int(np.clip(TRIED_VALUES // images[0].size, MIN_TRIED, MAX_TRIED))
+    final_count = int(np.clip(FINAL_VALUES // images[0].size, MIN_TRIED, MAX_FINAL))
     # Whoever does several things to images without the network knowing it gets answers near chance.
     candidates = [one for one in known(images) if one.modifiers <= 1 or chosen.is_near_chance]
     trials = [try_out(network, images[:count], classes[:count], one) for one in candidates]
@@ -142,9 +156,9 @@ def better_fits(network: "keras.Model", images: Pixels, chosen: Trial) -> tuple[
     finalists = [trial.pixels for trial in trials if trial in by_accuracy or trial in by_loss]
     images, now = images[:final_count], chosen.first(final_count)
     finals = [try_out(network, images, now.classes, pixels) for pixels in finalists if pixels != chosen.pixels]
-    fits = [one for one in finals if one.loss < now.loss and is_clearly_more(one.is_right, now.is_right, NOTED_LUCK)]
-    is_clear = any(is_better(one, now, MAX_LUCK / len(candidates)) for one in fits)
-    return ranked(fits), trials, is_clear
+    clear = [one for one in finals if is_better(one, now, MAX_LUCK / len(candidates))]
+    noted = [one for one in finals if one.loss < now.loss and is_clearly_more(one.is_right, now.is_right, NOTED_LUCK)]
+    return ranked(clear if now.is_near_chance else [one for one in finals if one in clear or one in noted]), trials, bool(clear)
 
 
 def ranked(trials: list[Trial]) -> list[Trial]:
@@ -197,6 +211,16 @@ def luck_of(hits: int, tries: int, share: float) -> float:
     from scipy.stats import binom
 
     return float(binom.sf(hits - 1, tries, share))
+
+
+def in_order(trials: Sequence[Trial]) -> Trial | None:
+    """Return the best of the trials whose outputs are clearly in another order than the classes, in order; None if none is."""
+    orders = ((trial, order) for trial in trials if (order := better_order(trial)) is not None)
+    found = [
+        replace(trial, probabilities=trial.probabilities[:, np.argsort(order)], order=tuple(order.tolist()))
+        for trial, order in orders
+    ]
+    return ranked(found)[0] if found else None
 
 
 def better_order(trial: Trial) -> NDArray[np.intp] | None:

@@ -1,8 +1,8 @@
 """Preprocessings that image classifiers are trained with, by name: in NumPy, and as layers in front of a network.
 
 A name is a base and what else was done to the images, such as `0..1`, `caffe`, `-1..1 bgr` or `0..255 inverted transposed`.
-The bases are a range `A..B` to which 0..255 is mapped, `caffe`, `torch`, `standardized`, and `mean M std S` with numbers of
-your own, one for all channels or one for each: (x - M) / S.
+The bases are a range `A..B` to which 0..255 is mapped, `caffe`, `torch`, `mnist`, `standardized`, and `mean M std S` with
+numbers of your own, one for all channels or one for each: (x - M) / S.
 """
 
 import math
@@ -21,19 +21,21 @@ from ..runtime.pixels import Pixels
 
 # Ranges to which pixels 0..255 are mapped that a model is tried with before anything else.
 PLAIN = ("0..255", "0..1", "-1..1")
-STANDARDIZED, CAFFE, TORCH, MEAN, STD = "standardized", "caffe", "torch", "mean", "std"
-# Mean and standard deviation of each channel, in pixels 0..255, of the modes of keras.applications.imagenet_utils: caffe
-# subtracts the mean of ImageNet from BGR channels, torch normalizes RGB channels as torchvision does.
-IMAGENET = {
+STANDARDIZED, CAFFE, TORCH, MNIST, MEAN, STD = "standardized", "caffe", "torch", "mnist", "mean", "std"
+# Mean and standard deviation, one or one per channel, in pixels 0..255. caffe and torch are modes of
+# keras.applications.imagenet_utils: caffe subtracts the mean of ImageNet from BGR channels, torch normalizes RGB channels as
+# torchvision does. mnist are the numbers of PyTorch's example for MNIST.
+DATA_SETS = {
     CAFFE: ((103.939, 116.779, 123.68), (1.0,)),
     TORCH: ((0.485 * 255, 0.456 * 255, 0.406 * 255), (0.229 * 255, 0.224 * 255, 0.225 * 255)),
+    MNIST: ((0.1307 * 255,), (0.3081 * 255,)),
 }
 # Less usual ranges: x / 255 - 0.5, signed bytes, and the pixels of scikit-learn's digits.
 OTHER_RANGES = ("-0.5..0.5", "-128..127", "0..16")
 BGR, RGB, INVERTED, TRANSPOSED = "bgr", "rgb", "inverted", "transposed"
 NUMBER = r"-?\d+(?:\.\d+)?"
 RANGE = re.compile(rf"({NUMBER})\.\.({NUMBER})", re.ASCII)
-NAMES = f"{', '.join((*PLAIN, CAFFE, TORCH, STANDARDIZED))}, any range A..B, or 'mean M std S'"
+NAMES = f"{', '.join((*PLAIN, CAFFE, TORCH, MNIST, STANDARDIZED))}, any range A..B, or 'mean M std S'"
 MODIFIERS = f"{BGR}, {INVERTED} and {TRANSPOSED}"
 
 
@@ -65,7 +67,7 @@ class Preprocessing:
     @property
     def is_usual(self) -> bool:
         """Whether the base is one that many models are trained with."""
-        return self.base in (*PLAIN, *IMAGENET, STANDARDIZED)
+        return self.base in (*PLAIN, *DATA_SETS, STANDARDIZED)
 
     def is_part_of(self, other: "Preprocessing") -> bool:
         """Whether the other one does the same, and more."""
@@ -82,8 +84,8 @@ class Preprocessing:
         """Mean and standard deviation, each of one value or one per channel, in pixels 0..255; 0 and 1 for `standardized`."""
         if self.base == STANDARDIZED:
             return np.zeros(1), np.ones(1)
-        if self.base in IMAGENET:
-            mean, std = IMAGENET[self.base]
+        if self.base in DATA_SETS:
+            mean, std = DATA_SETS[self.base]
             # The mean of each colour belongs to that colour. torch's numbers keep their order, as with images of OpenCV.
             return np.array(mean[::-1] if self.base == CAFFE and self.is_reversed else mean), np.array(std)
         if found := RANGE.fullmatch(self.base):
@@ -170,7 +172,7 @@ def _base(words: list[str]) -> str:
     text = " ".join(words)
     if len(words) == 4 and words[2] != STD:
         return ""
-    if text in (*IMAGENET, STANDARDIZED):
+    if text in (*DATA_SETS, STANDARDIZED):
         return text
     if found := RANGE.fullmatch(text):
         low, high = map(float, found.groups())
@@ -197,7 +199,7 @@ def known(images: Pixels) -> Iterator[Preprocessing]:
     Those with a mean and a standard deviation take them from the images, which are a sample of the training set.
     """
     shape = images.shape[1:]
-    named = (*PLAIN, CAFFE, TORCH, STANDARDIZED, *OTHER_RANGES)
+    named = (*PLAIN, CAFFE, TORCH, STANDARDIZED, *OTHER_RANGES) if shape[2] > 1 else (*PLAIN, STANDARDIZED, MNIST, *OTHER_RANGES)
     measured = [((images.mean(),), (images.std(),)), ((images.mean(),), (255.0,)), ((images.mean(),), (1.0,))]
     by_channel = images.mean((0, 1, 2)), images.std((0, 1, 2))
     if np.ptp(by_channel[0]):
