@@ -12,6 +12,7 @@ from lettercast.export import onnx, tflite
 from lettercast.export.artifact import export_model
 from lettercast.export.diagnose import Cause, best_order, depthwise_spread
 from lettercast.export.formats import FORMATS
+from lettercast.export.original import open_letters
 from lettercast.runtime.model.engine import open_engine
 from lettercast.train.data.open import open_source
 
@@ -168,7 +169,7 @@ def one_scale(network, calibration):
 
 def test_one_scale_for_all_filters_ruins_a_depthwise_model_and_the_gate_says_so(depthwise, tmp_path):
     row = replace(FORMATS["onnx-dynamic"], build=one_scale)
-    calibrate, check = (open_source(str(depthwise / "bars.npz"), split) for split in ("train", "test"))
+    calibrate, check = open_letters(depthwise / "bars.keras", None, str(depthwise / "bars.npz"))
     (artifact,) = export_model(depthwise / "bars.keras", [row], calibrate, check, tmp_path / "dist")
     assert artifact.misses
     assert artifact.cause.startswith("depthwise filters of very different ranges share one scale")
