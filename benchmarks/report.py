@@ -25,6 +25,7 @@ from ..runtime.console import progress as show_progress
 from ..runtime.model.engine import open_engine
 from ..runtime.model.facts import LETTERS
 from ..runtime.reader import DEFAULT_MODEL, Reader
+from ..train.custom import use_custom
 from ..train.data.open import Data, default_split, open_source, say_held_out, seen_data
 from .parity.benchmark import Benchmark, Row, find_models, run_benchmark
 from .parity.compare import recommend
@@ -357,6 +358,7 @@ def benchmark(
     models: str | Path | Sequence[str | Path] | None = None,
     *,
     original: str | Path | None = None,
+    custom: str | Path | None = None,
     data: Data = "pen",
     split: str | None = None,
     threads: int = 1,
@@ -371,6 +373,8 @@ def benchmark(
         models: exported files, folders of them, or `letters-base` or `letters-nano`; by default the folder `dist`, or the model
             that comes with lettercast if there is no such folder.
         original: the Keras model that they were exported from, by its name or path; by default those that come with lettercast.
+        custom: the Python file or module that defines layers and functions of a model's own, which is imported; it need not
+            be given for a Keras model, or for what you registered with Keras yourself.
         data: labelled images, as `lettercast.train.evaluate` takes them.
         split: train, val, test or all; by default the split that training left out.
         threads: threads of the exported models; Keras runs as it comes.
@@ -397,6 +401,7 @@ def benchmark(
     asked = tuple([devices] if isinstance(devices, str) else devices)
     find_devices(asked)
     threads, seconds = checked("threads", thread_count, threads), checked("seconds", amount, seconds)
+    use_custom(custom)
     given = [models] if isinstance(models, str | Path) else list(models or [])
     paths = find_models([find_model(one, FOLDER) for one in given] or [Path("dist") if Path("dist").is_dir() else DEFAULT_MODEL])
     originals = [find_model(original, KERAS_MODEL)] if original else shipped_models(KERAS_MODEL)

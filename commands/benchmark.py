@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import DONE, MISSED
 from ..runtime.arguments import amount, comma_list, file_to_read, keras_model, model_or_folder, thread_count
-from .parser import add_command, add_letters
+from .parser import add_command, add_custom, add_letters
 from .terminal import import_keras, show
 
 EXAMPLES = """\
@@ -47,6 +47,7 @@ def add(commands: Any) -> None:
         help="the .keras file that they were exported from (default: the shipped ones)",
     )
     add_letters(command)
+    add_custom(command)
     command.add_argument(
         "--threads", type=thread_count, metavar="N", default=1, help="threads of the exported models (default: %(default)s)"
     )
@@ -109,6 +110,7 @@ def run(options: argparse.Namespace) -> int:
     result = benchmark(
         options.models or None,
         original=options.original,
+        custom=options.custom,
         data=options.data,
         split=options.split,
         threads=options.threads,

@@ -7,7 +7,7 @@ from typing import Any
 
 from .. import DONE
 from ..runtime.arguments import file_to_read, measured_model, thread_count
-from .parser import add_command, add_letters
+from .parser import add_command, add_custom, add_letters
 from .terminal import import_keras, importing, show
 
 EXAMPLES = """\
@@ -27,13 +27,14 @@ def add(commands: Any) -> None:
         commands,
         "evaluate",
         help="measure how well a model reads",
-        description="Measure a .keras, .tflite or .onnx model on labelled letters, or on whole photographed pages.",
+        description="Measure a .keras, .h5, .tflite or .onnx model on labelled letters, or on whole photographed pages.",
         examples=EXAMPLES,
     )
     command.add_argument(
-        "model", type=measured_model, metavar="M", help="letters-base, letters-nano, or a .keras, .tflite or .onnx file"
+        "model", type=measured_model, metavar="M", help="letters-base, letters-nano, or a .keras, .h5, .tflite or .onnx file"
     )
     add_letters(command)
+    add_custom(command)
     command.add_argument(
         "--pages",
         type=file_to_read,
@@ -59,11 +60,12 @@ def run(options: argparse.Namespace) -> int:
     with importing():
         from ..benchmarks.parity.tables import evaluation_table
         from ..runtime.files import write_bytes
+        from ..runtime.model.engine import OPENERS
         from ..train.evaluation import evaluate
 
-        if options.model.suffix == ".keras":
+        if options.model.suffix.lower() not in OPENERS:
             import_keras()
-    result = evaluate(options.model, options.data, options.split, threads=options.threads)
+    result = evaluate(options.model, options.data, options.split, threads=options.threads, custom=options.custom)
     if options.report:
         from ..train.figures import save_figures
 
@@ -82,9 +84,12 @@ def run_pages(options: argparse.Namespace) -> int:
         import cv2
 
         from ..benchmarks.pages.scoring import evaluate_pages, pages_table
+        from ..runtime.model.engine import OPENERS
+        from ..train.custom import use_custom
 
-        if options.model.suffix == ".keras":
+        if options.model.suffix.lower() not in OPENERS:
             import_keras()
+    use_custom(options.custom)
     cv2.setNumThreads(options.threads)
     result = evaluate_pages(options.model, options.pages, threads=options.threads)
     if options.json:

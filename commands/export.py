@@ -8,8 +8,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import DONE, MISSED, UNUSABLE
-from ..runtime.arguments import DEFAULT_NAME, KERAS, amount, comma_list, finite, keras_model, label_names, shipped_models
-from .parser import add_command
+from ..runtime.arguments import (
+    DEFAULT_NAME,
+    KERAS,
+    amount,
+    comma_list,
+    file_to_read,
+    finite,
+    keras_model,
+    label_names,
+    shipped_models,
+)
+from .parser import add_command, add_custom
 from .terminal import import_keras, show
 
 if TYPE_CHECKING:
@@ -75,6 +85,7 @@ def add(commands: Any) -> None:
         metavar="A,B,...",
         help="names of the outputs, or a file with one per line (default: the model's own, or the classes of --check)",
     )
+    add_custom(command)
     command.add_argument(
         "--pixels",
         metavar="P",
@@ -100,6 +111,19 @@ def add(commands: Any) -> None:
         "--require-proof",
         action="store_true",
         help="write a format only if the images of --check prove that its accuracy drop is within the tolerance",
+    )
+    command.add_argument(
+        "--check-pages",
+        type=file_to_read,
+        metavar="CSV",
+        help="also read whole pages with the original and with each file, and compare the character error rates: a CSV with the "
+        "columns file and text, as in evaluate --pages",
+    )
+    command.add_argument(
+        "--max-cer-rise",
+        type=amount,
+        metavar="POINTS",
+        help="how much the character error rate may rise on the pages of --check-pages (default: it is only reported)",
     )
     command.add_argument(
         "--out", type=Path, default=Path("dist"), metavar="DIR", help="folder of the exported files (default: %(default)s)"
@@ -156,12 +180,14 @@ def next_commands(exports: "Exports", options: argparse.Namespace) -> list[str]:
     checked = options.check or options.calibrate
     data = f" --data {shlex.quote(checked)}" if checked else ""
     devices = f" --for {','.join(options.devices)}" if options.devices else ""
+    custom = f" --custom {shlex.quote(options.custom)}" if options.custom else ""
+    named = f" --original {shlex.quote(str(options.model))}{custom}"
     # Shipped originals are found by themselves.
-    original = "" if options.model in (DEFAULT_NAME, *shipped_models(KERAS)) else f" --original {shlex.quote(str(options.model))}"
+    original = "" if options.model in (DEFAULT_NAME, *shipped_models(KERAS)) else named
     names = {one.name for one in exports.recommended}
     first = next((artifact for artifact in passed if artifact.path.name in names), passed[0])
     path = shlex.quote(str(first.path))
     return [
         f"next: lettercast benchmark {shlex.quote(str(options.out))}{original}{data}{devices}",
-        f"      lettercast read --model {path}" if first.reads_letters else f"      lettercast evaluate {path}{data}",
+        f"      lettercast read --model {path}" if first.reads_letters else f"      lettercast classify my.png --model {path}",
     ]

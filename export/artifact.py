@@ -28,15 +28,18 @@ from ..runtime.model.engine import Engine, first_line, open_engine
 from ..runtime.model.facts import LETTERS
 from ..runtime.model.golden import Golden, golden_path
 from ..runtime.pixels import Pixels
+from ..train.custom import objects_of, use_custom
 from ..train.data.drawing import shown
 from ..train.data.open import Data
 from ..train.data.source import Source
-from ..train.predict import check_layers, safe_name
+from ..train.open_keras import in_place_of
+from ..train.predict import as_classifier, safe_name
 from .devices import DEVICES, Recommendation, by_table, find_devices, formats_for
 from .diagnose import Cause, diagnose
 from .formats import Format, find_formats
-from .gate import PROVEN, UNPROVEN, ImageSet, Parity, Tolerance, compare
+from .gate import MISSED, PROVEN, UNPROVEN, ImageSet, Parity, Tolerance, compare
 from .original import CALIBRATION_SEED, Original, open_letters, open_original
+from .pages import PageCheck, PageParity, open_pages
 from .preprocessing import find_preprocessing
 from .rounding import widen
 
@@ -55,7 +58,8 @@ TELLING_PROBABILITY = 0.75
 class Artifact:
     """One exported model. If it passed the gate, misses is empty and the file is written; otherwise cause says why not.
 
-    reads_letters is true if the reader can use the file, because it takes letters. misses names each limit that is exceeded,
+    reads_letters is true if the reader can use the file, because it takes letters. pages is what whole pages say, None if none
+    were read with it. misses names each limit that is exceeded,
     and a drop that is unproven if a proof was required. cause names a format to take instead only if it passed in this run, or
     was not built in it.
     """
@@ -68,11 +72,12 @@ class Artifact:
     misses: tuple[str, ...]
     cause: str = ""
     reads_letters: bool = True
+    pages: PageParity | None = None
 
     @property
     def verdict(self) -> str:
-        """`proven`, `unproven` or `missed`: what the check set says about the tolerance, see Parity."""
-        return self.parity.verdict(self.tolerance)
+        """`proven`, `unproven` or `missed`: what the check set says about the tolerance, see Parity; pages can only miss."""
+        return MISSED if self.pages and self.pages.misses else self.parity.verdict(self.tolerance)
 
     @property
     def needed(self) -> int | None:
@@ -102,6 +107,7 @@ class Artifact:
             "calibration_error": with_change("calibration_error", "calibration"),
             "rejected": with_change("rejected", "rejected"),
             "tolerance": asdict(self.tolerance),
+            "pages": self.pages.to_dict() if self.pages else None,
             "misses": list(self.misses),
             "cause": self.cause,
         }
@@ -169,9 +175,12 @@ def export(
     check: Data | None = None,
     labels: Sequence[str] | None = None,
     pixels: str | None = None,
+    custom: str | Path | None = None,
     max_drop: float | None = None,
     min_agreement: float | None = None,
     require_proof: bool = False,
+    check_pages: str | Path | None = None,
+    max_cer_rise: float | None = None,
     out: str | Path = "dist",
     overwrite: bool = False,
     progress: bool = True,
@@ -179,8 +188,8 @@ def export(
     """Convert a Keras model to TFLite and ONNX, and compare each format with the original before it is written.
 
     Args:
-        model: `letters-base`, `letters-nano`, the path of a `.keras` file, or a Keras model that classifies images of one
-            size, grey or RGB.
+        model: `letters-base`, `letters-nano`, the path of a `.keras` or `.h5` file, or a Keras model that classifies
+            images of one size, grey or RGB.
         formats: names from `lettercast.export.formats.FORMATS`; by default those that suit the devices, or all.
         devices: names from `lettercast.export.devices.DEVICES` to recommend a file for; by default all.
         calibrate: training images that set the scales of quantized formats, as `evaluate` takes its data; by default the
@@ -191,11 +200,16 @@ def export(
         pixels: the preprocessing that the model was trained with, as `lettercast.export.preprocessing` names it, such as
             `0..1`, `caffe` or `-1..1 bgr`; by default `0..255`, `0..1` or `-1..1`, with which it classifies the calibration
             images best.
+        custom: the Python file or module that defines layers and functions of a model's own, which is imported; it need not
+            be given for a Keras model, or for what you registered with Keras yourself.
         max_drop: accuracy that a format may cost, in percentage points; by default the format's own tolerance.
         min_agreement: answers that must stay the same, in percent; by default the format's own tolerance, which counts only
             while the accuracy drop is unproven.
         require_proof: whether to refuse a format whose accuracy drop is within the tolerance but unproven, because the check
             images are too few.
+        check_pages: a CSV of photographed pages as `evaluate_pages` takes it; the reader reads them with the original and with
+            each exported file that passed, and the character error rates are compared. Only for a model of letters.
+        max_cer_rise: how many points the character error rate may rise on these pages; by default any number.
         out: the folder of the exported files.
         overwrite: whether to replace files of the same name.
         progress: whether to show what is being done.
@@ -215,6 +229,7 @@ def export(
     if pixels is not None:
         # Before the model is loaded.
         find_preprocessing(pixels)
+    use_custom(custom)
     with keras_file(model) as path:
         # Opening may download, and shows a bar of its own.
         calibration, held_out = open_letters(path, calibrate, check)
@@ -228,6 +243,8 @@ def export(
                 max_drop=checked("max_drop", finite, max_drop),
                 min_agreement=checked("min_agreement", amount, min_agreement),
                 require_proof=require_proof,
+                check_pages=None if check_pages is None else Path(check_pages),
+                max_cer_rise=checked("max_cer_rise", amount, max_cer_rise),
                 labels=labels,
                 pixels=pixels,
                 overwrite=overwrite,
@@ -238,15 +255,31 @@ def export(
 
 @contextmanager
 def keras_file(model: "str | Path | keras.Model") -> Iterator[Path]:
-    """Give the path of a Keras model; one in memory is saved to a temporary file under its own name."""
+    """Give the path of a Keras model; for one in memory, of a temporary file of its weights that stands for it."""
     if isinstance(model, str | Path):
         yield find_model(model, KERAS)
         return
-    check_layers(Path(model.name), model)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"{safe_name(model.name)}.keras"
-        model.save(path)
-        yield path
+    import keras
+
+    name = safe_name(str(getattr(model, "name", "model")))
+    network = as_classifier(Path(name), model)
+    try:
+        # Its hash needs it.
+        keras.saving.serialize_keras_object(network)
+    except Exception as error:  # from any layer
+        raise LettercastError(
+            f"{name}: Keras cannot describe one of its layers ({first_line(error)}); give it a get_config()"
+        ) from error
+    with tempfile.TemporaryDirectory() as folder, keras.saving.custom_object_scope(objects_of(model)):
+        path = Path(folder) / f"{name}.keras"
+        with path.open("wb") as file:
+            np.savez(file, *network.get_weights())
+        try:
+            with in_place_of(path, network):
+                yield path
+        except LettercastError as error:
+            # You gave a model and no file.
+            raise LettercastError(str(error).replace(str(path), name)) from error
 
 
 def export_model(
@@ -259,6 +292,8 @@ def export_model(
     max_drop: float | None = None,
     min_agreement: float | None = None,
     require_proof: bool = False,
+    check_pages: Path | None = None,
+    max_cer_rise: float | None = None,
     labels: Sequence[str] | None = None,
     pixels: str | None = None,
     overwrite: bool = False,
@@ -274,6 +309,7 @@ def export_model(
         max_drop, min_agreement: points and percent, instead of the formats' own tolerances; a min_agreement that you give
             must be reached even if the accuracy drop is proven.
         require_proof: whether a format with an unproven accuracy drop is refused.
+        check_pages, max_cer_rise: photographed pages, and how many points the character error rate may rise on them.
         labels, pixels: what a model without facts does not say about itself, see `open_original`.
         devices: names of devices to recommend a file for, by default all.
 
@@ -289,6 +325,7 @@ def export_model(
     taken = [str(target) for target in targets if target.exists()]
     if taken and not overwrite:
         raise LettercastError(f"{taken[0]}: exists already; add --overwrite, or choose another --out")
+    pages = open_pages(check_pages, original, max_cer_rise, report)
     make_folder(out)
     artifacts: list[tuple[Artifact, Cause | None]] = []
     faults = []
@@ -297,7 +334,7 @@ def export_model(
         tolerance = replace(row.tolerance, **limits, agreement_is_required=min_agreement is not None)
         try:
             report(f"building {row.name}, checking it on {len(original.truth)} {original.facts.unit}")
-            artifacts.append(_export(row, target, original, tolerance, check, require_proof=require_proof))
+            artifacts.append(_export(row, target, original, tolerance, check, pages=pages, require_proof=require_proof))
         except ImpossibleError as error:
             faults.append(f"{path}: {row.name} cannot hold this network ({error}); leave it out with --formats")
     passed = [artifact.format.name for artifact, _ in artifacts if not artifact.misses]
@@ -321,7 +358,14 @@ class ImpossibleError(Exception):
 
 
 def _export(
-    row: Format, target: Path, original: Original, tolerance: Tolerance, check: Source, *, require_proof: bool
+    row: Format,
+    target: Path,
+    original: Original,
+    tolerance: Tolerance,
+    check: Source,
+    *,
+    pages: PageCheck | None,
+    require_proof: bool,
 ) -> tuple[Artifact, Cause | None]:
     """Build one format, compare it with the original, and write it if it passes the gate; raises ImpossibleError.
 
@@ -342,10 +386,15 @@ def _export(
     if require_proof and parity.verdict(tolerance) == UNPROVEN:
         misses = (f"the accuracy drop is unproven: {parity.shortfall(tolerance)}",)
     gate = {"data": check.name, "split": check.split, **parity.to_facts(tolerance)}
+    read = None
+    if pages and not misses and facts.takes == LETTERS:
+        read = pages.check(row.embed(model, facts), row.suffix)
+        misses, gate["pages"] = read.misses, read.to_dict()
     finished = row.embed(model, replace(facts, gate=gate))
     if not misses:
         write_with_golden(target, finished, images, answers)
-    return Artifact(row, target, len(finished), parity, tolerance, misses, reads_letters=facts.takes == LETTERS), cause
+    reads_letters = facts.takes == LETTERS
+    return Artifact(row, target, len(finished), parity, tolerance, misses, reads_letters=reads_letters, pages=read), cause
 
 
 def _build(row: Format, network: "keras.Model", calibration: Pixels) -> bytes:

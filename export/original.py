@@ -25,7 +25,7 @@ from ..train.data.source import Source, describe, draw_all, draw_some, relabel
 from ..train.predict import assumed_facts, classify, load_keras, model_facts, picture_shape
 from .convention import to_convention
 from .detection import chance_limit
-from .inference import for_inference, is_single
+from .inference import dequantized, for_inference, is_single, quantized_layers
 
 if TYPE_CHECKING:
     import keras
@@ -118,9 +118,21 @@ def open_original(
     made, advice = {}, None
     if own is None:
         network, made, advice = to_convention(path, network, calibration, classes, facts.labels, pixels=pixels)
+    if quantized := quantized_layers(network):
+        stored, network = network, dequantized(network)
+        share = float((classify(stored, images).argmax(1) == classify(network, images).argmax(1)).mean())
+        kind = (
+            f"Keras quantized {len(quantized)} of its layers ({', '.join(sorted({one.quantization_mode for one in quantized}))})"
+        )
+        say(
+            f"{kind}; the exported files take their weights and do not round activations: {100 * share:.2f} % of the answers agree"
+        )
+        made["quantization"] = f"{kind}, here with activations that are not rounded; {100 * share:.2f} % of the answers agree"
     if not is_single(network):
         network = for_inference(network)
-        say("the model computes in half precision; the exported files, and what they are compared with, in float32")
+        say(
+            "the model computes in other precisions than float32; the exported files, and what they are compared with, in float32"
+        )
     report(f"classifying {len(images)} {facts.unit} with the original")
     probabilities = classify(network, images)
     if not np.isfinite(probabilities).all():

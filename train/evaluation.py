@@ -1,6 +1,6 @@
 """Evaluation of a model of any format on labelled letters."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +14,7 @@ from ..runtime.console import progress as show_progress
 from ..runtime.model.engine import Engine
 from ..runtime.model.facts import PHOTOS
 from ..runtime.pixels import Pixels
+from .custom import use_custom
 from .data.drawing import shown
 from .data.open import Data, default_split, open_source, say_held_out, seen_data
 from .data.source import Source, draw_all, relabel
@@ -321,18 +322,21 @@ def evaluate(
     split: str | None = None,
     *,
     threads: int = 1,
+    custom: str | Path | None = None,
     progress: bool = True,
 ) -> Evaluation:
     """Classify labelled letters with a model, and return its answers with every figure that follows from them.
 
     Args:
-        model: `letters-base`, `letters-nano`, the path of a `.keras`, `.tflite` or `.onnx` file, a Keras model, or an engine
-            that is open already.
+        model: `letters-base`, `letters-nano`, the path of a `.keras`, `.h5`, `.tflite` or `.onnx` file, a Keras model, or an
+            engine that is open already.
         data: what `--data` takes (`pen`, `emnist`, the path of an `.npz`, `.csv` or folder of class folders), or arrays
             `(images, labels)` or `(images, labels, class names)`: images (N, H, W) grey or (N, H, W, 3) RGB uint8, labels (N,)
             whole numbers or names. Letters are drawn plainly.
         split: train, val, test or all; by default the split that training left out, or all of a folder or of arrays.
         threads: threads of the engine.
+        custom: the Python file or module that defines layers and functions of a model's own, which is imported; it need not
+            be given for a Keras model, or for what you registered with Keras yourself.
         progress: whether to show what is being done.
 
     Raises:
@@ -341,6 +345,7 @@ def evaluate(
     Example:
         evaluate("letters-nano", "my_letters/").accuracy
     """
+    use_custom(custom)
     engine = open_any(model, threads)
     facts = engine.facts
     if isinstance(data, str | Path | tuple):
@@ -351,7 +356,14 @@ def evaluate(
         data = open_source(data, split, facts.input_shape if is_photos else picture_shape(facts))
         say_held_out(data, facts.unit)
     with show_progress(f"classifying {len(data.labels)} {facts.unit} of {data.name} with {facts.name}", progress):
-        return classify_source(engine, data)
+        return classify_source(with_names(engine, data), data)
+
+
+def with_names(engine: Engine, source: Source) -> Engine:
+    """Return the engine with the names of a source's classes if its own are only numbers that were assumed for a Keras model."""
+    facts = engine.facts
+    is_numbered = facts.labels == tuple(map(str, range(len(source.classes)))) and facts.format == "keras" and not facts.made
+    return replace(engine, facts=replace(facts, labels=source.classes)) if is_numbered else engine
 
 
 def classify_source(engine: Engine, source: Source) -> Evaluation:

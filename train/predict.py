@@ -21,7 +21,6 @@ from .data.source import LETTERS as ALPHABET
 from .open_keras import load_keras, refuse_others
 from .plan import BATCH
 from .wrap import as_classifier
-from .wrap import as_classifier as check_layers  # noqa: F401
 
 if TYPE_CHECKING:
     import keras

@@ -18,6 +18,7 @@ import numpy as np
 
 from ... import LettercastError
 from ...runtime.model.installed import Package
+from ...train.custom import imported
 
 # A call to time; its argument is the number of the call.
 Run = Callable[[int], object]
@@ -36,9 +37,12 @@ from pathlib import Path
 import numpy as np
 from lettercast.runtime.console import quiet
 with quiet():
-    if path.endswith(".keras"):
+    if engine == "keras":
         import keras
+        from lettercast.train.custom import use_custom
         from lettercast.train.predict import open_model
+        for name in sys.argv[5:]:
+            use_custom(name)
         opened = lambda: open_model(Path(path))
     else:
         from lettercast.runtime.model.engine import load_engine
@@ -177,9 +181,9 @@ def latency_of(seconds: Sequence[float]) -> Latency:
 def footprint(path: Path, threads: int, package: Package | None, batch: int) -> Footprint:
     """Load a model in a separate process and run it on one blank image and on a batch.
 
-    package is the engine, None for a `.keras` model. Raises LettercastError if the process fails.
+    package is the engine, None for a Keras model. Raises LettercastError if the process fails.
     """
-    words = [path.resolve(), threads, package.name if package else "keras", batch]
+    words = [path.resolve(), threads, package.name if package else "keras", batch, *imported()]
     # -P: import the packages of this process, not what happens to lie in the current folder.
     line = [sys.executable, "-P", "-c", CHILD, *map(str, words)]
     packages = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}

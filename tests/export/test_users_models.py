@@ -116,7 +116,11 @@ def integer_input_in_half_precision():
         keras.mixed_precision.set_global_policy("float32")
 
 
-@pytest.mark.parametrize("build", [augmented_and_normalized, integer_input_in_half_precision])
+def grouped_convolution():
+    return small_network(layers.Conv2D(6, 3, groups=3, strides=2, activation="relu"))
+
+
+@pytest.mark.parametrize("build", [augmented_and_normalized, integer_input_in_half_precision, grouped_convolution])
 def test_networks_that_converters_refuse_as_they_are_pass_the_gate(build, tmp_path):
     images = np.random.default_rng(2).integers(0, 256, (60, 16, 16, 3), dtype=np.uint8)
     keras.utils.set_random_seed(1)
