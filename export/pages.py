@@ -1,5 +1,6 @@
 """Whole pages: whether the reader reads them as well with an exported file as with its original."""
 
+import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError
-from ..runtime.model.engine import Engine
+from ..runtime.model.engine import Engine, open_engine
 from ..runtime.model.facts import LETTERS
 from ..runtime.reader import Reader
 from ..train.pages import PagesResult, read_pages
+from ..train.predict import keras_engine
 from .gate import drop_interval
+from .original import Original
 
 RESAMPLES, RESAMPLING_SEED = 2000, 0
 
@@ -23,7 +26,8 @@ class PageParity:
     """How the reader with an exported file compares with the reader with the original on the same photographed pages.
 
     error and original_error are character error rates in percent of the letters. rise is their difference in points,
-    positive if the exported file reads worse, with its 95 % interval. changed counts the pages whose text differs.
+    positive if the exported file reads worse, with its 95 % interval. changed counts the pages whose text differs. max_rise is
+    the limit of the rise in points, None if there is none.
     """
 
     data: str
@@ -35,26 +39,60 @@ class PageParity:
     rise_low: float
     rise_high: float
     changed: int
+    max_rise: float | None = None
 
-    def miss(self, max_rise: float | None) -> str:
-        """Return a line if the rise exceeds a limit in points, else an empty one; without a limit nothing is missed."""
-        if max_rise is None or self.rise <= max_rise:
-            return ""
-        return f"character error rate on pages {self.rise:+.2f} points, at most {max_rise:g} allowed"
+    @property
+    def misses(self) -> tuple[str, ...]:
+        """A line if the rise exceeds its limit; without a limit nothing is missed."""
+        if self.max_rise is None or self.rise <= self.max_rise:
+            return ()
+        return (f"character error rate on pages {self.rise:+.2f} points, at most {self.max_rise:g} allowed",)
 
     def to_dict(self) -> dict[str, Any]:
         """Return all figures, rounded to six digits, for the facts and the JSON."""
         return {name: float(f"{value:.6g}") if isinstance(value, float) else value for name, value in asdict(self).items()}
 
 
-def read_with(engine: Engine, labels: Path, report: Callable[[str], None]) -> PagesResult:
-    """Read the pages of a CSV of labels; raises LettercastError if the model takes no letters, or a page cannot be used."""
-    if engine.facts.takes != LETTERS:
-        raise LettercastError("--check-pages: pages hold letters, and the model takes other images; leave it out")
+@dataclass(frozen=True)
+class PageCheck:
+    """Photographed pages to check exported files on: their labels, what is read with the original, and the limit of the rise."""
+
+    labels: Path
+    original: PagesResult
+    max_rise: float | None
+    report: Callable[[str], None]
+
+    def check(self, model: bytes, suffix: str) -> PageParity:
+        """Read the pages with an exported file, given its content and its suffix, and compare."""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / f"candidate.{suffix}"
+            path.write_bytes(model)
+            engine = open_engine(path)
+        return compare_pages(self.labels.name, self.original, _read(engine, self.labels, self.report), self.max_rise)
+
+
+def open_pages(
+    labels: Path | None, original: Original, max_rise: float | None, report: Callable[[str], None]
+) -> PageCheck | None:
+    """Read the pages of a CSV of labels with the original; None if no CSV is given.
+
+    Raises:
+        LettercastError: the model takes no letters, a page cannot be used, or there is a limit and no CSV.
+    """
+    if labels is None:
+        if max_rise is not None:
+            raise LettercastError("--max-cer-rise: is a limit for pages; name some with --check-pages")
+        return None
+    if original.facts.takes != LETTERS:
+        raise LettercastError(f"--check-pages: pages hold letters, and {original.facts.name} takes other images; leave it out")
+    return PageCheck(labels, _read(keras_engine(original.network, original.facts), labels, report), max_rise, report)
+
+
+def _read(engine: Engine, labels: Path, report: Callable[[str], None]) -> PagesResult:
     return read_pages(Reader(engine), labels, lambda file: report(f"reading {file} with {engine.facts.format}"))
 
 
-def compare_pages(data: str, original: PagesResult, exported: PagesResult) -> PageParity:
+def compare_pages(data: str, original: PagesResult, exported: PagesResult, max_rise: float | None = None) -> PageParity:
     """Compare what two models read on the same pages, in the same order."""
     pairs = list(zip(original.pages, exported.pages, strict=True))
     edits = np.array([[before.errors, after.errors] for before, after in pairs])
@@ -63,7 +101,7 @@ def compare_pages(data: str, original: PagesResult, exported: PagesResult) -> Pa
     low, high = rise_interval(edits[:, 1] - edits[:, 0], letters)
     changed = sum(before.read != after.read for before, after in pairs)
     rates = (float(before), float(after), float(after - before), 100 * low, 100 * high)
-    return PageParity(data, len(pairs), int(letters.sum()), *rates, changed)
+    return PageParity(data, len(pairs), int(letters.sum()), *rates, changed, max_rise)
 
 
 def rise_interval(more: NDArray[np.int64], letters: NDArray[np.int64]) -> tuple[float, float]:
