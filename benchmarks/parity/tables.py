@@ -9,6 +9,7 @@ from rich.text import Text
 from ...export.artifact import Artifact, Exports
 from ...export.devices import Recommendation
 from ...export.gate import MISSED, PROVEN, UNPROVEN, Parity, round_up
+from ...export.pages import PageParity
 from ...runtime.console import table_width
 from ...train.evaluation import Evaluation
 from ..columns import WIDE, Cell, fill, in_ms, known
@@ -78,6 +79,25 @@ def take_table(exports: Exports, width: int = WIDE) -> Table | None:
     for name in dict.fromkeys(one.name for one in found):
         table.add_row(name, ", ".join(one.device for one in found if one.name == name))
     return table
+
+
+def export_pages_table(exports: Exports) -> Table | None:
+    """Return the character error rate of each file on whole pages, against that of the original; None if none were read."""
+    found = {artifact.path.name: artifact.pages for artifact in exports if artifact.pages}
+    if not found:
+        return None
+    one = next(iter(found.values()))
+    table = Table(
+        title=f"{one.pages} pages of {one.data}, {one.letters:,} letters: character error rate, "
+        f"{one.original_error:.2f} % with the original"
+    )
+    columns: dict[str, Cell[tuple[str, PageParity]]] = {
+        "file": lambda pair: pair[0],
+        "errors %": lambda pair: f"{pair[1].error:.2f}",
+        "rise (95 %)": lambda pair: _change_of(pair[1].rise, pair[1].rise_low, pair[1].rise_high),
+        "pages read differently": lambda pair: str(pair[1].changed),
+    }
+    return fill(table, columns, list(found.items()), columns)
 
 
 def parity_table(result: Benchmark, width: int = WIDE) -> Table:
@@ -210,8 +230,8 @@ def tables_of(result: Evaluation | Exports | Benchmark | PagesResult, width: int
         case Evaluation():
             return [evaluation_table(result)]
         case Exports():
-            taken = take_table(result, width)
-            return [artifact_table(result, width), *([taken] if taken else [])] if result.artifacts else []
+            more = (export_pages_table(result), take_table(result, width))
+            return [artifact_table(result, width), *(table for table in more if table)] if result.artifacts else []
         case Benchmark():
             also = (table for section in result.also.values() for table in section.tables)
             return [*measured_tables(result, width), *also, recommendation_table(recommend(result), width)]
