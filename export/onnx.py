@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from fractions import Fraction
 from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,7 @@ from ..runtime.model.facts import FACTS_KEY, Facts
 from ..runtime.pixels import Pixels
 from . import onnx_int8
 from .gate import Inspection
+from .inference import unrolled
 
 if TYPE_CHECKING:
     import keras
@@ -21,6 +23,8 @@ if TYPE_CHECKING:
 # Fixed, so that a model opens in the same runtimes whichever converter is installed. Opset 13 brought per-channel
 # quantization; opset 15 opens in ONNX Runtime 1.10 and later.
 OPSET, LOWEST_RUNTIME = 15, "ONNX Runtime 1.10"
+# Sides of images are at most so many pixels; a factor between two of them is a fraction with at most that denominator.
+MAX_SIDE = 1024
 
 
 def float32(model: "keras.Model", calibration: Pixels) -> bytes:
@@ -52,12 +56,13 @@ def convert(model: "keras.Model") -> "onnx.ModelProto":
         input_names=ends[0],
         output_names=ends[1],
         opset=OPSET,
-        custom_op_handlers={"Erfc": (_erfc, []), "Expm1": (_expm1, [])},
+        custom_op_handlers={"Erfc": (_erfc, []), "Expm1": (_expm1, []), "Log1p": (_log1p, [])},
         tensors_to_rename={ends[0][0]: source.name},
     )
     unknown = {node.op_type for node in graph.graph.node if not node.domain and not onnx.defs.has(node.op_type, OPSET)}
     if unknown:
         raise ValueError(f"ONNX has no operation for TensorFlow's {', '.join(sorted(unknown))}")
+    round_scales_up(graph.graph)
     slim = onnxslim.slim(graph)
     for value in (*slim.graph.input, *slim.graph.output):
         value.type.tensor_type.shape.dim[0].dim_param = "batch"
@@ -78,6 +83,22 @@ def _inlined_functions() -> Iterator[None]:
         tf.config.run_functions_eagerly(was_eager)
 
 
+def round_scales_up(graph: "onnx.GraphProto") -> None:
+    """Round the factors by which a graph resizes images up, not off: ONNX cuts 12 * 0.8333333 to 9 pixels, and 10 are meant."""
+    from onnx.numpy_helper import from_array, to_array
+
+    resized = {node.input[2] for node in graph.node if node.op_type == "Resize" and len(node.input) > 2}
+    for value in graph.initializer:
+        if value.name in resized:
+            scales = to_array(value)
+            meant = [Fraction(float(scale)).limit_denominator(MAX_SIDE) for scale in scales]
+            up = [
+                np.nextafter(one, np.float32(np.inf)) if float(one) < exact else one
+                for one, exact in zip(scales, meant, strict=True)
+            ]
+            value.CopyFrom(from_array(np.array(up, np.float32), value.name))
+
+
 def _erfc(graph: Any, node: Any, *_: Any) -> None:
     """Make a node of TensorFlow's Erfc, which an exact GELU has, into 1 - Erf, for tf2onnx."""
     _with_one(graph, node, "Erf", is_one_first=True)
@@ -86,6 +107,16 @@ def _erfc(graph: Any, node: Any, *_: Any) -> None:
 def _expm1(graph: Any, node: Any, *_: Any) -> None:
     """Make a node of TensorFlow's Expm1, which a CELU has, into Exp - 1, for tf2onnx."""
     _with_one(graph, node, "Exp", is_one_first=False)
+
+
+def _log1p(graph: Any, node: Any, *_: Any) -> None:
+    """Make a node of TensorFlow's Log1p into the Log of 1 + x, for tf2onnx."""
+    values, result = node.input[0], node.output[0]
+    kinds, shapes = [graph.get_dtype(result)], [graph.get_shape(result)]
+    graph.remove_node(node.name)
+    one = graph.make_const(f"{node.name}_one", np.array(1, np.float32)).output[0]
+    more = graph.make_node("Add", [values, one], dtypes=kinds, shapes=shapes).output[0]
+    graph.make_node("Log", [more], outputs=[result], dtypes=kinds, shapes=shapes)
 
 
 def _with_one(graph: Any, node: Any, operation: str, *, is_one_first: bool) -> None:
@@ -105,7 +136,8 @@ def float16(model: "keras.Model", calibration: Pixels) -> bytes:
     from onnxruntime.transformers.onnx_model import OnnxModel
 
     # The scaling is not folded: weights divided by 255 would lose digits in half precision.
-    graph = convert(model)
+    # The converter to half precision leaves half of a loop in float32.
+    graph = convert(unrolled(model))
     blocked = sorted({*DEFAULT_OP_BLOCK_LIST, *_only_single(graph)})
     half = OnnxModel(convert_float_to_float16(graph, keep_io_types=True, op_block_list=blocked))
     sort_nodes(half.model.graph)
@@ -237,6 +269,7 @@ def inspect(model: bytes) -> Inspection:
     coarse = []
     for node in graph.node:
         if node.op_type == "ConvInteger" and onnx_int8.attributes(node).get("group", 1) > 1:
-            largest = np.abs(values[node.input[1]].astype(int)).max(tuple(range(1, values[node.input[1]].ndim)))
+            filters = values[node.input[1]].astype(int) - int(values[node.input[3]])
+            largest = np.abs(filters).max(tuple(range(1, filters.ndim)))
             coarse += [node] if ((largest > 0) & (largest < largest.max() / 2)).any() else []
     return Inspection(limits[0] if limits else None, bool(coarse), LOWEST_RUNTIME, tuple(onnx_int8.saturating(graph)))
