@@ -236,7 +236,7 @@ def wilson_interval(count: int, n: int) -> tuple[float, float]:
 
 def _confidence(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the largest probability of each image (n,), 0 if one of them is NaN or infinite."""
-    usable = np.isfinite(probabilities).all(1)
+    usable = np.asarray(np.isfinite(probabilities).all(1))
     return np.where(usable, np.clip(np.where(usable[:, None], probabilities, 0), 0, 1).max(1), 0).astype(np.float64)
 
 
