@@ -1,10 +1,19 @@
 """Exported files against their original on whole photographed pages."""
 
+import json
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
+from sklearn.datasets import load_digits
 
-from lettercast.export.gate import drop_interval
+from lettercast.export.artifact import export_model
+from lettercast.export.formats import find_formats
+from lettercast.export.gate import MISSED, drop_interval
 from lettercast.export.pages import compare_pages, rise_interval
+from lettercast.runtime import open_engine
+from lettercast.train.data.open import open_source
 from lettercast.train.pages import PagesResult, compare_page
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -68,3 +77,58 @@ def test_more_edits_than_letters_are_no_error():
 )
 def test_a_limit_is_missed_only_if_it_is_given_and_exceeded(limit, misses):
     assert compare_pages("labels.csv", pages(ALPHABET), pages(ALPHABET[1:]), limit).misses == misses
+
+
+@pytest.fixture(scope="module")
+def labelled(draw_page, tmp_path_factory) -> Path:
+    """A CSV of two drawn pages."""
+    folder = tmp_path_factory.mktemp("pages")
+    for name, rows in (("one", ("ABC", "DEF")), ("two", ("KLM", "NOP"))):
+        cv2.imwrite(str(folder / f"{name}.png"), draw_page(*rows)[0])
+    (folder / "labels.csv").write_text("file,text\none.png,ABC|DEF\ntwo.png,KLM|NOP\n")
+    return folder / "labels.csv"
+
+
+def test_pages_are_in_the_table_the_json_and_the_facts(labelled, model_file, strokes_file, lettercast):
+    words = ("--formats", "tflite-float32", "--check", strokes_file, "--check-pages", labelled, "--max-cer-rise", 0)
+    code, out, err = lettercast("export", model_file, *words, "--json")
+    assert code == 0, err
+    (made,) = json.loads(out)["formats"]
+    found = made["pages"]
+    assert (found["data"], found["pages"], found["letters"], found["max_rise"]) == ("labels.csv", 2, 12, 0)
+    assert found["error"] == found["original_error"] and (found["rise"], found["changed"]) == (0, 0)
+    assert found["rise_low"] < -20 and found["rise_high"] > 20
+    assert "2 pages of labels.csv, 12 letters" in err
+    assert open_engine(Path(made["file"])).facts.gate["pages"] == found
+
+
+def test_a_file_that_exceeds_the_limit_is_missed_and_not_written(labelled, model_file, check_source, tmp_path):
+    rows = find_formats(["tflite-float32"])
+    # Equal models have no rise, so only a limit below 0 is exceeded.
+    limits = {"check_pages": labelled, "max_cer_rise": -1.0}
+    made = export_model(model_file, rows, open_source("pen", "train"), check_source, tmp_path / "dist", **limits)
+    (artifact,) = made
+    assert (artifact.verdict, made.passed) == (MISSED, False)
+    assert artifact.misses == ("character error rate on pages +0.00 points, at most -1 allowed",)
+    assert list((tmp_path / "dist").iterdir()) == []
+
+
+def test_a_model_of_other_images_is_refused_before_anything_is_written(labelled, lettercast, tmp_path):
+    import keras
+
+    network = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.Flatten(), keras.layers.Dense(10, activation="softmax")])
+    digits = load_digits()
+    means = np.stack([digits.data[digits.target == label].mean(0) for label in range(10)])
+    network.layers[-1].set_weights([means.T / 100, -0.5 * (means**2).sum(1) / 100])
+    network.save(tmp_path / "digits.keras")
+    np.savez(tmp_path / "digits.npz", image=digits.images.astype(np.uint8), label=digits.target)
+    code, out, err = lettercast(
+        "export", "digits.keras", "--check", "digits.npz", "--pixels", "0..255", "--check-pages", labelled
+    )
+    assert (code, out) == (2, "")
+    assert err.splitlines()[-1] == ("lettercast: --check-pages: pages hold letters, and digits takes other images; leave it out")
+    assert not (tmp_path / "dist").exists()
+
+
+def test_a_limit_without_pages_is_refused(model_file, strokes_file, refused):
+    assert "--max-cer-rise: is a limit for pages" in refused("export", model_file, "--check", strokes_file, "--max-cer-rise", 1)
