@@ -13,9 +13,10 @@ from .parser import Parser
 
 COMMANDS = ("train", "evaluate", "export", "read", "classify", "benchmark", "doctor", "bundle")
 # The extra that installs what a command needs; the other commands need "train".
-EXTRAS: dict[str, str] = dict.fromkeys(("read", "classify", "doctor", "bundle"), "reader") | dict.fromkeys(
-    ("export", "benchmark"), "export"
-)
+EXTRAS: dict[str, str] = {
+    **dict.fromkeys(("read", "classify", "doctor", "bundle"), "reader"),
+    **dict.fromkeys(("export", "benchmark"), "export"),
+}
 
 EXAMPLES = """\
 examples:

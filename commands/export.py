@@ -184,8 +184,8 @@ def next_commands(exports: "Exports", options: argparse.Namespace) -> list[str]:
     named = f" --original {shlex.quote(str(options.model))}{custom}"
     # Shipped originals are found by themselves.
     original = "" if options.model in (DEFAULT_NAME, *shipped_models(KERAS)) else named
-    names = {one.name for one in exports.recommended}
-    first = next((artifact for artifact in passed if artifact.path.name in names), passed[0])
+    names = [one.name for one in exports.recommended]
+    first = min(passed, key=lambda artifact: names.index(artifact.path.name) if artifact.path.name in names else len(names))
     path = shlex.quote(str(first.path))
     return [
         f"next: lettercast benchmark {shlex.quote(str(options.out))}{original}{data}{devices}",
