@@ -176,6 +176,7 @@ CONSTANTS = {
     "a mean": lambda x: (x - ops.array([123.68, 116.78, 103.94])) / 58.0,
     "a mean in double precision": lambda x: (x - np.array([123.68, 116.78, 103.94])) / np.array([58.4, 57.1, 57.4]),
     "an image": lambda x: (x - ops.array(np.random.default_rng(0).uniform(0, 255, SHAPE).astype(np.float32))) / 58.0,
+    "logarithms and exponentials": lambda x: ops.log1p(x) - ops.expm1(x / 255.0),
     "no layer at all": lambda x: x[..., ::-1] / 127.5 - 1 + ops.mean(x, axis=(1, 2), keepdims=True) / 255.0,
 }
 
@@ -221,6 +222,15 @@ def test_an_exact_gelu_is_exact_in_onnx():
     np.testing.assert_allclose(run_onnx(onnx.float32(network, NO_IMAGES)), answers(network), atol=7e-7)
 
 
+@pytest.mark.parametrize("size", [(10, 17), (5, 7), (13, 23)])
+def test_images_are_resized_to_exactly_the_size(size):
+    # 12 pixels times the float next to 10 / 12 are less than 10.
+    network = network_of(
+        lambda inputs: layers.Conv2D(2, 3)(ops.image.resize(ops.pad(inputs, ((0, 0), (2, 2), (0, 0), (0, 0))), size))
+    )
+    np.testing.assert_allclose(run_onnx(onnx.float32(network, NO_IMAGES)), answers(network), atol=1e-5)
+
+
 def test_an_operation_that_onnx_lacks_is_named():
     network = network_of(lambda inputs: ops.erfinv(inputs / 300.0))
     with pytest.raises(ValueError, match="ONNX has no operation for TensorFlow's Erfinv"):
@@ -238,6 +248,12 @@ def test_recurrent_layers_become_integers_step_by_step():
     np.testing.assert_allclose(answers(unrolled(network)), answers(network), atol=1e-6)
     exported = run_tflite(tflite.int16x8(network, IMAGES))
     np.testing.assert_allclose(exported, answers(network), atol=0.01)
+
+
+@pytest.mark.parametrize("layer", [layers.GRU, layers.SimpleRNN])
+def test_recurrent_layers_become_half_precision(layer):
+    network = rows(layer(4))
+    np.testing.assert_allclose(run_onnx(onnx.float16(network, NO_IMAGES)), answers(network), atol=5e-3)
 
 
 def test_a_network_without_loops_is_unrolled_as_itself():
