@@ -10,7 +10,7 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 from lettercast.export import tflite
 from lettercast.export.onnx import OPSET, convert, fold_scaling
-from lettercast.runtime.model.engine import open_engine
+from lettercast.runtime.model.engine import dequantize, open_engine, quantize
 from lettercast.runtime.model.facts import Facts, tflite_facts
 from lettercast.train.data.source import draw_some
 from lettercast.train.network import SIZES
@@ -73,13 +73,90 @@ def test_facts_are_read_back_from_tflite_and_change_no_result(bare, check_source
     np.testing.assert_array_equal(run(model, image), run(bare, image))
 
 
-def test_tflite_tensors_keep_one_name_each_and_those_of_input_and_output_are_whole(bare):
-    model = tflite.embed(bare, Facts("x", "tflite-float32", ("A", "B"), (28, 28, 1), "float32"))
-    before, after = (schema.ModelT.InitFromObj(schema.Model.GetRootAs(data, 0)).subgraphs[0] for data in (bare, model))
-    assert any(b";" in tensor.name for tensor in before.tensors)
-    assert all(b";" not in tensor.name and tensor.name for tensor in after.tensors)
-    for ends in ("inputs", "outputs"):
-        assert [after.tensors[i].name for i in getattr(after, ends)] == [before.tensors[i].name for i in getattr(before, ends)]
+def unpack(model: bytes) -> schema.ModelT:
+    """Return the tables of a TFLite file."""
+    return schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
+
+
+def operators(tree: schema.ModelT) -> set[int]:
+    """Return the kinds of operators in the graphs of a TFLite file."""
+    return {tree.operatorCodes[op.opcodeIndex].builtinCode for graph in tree.subgraphs for op in graph.operators}
+
+
+def test_every_tflite_tensor_has_a_short_name_of_its_own(exported):
+    for name, path in exported.items():
+        if path.suffix == ".tflite":
+            names = [tensor.name for graph in unpack(path.read_bytes()).subgraphs for tensor in graph.tensors]
+            assert len(set(names)) == len(names), name
+            assert all(names) and not any(b";" in one for one in names)
+
+
+def test_tflite_inputs_and_outputs_are_named_as_in_the_signature(bare):
+    tree = unpack(tflite.embed(bare, Facts("x", "tflite-float32", ("A", "B"), (28, 28, 1), "float32")))
+    (graph,), (signature,) = tree.subgraphs, tree.signatureDefs
+    named = [graph.tensors[end.tensorIndex].name for end in (*signature.inputs, *signature.outputs)]
+    assert named == [end.name for end in (*signature.inputs, *signature.outputs)] == [b"pixels", b"output_0"]
+    assert signature.signatureKey == b"serving_default"
+
+
+def test_tensors_of_one_name_are_told_apart_by_their_role():
+    def tensor(name: bytes) -> schema.TensorT:
+        made = schema.TensorT()
+        made.name = name
+        return made
+
+    code, dense, graph, tree = schema.OperatorCodeT(), schema.OperatorT(), schema.SubGraphT(), schema.ModelT()
+    code.builtinCode = schema.BuiltinOperator.FULLY_CONNECTED
+    dense.inputs, dense.outputs = [0, 1, 2], [3]
+    graph.tensors = [
+        tensor(name) for name in (b"net/x", b"net/d/Relu;net/d/a", b"net/d/Relu;net/d/b", b"net/d/Relu", b"net/d/Relu")
+    ]
+    graph.operators, tree.subgraphs, tree.operatorCodes = [dense], [graph], [code]
+    tflite.name_tensors(tree)
+    assert [one.name for one in graph.tensors] == [b"x", b"d/Relu/weights", b"d/Relu/bias", b"d/Relu", b"d/Relu_2"]
+
+
+def test_tflite_files_take_one_image_without_computing_shapes(exported):
+    computing = {schema.BuiltinOperator.SHAPE, schema.BuiltinOperator.PACK}
+    for name, path in exported.items():
+        if path.suffix == ".tflite":
+            tree = unpack(path.read_bytes())
+            graph = tree.subgraphs[0]
+            source = graph.tensors[graph.inputs[0]]
+            assert (source.shape[0], source.shapeSignature) == (1, None), name
+            assert not operators(tree) & computing
+
+
+def test_a_network_of_batches_of_32_converts_for_one_image():
+    layers = keras.layers
+    keras.utils.set_random_seed(1)
+    source = keras.Input((8, 8, 3), batch_size=32, name="image")
+    network = keras.Model(source, layers.Dense(4)(layers.Flatten()(layers.Conv2D(2, 3)(source))))
+    images = np.random.default_rng(0).integers(0, 256, (32, 8, 8, 3), np.uint8)
+    expected = np.asarray(network(images.astype(np.float32)))
+    scale = np.abs(expected).max()
+    for build in (tflite.float32, tflite.int8):
+        model = tflite.embed_buffers(build(network, images), {})
+        interpreter = Interpreter(model_content=model)
+        interpreter.allocate_tensors()
+        (end,) = interpreter.get_input_details()
+        assert (list(end["shape"]), list(interpreter.get_signature_list()["serving_default"]["inputs"])) == (
+            [1, 8, 8, 3],
+            ["image"],
+        )
+        answers = interpreter_answers(interpreter, images)
+        assert np.abs(answers - expected).max() < (1e-5 if build is tflite.float32 else 0.05) * scale
+
+
+def interpreter_answers(interpreter: Interpreter, images: np.ndarray) -> np.ndarray:
+    """Return the outputs (n, classes) of a TFLite file for images, one by one."""
+    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+    rows = []
+    for image in images:
+        interpreter.set_tensor(source["index"], quantize(image[None], source))
+        interpreter.invoke()
+        rows.append(dequantize(interpreter.get_tensor(target["index"])[0], target))
+    return np.array(rows)
 
 
 def test_tflite_tensor_data_are_aligned_to_sixteen_bytes(bare):
@@ -155,3 +232,11 @@ def test_an_offset_in_front_is_not_folded():
     graph = convert(keras.Sequential(scaled))
     before = graph.SerializeToString()
     assert fold_scaling(graph).SerializeToString() == before
+
+
+def test_old_onnx_runtimes_know_the_filters_of_dynamic_quantization(graphs):
+    graph = graphs["onnx-dynamic"].graph
+    dtypes = {value.name: value.data_type for value in graph.initializer}
+    filters = [node.input[1] for node in graph.node if node.op_type == "ConvInteger"]
+    # ONNX Runtime opens int8 filters from 1.24 on only.
+    assert filters and {dtypes[name] for name in filters} == {onnx.TensorProto.UINT8}

@@ -1,0 +1,1 @@
+"""Which other runtimes and tools open exported files, and whether they give the same answers."""
