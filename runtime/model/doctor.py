@@ -290,7 +290,10 @@ def describe_gate(facts: Facts) -> str:
         "unproven": f"unproven, the images were too few{needed}",
         "missed": "missed its limits",
     }
-    verdict = verdicts.get(str(gate.get("verdict")), "without a verdict, as by an earlier version; export it again for one")
+    # Early versions wrote no verdict, but what it follows from.
+    is_proven = isinstance(limit, int | float) and figure("drop_high") <= limit
+    unknown = verdicts["proven"] if is_proven else "without a verdict, as by an earlier version; export it again for one"
+    verdict = verdicts.get(str(gate.get("verdict")), unknown)
     interval = f" ({figure('drop_low'):+.2f} to {figure('drop_high'):+.2f})" if "drop_low" in gate else ""
     drop = f"accuracy drop {figure('drop'):+.2f} points{interval}{allowed}, " if "drop" in gate else ""
     images = f"on {figure('n'):,.0f} {facts.unit} of {gate.get('data', '?')} {gate.get('split', '')}".strip()

@@ -210,6 +210,11 @@ def test_the_report_summarises_the_facts_of_a_model():
             "at export unproven, the images were too few (about 1,277 images would prove it): accuracy drop +0.10",
         ),
         ({"verdict": "unproven", "needed": None}, "at export unproven, the images were too few: accuracy drop +0.10"),
+        ({}, "at export proven: accuracy drop +0.10"),
+        (
+            {"drop_high": 0.4},
+            "at export without a verdict, as by an earlier version; export it again for one: accuracy drop +0.10",
+        ),
         ({"verdict": "proven", "accuracy": "high", "tolerance": 3}, "+0.25), accuracy nan % (original 98.50 %)"),
     ],
 )
