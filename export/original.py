@@ -117,16 +117,16 @@ def open_original(
         refuse_missing_classes(check, truth, classes, facts)
     made, advice = {}, None
     if own is None:
-        network, made, advice = to_convention(path, network, calibration, classes, facts.labels, pixels=pixels)
+        # Numbers stay numbers under other names, so that only the order of numbers can be advised.
+        names = facts.labels if calibrate.is_named else tuple(map(str, range(len(facts.labels))))
+        network, made, advice = to_convention(path, network, calibration, classes, names, pixels=pixels)
     if quantized := quantized_layers(network):
         stored, network = network, dequantized(network)
         share = float((classify(stored, images).argmax(1) == classify(network, images).argmax(1)).mean())
         kind = (
             f"Keras quantized {len(quantized)} of its layers ({', '.join(sorted({one.quantization_mode for one in quantized}))})"
         )
-        say(
-            f"{kind}; the exported files take their weights and do not round activations: {100 * share:.2f} % of the answers agree"
-        )
+        say(f"{kind}; exported files take their weights and do not round activations: {100 * share:.2f} % of the answers agree")
         made["quantization"] = f"{kind}, here with activations that are not rounded; {100 * share:.2f} % of the answers agree"
     if not is_single(network):
         network = for_inference(network)

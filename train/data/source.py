@@ -224,11 +224,12 @@ class PictureSource(UnknownWriters):
 def relabel(source: Source, classes: Sequence[str]) -> NDArray[np.int64]:
     """Return the source's labels as indices into another list of classes, matched by name; -1 if there is no match.
 
-    Case is ignored unless two of the classes differ only in case. Labels without names are the indices themselves.
+    Case is ignored unless two of the classes differ only in case. Labels without names are the indices themselves,
+    unless all of them are names among the classes.
     """
-    if not source.is_named:
-        return np.where(source.labels < len(classes), source.labels, -1)
     exact = {plain_name(name): i for i, name in enumerate(classes)}
+    if not source.is_named and not set(source.classes) <= exact.keys():
+        return np.where(source.labels < len(classes), source.labels, -1)
     folded = {name.upper(): i for name, i in exact.items()}
     if len(folded) < len(exact):
         folded = {}

@@ -11,6 +11,7 @@ from lettercast.train.data.arrays import npz_splits, role_of
 from lettercast.train.data.drawing import draw_plain
 from lettercast.train.data.open import default_split, held_out_split, open_source
 from lettercast.train.data.pen import load_pen
+from lettercast.train.data.source import relabel
 
 SHAPE = (8, 8, 3)
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, *SHAPE), dtype=np.uint8)
@@ -39,6 +40,13 @@ def test_labels_are_taken_in_every_form_that_keras_has(labels):
     source = opened(labels=labels)
     np.testing.assert_array_equal(source.labels, LABELS)
     assert source.classes == ("0", "1", "2")
+
+
+def test_labels_without_names_are_places_of_outputs_or_their_numbers():
+    source = opened()
+    np.testing.assert_array_equal(relabel(source, ("low", "mid", "high")), LABELS)
+    np.testing.assert_array_equal(relabel(source, ("2", "0", "1")), (LABELS + 1) % 3)
+    np.testing.assert_array_equal(relabel(source, ("low", "mid")), np.array([0, 1, -1])[LABELS])
 
 
 def test_one_hot_labels_name_as_many_classes_as_they_have_columns():
