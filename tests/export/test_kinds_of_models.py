@@ -57,7 +57,7 @@ def test_a_model_that_keras_quantized_is_exported_with_its_weights(digits, sets,
     exports = export(tmp_path / "digits.keras", formats=FLOATS, pixels="0..1", out=tmp_path / "dist", progress=False, **sets)
     assert equal(exports)
     said = capsys.readouterr().err
-    assert f"Keras quantized 1 of its layers ({mode}); the exported files take their weights and do not round activations" in said
+    assert f"Keras quantized 1 of its layers ({mode}); exported files take their weights and do not round activations" in said
     assert float(said.partition("activations: ")[2].partition(" %")[0]) > 98
 
 
