@@ -1,5 +1,6 @@
 """Open what `--data` names: the built-in pen, EMNIST, strokes or images in a `.npz`, an A-Z CSV, or a folder of class folders."""
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -61,7 +62,7 @@ def letters_name(spec: Data) -> str:
     if isinstance(spec, tuple):
         return ARRAYS
     path = data_path(spec)
-    return Path(path).resolve().name + str(spec)[len(path) :]
+    return Path(os.path.realpath(path)).name + str(spec)[len(path) :]
 
 
 def data_path(spec: str | Path) -> str:
@@ -187,7 +188,8 @@ def is_same(first: Data, second: Data) -> bool:
         return isinstance(first, tuple) and isinstance(second, tuple) and first[0] is second[0]
     if first in NAMED or second in NAMED:
         return str(first) == str(second)
-    return Path(first).resolve() == Path(second).resolve()
+    # Path.resolve raises an error for a link to itself.
+    return os.path.realpath(first) == os.path.realpath(second)
 
 
 def split_beside(spec: Data, others: Sequence[Data]) -> str:
