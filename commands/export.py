@@ -89,9 +89,9 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--pixels",
         metavar="P",
-        help="preprocessing that the model was trained with and does not do itself: a range A..B, caffe, torch, standardized, or "
-        "'mean M std S', with bgr, inverted or transposed behind it, such as 'caffe' or '-1..1 bgr' (default: of 0..255, 0..1 "
-        "and -1..1 the range with which it classifies the calibration images best)",
+        help="preprocessing that the model was trained with and does not do itself: a range A..B, caffe, torch, mnist, "
+        "standardized or 'mean M std S', with bgr, inverted or transposed behind it, such as 'caffe' or '-1..1 bgr' (default: of "
+        "0..255, 0..1 and -1..1 the range with which it classifies the calibration images best)",
     )
     command.add_argument(
         "--max-drop",

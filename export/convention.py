@@ -13,7 +13,7 @@ from .. import LettercastError
 from ..runtime.console import say
 from ..runtime.pixels import Pixels
 from ..train.predict import classify
-from .detection import MIN_GAIN, Trial, better_fits, in_order, is_about_as_good, plain_fits, try_out
+from .detection import LOW_LOSS, MIN_GAIN, Trial, better_fits, in_order, is_about_as_good, plain_fits, try_out
 from .preprocessing import MEAN, find_preprocessing
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 # What the facts of exported files say about the layers in front of and behind the network.
 INSIDE, LOGITS = ", done inside the exported files", "logits, with a softmax inside the exported files"
-# A model that is right on this share of the images it was trained on needs no other preprocessing.
+# A model that is right on this share of the images it was trained on, and sure, needs no other preprocessing.
 MIN_CLEARLY_RIGHT = 0.98
 # A model that is wrong more often than this, and more sure of it than a guess, gets something that it was not trained with.
 MAX_SURELY_WRONG = 0.5
@@ -63,7 +63,7 @@ def to_convention(
             raise LettercastError(f"--pixels {shlex.quote(pixels)}: {reason}; choose another")
         chosen = try_out(network, calibration, classes, asked)
     advice = ""
-    if chosen.accuracy < MIN_CLEARLY_RIGHT:
+    if chosen.accuracy < MIN_CLEARLY_RIGHT or chosen.loss > LOW_LOSS:
         advice = doubt(path, network, calibration, labels, chosen, others=others, is_asked=pixels is not None)
     made = {} if chosen.pixels.is_identity else {"pixels": f"{chosen.pixels.name}{INSIDE}"}
     is_close = any(is_about_as_good(other, chosen) for other in others)
@@ -72,8 +72,8 @@ def to_convention(
     elif others and not chosen.is_near_chance and (made or is_close):
         rest = ", ".join(f"{score(other)} with {other.pixels.name}" for other in others)
         then = "the exported files take 0..255 and scale them for the model" if made else "--pixels chooses another range"
-        best = f"pixels {chosen.pixels.name} fit the model best: on the calibration images it is right on {score(chosen)}"
-        say(f"{best}, and on {rest}; {then}")
+        best = f"pixels {chosen.pixels.name} fit the model best of the plain ranges"
+        say(f"{best}: on the calibration images it is right on {score(chosen)}, and on {rest}; {then}")
     if chosen.gives_logits:
         made["outputs"] = LOGITS
         say("the model gives logits; the exported files have a softmax behind it")
@@ -101,9 +101,11 @@ def doubt(
         LettercastError: there is one, or the network is surely wrong on most images. A preprocessing that was asked for stays
             unless it is near chance, and what is better is only said.
     """
-    now = f"is {right_on(chosen)} with pixels {chosen.pixels.name}, and a guess on {percent(1 / len(labels))}"
     fits, every, is_clear = better_fits(network, calibration, chosen)
-    found = [f"{percent(trial.accuracy)} with {as_option(trial)}" for trial in fits[:SHOWN_FITS]]
+    write = (lambda trial: percent(trial.accuracy)) if is_clear or chosen.is_near_chance else score
+    right = f"is right on {write(chosen)} of the calibration images"
+    now = f"{right} with pixels {chosen.pixels.name}, and a guess on {percent(1 / len(labels))}"
+    found = [f"{write(trial)} with {as_option(trial)}" for trial in fits[:SHOWN_FITS]]
     # In another order of the outputs a range may fit that seems to be a guess.
     ordered = in_order([chosen, *others] if chosen.is_near_chance else [chosen])
     if ordered is None and chosen.is_near_chance and not is_clear:
@@ -149,11 +151,6 @@ def as_option(trial: Trial) -> str:
     """Return the option that names a trial's preprocessing."""
     note = " (numbers of these images; give those of your training)" if trial.pixels.base.startswith(MEAN) else ""
     return f"--pixels {shlex.quote(trial.pixels.name)}{note}"
-
-
-def right_on(trial: Trial) -> str:
-    """Return on how many of the calibration images a network is right, as text."""
-    return f"right on {percent(trial.accuracy)} of the calibration images"
 
 
 def score(trial: Trial) -> str:

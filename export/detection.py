@@ -26,7 +26,9 @@ MIN_ABOVE_CHANCE = 0.1
 # most this share of those that it was wrong on, and if luck would give that to one model in so many.
 MIN_GAIN, MAX_ERRORS, MAX_LUCK = 0.05, 0.4, 1e-4
 # Less than that is only worth a note, and what luck often does is no difference.
-NOTED_LUCK, COMMON_LUCK = 1e-3, 0.01
+NOTED_LUCK, NOTED_LOSS_RATIO, COMMON_LUCK = 1e-3, 10, 0.01
+# A preprocessing that gives less than this share of another's accuracy is not that of the training.
+MIN_SIMILAR = 0.8
 # A loss below this says nothing about the preprocessing: every range that is large enough makes sure answers surer.
 LOW_LOSS = 0.1
 # A network is sure if its loss is this share of the loss of a guess.
@@ -132,7 +134,7 @@ def plain_fits(network: "keras.Model", images: Pixels, classes: NDArray[np.int64
 
 def is_about_as_good(one: Trial, top: Trial) -> bool:
     """Whether a network may have been trained as in one trial although it is more often right in another."""
-    if one.is_near_chance:
+    if one.is_near_chance or one.accuracy < MIN_SIMILAR * top.accuracy:
         return False
     return MAX_ERRORS * (1 - one.accuracy) <= 1 - top.accuracy or not is_clearly_more(top.is_right, one.is_right, MAX_LUCK)
 
@@ -157,7 +159,7 @@ def better_fits(network: "keras.Model", images: Pixels, chosen: Trial) -> tuple[
     images, now = images[:final_count], chosen.first(final_count)
     finals = [try_out(network, images, now.classes, pixels) for pixels in finalists if pixels != chosen.pixels]
     clear = [one for one in finals if is_better(one, now, MAX_LUCK / len(candidates))]
-    noted = [one for one in finals if one.loss < now.loss and is_clearly_more(one.is_right, now.is_right, NOTED_LUCK)]
+    noted = [one for one in finals if is_worth_a_note(one, now)]
     return ranked(clear if now.is_near_chance else [one for one in finals if one in clear or one in noted]), trials, bool(clear)
 
 
@@ -173,11 +175,18 @@ def ranked(trials: list[Trial]) -> list[Trial]:
     top = max(kept, key=lambda trial: trial.accuracy)
     equals = [trial for trial in kept if not is_clearly_more(top.is_right, trial.is_right, COMMON_LUCK)]
     lowest = min(trial.loss for trial in equals)
-    usual = [trial for trial in equals if trial.pixels.is_usual and trial.loss <= MIN_UNUSUAL_RATIO * lowest]
+    usual = [trial for trial in equals if trial.pixels.is_usual and trial.loss <= max(LOW_LOSS, MIN_UNUSUAL_RATIO * lowest)]
     equals = usual or equals
     limit = max(LOW_LOSS, MIN_LOSS_RATIO * min(trial.loss for trial in equals))
     best = next((trial for trial in equals if trial.loss <= limit), top)
     return [best, *sorted((one for one in kept if one is not best), key=lambda one: (-one.accuracy, one.loss))]
+
+
+def is_worth_a_note(one: Trial, other: Trial) -> bool:
+    """Whether a network may have been trained as in one trial, because it is a little more often right, or much surer of it."""
+    if one.loss < other.loss and is_clearly_more(one.is_right, other.is_right, NOTED_LUCK):
+        return True
+    return one.pixels.is_usual and one.accuracy >= other.accuracy and NOTED_LOSS_RATIO * one.loss < other.loss
 
 
 def is_better(one: Trial, other: Trial, luck: float = MAX_LUCK) -> bool:
