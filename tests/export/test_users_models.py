@@ -44,7 +44,7 @@ def test_every_format_holds_the_scaling_and_the_softmax_that_the_model_leaves_ou
     assert code == 0, err
     assert "pixels 0..1 fit the model best" in err
     assert "gives logits" in err
-    assert f"lettercast evaluate {out / 'digits-int8.tflite'}" in said
+    assert f"lettercast classify my.png --model {out / 'digits-int8.tflite'}" in said
     data = np.load(digits / "digits.npz")
     images, truth = (data[name][data["split"] == 2] for name in ("image", "label"))
     for row in FORMATS.values():
