@@ -92,7 +92,8 @@ def for_inference(network: "keras.Model") -> "keras.Model":
 
 def quantized_layers(network: "keras.Model") -> "list[keras.layers.Layer]":
     """Return the layers that Keras itself quantized, as `model.quantize("int8")` does."""
-    return [layer for layer in flat_layers(network) if getattr(layer, "quantization_mode", None)]
+    # Also those that are a part of another layer, as in an attention.
+    return [layer for layer in network._flatten_layers() if getattr(layer, "quantization_mode", None)]
 
 
 def dequantized(network: "keras.Model") -> "keras.Model":
@@ -105,9 +106,10 @@ def dequantized(network: "keras.Model") -> "keras.Model":
     weights: list[tuple[keras.layers.Layer, list[Any]]] = []
 
     def clone(layer: Any) -> Any:
-        if not getattr(layer, "quantization_mode", None):
+        if not (parts := [part for part in layer._flatten_layers() if getattr(part, "quantization_mode", None)]):
             return layer
         if not isinstance(layer, keras.layers.Dense):
+            layer = parts[0]
             kind = f"{layer.quantization_mode} layer '{layer.name}' ({type(layer).__name__})"
             raise LettercastError(
                 f"{network.name}: the {kind} is quantized by Keras; export the model as it is before quantize()"

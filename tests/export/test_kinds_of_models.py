@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 
+from lettercast import LettercastError
 from lettercast.export.artifact import export
 from lettercast.export.inference import dequantized
 from lettercast.runtime.model.engine import open_engine
@@ -143,9 +144,15 @@ def test_a_model_in_memory_needs_no_file_and_stays_as_it_is(images, sets, tmp_pa
 
 
 def test_messages_name_a_model_in_memory_and_no_file(sets, tmp_path):
-    from lettercast import LettercastError
-
     network = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), layers.Dense(4, activation="softmax")], name="four")
     with pytest.raises(LettercastError) as refusal:
         export(network, formats=FLOATS, out=tmp_path, progress=False, **sets)
     assert "/" not in str(refusal.value)
+
+
+def test_a_quantized_layer_within_another_is_refused_by_its_name():
+    inputs = keras.Input((8, 8))
+    network = keras.Model(inputs, layers.MultiHeadAttention(1, 4)(inputs, inputs), name="attention")
+    network.quantize("int8")
+    with pytest.raises(LettercastError, match=r"attention: the int8 layer 'query' \(EinsumDense\) is quantized by Keras"):
+        dequantized(network)
