@@ -161,7 +161,7 @@ def runtime_tables(trials: Sequence[Trial]) -> list[Table]:
     for suffix in (TFLITE, ONNX):
         formats = [name for name, row in FORMATS.items() if f".{row.suffix}" == suffix]
         names = list(dict.fromkeys(trial.runtime for trial in trials if trial.format in formats))
-        columns: dict[str, Cell[str]] = {"reader": lambda name: name}
+        columns: dict[str, Cell[str]] = {"engine": lambda name: name}
         for format in formats:
             columns[format] = lambda name, format=format: summary(
                 [trial for trial in trials if (trial.runtime, trial.format) == (name, format)]
@@ -171,7 +171,7 @@ def runtime_tables(trials: Sequence[Trial]) -> list[Table]:
     refused = [trial for trial in trials if trial.error]
     if refused:
         texts: dict[str, Cell[Trial]] = {
-            "reader": lambda one: one.runtime,
+            "engine": lambda one: one.runtime,
             "model": lambda one: f"{one.model} {one.format}",
             "result": lambda one: one.error,
         }
