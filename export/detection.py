@@ -23,8 +23,9 @@ MAX_ROUNDING = 1e-3
 # A model must be right more often than a guess by this share, or twice as often.
 MIN_ABOVE_CHANCE = 0.1
 # Another preprocessing or order of labels is better if the model is right on so much more of the images, if it is wrong on at
-# most this share of those that it was wrong on, and if luck would give that to one model in so many.
-MIN_GAIN, MAX_ERRORS, MAX_LUCK = 0.05, 0.4, 1e-4
+# most this share of those that it was wrong on or right so many times as often, and if luck would give that to one model in so
+# many.
+MIN_GAIN, MAX_ERRORS, MIN_TIMES, MAX_LUCK = 0.05, 0.4, 2, 1e-4
 # Less than that is only worth a note, and what luck often does is no difference.
 NOTED_LUCK, NOTED_LOSS_RATIO, COMMON_LUCK = 1e-3, 10, 0.01
 # A preprocessing that gives less than this share of another's accuracy is not that of the training.
@@ -193,7 +194,7 @@ def is_better(one: Trial, other: Trial, luck: float = MAX_LUCK) -> bool:
     """Whether one trial is so much more often right than another that the network was trained so; luck is the largest p value.
 
     It must be less sure of wrong answers than a guess. A badly trained network is a little better under some preprocessing, too,
-    so this one must be right on half of the images, or, if the other is no guess, much less often wrong.
+    so this one must be right on half of the images, or, if the other is no guess, much less often wrong or twice as often right.
     """
     if one.is_near_chance or one.accuracy < other.accuracy + MIN_GAIN or one.loss > math.log(one.probabilities.shape[1]):
         return False
@@ -201,7 +202,8 @@ def is_better(one: Trial, other: Trial, luck: float = MAX_LUCK) -> bool:
         is_proven = luck_of(int(one.is_right.sum()), len(one.classes), guess(one.classes)) <= luck
         return is_proven and one.accuracy >= min(MIN_FIT, MIN_FIT_CHANCES / one.probabilities.shape[1])
     is_rarer = 1 - one.accuracy <= MAX_ERRORS * (1 - other.accuracy)
-    return is_rarer and is_clearly_more(one.is_right, other.is_right, luck)
+    is_far_more = one.accuracy >= max(MIN_FIT, MIN_TIMES * other.accuracy)
+    return (is_rarer or is_far_more) and is_clearly_more(one.is_right, other.is_right, luck)
 
 
 def guess(classes: NDArray[np.int64]) -> float:
