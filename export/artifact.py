@@ -34,6 +34,7 @@ from ..train.data.open import Data
 from ..train.data.source import Source
 from ..train.open_keras import in_place_of
 from ..train.predict import as_classifier, safe_name
+from . import onnx_int8
 from .devices import DEVICES, Recommendation, by_table, find_devices, formats_for
 from .diagnose import Cause, diagnose
 from .formats import Format, find_formats
@@ -59,9 +60,9 @@ class Artifact:
     """One exported model. If it passed the gate, misses is empty and the file is written; otherwise cause says why not.
 
     reads_letters is true if the reader can use the file, because it takes letters. pages is what whole pages say, None if none
-    were read with it. misses names each limit that is exceeded,
-    and a drop that is unproven if a proof was required. cause names a format to take instead only if it passed in this run, or
-    was not built in it.
+    were read with it. is_alike_everywhere is false if other processors would give other answers. misses names each limit that
+    is exceeded, and a drop that is unproven if a proof was required. cause names a format to take instead only if it passed in
+    this run, or was not built in it.
     """
 
     format: Format
@@ -73,11 +74,16 @@ class Artifact:
     cause: str = ""
     reads_letters: bool = True
     pages: PageParity | None = None
+    is_alike_everywhere: bool = True
 
     @property
     def verdict(self) -> str:
-        """`proven`, `unproven` or `missed`: what the check set says about the tolerance, see Parity; pages can only miss."""
-        return MISSED if self.pages and self.pages.misses else self.parity.verdict(self.tolerance)
+        """`proven`, `unproven` or `missed`: what the check set says about the tolerance, see Parity.
+
+        Pages can only miss, and so can a file that other processors compute otherwise.
+        """
+        is_refused = bool(self.pages and self.pages.misses) or not self.is_alike_everywhere
+        return MISSED if is_refused else self.parity.verdict(self.tolerance)
 
     @property
     def needed(self) -> int | None:
@@ -382,10 +388,15 @@ def _export(
         tolerance = widen(tolerance, original.network, original.images, original.probabilities, answers, is_half="16" in row.name)
     parity = compare(original.truth, original.probabilities, answers, tolerance.tie, facts.reject_below)
     misses = tuple(parity.misses(tolerance))
+    is_integer = row.suffix == "onnx" and "float" not in row.name
+    elsewhere = tuple(onnx_int8.misses(model, found, images, answers)) if is_integer else ()
+    misses += elsewhere
     cause = diagnose(original, answers, found, row.name) if misses else None
     if require_proof and parity.verdict(tolerance) == UNPROVEN:
-        misses = (f"the accuracy drop is unproven: {parity.shortfall(tolerance)}",)
+        misses = (*elsewhere, f"the accuracy drop is unproven: {parity.shortfall(tolerance)}")
     gate = {"data": check.name, "split": check.split, **parity.to_facts(tolerance)}
+    if is_integer:
+        gate["saturates"] = bool(found.saturating)
     read = None
     if pages and not misses and facts.takes == LETTERS:
         read = pages.check(row.embed(model, facts), row.suffix)
@@ -394,7 +405,18 @@ def _export(
     if not misses:
         write_with_golden(target, finished, images, answers)
     reads_letters = facts.takes == LETTERS
-    return Artifact(row, target, len(finished), parity, tolerance, misses, reads_letters=reads_letters, pages=read), cause
+    artifact = Artifact(
+        row,
+        target,
+        len(finished),
+        parity,
+        tolerance,
+        misses,
+        reads_letters=reads_letters,
+        pages=read,
+        is_alike_everywhere=not elsewhere,
+    )
+    return artifact, cause
 
 
 def _build(row: Format, network: "keras.Model", calibration: Pixels) -> bytes:

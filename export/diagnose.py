@@ -87,6 +87,8 @@ def causes(original: Original, answers: NDArray[np.float32], found: Inspection) 
             yield Cause(f"it takes pixels {name}: the scaling in front of the network was omitted or done twice")
     if found.has_coarse_depthwise and depthwise_spread(original.network) > MAX_SPREAD:
         yield Cause("depthwise filters of very different ranges share one scale", INTEGERS)
+    if found.saturating:
+        yield Cause("processors without VNNI add two int8 products in 16 bits, which these weights exceed", ("tflite-int8",))
 
 
 def explains(with_it: float, without: float) -> bool:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.pixels import Pixels
+from .gate import Inspection
 
 if TYPE_CHECKING:
     import onnx
@@ -316,23 +317,19 @@ def can_overflow(integers: NDArray[np.int8], axis: int | None) -> bool:
 
 
 def exact_answers(model: bytes, images: Pixels) -> NDArray[np.float32]:
-    """Return the probabilities (N, classes) that a quantized model gives images (N, H, W, C) uint8 without 16-bit sums.
+    """Return the probabilities (N, classes) that a quantized model gives images (N, H, W, C) uint8 if no sum can overflow.
 
-    A graph with static scales is computed in float32, node by node as it is written. Dynamic quantization has only integer
-    operations, for which ONNX Runtime takes slower instructions on processors whose fast ones could overflow.
+    ONNX Runtime takes slower instructions for it on processors whose fast ones cut sums off, and the same ones elsewhere.
     """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.add_session_config_entry("session.x64quantprecision", "1")
-    is_dynamic = b"DynamicQuantizeLinear" in model
-    if not is_dynamic:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
     (source,), (target,) = session.get_inputs(), session.get_outputs()
     # Dynamic scales are those of a batch.
-    size = 1 if is_dynamic else BATCH
+    size = 1 if b"DynamicQuantizeLinear" in model else BATCH
     batches = (images[i : i + size].astype(np.float32) for i in range(0, len(images), size))
     return np.concatenate([np.asarray(session.run([target.name], {source.name: batch})[0], np.float32) for batch in batches])
 
@@ -347,4 +344,17 @@ def unlike(answers: NDArray[np.float32], exact: NDArray[np.float32]) -> str:
     others = int((exact[np.arange(len(exact)), answers.argmax(1)] < exact.max(1) - MAX_DIFFERENCE).sum())
     if difference <= MAX_DIFFERENCE and not others:
         return ""
-    return f"{others} of {len(exact)} answers differ from exact arithmetic, difference {difference:.3f}, at most {MAX_DIFFERENCE} allowed"
+    figures = f"{others:,} of {len(exact):,} answers differ, difference {difference:.3f}, at most {MAX_DIFFERENCE:g} allowed"
+    return f"on this processor it is not what exact arithmetic gives: {figures}"
+
+
+def misses(model: bytes, found: Inspection, images: Pixels, answers: NDArray[np.float32]) -> Iterator[str]:
+    """Yield a line for each reason why other processors would answer otherwise than these answers (N, classes) to images.
+
+    The first looks at the weights, so that it does not depend on this machine; the second at the answers.
+    """
+    if found.saturating:
+        layers = f"{len(found.saturating)} layer{'s' if len(found.saturating) > 1 else ''}"
+        yield f"the int8 weights of {layers} overflow 16-bit sums on processors without VNNI"
+    if difference := unlike(answers, exact_answers(model, images)):
+        yield difference

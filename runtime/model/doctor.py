@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 
 BOARD_FILE = Path("/proc/device-tree/model")
 CAMERAS = Path("/sys/class/video4linux")
+CPU_FILE = Path("/proc/cpuinfo")
+# Any of them adds products of int8 in 32 bits, in the names of /proc/cpuinfo.
+VNNI = {"avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8"}
+X86 = ("x86_64", "amd64", "i386", "i686", "x86")
+# Less than this is rounding, which needs no cause.
+MIN_DIFFERENCE = 0.001
 
 
 @dataclass(frozen=True)
@@ -51,7 +57,10 @@ class Device:
 
 @dataclass(frozen=True)
 class Checkup:
-    """One model on this device: the result of its self-test, a note on it, or the fault that keeps the model from running."""
+    """One model on this device: the result of its self-test, a note on it, or the fault that keeps the model from running.
+
+    cause is the likely reason why the results of the self-test differ, if one is known.
+    """
 
     path: Path
     size_bytes: int = 0
@@ -60,6 +69,7 @@ class Checkup:
     test: "Replay | None" = None
     note: str = ""
     fault: str = ""
+    cause: str = ""
 
 
 @dataclass(frozen=True)
@@ -104,6 +114,7 @@ def model_dict(model: Checkup) -> dict[str, Any]:
         "self_test": replay_dict(test) if test else None,
         "note": model.note,
         "fault": model.fault,
+        "cause": model.cause,
     }
 
 
@@ -182,9 +193,29 @@ def check_model(path: Path, threads: int, device: Device) -> Checkup:
         golden = load_golden(cases)
         if not golden.is_of(model):
             raise LettercastError(f"{cases.name}: golden cases are of another model; export again, or copy both files")
-        return Checkup(*opened, test=replay(engine, golden), note=f"{golden.machine}, {golden.engine}")
+        test = replay(engine, golden)
+        cause = describe_saturation(engine.facts, CPU_FILE) if test.difference > MIN_DIFFERENCE else ""
+        return Checkup(*opened, test=test, note=f"{golden.machine}, {golden.engine}", cause=cause)
     except LettercastError as error:
         return Checkup(*opened, fault=str(error).removeprefix(f"{cases.parent}/"))
+
+
+def describe_saturation(facts: Facts, cpu_file: Path, machine: str = platform.machine()) -> str:
+    """Return why integers of an ONNX file may give other results on this processor, "" if they cannot.
+
+    An exported file says whether its weights can overflow; files of early versions do not, and theirs mostly can.
+    """
+    if facts.format not in ("onnx-int8", "onnx-dynamic") or machine.lower() not in X86 or facts.gate.get("saturates") is False:
+        return ""
+    flags = re.search(r"^flags\s*:(.*)", cpu_file.read_text(errors="replace"), re.MULTILINE) if cpu_file.exists() else None
+    if flags and VNNI & set(flags[1].split()):
+        return ""
+    processor = "this processor has no VNNI" if flags else "a processor without VNNI, which this may be,"
+    weights = "the weights of this file" if facts.gate.get("saturates") else "the weights of files from earlier versions"
+    return (
+        f"likely cause: {processor} {'and ' if flags else ''}adds products of int8 in 16 bits, which {weights} "
+        f"can exceed; export the model again"
+    )
 
 
 COLUMNS, NAME_COLUMNS = 80, 11
@@ -251,6 +282,7 @@ def model_lines(model: Checkup) -> list[str]:
         lines.append(row("self-test", f"could not run: {model.fault}"))
     elif model.test:
         lines.append(row("self-test", describe_replay(model.test, model.note)))
+        lines += [row("", model.cause)] if model.cause else []
     else:
         lines.append(row("self-test", model.note))
     return lines
