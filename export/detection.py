@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..runtime.pixels import Pixels
+from ..train.predict import are_logits, as_probabilities
 from .preprocessing import PLAIN, Preprocessing, known
 
 if TYPE_CHECKING:
@@ -18,8 +19,6 @@ if TYPE_CHECKING:
 # A preprocessing is chosen before a simpler one only if it divides the loss on the calibration images by more than this factor.
 # By more than the second for one that has no name.
 MIN_LOSS_RATIO, MIN_UNUSUAL_RATIO = 1.2, 2.0
-# Outputs outside of 0..1 by more than this are logits; probabilities leave the range by rounding only.
-MAX_ROUNDING = 1e-3
 # A model must be right more often than a guess by this share, or twice as often.
 MIN_ABOVE_CHANCE = 0.1
 # Another preprocessing or order of labels is better if the model is right on so much more of the images, if it is wrong on at
@@ -90,18 +89,6 @@ def try_out(network: "keras.Model", images: Pixels, classes: NDArray[np.int64], 
     batches = [network.predict_on_batch(pixels.apply(images[part])) for part in padded.reshape(-1, BATCH)]
     rows = np.concatenate([np.asarray(batch, np.float32) for batch in batches])[: len(images)]
     return Trial(pixels, as_probabilities(rows), classes, are_logits(rows))
-
-
-def are_logits(rows: NDArray[np.float32]) -> bool:
-    """Whether outputs (N, classes) are logits and not probabilities."""
-    return bool((rows < -MAX_ROUNDING).any() or (rows > 1 + MAX_ROUNDING).any())
-
-
-def as_probabilities(rows: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return outputs (N, classes), probabilities or logits, as probabilities whose sum is 1."""
-    if are_logits(rows):
-        rows = np.exp(rows - rows.max(1, keepdims=True))
-    return rows / np.maximum(rows.sum(1, keepdims=True), 1e-12)
 
 
 def cross_entropy(probabilities: NDArray[np.float32], classes: NDArray[np.int64]) -> float:

@@ -2,7 +2,9 @@
 
 import contextlib
 import json
+import re
 import tempfile
+import unicodedata
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -48,6 +50,8 @@ TRAINING_ONLY = (
     "RandomTranslation",
     "RandomZoom",
 )
+# A name that TensorFlow takes for a scope and ONNX for a node.
+PLAIN_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 # If a mean is more standard deviations away from 0 than this, a factor and an offset instead of a difference lose digits.
 MAX_MEAN = 16
 # Unit vectors that a quantized layer answers at a time.
@@ -68,6 +72,7 @@ def for_inference(network: "keras.Model") -> "keras.Model":
 
     if quantized_layers(network):
         network = dequantized(network)
+    network = with_plain_names(network)
     if not is_single(network):
         network = in_precision(network, FLOAT32)
     if network.inputs[0].dtype != FLOAT32:
@@ -88,6 +93,28 @@ def for_inference(network: "keras.Model") -> "keras.Model":
     # A Sequential calls its layers without settings, and takes no function for it.
     settings = {} if isinstance(network, keras.Sequential) else {"call_function": call}
     return keras.models.clone_model(network, clone_function=clone, recursive=True, **settings)
+
+
+def with_plain_names(network: "keras.Model") -> "keras.Model":
+    """Return an equal network whose name, inputs and layers have names that TensorFlow takes; the same object if all have."""
+    import keras
+
+    taken: dict[str, str] = {}
+    for node in _nodes(keras.saving.serialize_keras_object(network)):
+        config = node.get("config")
+        for name in (node.get("name"), config.get("name") if isinstance(config, dict) else None):
+            if isinstance(name, str) and not PLAIN_NAME.fullmatch(name):
+                plain = re.sub(r"[^A-Za-z0-9_.]", "_", unicodedata.normalize("NFKD", name).encode("ascii", "ignore").decode())
+                taken.setdefault(name, f"{plain.lstrip('_') or 'layer'}_{len(taken)}")
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, list):
+            return [renamed(part) for part in value]
+        return taken.get(value, value) if isinstance(value, str) else value
+
+    if not taken:
+        return network
+    return _described_again(network, lambda node: {key: renamed(value) for key, value in node.items()})
 
 
 def quantized_layers(network: "keras.Model") -> "list[keras.layers.Layer]":

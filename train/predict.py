@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Images that Keras classifies at a time.
 KERAS_BATCH = 512
+# Outputs outside of 0..1 by more than this are logits; probabilities leave the range by rounding only.
+MAX_ROUNDING = 1e-3
 
 
 def open_model(path: Path, threads: int = 1) -> Engine:
@@ -55,15 +57,31 @@ def open_keras(path: Path) -> Engine:
 
 
 def keras_engine(network: "keras.Model", facts: Facts) -> Engine:
-    """Return a Keras model behind the interface that every engine has."""
+    """Return a Keras model behind the interface that every engine has; one that gives logits gets a softmax behind it."""
     import keras
 
-    return Engine(f"keras {keras.__version__} on {keras.backend.backend()}", facts, lambda images: classify(network, images))
+    def run(images: Pixels) -> NDArray[np.float32]:
+        rows = classify(network, images)
+        return as_probabilities(rows) if are_logits(rows) else rows
+
+    return Engine(f"keras {keras.__version__} on {keras.backend.backend()}", facts, run)
 
 
 def classify(network: "keras.Model", images: Pixels) -> NDArray[np.float32]:
     """Return a network's probabilities (N, classes) float32 for images (N, H, W, C) uint8."""
     return np.asarray(network.predict(images, batch_size=KERAS_BATCH, verbose=0), np.float32)
+
+
+def are_logits(rows: NDArray[np.float32]) -> bool:
+    """Whether outputs (N, classes) are logits and not probabilities."""
+    return bool((rows < -MAX_ROUNDING).any() or (rows > 1 + MAX_ROUNDING).any())
+
+
+def as_probabilities(rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return outputs (N, classes), probabilities or logits, as probabilities whose sum is 1."""
+    if are_logits(rows):
+        rows = np.exp(rows - rows.max(1, keepdims=True))
+    return rows / np.maximum(rows.sum(1, keepdims=True), 1e-12)
 
 
 def open_teacher(paths: Sequence[Path], classes: Sequence[str]) -> Classify:

@@ -362,3 +362,17 @@ def test_a_file_that_keeps_its_tolerance_is_not_measured_again():
     for half, tolerance in ((False, FLOAT), (True, FLOAT16)):
         # No network is needed.
         assert widen(tolerance, None, IMAGES[:1], original, original + np.float32(9e-6), is_half=half) is tolerance
+
+
+@pytest.mark.parametrize("name", ["my layer", "größe", "-3x3", "a:b", "鳥"])
+def test_names_that_tensorflow_does_not_take_are_replaced(name):
+    pixels = keras.Input((8, 8, 1), name=f"{name} in")
+    inner = keras.Sequential([keras.Input((6, 6, 2)), layers.Conv2D(3, 3, name=name)], name=f"{name} inner")
+    features = inner(layers.Conv2D(2, 3, name=f"{name} 2")(pixels)) * 2.0
+    outputs = layers.Dense(3, activation="softmax", name=f"{name} out")(layers.Flatten(name=f"{name} flat")(features))
+    network = keras.Model(pixels, outputs, name=f"{name} model")
+    images = np.random.default_rng(0).random((2, 8, 8, 1), np.float32)
+    ready = for_inference(network)
+    np.testing.assert_allclose(ready(images), network(images), rtol=1e-6)
+    np.testing.assert_allclose(run_tflite(tflite.float32(ready, NO_IMAGES), images), network(images), atol=1e-6)
+    np.testing.assert_allclose(run_onnx(onnx.float32(ready, NO_IMAGES), images), network(images), atol=1e-6)

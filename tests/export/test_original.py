@@ -5,12 +5,13 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.export.detection import as_probabilities, cross_entropy
+from lettercast.export.detection import cross_entropy
 from lettercast.export.inference import TRAINING_ONLY, flat_layers, for_inference, is_single
 from lettercast.export.original import draw_calibration, name_outputs, refuse_shared
 from lettercast.runtime.model.facts import Facts
 from lettercast.train.data.open import open_source
 from lettercast.train.data.source import ImageSource, PictureSource
+from lettercast.train.predict import as_probabilities
 
 layers = keras.layers
 IMAGES = np.random.default_rng(1).integers(0, 256, (9, 16, 16, 3), dtype=np.uint8)

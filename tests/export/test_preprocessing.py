@@ -15,10 +15,11 @@ from lettercast.commands.parser import with_ranges
 from lettercast.export import convention
 from lettercast.export.artifact import export
 from lettercast.export.convention import as_exported, to_convention
-from lettercast.export.detection import Trial, as_probabilities, better_order, ranked
+from lettercast.export.detection import Trial, better_order, ranked
 from lettercast.export.diagnose import reproduces
 from lettercast.export.preprocessing import Preprocessing, find_preprocessing, known
 from lettercast.runtime.model.engine import open_engine
+from lettercast.train.predict import as_probabilities
 
 layers = keras.layers
 DIGITS = tuple("0123456789")

@@ -16,7 +16,7 @@ from lettercast import LettercastError
 from lettercast.runtime.model.facts import Facts, keras_facts
 from lettercast.train.data.source import LETTERS, draw_some
 from lettercast.train.network import build_network
-from lettercast.train.predict import model_facts, open_keras, open_model, open_teacher, save_keras
+from lettercast.train.predict import model_facts, open_any, open_keras, open_model, open_teacher, save_keras
 
 FACTS = Facts("letters-x", "keras", ("G", "I", "L"), (28, 28, 1), "float32", made={"seed": 5}, versions={"keras": "3.8"})
 
@@ -154,3 +154,12 @@ def test_archive_with_a_false_header_is_refused(model_file, tmp_path, at, value)
     (tmp_path / "false.keras").write_bytes(raw)
     with pytest.raises(LettercastError, match=r"false.keras"):
         open_keras(tmp_path / "false.keras")
+
+
+def test_a_model_that_gives_logits_is_evaluated_by_its_probabilities():
+    network = keras.Sequential([keras.Input((4, 4, 1)), keras.layers.Flatten(), keras.layers.Dense(3)])
+    images = np.random.default_rng(0).integers(0, 4, (5, 4, 4, 1), dtype=np.uint8)
+    logits = network.predict(images, verbose=0)
+    rows = open_any(network)(images)
+    assert rows.sum(1) == pytest.approx(1)
+    assert np.log(rows) - logits == pytest.approx(np.tile((np.log(rows) - logits)[:, :1], 3), abs=1e-3)
