@@ -90,10 +90,10 @@ def test_bad_input_raises_one_line_that_says_how_to_mend_it(tmp_path, page_file)
         "no such data source or file": lambda: evaluate("letters-nano", "gone"),
         "choose from tflite-float32": lambda: export("letters-nano", formats="coreml", out=tmp_path / "dist"),
         "max_drop: 'much' is not a number": lambda: export("letters-nano", max_drop="much", out=tmp_path / "dist"),  # pyright: ignore
-        "pixels: '0..2' is not a range": lambda: export("letters-nano", pixels="0..2", out=tmp_path / "dist"),
+        "is unknown; choose from 0..255": lambda: export("letters-nano", pixels="zero", out=tmp_path / "dist"),
         "there is no such measurement": lambda: benchmark("letters-nano", also=["speed"]),
         "gone.csv": lambda: evaluate_pages("letters-nano", tmp_path / "gone.csv"),
-        "'image' must be": lambda: evaluate("letters-nano", (np.zeros((2, 28, 28)), [0, 1])),
+        "give (N, H, W) grey": lambda: evaluate("letters-nano", (np.zeros((2, 28), np.uint8), [0, 1])),
         "give (images, labels)": lambda: evaluate("letters-nano", (np.zeros((2, 28, 28), np.uint8), [0, 1], None, None, 1)),
     }
     for said, call in calls.items():

@@ -165,10 +165,10 @@ IMAGES = np.full((3, 30, 30), 220, np.uint8)
 BAD_ARRAYS = {
     "no keys of ours": {"x": np.zeros(3)},
     "no labels": {"image": IMAGES},
-    "float pictures": {"image": IMAGES / 255, "label": np.zeros(3, int)},
+    "pixels beyond 255": {"image": IMAGES * 2.5, "label": np.zeros(3, int)},
     "flat pictures": {"image": IMAGES.reshape(3, -1), "label": np.zeros(3, int)},
     "too few labels": {"image": IMAGES, "label": np.zeros(2, int)},
-    "labels of text": {"image": IMAGES, "label": np.array(["A", "B", "C"])},
+    "labels of fractions": {"image": IMAGES, "label": np.array([0.5, 1, 2])},
     "labels below 0": {"image": IMAGES, "label": np.array([0, -1, 2])},
     "labels above Z": {"image": IMAGES, "label": np.array([0, 1, 26])},
     "too short a split": {"image": IMAGES, "label": np.zeros(3, int), "split": np.array([2])},
