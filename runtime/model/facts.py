@@ -4,7 +4,7 @@ import json
 import re
 import struct
 import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -98,9 +98,13 @@ class Facts:
 
 
 def parse_facts(text: str | bytes, path: Path) -> Facts:
-    """Parse facts from JSON; raises LettercastError that names the file if they do not fit."""
+    """Parse facts from JSON; raises LettercastError that names the file if they do not fit.
+
+    Fields that a later version added within the same schema are ignored, because a device keeps its version for years.
+    """
     try:
-        raw = json.loads(text)
+        names = {one.name for one in fields(Facts)}
+        raw = {name: value for name, value in json.loads(text).items() if name in names}
         raw["labels"] = tuple(str(label) for label in raw["labels"])
         raw["input_shape"] = tuple(int(side) for side in raw["input_shape"])
         return Facts(**raw)

@@ -126,3 +126,8 @@ def test_a_zip_bomb_is_refused(tmp_path, monkeypatch):
     monkeypatch.setattr("lettercast.runtime.model.facts.MAX_UNPACKED_BYTES", 10_000_000)
     with pytest.raises(LettercastError, match=r"unpacks to 0\.02 GB"):
         keras_facts(path)
+
+
+def test_fields_of_a_later_version_are_ignored():
+    later = {**json.loads(FACTS.to_json()), "colour": "red"}
+    assert parse_facts(json.dumps(later), Path("m.onnx")) == FACTS
