@@ -277,7 +277,7 @@ def test_a_recurrent_layer_of_very_many_steps_is_refused():
 def scaled_twice(inputs):
     """A factor in front of a convolution, whose weights convolve another image, too."""
     convolution = layers.Conv2D(2, 3)
-    return layers.Add()([convolution(layers.Rescaling(1 / 255)(inputs)), convolution(inputs)])
+    return layers.Add()([convolution(layers.Rescaling(1 / 255)(inputs)), convolution(inputs) / 255.0])
 
 
 FACTORS = {
@@ -292,7 +292,7 @@ FACTORS = {
     "differs by channel": (lambda x: layers.Conv2D(2, 3)(layers.Rescaling([0.1, 0.2, 0.3])(x)), False),
     "feeds an activation": (lambda x: layers.Conv2D(2, 3)(layers.Activation("tanh")(layers.Rescaling(1 / 255)(x))), False),
     "is not the only use of the image": (
-        lambda x: layers.Conv2D(2, 3)(layers.Rescaling(1 / 255)(x)) + layers.Conv2D(2, 3)(x),
+        lambda x: layers.Conv2D(2, 3)(layers.Rescaling(1 / 255)(x)) + layers.Conv2D(2, 3)(x) / 255.0,
         False,
     ),
 }
