@@ -1,5 +1,6 @@
 """The terminal: tables that fit it, and Ctrl-C while heavy packages are imported."""
 
+import logging
 import os
 import signal
 from collections.abc import Iterator
@@ -64,3 +65,5 @@ def import_keras() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     with importing(), quiet():
         import keras  # noqa: F401  # pyright: ignore[reportUnusedImport]
+    # It warns of every further network that it compiles.
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
