@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 # Two products with the largest activation, 255, must not exceed 32767, which leaves 128 for the sum of two weights.
 MAX_PAIR = 32767 // 255
 MAX_WEIGHT = MAX_PAIR // 2
+# Products of uint8 with uint8 are added in 32 bits everywhere, so filters that are stored so take all eight bits.
+MAX_UNSIGNED_WEIGHT = 127
 # The axis of the output channels in the weights of a layer, and the input that holds these weights.
 LAYERS = {
     **{"Conv": (0, 1), "Gemm": (1, 1), "MatMul": (-1, 1), "ConvInteger": (0, 1), "MatMulInteger": (-1, 1)},
@@ -103,7 +105,7 @@ def dynamic(graph: "onnx.ModelProto", source: Path, target: Path) -> None:
         if plain not in weights or f"{plain}_scale" not in values:
             continue
         filters = weights[plain]
-        scales = channel_scales(filters.reshape(len(filters), -1))
+        scales = channel_scales(filters.reshape(len(filters), -1), MAX_UNSIGNED_WEIGHT)
         shape = (-1, *[1] * (filters.ndim - 1))
         values[name].CopyFrom(from_array(np.rint(filters / scales.reshape(shape)).astype(np.int8), name))
         # It multiplies the output, whose channels are the second axis.
@@ -137,9 +139,9 @@ def dense_biases(graph: "onnx.ModelProto") -> list["onnx.NodeProto"]:
     return [node for node in nodes if constants & set(node.input) and products & set(node.input)]
 
 
-def channel_scales(rows: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the scale of each channel, given its weights (..., channels, inputs): the largest becomes MAX_WEIGHT."""
-    return np.maximum(np.abs(rows).max(-1).astype(np.float64) / MAX_WEIGHT, MIN_SCALE)
+def channel_scales(rows: NDArray[Any], largest: int = MAX_WEIGHT) -> NDArray[np.float64]:
+    """Return the scale of each channel, given its weights (..., channels, inputs): the largest weight becomes `largest`."""
+    return np.maximum(np.abs(rows).max(-1).astype(np.float64) / largest, MIN_SCALE)
 
 
 def round_weights(graph: "onnx.ModelProto", calibration: Pixels) -> dict[str, list[dict[str, Any]]]:
