@@ -10,7 +10,7 @@ from typing import Any
 
 from .. import DONE, MISSED
 from ..runtime.arguments import amount, comma_list, file_to_read, keras_model, model_or_folder, thread_count
-from .parser import add_command, add_custom, add_letters
+from .parser import add_command, add_custom, add_devices, add_letters
 from .terminal import import_keras, show
 
 EXAMPLES = """\
@@ -62,14 +62,7 @@ def add(commands: Any) -> None:
         help="limit: share of this processor's peak throughput, layer by layer; reader: the stages of a camera frame, and how "
         "they grow with letters and pixels; peers: other readers and engines on the same images",
     )
-    command.add_argument(
-        "--for",
-        type=comma_list,
-        dest="devices",
-        metavar="DEVICE,...",
-        help="devices to recommend a file for: pi5, pi4, zero2, x86, x86-vnni, android, ios, mcu (microcontroller) or browser "
-        "(default: this processor, and all others by what suits them)",
-    )
+    add_devices(command, "devices to recommend a file for", " (default: this processor, and all others by what suits them)")
     command.add_argument("--json", type=Path, metavar="FILE", help="write the figures as JSON")
     command.add_argument("--html", type=Path, metavar="FILE", help="write a page with plots, as a single file")
     command.add_argument("--min-accuracy", type=amount, metavar="PERCENT", help="exit with code 1 if a model is less accurate")

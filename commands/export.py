@@ -19,7 +19,7 @@ from ..runtime.arguments import (
     label_names,
     shipped_models,
 )
-from .parser import add_command, add_custom
+from .parser import add_command, add_custom, add_devices
 from .terminal import import_keras, show
 
 if TYPE_CHECKING:
@@ -59,14 +59,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--formats", type=comma_list, metavar="F,...", help="formats, separated by commas (default: those of --for, or all)"
     )
-    command.add_argument(
-        "--for",
-        type=comma_list,
-        dest="devices",
-        metavar="DEVICE,...",
-        help="devices to export for, which also recommends a file for each: pi5, pi4, zero2, x86, x86-vnni, android, ios, "
-        "mcu (microcontroller) or browser",
-    )
+    add_devices(command, "devices to export for, which also recommends a file for each")
     command.add_argument(
         "--calibrate",
         metavar="D",

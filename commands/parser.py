@@ -9,7 +9,7 @@ from textwrap import fill
 from typing import Any, NoReturn
 
 from .. import UNUSABLE
-from ..runtime.arguments import SPLIT_CHOICES
+from ..runtime.arguments import SPLIT_CHOICES, comma_list
 
 # A range of numbers from one below zero, and what may follow it.
 RANGE = re.compile(r"-[\d.]+\.\.-?\d")
@@ -77,3 +77,9 @@ def add_custom(command: argparse.ArgumentParser) -> None:
         metavar="FILE.py",
         help="Python file or module that defines layers or functions of a Keras model's own; it is imported, so its code runs",
     )
+
+
+def add_devices(command: argparse.ArgumentParser, purpose: str, default: str = "") -> None:
+    """Add the option `--for`, the devices to recommend a file for; purpose and default are parts of its help."""
+    names = "pi5, pi4, zero2, x86, x86-vnni, android, ios, mcu (microcontroller) or browser"
+    command.add_argument("--for", type=comma_list, dest="devices", metavar="DEVICE,...", help=f"{purpose}: {names}{default}")
