@@ -1,0 +1,98 @@
+"""Recipes: how a quantized file is made from its original, layer by layer, so that it can be made again to the bit."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any
+
+from ... import LettercastError
+
+# How a layer computes. INT8: 8-bit weights, and activations with scales from the calibration set. INT4: 4-bit weights, the same
+# activations. INT16: 8-bit weights, 16-bit activations. DYNAMIC: 8-bit weights, and activations that are quantized at run time.
+# WEIGHTS: 8-bit weights, which are widened to float before they are used. FLOAT: as the original.
+INT4, INT8, INT16, DYNAMIC, WEIGHTS, FLOAT = "int4", "int8", "int16", "dynamic", "weights", "float"
+PRECISIONS = (INT4, INT8, INT16, DYNAMIC, WEIGHTS, FLOAT)
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Finetuning:
+    """How the weights were trained on: data, split and its number of images, epochs, learning rate and seed."""
+
+    data: str
+    split: str
+    n: int
+    epochs: int
+    rate: float
+    seed: int
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How one quantized file is made.
+
+    Attributes:
+        format: the row of the table of formats, such as `tflite-int8`.
+        network_sha256: the original that it is for.
+        calibration: the images that set the scales, in words.
+        precision: how layers compute that are not in `layers`, one of PRECISIONS.
+        layers: the precision of other layers, by the name of the Keras layer.
+        unsigned_weights: whether ONNX files store weights as uint8, whose products no processor cuts off.
+        equalized: whether the ranges of neighbouring layers are balanced first.
+        bias_corrected: whether biases make up for the mean error of rounded weights.
+        finetuning: how the weights were trained on, None if they are the original's.
+        seed: of everything random.
+    """
+
+    format: str
+    network_sha256: str
+    calibration: str = ""
+    precision: str = INT8
+    layers: Mapping[str, str] = field(default_factory=dict)
+    unsigned_weights: bool = False
+    equalized: bool = False
+    bias_corrected: bool = False
+    finetuning: Finetuning | None = None
+    seed: int = 7
+    schema: int = SCHEMA
+
+    def __post_init__(self) -> None:
+        if self.schema != SCHEMA:
+            raise ValueError(f"it has schema {self.schema}, this version reads schema {SCHEMA}: update lettercast")
+        unknown = {self.precision, *self.layers.values()} - set(PRECISIONS)
+        if unknown:
+            raise ValueError(f"precision '{min(unknown)}' is unknown; this version knows {', '.join(PRECISIONS)}")
+
+    def with_layers(self, names: "list[str] | tuple[str, ...]", precision: str) -> "Recipe":
+        """Return the recipe with these layers in another precision."""
+        return replace(self, layers={**self.layers, **dict.fromkeys(names, precision)})
+
+    def precision_of(self, layer: str) -> str:
+        """Return the precision of a layer, by its name."""
+        return self.layers.get(layer, self.precision)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the recipe as in the facts of a file, and in a recipe file."""
+        return {name: value for name, value in asdict(self).items() if value not in (None, False, {}, "")}
+
+
+def parse_recipe(raw: Any) -> Recipe:
+    """Return a recipe from its dictionary; raises ValueError or TypeError if it is none."""
+    if not isinstance(raw, dict):
+        raise TypeError("a recipe is an object")
+    unknown = set(raw) - {one.name for one in fields(Recipe)}
+    if unknown:
+        raise ValueError(f"'{min(unknown)}' is no part of a recipe")
+    if raw.get("finetuning"):
+        raw = {**raw, "finetuning": Finetuning(**raw["finetuning"])}
+    return Recipe(**raw)
+
+
+def read_recipe(path: Path) -> Recipe:
+    """Read a recipe file (JSON); raises LettercastError if it cannot be used."""
+    try:
+        return parse_recipe(json.loads(path.read_text("utf-8")))
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        mend = "make one with `lettercast export --repair`"
+        raise LettercastError(f"{path}: cannot be used as a recipe ({error}); {mend}") from error
