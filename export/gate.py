@@ -6,13 +6,14 @@ The gate is a non-inferiority test: it asks whether the check set proves that th
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-# Two-sided 95 % of the normal distribution.
-Z95 = 1.959963984540054
+# Two-sided 95 % of the normal distribution, and the level of the intervals in percent.
+Z95, LEVEL = 1.959963984540054, 95.0
 # The verdicts of the gate, see Parity.
 PROVEN, UNPROVEN, MISSED = "proven", "unproven", "missed"
 # The figures that `lettercast benchmark --json` holds, too.
@@ -84,7 +85,8 @@ class Parity:
     Every other 95 % interval is only reported: agreement_low and _high are Wilson's interval of the agreement,
     rejected_change_low and _high Tango's interval of the change of the rejected share in points (export minus original), and
     calibration_change_low and _high the bootstrap interval of the change of the expected calibration error in points, over
-    1000 resamples of the images, the same for both models.
+    1000 resamples of the images, the same for both models. level is the confidence of the drop's interval in percent: it is above
+    95 if the images judge more than one candidate, see `export.repair.proof`.
 
     The verdict for a tolerance is one of three:
 
@@ -118,6 +120,7 @@ class Parity:
     calibration_change_high: float = 0.0
     rejected_change_low: float = 0.0
     rejected_change_high: float = 0.0
+    level: float = LEVEL
 
     def proves(self, tolerance: Tolerance) -> bool:
         """Whether the accuracy drop is proven to be within the tolerance, by its interval or because the models are equal."""
@@ -150,7 +153,7 @@ class Parity:
         """
         if self.verdict(tolerance) != UNPROVEN:
             return None
-        return images_needed(self.lost, self.won, self.n, tolerance.max_drop / 100)
+        return images_needed(self.lost, self.won, self.n, tolerance.max_drop / 100, normal_quantile(self.level))
 
     def shortfall(self, tolerance: Tolerance) -> str:
         """Return what the images can prove of an unproven drop, and how many would prove enough, as text."""
@@ -167,7 +170,7 @@ class Parity:
 
     def to_facts(self, tolerance: Tolerance) -> dict[str, Any]:
         """Return all figures, rounded to six digits, with the verdict and the tolerance, for the facts of the exported file."""
-        figures = {name: float(f"{value:.6g}") for name, value in asdict(self).items()}
+        figures = {name: float(f"{value:.6g}") for name, value in asdict(self).items() if (name, value) != ("level", LEVEL)}
         judged = {"verdict": self.verdict(tolerance), "needed": self.needed(tolerance)}
         return {**figures, **judged, "tolerance": asdict(tolerance)}
 
@@ -178,11 +181,13 @@ def compare(
     exported: NDArray[np.float32],
     tie: float = 0.0,
     reject_below: float = 0.0,
+    *,
+    level: float = LEVEL,
 ) -> Parity:
     """Compare the probabilities (n, classes) of two models on n images with known classes (n,).
 
-    An answer is rejected if its probability is less than reject_below. A NaN output is a wrong answer, a rejected one, and a
-    difference of 1.
+    level is the confidence of the drop's interval in percent. An answer is rejected if its probability is less than
+    reject_below. A NaN output is a wrong answer, a rejected one, and a difference of 1.
     """
     rows = np.arange(len(truth))
     usable = np.isfinite(exported).all(1)
@@ -192,7 +197,7 @@ def compare(
     # If the two agree in a tie, the original's answer counts for both, so that a tie is not an accuracy drop.
     exported_right = np.where(agrees, original_right, usable & (answers == truth))
     lost, won = int((original_right & ~exported_right).sum()), int((exported_right & ~original_right).sum())
-    low, high = drop_interval(lost, won, len(truth))
+    low, high = drop_interval(lost, won, len(truth), normal_quantile(level))
     agreement_low, agreement_high = wilson_interval(int(agrees.sum()), len(truth))
     confidence = [_confidence(probabilities) for probabilities in (original, exported)]
     (original_error, error), (change_low, change_high) = _calibration_errors(
@@ -222,6 +227,7 @@ def compare(
         calibration_change_high=100 * change_high,
         rejected_change_low=100 * rejected_low,
         rejected_change_high=100 * rejected_high,
+        level=level,
     )
 
 
@@ -270,19 +276,24 @@ def _calibration_errors(
     return measured, (float(min(*ends, *mirrored)), float(max(*ends, *mirrored)))
 
 
-def drop_interval(lost: int, won: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of an accuracy drop of (lost - won) / n, as shares -1..1.
+def normal_quantile(level: float) -> float:
+    """Return how many standard deviations a two-sided interval of a confidence level in percent reaches to each side."""
+    return Z95 if level == LEVEL else NormalDist().inv_cdf(0.5 + level / 200)
 
-    It is the score interval for a difference of paired proportions: all drops that a score test does not reject at 5 %.
+
+def drop_interval(lost: int, won: int, n: int, z: float = Z95) -> tuple[float, float]:
+    """Return the interval of an accuracy drop of (lost - won) / n, as shares -1..1; by default the 95 % one.
+
+    It is the score interval for a difference of paired proportions: all drops that a score test of that level does not reject.
     Unlike the normal interval of the paired differences it keeps its width if no image differs: 0 of 9 leave +-30 points.
     Source: Tango 1998, Statistics in Medicine 17:891.
     """
     # Swapping the models negates the interval.
-    return -_upper_end(won, lost, n), _upper_end(lost, won, n)
+    return -_upper_end(won, lost, n, z), _upper_end(lost, won, n, z)
 
 
-def _upper_end(lost: int, won: int, n: int) -> float:
-    """Return the upper end of the interval: the drop whose score is -Z95."""
+def _upper_end(lost: int, won: int, n: int, z: float) -> float:
+    """Return the upper end of the interval: the drop whose score is -z."""
     from scipy.optimize import brentq
 
     drop = (lost - won) / n
@@ -290,7 +301,7 @@ def _upper_end(lost: int, won: int, n: int) -> float:
         return 1.0
 
     def excess(delta: float) -> float:
-        return math.sqrt(n) * (delta - drop) - Z95 * math.sqrt(_variance(lost / n, won / n, delta))
+        return math.sqrt(n) * (delta - drop) - z * math.sqrt(_variance(lost / n, won / n, delta))
 
     # At the drop itself both terms may be 0, which is not the end that is sought.
     return float(brentq(excess, drop + 1e-12, 1.0))
@@ -312,13 +323,13 @@ def _variance(lost: float, won: float, delta: float) -> float:
     return max(0.0, 2 * share + delta * (1 - delta))
 
 
-def images_needed(lost: int, won: int, n: int, max_drop: float) -> int | None:
+def images_needed(lost: int, won: int, n: int, max_drop: float, z: float = Z95) -> int | None:
     """Return how many images prove a drop of at most max_drop (a share) if lost and won keep their shares of n images.
 
     None if the measured drop is max_drop or more, which no number of images proves.
     """
     slack = max_drop - (lost - won) / n
-    return math.ceil(Z95**2 * _variance(lost / n, won / n, max_drop) / slack**2) if slack > MIN_SLACK else None
+    return math.ceil(z**2 * _variance(lost / n, won / n, max_drop) / slack**2) if slack > MIN_SLACK else None
 
 
 def told_apart(value: float, limit: float, notation: str) -> tuple[str, str]:
