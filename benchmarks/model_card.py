@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.datasets import load_digits
 
 from .. import UNUSABLE, LettercastError
-from ..export.artifact import export_model
+from ..export.exporter import export_model
 from ..export.formats import find_formats
 from ..runtime.files import write_bytes
 from ..runtime.glyph import glyph

@@ -138,7 +138,7 @@ def run(options: argparse.Namespace) -> int:
     find_devices(options.devices)
     import_keras()
     from ..benchmarks.parity.tables import tables_of
-    from ..export.artifact import export
+    from ..export.exporter import export
     from ..export.gate import UNPROVEN
     from ..runtime.console import table_width
 

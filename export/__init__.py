@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING
 from .. import lazily
 
 if TYPE_CHECKING:
-    from .artifact import Artifact, Exports, export
+    from .artifact import Artifact, Exports
     from .bundle import Bundle, write_bundle
+    from .exporter import export
     from .formats import FORMATS, Format
     from .gate import Parity, Tolerance
 
@@ -26,7 +27,7 @@ HOMES = {
     "Format": "formats",
     "Parity": "gate",
     "Tolerance": "gate",
-    "export": "artifact",
+    "export": "exporter",
     "write_bundle": "bundle",
 }
 __all__ = ["export", "Exports", "Artifact", "Parity", "Tolerance", "FORMATS", "Format", "write_bundle", "Bundle"]

@@ -34,6 +34,7 @@ class Format:
         embed: adds the facts to these bytes.
         inspect: reads from the bytes how they are quantized, and the oldest runtime that opens them.
         device: the devices that the format is for, in words.
+        is_quantized: whether weights are 8-bit integers.
         prepare: adds layers in front of the network that do what callers would otherwise do, and updates the facts of its input.
     """
 
@@ -45,6 +46,7 @@ class Format:
     embed: Callable[[bytes, Facts], bytes]
     inspect: Callable[[bytes], Inspection]
     device: str
+    is_quantized: bool = False
     prepare: "Callable[[keras.Model, Facts], tuple[keras.Model, Facts]]" = lambda model, facts: (model, facts)
 
     def file_name(self, model: str) -> str:
@@ -84,6 +86,7 @@ FORMATS = {
             tflite.embed,
             tflite.inspect,
             "if you have no images to calibrate on",
+            is_quantized=True,
         ),
         Format(
             "tflite-int8",
@@ -94,6 +97,7 @@ FORMATS = {
             tflite.embed,
             tflite.inspect,
             "Raspberry Pi, phone, NPU, microcontroller, x86-64 with VNNI",
+            is_quantized=True,
         ),
         Format(
             "tflite-int16x8",
@@ -104,6 +108,7 @@ FORMATS = {
             tflite.embed,
             tflite.inspect,
             "microcontrollers, if int8 loses too much accuracy",
+            is_quantized=True,
         ),
         Format(
             "tflite-mobile",
@@ -114,7 +119,8 @@ FORMATS = {
             mobile.embed_mobile,
             tflite.inspect,
             "apps with MediaPipe Tasks, takes RGB images",
-            mobile.take_rgb,
+            is_quantized=True,
+            prepare=mobile.take_rgb,
         ),
         Format("onnx-float32", "onnx", "float32", FLOAT, onnx.float32, onnx.embed, onnx.inspect, "servers and browsers"),
         Format(
@@ -136,6 +142,7 @@ FORMATS = {
             onnx.embed,
             onnx.inspect,
             "desktops and servers with VNNI, by ONNX Runtime",
+            is_quantized=True,
         ),
         Format(
             "onnx-dynamic",
@@ -146,6 +153,7 @@ FORMATS = {
             onnx.embed,
             onnx.inspect,
             "if you have no images to calibrate on",
+            is_quantized=True,
         ),
     )
 }

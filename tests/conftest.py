@@ -140,7 +140,7 @@ def check_source(strokes_file):
 @pytest.fixture(scope="session")
 def artifacts(model_file, check_source, made_once) -> dict:
     """Every format of the nano model, by the format's name; int8 gets the slack that so small a model needs."""
-    from lettercast.export.artifact import export_model
+    from lettercast.export.exporter import export_model
     from lettercast.export.formats import find_formats
     from lettercast.train.data.open import open_source
 
@@ -265,7 +265,7 @@ def digits_tflite(made_once) -> Path:
         from sklearn.linear_model import LogisticRegression
 
         from lettercast.export import onnx, tflite
-        from lettercast.export.artifact import write_with_golden
+        from lettercast.export.golden import write_with_golden
         from lettercast.runtime.model.facts import PICTURES, Facts
 
         folder.mkdir()

@@ -21,7 +21,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ... import INTERRUPTED, UNUSABLE, LettercastError
-from ...export.artifact import DEFAULT_MODEL, export_model
+from ...export.exporter import DEFAULT_MODEL, export_model
 from ...export.formats import FORMATS
 from ...runtime.arguments import device_model, positive
 from ...runtime.files import write_bytes

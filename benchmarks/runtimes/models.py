@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ...export.artifact import export
+from ...export.exporter import export
 from ...runtime.files import make_folder
 from ...runtime.model.facts import PICTURES, Facts
 from ...runtime.model.golden import golden_path, load_golden

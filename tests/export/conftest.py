@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lettercast.export import tflite
-from lettercast.export.artifact import DEFAULT_MODEL
+from lettercast.export.exporter import DEFAULT_MODEL
 from lettercast.export.mobile import embed_mobile, take_rgb
 from lettercast.runtime.model.facts import keras_facts
 from lettercast.train.data.drawing import draw_ink

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lettercast.export import onnx, tflite
-from lettercast.export.artifact import export_model
 from lettercast.export.diagnose import Cause, best_order, depthwise_spread
+from lettercast.export.exporter import export_model
 from lettercast.export.formats import FORMATS
 from lettercast.export.original import open_letters
 from lettercast.runtime.model.engine import open_engine

@@ -16,8 +16,8 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError, __version__
-from lettercast.export.artifact import pack
 from lettercast.export.bundle import START, write_bundle
+from lettercast.export.golden import pack
 from lettercast.runtime import Classifier
 from lettercast.runtime.arguments import device_model
 from lettercast.runtime.model.golden import golden_path, load_golden

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.export.artifact import MAX_CASES, choose_cases, export_model, write_with_golden
+from lettercast.export.exporter import export_model
 from lettercast.export.formats import FORMATS
+from lettercast.export.golden import MAX_CASES, choose_cases, write_with_golden
 from lettercast.runtime.model.engine import open_engine
 from lettercast.runtime.model.golden import GOLDEN_ENDING, golden_path, load_golden, replay
 from lettercast.train.data.open import open_source

@@ -15,7 +15,7 @@ from onnx import TensorProto, helper
 from onnx.numpy_helper import from_array, to_array
 
 from lettercast.export import onnx
-from lettercast.export.artifact import export_model
+from lettercast.export.exporter import export_model
 from lettercast.export.formats import FORMATS
 from lettercast.export.onnx_int8 import (
     MAX_PAIR,

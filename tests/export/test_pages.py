@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from lettercast.export.artifact import export_model
+from lettercast.export.exporter import export_model
 from lettercast.export.formats import find_formats
 from lettercast.export.gate import MISSED, drop_interval
 from lettercast.export.pages import compare_pages, rise_interval

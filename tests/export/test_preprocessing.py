@@ -13,10 +13,10 @@ from lettercast import LettercastError
 from lettercast.benchmarks.parity.contender import open_contenders
 from lettercast.commands.parser import with_ranges
 from lettercast.export import convention
-from lettercast.export.artifact import export
 from lettercast.export.convention import as_exported, to_convention
 from lettercast.export.detection import Trial, better_order, ranked
 from lettercast.export.diagnose import reproduces
+from lettercast.export.exporter import export
 from lettercast.export.preprocessing import Preprocessing, find_preprocessing, known
 from lettercast.runtime.model.engine import open_engine
 from lettercast.train.predict import as_probabilities

@@ -13,7 +13,7 @@ from rich.console import Console
 
 from lettercast.benchmarks.parity.contender import finder
 from lettercast.benchmarks.parity.tables import artifact_table, tables_of
-from lettercast.export.artifact import DEFAULT_MODEL, export
+from lettercast.export.exporter import DEFAULT_MODEL, export
 from lettercast.export.original import hash_network
 from lettercast.runtime.console import UNLIMITED_COLUMNS, table_width
 from lettercast.runtime.model.engine import open_engine

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.export.artifact import export
+from lettercast.export.exporter import export
 
 NAMES = ("bar", "disc", "ring")
 layers = keras.layers

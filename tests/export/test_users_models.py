@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.export.artifact import export, export_model
+from lettercast.export.exporter import export, export_model
 from lettercast.export.formats import FORMATS
 from lettercast.export.inference import for_inference
 from lettercast.export.original import open_letters

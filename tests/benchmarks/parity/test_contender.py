@@ -8,7 +8,7 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.benchmarks.parity.contender import BATCH, finder, open_contenders, pictures_taken, runs_of, tie_of
-from lettercast.export.artifact import DEFAULT_MODEL
+from lettercast.export.exporter import DEFAULT_MODEL
 from lettercast.runtime.model.engine import open_engine
 from lettercast.train.predict import load_keras
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lettercast.export.artifact import pack
+from lettercast.export.golden import pack
 from lettercast.runtime.arguments import device_model
 from lettercast.runtime.model.doctor import (
     COLUMNS,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.export.artifact import pack
+from lettercast.export.golden import pack
 from lettercast.runtime.arguments import device_model
 from lettercast.runtime.model.engine import Engine, open_engine
 from lettercast.runtime.model.golden import MAX_DIFFERENCE, golden_path, load_golden, replay

@@ -1,0 +1,226 @@
+"""Exporting: open the original, build each format of it, and write those that pass the gate."""
+
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .. import LettercastError
+from ..runtime.arguments import KERAS, amount, checked, find_model, finite
+from ..runtime.console import progress as show_progress
+from ..runtime.files import make_folder
+from ..runtime.model.engine import first_line
+from ..train.custom import objects_of, use_custom
+from ..train.data.open import Data
+from ..train.data.source import Source
+from ..train.open_keras import in_place_of
+from ..train.predict import as_classifier, safe_name
+from .artifact import Artifact, Exports
+from .devices import formats_for
+from .diagnose import Cause
+from .formats import Format, find_formats
+from .gate import ImageSet
+from .judge import ImpossibleError, export_one
+from .original import open_letters, open_original
+from .pages import open_pages
+from .preprocessing import find_preprocessing
+
+if TYPE_CHECKING:
+    import keras
+
+DEFAULT_MODEL = Path(__file__).with_name("models") / "letters-base.keras"
+
+
+def export(
+    model: "str | Path | keras.Model" = "letters-base",
+    *,
+    formats: str | Sequence[str] | None = None,
+    devices: str | Sequence[str] | None = None,
+    calibrate: Data | None = None,
+    check: Data | None = None,
+    labels: Sequence[str] | None = None,
+    pixels: str | None = None,
+    custom: str | Path | None = None,
+    max_drop: float | None = None,
+    min_agreement: float | None = None,
+    require_proof: bool = False,
+    check_pages: str | Path | None = None,
+    max_cer_rise: float | None = None,
+    out: str | Path = "dist",
+    overwrite: bool = False,
+    progress: bool = True,
+) -> Exports:
+    """Convert a Keras model to TFLite and ONNX, and compare each format with the original before it is written.
+
+    Args:
+        model: `letters-base`, `letters-nano`, the path of a `.keras` or `.h5` file, or a Keras model that classifies
+            images of one size, grey or RGB.
+        formats: names from `lettercast.export.formats.FORMATS`; by default those that suit the devices, or all.
+        devices: names from `lettercast.export.devices.DEVICES` to recommend a file for; by default all.
+        calibrate: training images that set the scales of quantized formats, as `evaluate` takes its data; by default the
+            built-in pen for a model of letters, otherwise the training split of `check`.
+        check: held-out images that the original and the exported files are compared on; by default the test split of the
+            built-in pen, or of `calibrate`.
+        labels: names of the outputs in their order; by default the model's own, or the classes of `check`.
+        pixels: the preprocessing that the model was trained with, as `lettercast.export.preprocessing` names it, such as
+            `0..1`, `caffe` or `-1..1 bgr`; by default `0..255`, `0..1` or `-1..1`, with which it classifies the calibration
+            images best.
+        custom: the Python file or module that defines layers and functions of a model's own, which is imported; it need not
+            be given for a Keras model, or for what you registered with Keras yourself.
+        max_drop: accuracy that a format may cost, in percentage points; by default the format's own tolerance.
+        min_agreement: answers that must stay the same, in percent; by default the format's own tolerance, which counts only
+            while the accuracy drop is unproven.
+        require_proof: whether to refuse a format whose accuracy drop is within the tolerance but unproven, because the check
+            images are too few.
+        check_pages: a CSV of photographed pages as `evaluate_pages` takes it; the reader reads them with the original and with
+            each exported file that passed, and the character error rates are compared. Only for a model of letters.
+        max_cer_rise: how many points the character error rate may rise on these pages; by default any number.
+        out: the folder of the exported files.
+        overwrite: whether to replace files of the same name.
+        progress: whether to show what is being done.
+
+    Returns:
+        Exports: one artifact per format, with its parity figures and its verdict. A format that misses its tolerances has
+        `misses`, and no file is written for it.
+
+    Raises:
+        LettercastError: the model, the images or the folder cannot be used.
+
+    Example:
+        export(my_keras_model, check=(x_test, y_test), calibrate=(x_train, y_train), formats="tflite-int8")
+    """
+    asked = [devices] if isinstance(devices, str) else list(devices or [])
+    rows = find_formats(([formats] if isinstance(formats, str) else formats) or formats_for(asked))
+    if pixels is not None:
+        # Before the model is loaded.
+        find_preprocessing(pixels)
+    use_custom(custom)
+    with keras_file(model) as path:
+        # Opening may download, and shows a bar of its own.
+        calibration, held_out = open_letters(path, calibrate, check)
+        with show_progress("loading", progress) as report:
+            return export_model(
+                path,
+                rows,
+                calibration,
+                held_out,
+                Path(out),
+                max_drop=checked("max_drop", finite, max_drop),
+                min_agreement=checked("min_agreement", amount, min_agreement),
+                require_proof=require_proof,
+                check_pages=None if check_pages is None else Path(check_pages),
+                max_cer_rise=checked("max_cer_rise", amount, max_cer_rise),
+                labels=labels,
+                pixels=pixels,
+                overwrite=overwrite,
+                devices=asked,
+                report=report,
+            )
+
+
+@contextmanager
+def keras_file(model: "str | Path | keras.Model") -> Iterator[Path]:
+    """Give the path of a Keras model; for one in memory, of a temporary file of its weights that stands for it."""
+    if isinstance(model, str | Path):
+        yield find_model(model, KERAS)
+        return
+    import keras
+
+    name = safe_name(str(getattr(model, "name", "model")))
+    network = as_classifier(Path(name), model)
+    try:
+        # Its hash needs it.
+        keras.saving.serialize_keras_object(network)
+    except Exception as error:  # from any layer
+        raise LettercastError(
+            f"{name}: Keras cannot describe one of its layers ({first_line(error)}); give it a get_config()"
+        ) from error
+    with tempfile.TemporaryDirectory() as folder, keras.saving.custom_object_scope(objects_of(model)):
+        path = Path(folder) / f"{name}.keras"
+        with path.open("wb") as file:
+            np.savez(file, *network.get_weights())
+        try:
+            with in_place_of(path, network):
+                yield path
+        except LettercastError as error:
+            # You gave a model and no file.
+            raise LettercastError(str(error).replace(str(path), name)) from error
+
+
+def export_model(
+    path: Path,
+    formats: Sequence[Format],
+    calibrate: Source,
+    check: Source,
+    out: Path,
+    *,
+    max_drop: float | None = None,
+    min_agreement: float | None = None,
+    require_proof: bool = False,
+    check_pages: Path | None = None,
+    max_cer_rise: float | None = None,
+    labels: Sequence[str] | None = None,
+    pixels: str | None = None,
+    overwrite: bool = False,
+    devices: Sequence[str] = (),
+    report: Callable[[str], None] = lambda step: None,
+) -> Exports:
+    """Export a Keras model to several formats, and write those that pass the gate.
+
+    Args:
+        path: the `.keras` model; its name and labels go into every file.
+        calibrate: training images that set the scales of quantized formats.
+        check: held-out images on which each export is compared with the original.
+        max_drop, min_agreement: points and percent, instead of the formats' own tolerances; a min_agreement that you give
+            must be reached even if the accuracy drop is proven.
+        require_proof: whether a format with an unproven accuracy drop is refused.
+        check_pages, max_cer_rise: photographed pages, and how many points the character error rate may rise on them.
+        labels, pixels: what a model without facts does not say about itself, see `open_original`.
+        devices: names of devices to recommend a file for, by default all.
+
+    Returns:
+        Artifacts in the order given. A format that misses its tolerances or cannot hold the network writes no file, and an
+        existing file stays.
+
+    Raises:
+        LettercastError: the model, the images or the folder cannot be used.
+    """
+    original = open_original(path, calibrate, check, report, labels=labels, pixels=pixels)
+    targets = [out / row.file_name(original.facts.name) for row in formats]
+    taken = [str(target) for target in targets if target.exists()]
+    if taken and not overwrite:
+        raise LettercastError(f"{taken[0]}: exists already; add --overwrite, or choose another --out")
+    pages = open_pages(check_pages, original, max_cer_rise, report)
+    make_folder(out)
+    artifacts: list[tuple[Artifact, Cause | None]] = []
+    faults = []
+    for row, target in zip(formats, targets, strict=True):
+        limits = _given(max_drop=max_drop, min_agreement=min_agreement)
+        tolerance = replace(row.tolerance, **limits, agreement_is_required=min_agreement is not None)
+        try:
+            report(f"building {row.name}, checking it on {len(original.truth)} {original.facts.unit}")
+            artifacts.append(export_one(row, target, original, tolerance, check, pages=pages, require_proof=require_proof))
+        except ImpossibleError as error:
+            faults.append(f"{path}: {row.name} cannot hold this network ({error}); leave it out with --formats")
+    passed = [artifact.format.name for artifact, _ in artifacts if not artifact.misses]
+    # A cause may recommend other formats, of which some are known to pass only now.
+    tried = [row.name for row in formats]
+    return Exports(
+        tuple(replace(artifact, cause=cause.advise(passed, tried) if cause else "") for artifact, cause in artifacts),
+        tuple(faults),
+        model=original.facts.name,
+        source_sha256=original.facts.source_sha256,
+        network_sha256=original.facts.network_sha256,
+        takes=original.facts.unit,
+        check=ImageSet(check.name, check.split, len(original.truth)),
+        calibration=ImageSet(calibrate.name, calibrate.split, len(original.calibration)),
+        devices=tuple(devices),
+    )
+
+
+def _given(**values: float | None) -> dict[str, float]:
+    return {name: value for name, value in values.items() if value is not None}
