@@ -1,11 +1,18 @@
 """Layers of a network as a format computes them, and what a quantizer of a format can do with them."""
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from ...runtime.pixels import Pixels
 from .recipe import Recipe
+
+# The signal-to-noise ratio of an output that is exact, which has no noise.
+MAX_RATIO_DB = 120.0
 
 
 @dataclass(frozen=True)
@@ -49,12 +56,51 @@ class Quantizer(Protocol):
     def errors(self, images: Pixels) -> Mapping[str, float]:
         """Return the signal-to-noise ratio in dB of each layer's output, if it alone is quantized and its input is exact.
 
-        images are (N, H, W, C) uint8.
+        images are (N, H, W, C) uint8. The ratio is that of `signal_to_noise`.
+        """
+        ...
+
+    def accumulated(self, recipe: Recipe, images: Pixels) -> Mapping[str, float]:
+        """Return the signal-to-noise ratio in dB of each layer's output in the file of a recipe, against the original's.
+
+        images are (N, H, W, C) uint8. The ratio is that of `signal_to_noise`. Layers whose output the file does not have are
+        left out.
         """
         ...
 
 
+def signal_to_noise(exact: NDArray[Any], rounded: NDArray[Any], *, is_answer: bool = False) -> float:
+    """Return the signal-to-noise ratio in dB, 0 to 120, of a layer's output (N, ..., channels) against the exact one.
+
+    Each channel counts the same: the noise of a channel is divided by its own signal and is at most all of it, and these shares
+    are averaged. One channel with large numbers, which sets the scale of all, would hide otherwise that the others are erased.
+    Channels that are always 0 have no signal and are left out. If the output is the model's answer, its channels are taken
+    together, because classes that no image belongs to have none.
+    """
+    channels = 1 if is_answer or exact.ndim < 2 else exact.shape[-1]
+    signal = np.asarray(exact, np.float64).reshape(-1, channels)
+    noise = np.asarray(rounded, np.float64).reshape(-1, channels) - signal
+    power = np.square(signal).sum(0)
+    shares = np.minimum(np.square(noise).sum(0)[power > 0] / power[power > 0], 1.0)
+    # Without any signal every number is noise.
+    share = float(np.nan_to_num(shares, nan=1.0).mean()) if len(shares) else float(noise.any())
+    return min(MAX_RATIO_DB, -10 * float(np.log10(share))) if share > 0 else MAX_RATIO_DB
+
+
 def float_group(layers: tuple[Layer, ...], name: str) -> tuple[str, ...]:
-    """Return the layers that must be in float so that the output of a layer is never rounded: itself and its followers."""
-    (layer,) = (layer for layer in layers if layer.name == name)
-    return (name, *layer.followers)
+    """Return the layers that must be in float so that the output of a layer is never rounded: itself and its followers.
+
+    A follower without weights and with one input, such as pooling or padding, passes the numbers on, so that its own followers
+    belong to them too.
+    """
+    by_name = {layer.name: layer for layer in layers}
+    inputs = Counter(follower for layer in layers for follower in layer.followers)
+    group, ahead = {name: None}, list(by_name[name].followers)
+    while ahead:
+        follower = ahead.pop(0)
+        if follower in group:
+            continue
+        group[follower] = None
+        if follower in by_name and not by_name[follower].weights and inputs[follower] == 1:
+            ahead += by_name[follower].followers
+    return tuple(group)
