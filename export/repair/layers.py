@@ -84,7 +84,7 @@ def signal_to_noise(exact: NDArray[Any], rounded: NDArray[Any], *, is_answer: bo
     shares = np.minimum(np.square(noise).sum(0)[power > 0] / power[power > 0], 1.0)
     # Without any signal every number is noise.
     share = float(np.nan_to_num(shares, nan=1.0).mean()) if len(shares) else float(noise.any())
-    return min(MAX_RATIO_DB, -10 * float(np.log10(share))) if share > 0 else MAX_RATIO_DB
+    return min(MAX_RATIO_DB, abs(10 * float(np.log10(share)))) if share > 0 else MAX_RATIO_DB
 
 
 def float_group(layers: tuple[Layer, ...], name: str) -> tuple[str, ...]:
