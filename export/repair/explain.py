@@ -1,0 +1,249 @@
+"""Where a quantized format loses answers: each layer's noise, and the agreement if that layer alone is kept in float."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...runtime.pixels import Pixels
+from .layers import Layer, Quantizer, float_group
+from .recipe import FLOAT, Recipe
+
+# Images that layers are compared on, and those that files with one layer in float are: half of them are the hardest.
+NOISE_IMAGES, ANSWER_IMAGES = 64, 256
+# This share of the check images, those whose two best probabilities are closest, holds most of the answers that change.
+HARD_SHARE = 0.2
+SAMPLE_SEED = 7
+# How long files with one layer in float are built and run; MIN_MEASURED layers are measured however long it takes.
+SECONDS = 40.0
+MIN_MEASURED = 3
+# A layer loses much if rounding erases this share of its output, or its share of the change of the probabilities is this large.
+MUCH, SOME = 0.25, 0.05
+LOSES_MUCH, LOSES_SOME, LOSES_LITTLE = "loses much", "loses some", "loses little"
+
+Answer = Callable[[bytes, Pixels], NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class LayerLoss:
+    """What a quantized format loses in one layer. What was not measured is None.
+
+    Attributes:
+        name: of the Keras layer.
+        kind: its Keras class.
+        weights: share of the network's weights, in percent.
+        whole_db: signal-to-noise ratio of its output in the whole file, in dB.
+        alone_db: the same if the layer alone is quantized and its input is exact.
+        erased: share 0..1 of its output that its own rounding erases, without what the layers before it erase already.
+        agreement: percent of the answers that stay the same if the layers of `group` are in float, and the others quantized.
+        gain: points by which this agreement is higher than that of the whole file.
+        recovered: share 0..1 of the change of the probabilities that this takes back.
+        group: the layer, and those that would round its output.
+        group_weights: their share of the weights, in percent.
+    """
+
+    name: str
+    kind: str
+    weights: float
+    whole_db: float | None
+    alone_db: float | None
+    erased: float
+    agreement: float | None
+    gain: float | None
+    recovered: float | None
+    group: tuple[str, ...]
+    group_weights: float
+
+    @property
+    def loss(self) -> float:
+        """What layers are ordered by: the share of the change that the layer is to blame for, and what it erases itself."""
+        return (self.recovered or 0.0) + self.erased
+
+    @property
+    def verdict(self) -> str:
+        """`loses much`, `loses some` or `loses little`."""
+        return LOSES_MUCH if self.loss >= MUCH else LOSES_SOME if self.loss >= SOME else LOSES_LITTLE
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the layer as in `lettercast export --json`."""
+        told = {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(self).items()}
+        return {**told, "group": list(self.group), "verdict": self.verdict}
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Where a quantized format loses answers.
+
+    Attributes:
+        format: such as `tflite-int8`.
+        images: how many check images the agreement was estimated on.
+        agreement: estimate of the whole file's agreement in percent.
+        change: mean change of an image's probabilities, 0..1 (total variation distance).
+        layers: the layer that loses most first.
+        order: names of all layers in the order of execution.
+    """
+
+    format: str
+    images: int
+    agreement: float
+    change: float
+    layers: tuple[LayerLoss, ...]
+    order: tuple[str, ...]
+
+    @property
+    def measured(self) -> int:
+        """How many layers were tried in float."""
+        return sum(layer.agreement is not None for layer in self.layers)
+
+    def sentence(self) -> str:
+        """Return in words what the loss is, and which layer to look at."""
+        lost = f"{self.format} gives other answers than the original for about {100 - self.agreement:.1f} % of the images"
+        lost = f"{self.format} gives the same answers as the original" if self.agreement == 100 else lost
+        if not self.layers:
+            return f"{lost}; it has no layer that is quantized."
+        first = self.layers[0]
+        if first.verdict == LOSES_LITTLE:
+            return f"{lost}; no single layer loses much, {first.name} loses most."
+        reasons = []
+        if first.erased >= SOME:
+            reasons.append(f"rounding erases {100 * first.erased:.0f} % of its output")
+        if first.agreement is not None and first.gain and first.gain > 0:
+            reasons.append(f"{first.agreement:.1f} % of the answers agree if it stays in float")
+        elif first.recovered:
+            reasons.append(f"it makes {100 * first.recovered:.0f} % of the change of the probabilities")
+        return f"{lost}. Look at {first.name} first: {', and '.join(reasons)}."
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanation as in `lettercast export --json`."""
+        return {
+            "images": self.images,
+            "agreement": round(self.agreement, 4),
+            "change": float(f"{self.change:.4g}"),
+            "layers": [layer.to_dict() for layer in self.layers],
+            "order": list(self.order),
+        }
+
+
+def explain(
+    quantizer: Quantizer,
+    recipe: Recipe,
+    images: Pixels,
+    probabilities: NDArray[np.float32],
+    answer: Answer,
+    *,
+    seconds: float = SECONDS,
+    report: Callable[[str], None] = lambda step: None,
+) -> Explanation:
+    """Find the layers in which the file of a recipe loses answers.
+
+    All layers are compared with the original. Then one layer after the other, the noisiest first, is kept in float until
+    `seconds` are over.
+
+    Args:
+        quantizer: of the network and the format.
+        recipe: how the file is made.
+        images: check images (N, H, W, C) uint8, as the file takes them.
+        probabilities: the original's for them (N, classes).
+        answer: returns the probabilities of a file for images.
+    """
+    sample = draw_sample(probabilities)
+    noisy = images[sample.places[:: max(1, len(sample.places) // NOISE_IMAGES)]]
+    alone = quantizer.errors(noisy)
+    whole = quantizer.accumulated(recipe, noisy)
+    erased = erased_shares(quantizer.layers, alone)
+    chosen, exact = images[sample.places], probabilities[sample.places]
+    model = quantizer.build(recipe)
+    agreement, change = sample.compare(exact, answer(model, chosen))
+    tried: dict[str, tuple[float, float]] = {}
+    candidates = [layer for layer in quantizer.layers if layer.name in alone and recipe.precision_of(layer.name) != FLOAT]
+    candidates.sort(key=lambda layer: (-erased[layer.name], alone[layer.name]))
+    stop = time.monotonic() + seconds
+    for number, layer in enumerate(candidates):
+        if number >= MIN_MEASURED and time.monotonic() >= stop:
+            break
+        report(f"explaining {recipe.format}: layer {number + 1} of {len(candidates)} in float")
+        try:
+            kept = quantizer.build(recipe.with_layers(float_group(quantizer.layers, layer.name), FLOAT))
+        except ValueError:
+            # The format cannot keep it in float.
+            continue
+        tried[layer.name] = sample.compare(exact, answer(kept, chosen))
+    weights = {layer.name: layer.weights for layer in quantizer.layers}
+    total = max(1, sum(weights.values()))
+    losses = []
+    for layer in quantizer.layers:
+        name, group = layer.name, float_group(quantizer.layers, layer.name)
+        found = tried.get(name)
+        losses.append(
+            LayerLoss(
+                name,
+                layer.kind,
+                100 * layer.weights / total,
+                whole.get(name),
+                alone.get(name),
+                erased[name],
+                found and found[0],
+                found and found[0] - agreement,
+                found and (min(1.0, max(0.0, 1 - found[1] / change)) if change > 0 else 0.0),
+                group,
+                100 * sum(weights.get(one, 0) for one in group) / total,
+            )
+        )
+    # A stable sort leaves equal layers in their order.
+    losses.sort(key=lambda loss: -loss.loss)
+    return Explanation(
+        recipe.format, len(chosen), agreement, change, tuple(losses), tuple(layer.name for layer in quantizer.layers)
+    )
+
+
+def erased_shares(layers: Sequence[Layer], alone: Mapping[str, float]) -> dict[str, float]:
+    """Return the share of each layer's output that its own rounding erases, given its signal-to-noise ratio in dB alone.
+
+    Pooling or a sum behind a layer with one large channel erases as much as that layer, by passing on its numbers: what the
+    layers before erase already is subtracted.
+    """
+    noise = {layer.name: 10 ** (-alone[layer.name] / 10) if layer.name in alone else 0.0 for layer in layers}
+    before: dict[str, float] = {}
+    for layer in layers:
+        for follower in layer.followers:
+            before[follower] = max(before.get(follower, 0.0), noise[layer.name])
+    return {name: max(0.0, share - before.get(name, 0.0)) for name, share in noise.items()}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A part of the check images that stands for all of them: places (n,) in the check set, and their weights (n,), sum 1."""
+
+    places: NDArray[np.int64]
+    weights: NDArray[np.float64]
+
+    def compare(self, exact: NDArray[np.float32], answers: NDArray[np.float32]) -> tuple[float, float]:
+        """Return the agreement in percent, and the mean total variation distance, of two models' probabilities (n, classes)."""
+        agrees = exact.argmax(1) == answers.argmax(1)
+        # A file that is broken may give NaN.
+        distance = np.nan_to_num(np.abs(exact.astype(np.float64) - answers).sum(1) / 2, nan=1.0)
+        return 100 * float(self.weights @ agrees), float(self.weights @ distance)
+
+
+def draw_sample(probabilities: NDArray[np.float32], n: int = ANSWER_IMAGES, seed: int = SAMPLE_SEED) -> Sample:
+    """Draw images by the original's probabilities (N, classes): one half from the hardest fifth, the other from the rest.
+
+    The hardest are those whose two best probabilities are closest. The weights make the estimates unbiased.
+    """
+    total = len(probabilities)
+    if total <= n:
+        return Sample(np.arange(total), np.full(total, 1 / total))
+    best = np.sort(probabilities, axis=1)[:, -2:]
+    order = np.argsort(best[:, -1] - best[:, 0], kind="stable")
+    hard = max(1, round(HARD_SHARE * total))
+    rng = np.random.default_rng(seed)
+    parts = order[:hard], order[hard:]
+    counts = min(n // 2, hard), n - min(n // 2, hard)
+    drawn = [rng.choice(part, count, replace=False) for part, count in zip(parts, counts, strict=True)]
+    weights = np.repeat([len(part) / total / count for part, count in zip(parts, counts, strict=True)], counts)
+    places = np.concatenate(drawn)
+    shuffled = np.argsort(places)
+    return Sample(places[shuffled], weights[shuffled])
