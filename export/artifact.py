@@ -11,6 +11,8 @@ from .formats import Format
 from .gate import MISSED, PROVEN, ImageSet, Parity, Tolerance
 from .original import CALIBRATION_SEED
 from .pages import PageParity
+from .repair.recipe import Recipe
+from .repair.tries import Try
 
 # The version of the JSON object of `lettercast export --json`.
 SCHEMA = 1
@@ -23,7 +25,8 @@ class Artifact:
     reads_letters is true if the reader can use the file, because it takes letters. pages is what whole pages say, None if none
     were read with it. is_alike_everywhere is false if other processors would give other answers. misses names each limit that
     is exceeded, and a drop that is unproven if a proof was required. cause names a format to take instead only if it passed in
-    this run, or was not built in it.
+    this run, or was not built in it. recipe is how a repaired file was made, None for the format's own way; parity is then
+    that of the half of the check images that the search did not see. tries are what the search tried.
     """
 
     format: Format
@@ -36,6 +39,8 @@ class Artifact:
     reads_letters: bool = True
     pages: PageParity | None = None
     is_alike_everywhere: bool = True
+    recipe: Recipe | None = None
+    tries: tuple[Try, ...] = ()
 
     @property
     def verdict(self) -> str:
@@ -77,6 +82,8 @@ class Artifact:
             "pages": self.pages.to_dict() if self.pages else None,
             "misses": list(self.misses),
             "cause": self.cause,
+            "recipe": self.recipe.to_dict() if self.recipe else None,
+            "tried": [one.to_dict() for one in self.tries],
         }
 
 

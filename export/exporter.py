@@ -24,7 +24,7 @@ from .devices import formats_for
 from .diagnose import Cause
 from .formats import Format, find_formats
 from .gate import ImageSet
-from .judge import ImpossibleError, export_one
+from .judge import ImpossibleError, build, judge
 from .original import open_letters, open_original
 from .pages import open_pages
 from .preprocessing import find_preprocessing
@@ -203,7 +203,8 @@ def export_model(
         tolerance = replace(row.tolerance, **limits, agreement_is_required=min_agreement is not None)
         try:
             report(f"building {row.name}, checking it on {len(original.truth)} {original.facts.unit}")
-            artifacts.append(export_one(row, target, original, tolerance, check, pages=pages, require_proof=require_proof))
+            candidate = build(row, original)
+            artifacts.append(judge(candidate, target, original, tolerance, check, pages=pages, require_proof=require_proof))
         except ImpossibleError as error:
             faults.append(f"{path}: {row.name} cannot hold this network ({error}); leave it out with --formats")
     passed = [artifact.format.name for artifact, _ in artifacts if not artifact.misses]

@@ -3,9 +3,9 @@
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from .. import LettercastError
 from ..runtime.console import quiet
 from ..runtime.model.engine import first_line, open_engine
-from ..runtime.model.facts import LETTERS
+from ..runtime.model.facts import LETTERS, Facts
 from ..runtime.pixels import Pixels
 from ..train.data.drawing import shown
 from ..train.data.source import Source
@@ -21,10 +21,12 @@ from . import onnx_int8
 from .artifact import Artifact
 from .diagnose import Cause, diagnose
 from .formats import Format
-from .gate import UNPROVEN, Tolerance, compare
+from .gate import UNPROVEN, Inspection, Tolerance, compare
 from .golden import write_with_golden
 from .original import Original
 from .pages import PageCheck
+from .repair.proof import level_of
+from .repair.recipe import Recipe
 from .rounding import widen
 
 if TYPE_CHECKING:
@@ -35,8 +37,49 @@ class ImpossibleError(Exception):
     """A converter or its engine refuses a network that others may accept."""
 
 
-def export_one(
-    row: Format,
+@dataclass(frozen=True)
+class Candidate:
+    """One format of a network that is built and not judged yet.
+
+    facts are those of its file, without what the gate says. model is the content of the file without the facts. recipe says how
+    it was made, None for the format's own way.
+    """
+
+    row: Format
+    facts: Facts
+    model: bytes
+    found: Inspection
+    recipe: Recipe | None = None
+
+    def content(self, gate: dict[str, Any] | None = None) -> bytes:
+        """Return the content of the file with its facts, with what the gate says if it was judged."""
+        return self.row.embed(self.model, replace(self.facts, gate=gate or {}))
+
+    def classify(self, images: Pixels) -> NDArray[np.float32]:
+        """Return the probabilities (n, classes) of images (n, H, W, C) uint8, as the model is shown them."""
+        return _run(self.content(), self.row, images)
+
+
+def build(row: Format, original: Original) -> Candidate:
+    """Build one format in its own way; raises ImpossibleError if it cannot hold the network."""
+    network, facts = row.prepare(original.network, stated(row, original))
+    return candidate_of(row, facts, _build(row, network, original.calibration))
+
+
+def stated(row: Format, original: Original) -> Facts:
+    """Return the facts of the original as one of its formats states them."""
+    return replace(original.facts, format=row.name, input_dtype=row.input_dtype)
+
+
+def candidate_of(row: Format, facts: Facts, model: bytes, recipe: Recipe | None = None) -> Candidate:
+    """Return the content of a file as a candidate of a format, with the oldest runtime that opens it, and the recipe."""
+    found = row.inspect(model)
+    made_by = recipe.to_dict() if recipe else {}
+    return Candidate(row, replace(facts, lowest_runtime=found.lowest_runtime, recipe=made_by), model, found, recipe)
+
+
+def judge(
+    candidate: Candidate,
     target: Path,
     original: Original,
     tolerance: Tolerance,
@@ -44,36 +87,38 @@ def export_one(
     *,
     pages: PageCheck | None,
     require_proof: bool,
+    looks: int = 0,
 ) -> tuple[Artifact, Cause | None]:
-    """Build one format, compare it with the original, and write it if it passes the gate; raises ImpossibleError.
+    """Compare a candidate with the original, and write it if it passes the gate; raises ImpossibleError.
+
+    looks is how many candidates the images of the original judged, this one included; 0 if no other was tried.
 
     Returns the artifact, and why it misses the gate if it does.
     """
-    stated = replace(original.facts, format=row.name, input_dtype=row.input_dtype)
-    network, facts = row.prepare(original.network, stated)
-    model = _build(row, network, original.calibration)
-    found = row.inspect(model)
-    facts = replace(facts, lowest_runtime=found.lowest_runtime)
+    row, facts, found = candidate.row, candidate.facts, candidate.found
     images = shown(facts, original.images)
-    answers = _run(row.embed(model, facts), row, images)
+    answers = candidate.classify(images)
     if not row.is_quantized:
         tolerance = widen(tolerance, original.network, original.images, original.probabilities, answers, is_half="16" in row.name)
-    parity = compare(original.truth, original.probabilities, answers, tolerance.tie, facts.reject_below)
+    level = level_of(looks)
+    parity = compare(original.truth, original.probabilities, answers, tolerance.tie, facts.reject_below, level=level)
     misses = tuple(parity.misses(tolerance))
     is_integer = row.suffix == "onnx" and row.is_quantized
-    elsewhere = tuple(onnx_int8.misses(model, found, images, answers)) if is_integer else ()
+    elsewhere = tuple(onnx_int8.misses(candidate.model, found, images, answers)) if is_integer else ()
     misses += elsewhere
     cause = diagnose(original, answers, found, row.name) if misses else None
     if require_proof and parity.verdict(tolerance) == UNPROVEN:
         misses = (*elsewhere, f"the accuracy drop is unproven: {parity.shortfall(tolerance)}")
     gate = {"data": check.name, "split": check.split, **parity.to_facts(tolerance)}
+    if looks:
+        gate["looks"] = looks
     if is_integer:
         gate["saturates"] = bool(found.saturating)
     read = None
     if pages and not misses and facts.takes == LETTERS:
-        read = pages.check(row.embed(model, facts), row.suffix)
+        read = pages.check(candidate.content(), row.suffix)
         misses, gate["pages"] = read.misses, read.to_dict()
-    finished = row.embed(model, replace(facts, gate=gate))
+    finished = candidate.content(gate)
     if not misses:
         write_with_golden(target, finished, images, answers)
     reads_letters = facts.takes == LETTERS
@@ -87,6 +132,7 @@ def export_one(
         reads_letters=reads_letters,
         pages=read,
         is_alike_everywhere=not elsewhere,
+        recipe=candidate.recipe,
     )
     return artifact, cause
 

@@ -23,6 +23,11 @@ def halves(truth: NDArray[np.int64], seed: int = HALVING_SEED) -> tuple[NDArray[
     return np.sort(order[::2]), np.sort(order[1::2])
 
 
+def level_of(looks: int) -> float:
+    """Return the confidence level in percent for the last of some looks at the same images; 95 for 0, which is no choice."""
+    return 100 - (100 - LEVEL) / 2**looks
+
+
 class Prover:
     """The half of the check images that proves. It counts how many files it judged, because each look may prove by chance.
 
@@ -47,7 +52,7 @@ class Prover:
     @property
     def level(self) -> float:
         """Confidence level of the next look in percent: 97.5 for the first, 98.75 for the second."""
-        return 100 - (100 - LEVEL) / 2 ** (self.looks + 1)
+        return level_of(self.looks + 1)
 
     def look(self, classify: Classify, tie: float = 0.0) -> Parity:
         """Judge a file, given the function that returns its probabilities of (n, H, W, C) uint8 images; tie as in `compare`."""

@@ -13,6 +13,14 @@ from ... import LettercastError
 # WEIGHTS: 8-bit weights, which are widened to float before they are used. FLOAT: as the original.
 INT4, INT8, INT16, DYNAMIC, WEIGHTS, FLOAT = "int4", "int8", "int16", "dynamic", "weights", "float"
 PRECISIONS = (INT4, INT8, INT16, DYNAMIC, WEIGHTS, FLOAT)
+IN_WORDS = {
+    INT4: "with 4-bit weights",
+    INT8: "with 8-bit weights and activations",
+    INT16: "with 16-bit activations",
+    DYNAMIC: "with dynamic activations",
+    WEIGHTS: "with 8-bit weights in float",
+    FLOAT: "in float",
+}
 SCHEMA = 1
 
 
@@ -42,6 +50,7 @@ class Recipe:
         equalized: whether the ranges of neighbouring layers are balanced first.
         bias_corrected: whether biases make up for the mean error of rounded weights.
         finetuning: how the weights were trained on, None if they are the original's.
+        looks: how many files the images that prove it had judged, with this one; 0 if they judge no other.
         seed: of everything random.
     """
 
@@ -54,6 +63,7 @@ class Recipe:
     equalized: bool = False
     bias_corrected: bool = False
     finetuning: Finetuning | None = None
+    looks: int = 0
     seed: int = 7
     schema: int = SCHEMA
 
@@ -72,9 +82,25 @@ class Recipe:
         """Return the precision of a layer, by its name."""
         return self.layers.get(layer, self.precision)
 
+    def describe(self) -> str:
+        """Return in words what differs from the format's own way."""
+        words = []
+        if self.finetuning:
+            words.append(f"fine-tuned for {self.finetuning.epochs} epoch{'s' if self.finetuning.epochs > 1 else ''}")
+        words += ["equalized"] if self.equalized else []
+        words += ["biases corrected"] if self.bias_corrected else []
+        words += ["uint8 weights"] if self.unsigned_weights else []
+        if self.precision != INT8:
+            words.append(f"all layers {IN_WORDS[self.precision]}")
+        for precision in PRECISIONS:
+            names = [name for name, one in self.layers.items() if one == precision]
+            if names:
+                words.append(f"{len(names)} layer{'s' if len(names) > 1 else ''} {IN_WORDS[precision]}")
+        return ", ".join(words) or "8-bit weights and activations"
+
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as in the facts of a file, and in a recipe file."""
-        return {name: value for name, value in asdict(self).items() if value not in (None, False, {}, "")}
+        return {name: value for name, value in asdict(self).items() if value not in (None, False, 0, {}, "")}
 
 
 def parse_recipe(raw: Any) -> Recipe:

@@ -47,6 +47,7 @@ class Facts:
         takes: what the model is shown: `letters` as runtime/glyph.py makes them; `pictures`, grey or RGB, only scaled to the
             input; or `photos` of one letter each, in which the model finds the letter itself.
         lowest_runtime: the oldest runtime that opens the file.
+        recipe: how a quantized file was made, if not in its format's own way.
     """
 
     name: str
@@ -63,6 +64,7 @@ class Facts:
     takes: str = LETTERS
     lowest_runtime: str = ""
     network_sha256: str = ""
+    recipe: dict[str, Any] = field(default_factory=dict)
     schema: int = SCHEMA
 
     def __post_init__(self) -> None:
@@ -70,8 +72,13 @@ class Facts:
             raise ValueError(f"facts have schema {self.schema}, this version reads schema {SCHEMA}: update lettercast")
         if not (isinstance(self.name, str) and MODEL_NAME.fullmatch(self.name)):
             raise ValueError("the name must consist of letters, digits, '.', '_' and '-'")
-        if not (isinstance(self.made, dict) and isinstance(self.gate, dict) and isinstance(self.versions, dict)):
-            raise ValueError("made, gate and versions must be objects")
+        if not (
+            isinstance(self.made, dict)
+            and isinstance(self.gate, dict)
+            and isinstance(self.versions, dict)
+            and isinstance(self.recipe, dict)
+        ):
+            raise ValueError("made, gate, versions and recipe must be objects")
         if not (0 <= self.reject_below < 1 and 0 < self.temperature < float("inf")):
             raise ValueError("reject_below must be from 0 to 1 and temperature above 0")
         if len(self.labels) < 2 or len(set(self.labels)) != len(self.labels):
@@ -91,7 +98,7 @@ class Facts:
     def to_json(self) -> str:
         """Return the facts as one line of JSON; fields that early versions lacked are left out at their default."""
         facts = asdict(self)
-        for name, default in (("takes", LETTERS), ("lowest_runtime", ""), ("network_sha256", "")):
+        for name, default in (("takes", LETTERS), ("lowest_runtime", ""), ("network_sha256", ""), ("recipe", {})):
             if facts[name] == default:
                 del facts[name]
         return json.dumps(facts, sort_keys=True, separators=(",", ":"))
