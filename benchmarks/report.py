@@ -1,7 +1,5 @@
 """The report of a benchmark as one self-contained HTML page, its plots, and the sections of `benchmark --also`."""
 
-import io
-import re
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -10,15 +8,14 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
-from rich.table import Column, Table
-from rich.text import Text
+from rich.table import Table
 
 from .. import LettercastError, __version__
 from ..export.devices import find_devices
+from ..export.html import figure_of, html_table, note, section, svg, whole_page
 from ..runtime.arguments import FOLDER, amount, checked, find_model, shipped_models, thread_count
 from ..runtime.arguments import KERAS as KERAS_MODEL
 from ..runtime.console import progress as show_progress
@@ -44,8 +41,6 @@ WIDTH_IN = 8.2
 MAX_LABEL, MAX_CLASS = 36, 14
 # Labels of neighbouring points alternate between these heights above and below the points, so that they do not overlap.
 LABEL_STEPS_PT = (14, -18, 30, -34, 46, -50, 62, -66)
-# Matplotlib derives ids from this salt instead of chance, so that the same figures make the same page.
-SALT = "lettercast"
 # The peak of an engine is measured for these kinds of arithmetic.
 LIMITED = ("int8", "float32")
 # If there are several models, this format reads the pages.
@@ -60,19 +55,6 @@ INTERVALS = (
     "Drop: Tango's score interval for paired proportions. Accuracy and agreement: Wilson's interval. Change of the rejected "
     "share: Tango's interval. Change of the expected calibration error: a paired bootstrap of 1000 resamples."
 )
-STYLE = """
-:root { color-scheme: light; }
-body { font: 15px/1.5 system-ui, sans-serif; color: #222; max-width: 76rem; margin: 2rem auto; padding: 0 1rem;
-overflow-wrap: anywhere; }
-h1 { font-size: 1.6rem; line-height: 1.25; } code { font-size: 13px; } h3 { font-size: 1rem; margin: 1.2rem 0 .4rem; }
-h2 { font-size: 1.15rem; margin: 2.2rem 0 .6rem; border-bottom: 1px solid #ddd; }
-table { border-collapse: collapse; font-size: 13px; } .wide { overflow-x: auto; }
-th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #eee; white-space: nowrap; }
-th { background: #f5f7f9; } td.text, th.text, td.name, th.name { text-align: left; }
-td.text { white-space: normal; min-width: 9rem; } td.name { white-space: normal; min-width: 13rem; } .bad { color: #b03020; }
-figure { margin: 0; max-width: 52rem; overflow-x: auto; } figure svg { width: 100%; min-width: 34rem; height: auto; }
-p.note { color: #666; font-size: 13px; white-space: pre-line; } p.doubt { color: #b03020; font-size: 13px; }
-"""
 Report = Callable[[str], None]
 
 
@@ -159,16 +141,6 @@ SECTIONS: dict[str, Callable[[Sequence[Contender], float, Report], Section]] = {
     "reader": reader_section,
     "peers": peers_section,
 }
-
-
-def svg(figure: Figure) -> str:
-    """Return a figure as an SVG element for an HTML page, without the header of an SVG file."""
-    text = io.StringIO()
-    with matplotlib.rc_context({"svg.hashsalt": SALT, "svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure.savefig(text, format="svg", metadata={"Date": None}, transparent=True)
-    element = text.getvalue()[text.getvalue().index("<svg") :]
-    # The element fills the width of the page, but does not grow beyond its own size.
-    return re.sub(r'(<svg[^>]*?) width="([^"]*pt)" height="[^"]*pt"', r'\1 style="max-width: \2"', element, count=1)
 
 
 def colour(row: Row) -> str:
@@ -271,31 +243,29 @@ def html_page(result: Benchmark) -> str:
     doubts += ["Interrupted: some figures are missing."] if result.interrupted else []
     parts = [
         f"<h1>{escape(title)}</h1>",
-        *([_note(f"Measured on {result.date.replace('T', ', ').replace('+00:00', ' UTC')}")] if result.date else []),
+        *([note(f"Measured on {result.date.replace('T', ', ').replace('+00:00', ' UTC')}")] if result.date else []),
         *([f'<p class="note"><code>{escape(result.command)}</code></p>'] if result.command else []),
-        _note(f"{versions}; threads: {result.threads}, Keras chooses its own"),
-        *(_note(doubt, "doubt") for doubt in doubts),
-        _section("Which file to take", _table(recommendation_table(recommend(result)))),
-        _section("Accuracy and parity", _table(parity_table(result)), *map(_note, notes)),
-        *([_section("Confidence", _table(confidence_table(result)), _note(INTERVALS))] if has_parity else []),
-        _section(
-            "Latency and memory", _table(speed_table(result)), _note((LETTER_TIMES if result.unit == "letters" else "") + HOW)
+        note(f"{versions}; threads: {result.threads}, Keras chooses its own"),
+        *(note(doubt, "doubt") for doubt in doubts),
+        section("Which file to take", html_table(recommendation_table(recommend(result)))),
+        section("Accuracy and parity", html_table(parity_table(result)), *map(note, notes)),
+        *([section("Confidence", html_table(confidence_table(result)), note(INTERVALS))] if has_parity else []),
+        section(
+            "Latency and memory", html_table(speed_table(result)), note((LETTER_TIMES if result.unit == "letters" else "") + HOW)
         ),
         *_plots(result),
-        *(_section_of(section) for section in result.also.values()),
+        *(_section_of(one) for one in result.also.values()),
     ]
-    body = "\n".join(parts)
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{escape(title)}</title>'
-    return f'<!doctype html>\n<html lang="en"><head>{head}<style>{STYLE}</style></head>\n<body>\n{body}\n</body></html>\n'
+    return whole_page(title, parts)
 
 
-def _section_of(section: Section) -> str:
+def _section_of(one: Section) -> str:
     """Return one section of `--also` as HTML: plots, and each table with its title and caption."""
-    parts = [_note(section.note)] if section.note else []
-    parts += [_figure(svg(plot)) for plot in section.plots]
-    for table in section.tables:
-        parts += [f"<h3>{escape(str(table.title))}</h3>", _table(table), _note(str(table.caption or ""))]
-    return _section(section.title, *parts)
+    parts = [note(one.note)] if one.note else []
+    parts += [figure_of(svg(plot)) for plot in one.plots]
+    for table in one.tables:
+        parts += [f"<h3>{escape(str(table.title))}</h3>", html_table(table), note(str(table.caption or ""))]
+    return section(one.title, *parts)
 
 
 def _plots(result: Benchmark) -> list[str]:
@@ -305,53 +275,20 @@ def _plots(result: Benchmark) -> list[str]:
     if timed:
         drawn = svg(accuracy_against_latency(rows, one))
         sections.append(
-            _section("Accuracy against latency", _figure(drawn), _note(f"The best models are at the upper left; {COLOURS}."))
+            section("Accuracy against latency", figure_of(drawn), note(f"The best models are at the upper left; {COLOURS}."))
         )
         drawn = [
             svg(bars(timed, lambda row: row.letter and row.letter.p50_ms, f"one {one}, p50 / ms", logarithmic=True)),
             svg(bars(timed, lambda row: row.size_bytes / 1000, "size / kB")),
             svg(bars(timed, lambda row: row.footprint and row.footprint.peak_mb, "peak memory of a separate process / MB")),
         ]
-        sections.append(_section("By format", *map(_figure, drawn), _note(COLOURS)))
+        sections.append(section("By format", *map(figure_of, drawn), note(COLOURS)))
     changed = [row for row in rows if row.moved and row.parity]
     if changed:
         worst = min(changed, key=lambda row: row.parity.agreement if row.parity else 100.0)
-        note = "Confusion matrix of the export with the lowest agreement, minus that of the original; only classes with changes."
-        sections.append(_section("Changed predictions", _figure(svg(confusion_difference(worst))), _note(note)))
+        text = "Confusion matrix of the export with the lowest agreement, minus that of the original; only classes with changes."
+        sections.append(section("Changed predictions", figure_of(svg(confusion_difference(worst))), note(text)))
     return sections
-
-
-def _section(title: str, *parts: str) -> str:
-    return "\n".join([f"<h2>{escape(title)}</h2>", *parts])
-
-
-def _note(text: str, kind: str = "note") -> str:
-    return f'<p class="{kind}">{escape(text)}</p>'
-
-
-def _figure(element: str) -> str:
-    return f"<figure>{element}</figure>"
-
-
-def _table(table: Table) -> str:
-    """Return a terminal table as HTML: text to the left, figures to the right, and red cells stay red."""
-    kinds = [_column_class(column) for column in table.columns]
-    first = "".join(f"<th{kind}>{escape(str(column.header))}</th>" for kind, column in zip(kinds, table.columns, strict=True))
-    rows = zip(*(column.cells for column in table.columns), strict=True)
-    lines = ("".join(f"<td{kind}>{_cell(cell)}</td>" for kind, cell in zip(kinds, row, strict=True)) for row in rows)
-    return f'<div class="wide"><table><tr>{first}</tr>' + "".join(f"<tr>{line}</tr>" for line in lines) + "</table></div>"
-
-
-def _column_class(column: Column) -> str:
-    """Return the class attribute of a column: none for figures, `name` for text on one line, `text` for text that wraps."""
-    if column.justify != "left":
-        return ""
-    return ' class="name"' if column.no_wrap or column.overflow == "fold" else ' class="text"'
-
-
-def _cell(cell: object) -> str:
-    is_bad = isinstance(cell, Text) and cell.style == "red"
-    return f'<span class="bad">{escape(str(cell))}</span>' if is_bad else escape(str(cell))
 
 
 def benchmark(

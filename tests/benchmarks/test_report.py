@@ -25,11 +25,11 @@ from lettercast.benchmarks.report import (
     measure_section,
     peers_section,
     reader_section,
-    svg,
 )
 from lettercast.benchmarks.speed import limit
 from lettercast.benchmarks.speed.growth import GrowthPlan
 from lettercast.benchmarks.speed.limit import make_products
+from lettercast.export.html import svg
 
 VOID = {"meta", "br", "hr", "img", "link"}
 
