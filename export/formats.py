@@ -9,6 +9,9 @@ from ..runtime.model.facts import Facts
 from ..runtime.pixels import Pixels
 from . import mobile, onnx, tflite
 from .gate import Inspection, Tolerance
+from .repair.recipe import DYNAMIC, INT16
+from .repair.recipe import FLOAT as FLOAT_LAYERS
+from .repair.recipe import INT8 as INT8_LAYERS
 
 if TYPE_CHECKING:
     import keras
@@ -34,7 +37,7 @@ class Format:
         embed: adds the facts to these bytes.
         inspect: reads from the bytes how they are quantized, and the oldest runtime that opens them.
         device: the devices that the format is for, in words.
-        is_quantized: whether weights are 8-bit integers.
+        precision: how its layers compute, as recipes name it.
         prepare: adds layers in front of the network that do what callers would otherwise do, and updates the facts of its input.
     """
 
@@ -46,8 +49,13 @@ class Format:
     embed: Callable[[bytes, Facts], bytes]
     inspect: Callable[[bytes], Inspection]
     device: str
-    is_quantized: bool = False
+    precision: str = FLOAT_LAYERS
     prepare: "Callable[[keras.Model, Facts], tuple[keras.Model, Facts]]" = lambda model, facts: (model, facts)
+
+    @property
+    def is_quantized(self) -> bool:
+        """Whether its weights are integers."""
+        return self.precision != FLOAT_LAYERS
 
     def file_name(self, model: str) -> str:
         """Return the file name for a model, which has the suffix only once: letters-base-int8.tflite."""
@@ -86,7 +94,7 @@ FORMATS = {
             tflite.embed,
             tflite.inspect,
             "if you have no images to calibrate on",
-            is_quantized=True,
+            precision=DYNAMIC,
         ),
         Format(
             "tflite-int8",
@@ -97,7 +105,7 @@ FORMATS = {
             tflite.embed,
             tflite.inspect,
             "Raspberry Pi, phone, NPU, microcontroller, x86-64 with VNNI",
-            is_quantized=True,
+            precision=INT8_LAYERS,
         ),
         Format(
             "tflite-int16x8",
@@ -108,7 +116,7 @@ FORMATS = {
             tflite.embed,
             tflite.inspect,
             "microcontrollers, if int8 loses too much accuracy",
-            is_quantized=True,
+            precision=INT16,
         ),
         Format(
             "tflite-mobile",
@@ -119,7 +127,7 @@ FORMATS = {
             mobile.embed_mobile,
             tflite.inspect,
             "apps with MediaPipe Tasks, takes RGB images",
-            is_quantized=True,
+            precision=DYNAMIC,
             prepare=mobile.take_rgb,
         ),
         Format("onnx-float32", "onnx", "float32", FLOAT, onnx.float32, onnx.embed, onnx.inspect, "servers and browsers"),
@@ -142,7 +150,7 @@ FORMATS = {
             onnx.embed,
             onnx.inspect,
             "desktops and servers with VNNI, by ONNX Runtime",
-            is_quantized=True,
+            precision=INT8_LAYERS,
         ),
         Format(
             "onnx-dynamic",
@@ -153,7 +161,7 @@ FORMATS = {
             onnx.embed,
             onnx.inspect,
             "if you have no images to calibrate on",
-            is_quantized=True,
+            precision=DYNAMIC,
         ),
     )
 }
