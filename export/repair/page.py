@@ -30,7 +30,8 @@ FAST, FAST_ENOUGH = 1.05, 1.3
 STYLE = """
 :root { color-scheme: light dark; --much: #b03020; --some: #c46f12; --little: #2f6f9f; --good: #2e7d4f; --unknown: #8a8a8a; }
 @media (prefers-color-scheme: dark) { :root { --ink: #e4e4e4; --paper: #16181b; --faint: #a0a4a8; --line: #3a3e44;
---rule: #2a2d32; --head: #22262b; --bad: #f0806e; --much: #f0806e; --some: #eaa64f; --little: #6fb0dd; --good: #6cc08f; --unknown: #8f9399; } }
+--rule: #2a2d32; --head: #22262b; --bad: #f0806e; --much: #f0806e; --some: #eaa64f; --little: #6fb0dd;
+--good: #6cc08f; --unknown: #8f9399; } }
 figure { max-width: none; } figure svg { max-width: 80rem; min-width: 46rem; }
 figure.many svg { min-width: 60rem; }
 svg text { fill: var(--ink); font: 12px system-ui, sans-serif; } svg text.faint { fill: var(--faint); font-size: 11px; }
@@ -131,8 +132,8 @@ def _explained(found: Explanation) -> list[str]:
 
 def _how(found: Explanation) -> str:
     return (
-        "dB: signal-to-noise ratio of the layer's output, averaged over its channels; 0 dB: nothing of it is left. In the file: in "
-        "the whole quantized network. Alone: if the layer alone is quantized. In float: agreement if this layer, and those that "
+        "dB: signal-to-noise ratio of the layer's output, averaged over its channels; 0 dB: nothing is left of it. In the file: "
+        "in the whole quantized network. Alone: if the layer alone is quantized. In float: agreement if this layer, and those that "
         f"would round its output, stay in float; {found.agreement:.2f} % if none does. It is estimated on {found.images} check "
         f"images, and was tried for {found.measured} of {len(found.layers)} layers, the noisiest first. Loss: the share of its "
         "output that the layer's rounding erases, plus the share of the change of the probabilities that it takes back in float. "
@@ -261,8 +262,8 @@ def _tried(report: FormatReport) -> list[str]:
     count = f"{len(report.tries)} file{'s' if len(report.tries) > 1 else ''}"
     lead = f"The repair made {count} and kept number {kept[0]}." if kept else f"The repair made {count} and kept none."
     explained = (
-        "Drop and agreement of files that were proven are those on the half of the check images that proves, and of the others those "
-        "on the half that chooses. Latency ratio: time of one image, as a multiple of the file that missed the gate."
+        "Drop and agreement of files that were proven are those on the half of the check images that proves, and of the others "
+        "those on the half that chooses. Latency ratio: time of one image, as a multiple of the file that missed the gate."
     )
     return [
         f'<p class="lead">{lead}</p>',
