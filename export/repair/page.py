@@ -22,9 +22,10 @@ MAX_NAMED = 36
 QUIET_DB = 60.0
 # Sides of the plots, in units of their view boxes.
 LEFT, RIGHT, TOP, WIDTH = 64, 16, 26, 1060
-NOISE_HEIGHT, GAIN_HEIGHT, GAP, NAMES_HEIGHT = 190, 110, 34, 128
+NOISE_HEIGHT, GAIN_HEIGHT, GAP = 190, 110, 34
 FRONT_HEIGHT, FRONT_BOTTOM = 340, 46
-MAX_NAME = 20
+# Names are turned, so that a character takes so much height.
+MAX_NAME, CHARACTER = 20, 5.4
 # Times of one image, as multiples of the file that missed the gate, up to which a file counts as fast, and as fast enough.
 FAST, FAST_ENOUGH = 1.05, 1.3
 STYLE = """
@@ -42,7 +43,7 @@ svg .axis { stroke: var(--faint); } svg .grid { stroke: var(--rule); } svg .limi
 .unknown { fill: var(--unknown); color: var(--unknown); }
 svg .whole { fill: none; stroke: var(--ink); stroke-width: 1.5; } svg .span { stroke: var(--faint); }
 svg .ring { fill: none; stroke: var(--ink); stroke-width: 2; } svg g.bar:hover rect, svg g.bar:hover circle { opacity: .65; }
-.key { font-size: 13px; color: var(--faint); } .key span { margin-right: 1.1rem; }
+.key { font-size: 13px; color: var(--faint); } .key span { display: inline-block; margin-right: 1.1rem; }
 .key i { display: inline-block; width: .7rem; height: .7rem; margin-right: .35rem; background: currentColor; }
 .key i.dot { border-radius: 50%; } .key i.hollow { background: none; border: 1.5px solid var(--ink); }
 p.lead { font-size: 16px; } td .kind { color: var(--faint); } tr.kept td { font-weight: 600; } details { margin: .6rem 0; }
@@ -133,8 +134,8 @@ def _explained(found: Explanation) -> list[str]:
 def _how(found: Explanation) -> str:
     return (
         "dB: signal-to-noise ratio of the layer's output, averaged over its channels; 0 dB: nothing is left of it. In the file: "
-        "in the whole quantized network. Alone: if the layer alone is quantized. In float: agreement if this layer, and those that "
-        f"would round its output, stay in float; {found.agreement:.2f} % if none does. It is estimated on {found.images} check "
+        "in the whole quantized network. Alone: if the layer alone is quantized. In float: agreement if this layer, and those "
+        f"that would round its output, stay in float; {found.agreement:.2f} % if none does. It is estimated on {found.images} check "
         f"images, and was tried for {found.measured} of {len(found.layers)} layers, the noisiest first. Loss: the share of its "
         "output that the layer's rounding erases, plus the share of the change of the probabilities that it takes back in float. "
         "Weights: share of the network's weights that would be in float."
@@ -178,7 +179,8 @@ def layers_chart(found: Explanation, ranks: dict[str, int]) -> str:
     scale = GAIN_HEIGHT / (ticks[-1] - ticks[0])
     zero = top + ticks[-1] * scale
     has_names = len(layers) <= MAX_NAMED
-    height = top + GAIN_HEIGHT + (NAMES_HEIGHT if has_names else 40)
+    longest = max(len(shorten_middle(layer.name, MAX_NAME)) for layer in layers)
+    height = top + GAIN_HEIGHT + (24 + CHARACTER * longest if has_names else 40)
     parts = []
     for db in range(0, int(QUIET_DB) + 1, 20):
         y = TOP + NOISE_HEIGHT * db / QUIET_DB
