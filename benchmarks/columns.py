@@ -24,6 +24,7 @@ TEXT_COLUMNS = (
     "arithmetic",
     "product",
     "layer",
+    "kind",
     "output",
     "result",
     "image",

@@ -11,6 +11,7 @@ from .formats import Format
 from .gate import MISSED, PROVEN, ImageSet, Parity, Tolerance
 from .original import CALIBRATION_SEED
 from .pages import PageParity
+from .repair.explain import Explanation
 from .repair.recipe import Recipe
 from .repair.tries import Try
 
@@ -26,7 +27,8 @@ class Artifact:
     were read with it. is_alike_everywhere is false if other processors would give other answers. misses names each limit that
     is exceeded, and a drop that is unproven if a proof was required. cause names a format to take instead only if it passed in
     this run, or was not built in it. recipe is how a repaired file was made, None for the format's own way; parity is then
-    that of the half of the check images that the search did not see. tries are what the search tried.
+    that of the half of the check images that the search did not see. tries are what the search tried. explanation says where the
+    format's own way loses answers, None if that was not asked for.
     """
 
     format: Format
@@ -41,6 +43,7 @@ class Artifact:
     is_alike_everywhere: bool = True
     recipe: Recipe | None = None
     tries: tuple[Try, ...] = ()
+    explanation: Explanation | None = None
 
     @property
     def verdict(self) -> str:
@@ -84,6 +87,7 @@ class Artifact:
             "cause": self.cause,
             "recipe": self.recipe.to_dict() if self.recipe else None,
             "tried": [one.to_dict() for one in self.tries],
+            "explanation": self.explanation.to_dict() if self.explanation else None,
         }
 
 
@@ -93,6 +97,7 @@ class Exports:
 
     model, source_sha256 and network_sha256 name the original: the hash of its file, and of its layers and weights. takes is
     `letters` or `images`. check and calibration are the images that were used. devices are the names that were asked for.
+    is_interrupted is true if Ctrl-C ended a search; formats that follow were not built then.
     """
 
     artifacts: tuple[Artifact, ...]
@@ -104,6 +109,7 @@ class Exports:
     check: ImageSet | None = None
     calibration: ImageSet | None = None
     devices: tuple[str, ...] = ()
+    is_interrupted: bool = False
 
     @property
     def passed(self) -> bool:

@@ -10,6 +10,8 @@ from ...export.artifact import Artifact, Exports
 from ...export.devices import Recommendation
 from ...export.gate import MISSED, PROVEN, UNPROVEN, Parity, round_up
 from ...export.pages import PageParity
+from ...export.repair.explain import LOSES_LITTLE, LOSES_MUCH, LOSES_SOME, Explanation, LayerLoss
+from ...export.repair.page import shorten_middle
 from ...runtime.console import table_width
 from ...train.evaluation import Evaluation
 from ..columns import WIDE, Cell, fill, in_ms, known
@@ -19,8 +21,12 @@ from .compare import FIGURES, Change, Comparison, recommend
 from .contender import BATCH
 
 VERDICT_COLOURS = {PROVEN: "green", UNPROVEN: "yellow", MISSED: "red"}
+LOSS_COLOURS = {LOSES_MUCH: "red", LOSES_SOME: "yellow", LOSES_LITTLE: ""}
+# Layers that the table of an explanation shows, and the characters that a narrow one has for their names.
+MAX_LAYERS, MAX_LAYER_NAME = 10, 30
 # The columns for a terminal without room for all of them.
 NARROW_EXPORT = ("file", "kB", "drop (95 %)", "agree %", "gate")
+NARROW_LAYERS = ("layer", "dB", "dB alone", "agree %", "weights %")
 NARROW_PARITY = ("model", "accuracy % (95 %)", "agree %")
 # Names of files up to this length stay whole in a narrow table of recommendations, and of exports, which has more columns.
 MAX_WHOLE_COLUMNS, MAX_WHOLE_FILE = 40, 27
@@ -98,6 +104,31 @@ def export_pages_table(exports: Exports) -> Table | None:
         "pages read differently": lambda pair: str(pair[1].changed),
     }
     return fill(table, columns, list(found.items()), columns)
+
+
+def explanation_table(found: Explanation, width: int = WIDE) -> Table:
+    """Return one line per layer of a quantized format, the layer that loses most first, with its noise and what float saves."""
+    is_narrow = width < WIDE
+    more = len(found.layers) - MAX_LAYERS
+    notes = [
+        "dB: signal-to-noise ratio of the layer's output in the whole file, and if it alone is quantized",
+        f"agree %: if it stays in float with the layers that would round its output; {found.agreement:.2f} if none does "
+        f"({found.measured} of {len(found.layers)} layers tried, on {found.images} images)",
+        "weights %: share of the weights that would then be in float",
+        *([f"{more} more layers in the page and in --json"] if more > 0 else []),
+    ]
+    table = Table(title=found.sentence(), caption="\n".join(notes), caption_justify="left", title_justify="left")
+    columns: dict[str, Cell[LayerLoss]] = {
+        "layer": lambda layer: Text(shorten_middle(layer.name, MAX_LAYER_NAME if is_narrow else 2 * MAX_LAYER_NAME)),
+        "kind": lambda layer: layer.kind,
+        "dB": lambda layer: known(layer.whole_db, lambda ratio: f"{ratio:.1f}"),
+        "dB alone": lambda layer: known(layer.alone_db, lambda ratio: f"{ratio:.1f}"),
+        "agree %": lambda layer: known(layer.agreement, lambda share: f"{share:.2f}"),
+        "gain": lambda layer: known(layer.gain, _signed),
+        "weights %": lambda layer: f"{layer.group_weights:.1f}",
+        "result": lambda layer: Text(layer.verdict, LOSS_COLOURS[layer.verdict]),
+    }
+    return fill(table, columns, found.layers[:MAX_LAYERS], NARROW_LAYERS if is_narrow else columns)
 
 
 def parity_table(result: Benchmark, width: int = WIDE) -> Table:
@@ -230,7 +261,8 @@ def tables_of(result: Evaluation | Exports | Benchmark | PagesResult, width: int
         case Evaluation():
             return [evaluation_table(result)]
         case Exports():
-            more = (export_pages_table(result), take_table(result, width))
+            why = [explanation_table(one.explanation, width) for one in result if one.explanation]
+            more = (export_pages_table(result), *why, take_table(result, width))
             return [artifact_table(result, width), *(table for table in more if table)] if result.artifacts else []
         case Benchmark():
             also = (table for section in result.also.values() for table in section.tables)

@@ -135,10 +135,10 @@ def _how(found: Explanation) -> str:
     return (
         "dB: signal-to-noise ratio of the layer's output, averaged over its channels; 0 dB: nothing is left of it. In the file: "
         "in the whole quantized network. Alone: if the layer alone is quantized. In float: agreement if this layer, and those "
-        f"that would round its output, stay in float; {found.agreement:.2f} % if none does. It is estimated on {found.images} check "
-        f"images, and was tried for {found.measured} of {len(found.layers)} layers, the noisiest first. Loss: the share of its "
-        "output that the layer's rounding erases, plus the share of the change of the probabilities that it takes back in float. "
-        "Weights: share of the network's weights that would be in float."
+        f"that would round its output, stay in float; {found.agreement:.2f} % if none does. It is estimated on {found.images} "
+        f"check images, and was tried for {found.measured} of {len(found.layers)} layers, the noisiest first. Loss: the share "
+        "of its output that the layer's rounding erases, plus the share of the change of the probabilities that it takes back in "
+        "float. Weights: share of the network's weights that would be in float."
     )
 
 
