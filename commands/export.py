@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import DONE, MISSED, UNUSABLE
+from .. import DONE, INTERRUPTED, MISSED, UNUSABLE
 from ..runtime.arguments import (
     DEFAULT_NAME,
     KERAS,
@@ -17,6 +17,7 @@ from ..runtime.arguments import (
     finite,
     keras_model,
     label_names,
+    natural,
     shipped_models,
 )
 from .parser import add_command, add_custom, add_devices
@@ -33,6 +34,8 @@ examples:
       one model in one format
   lettercast export my.keras --check my_letters/
       your own model, checked on your own letters
+  lettercast export my.keras --check my_images/ --repair
+      find another file in place of one that loses too much
   lettercast export --for pi5,browser
       the formats that suit two devices, and which file to take for each
 """
@@ -119,6 +122,25 @@ def add(commands: Any) -> None:
         help="how much the character error rate may rise on the pages of --check-pages (default: it is only reported)",
     )
     command.add_argument(
+        "--repair",
+        action="store_true",
+        help="if a quantized file misses the gate or is unproven, search the smallest one that is proven: some layers in float, "
+        "or other weights; one half of the --check images chooses, the other half proves",
+    )
+    command.add_argument(
+        "--recipe",
+        type=file_to_read,
+        metavar="FILE",
+        help="make a file again as a repaired one was made: an exported file, or the JSON of its recipe",
+    )
+    command.add_argument(
+        "--seed",
+        type=natural,
+        default=argparse.SUPPRESS,
+        metavar="N",
+        help="of the halves of the --check images; the same seed makes the same file (default: 7)",
+    )
+    command.add_argument(
         "--out", type=Path, default=Path("dist"), metavar="DIR", help="folder of the exported files (default: %(default)s)"
     )
     command.add_argument("--overwrite", action="store_true", help="replace files of the same name")
@@ -162,6 +184,8 @@ def run(options: argparse.Namespace) -> int:
             print(f"lettercast: {artifact.format.name}: {artifact.cause}", file=sys.stderr)
     for line in next_commands(exports, options):
         print(line, file=told)
+    if exports.is_interrupted:
+        return INTERRUPTED
     return DONE if exports.passed else UNUSABLE if exports.faults else MISSED
 
 

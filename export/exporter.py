@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,7 @@ import numpy as np
 from .. import LettercastError
 from ..runtime.arguments import KERAS, amount, checked, find_model, finite
 from ..runtime.console import progress as show_progress
+from ..runtime.console import say
 from ..runtime.files import make_folder
 from ..runtime.model.engine import first_line
 from ..train.custom import objects_of, use_custom
@@ -19,15 +21,19 @@ from ..train.data.open import Data
 from ..train.data.source import Source
 from ..train.open_keras import in_place_of
 from ..train.predict import as_classifier, safe_name
+from . import search
 from .artifact import Artifact, Exports
 from .devices import formats_for
 from .diagnose import Cause
 from .formats import Format, find_formats
-from .gate import ImageSet
-from .judge import ImpossibleError, build, judge
-from .original import open_letters, open_original
+from .gate import PROVEN, ImageSet
+from .judge import Candidate, ImpossibleError, build, judge
+from .original import Original, open_letters, open_original
 from .pages import open_pages
 from .preprocessing import find_preprocessing
+from .repair.proof import HALVING_SEED, halves
+from .repair.recipe import Recipe, read_recipe
+from .workshop import Workshop
 
 if TYPE_CHECKING:
     import keras
@@ -50,6 +56,9 @@ def export(
     require_proof: bool = False,
     check_pages: str | Path | None = None,
     max_cer_rise: float | None = None,
+    repair: bool = False,
+    recipe: str | Path | None = None,
+    seed: int = HALVING_SEED,
     out: str | Path = "dist",
     overwrite: bool = False,
     progress: bool = True,
@@ -79,6 +88,10 @@ def export(
         check_pages: a CSV of photographed pages as `evaluate_pages` takes it; the reader reads them with the original and with
             each exported file that passed, and the character error rates are compared. Only for a model of letters.
         max_cer_rise: how many points the character error rate may rise on these pages; by default any number.
+        repair: whether to search, in place of a quantized file that misses the gate or is unproven, the smallest one that is
+            proven. The search chooses on one half of the check images and proves on the other.
+        recipe: an exported file that was repaired, or the JSON of its recipe: the file is made in the same way again.
+        seed: of the halves of the check images; the same seed makes the same file.
         out: the folder of the exported files.
         overwrite: whether to replace files of the same name.
         progress: whether to show what is being done.
@@ -94,7 +107,8 @@ def export(
         export(my_keras_model, check=(x_test, y_test), calibrate=(x_train, y_train), formats="tflite-int8")
     """
     asked = [devices] if isinstance(devices, str) else list(devices or [])
-    rows = find_formats(([formats] if isinstance(formats, str) else formats) or formats_for(asked))
+    told = None if recipe is None else read_recipe(Path(recipe))
+    rows = find_formats([told.format] if told else ([formats] if isinstance(formats, str) else formats) or formats_for(asked))
     if pixels is not None:
         # Before the model is loaded.
         find_preprocessing(pixels)
@@ -118,6 +132,9 @@ def export(
                 pixels=pixels,
                 overwrite=overwrite,
                 devices=asked,
+                repair=repair,
+                recipe=told,
+                seed=seed,
                 report=report,
             )
 
@@ -167,6 +184,9 @@ def export_model(
     pixels: str | None = None,
     overwrite: bool = False,
     devices: Sequence[str] = (),
+    repair: bool = False,
+    recipe: Recipe | None = None,
+    seed: int = HALVING_SEED,
     report: Callable[[str], None] = lambda step: None,
 ) -> Exports:
     """Export a Keras model to several formats, and write those that pass the gate.
@@ -181,6 +201,9 @@ def export_model(
         check_pages, max_cer_rise: photographed pages, and how many points the character error rate may rise on them.
         labels, pixels: what a model without facts does not say about itself, see `open_original`.
         devices: names of devices to recommend a file for, by default all.
+        repair: whether to search another file in place of a quantized one that misses the gate or is unproven.
+        recipe: how to make the file of its format, which is then the only one of formats.
+        seed: of the halves of the check images that a search chooses by and proves with.
 
     Returns:
         Artifacts in the order given. A format that misses its tolerances or cannot hold the network writes no file, and an
@@ -190,6 +213,8 @@ def export_model(
         LettercastError: the model, the images or the folder cannot be used.
     """
     original = open_original(path, calibrate, check, report, labels=labels, pixels=pixels)
+    if recipe:
+        refuse_other_recipe(recipe, original)
     targets = [out / row.file_name(original.facts.name) for row in formats]
     taken = [str(target) for target in targets if target.exists()]
     if taken and not overwrite:
@@ -198,15 +223,24 @@ def export_model(
     make_folder(out)
     artifacts: list[tuple[Artifact, Cause | None]] = []
     faults = []
+    workshop = Workshop(original)
+    is_interrupted = False
     for row, target in zip(formats, targets, strict=True):
         limits = _given(max_drop=max_drop, min_agreement=min_agreement)
         tolerance = replace(row.tolerance, **limits, agreement_is_required=min_agreement is not None)
         try:
             report(f"building {row.name}, checking it on {len(original.truth)} {original.facts.unit}")
-            candidate = build(row, original)
-            artifacts.append(judge(candidate, target, original, tolerance, check, pages=pages, require_proof=require_proof))
+            judged = partial(judge, target=target, tolerance=tolerance, check=check, pages=pages, require_proof=require_proof)
+            candidate = by_recipe(workshop, row, recipe) if recipe else build(row, original)
+            half = proof_half(original, recipe.seed) if recipe and recipe.looks else original
+            made = judged(candidate, original=half, looks=recipe.looks if recipe else 0)
+            if repair and is_repairable(row) and not is_proven(made[0]):
+                made, is_interrupted = repaired(made, candidate, workshop, judged, seed=seed, report=report)
+            artifacts.append(made)
         except ImpossibleError as error:
             faults.append(f"{path}: {row.name} cannot hold this network ({error}); leave it out with --formats")
+        if is_interrupted:
+            break
     passed = [artifact.format.name for artifact, _ in artifacts if not artifact.misses]
     # A cause may recommend other formats, of which some are known to pass only now.
     tried = [row.name for row in formats]
@@ -220,7 +254,71 @@ def export_model(
         check=ImageSet(check.name, check.split, len(original.truth)),
         calibration=ImageSet(calibrate.name, calibrate.split, len(original.calibration)),
         devices=tuple(devices),
+        is_interrupted=is_interrupted,
     )
+
+
+def refuse_other_recipe(recipe: Recipe, original: Original) -> None:
+    """Raise LettercastError if a recipe is for another model; a line on stderr says if it was made with other images."""
+    if recipe.network_sha256 != original.facts.network_sha256:
+        name, own = original.facts.name, original.facts.network_sha256[:12]
+        other = f"it is for a network with hash {recipe.network_sha256[:12]}, and {name} has {own}"
+        raise LettercastError(f"--recipe: {other}; give the model that it was made for, or search again with --repair")
+    calibration = original.facts.made.get("calibration", "")
+    if recipe.calibration != calibration:
+        say(f"the recipe was made with other calibration images ({recipe.calibration}), so the file may differ")
+
+
+def is_repairable(row: Format) -> bool:
+    """Whether a format has other ways to quantize a network than its own."""
+    return row.is_quantized and row.name != "tflite-mobile"
+
+
+def is_proven(artifact: Artifact) -> bool:
+    """Whether a file is written and its accuracy drop is proven."""
+    return artifact.verdict == PROVEN and not artifact.misses
+
+
+def by_recipe(workshop: Workshop, row: Format, recipe: Recipe) -> Candidate:
+    """Make the file of a recipe; raises LettercastError if it is for another model."""
+    try:
+        return workshop.make(row, recipe)
+    except ValueError as error:
+        raise LettercastError(f"--recipe: {error}; use the recipe of this model") from error
+
+
+def repaired(
+    made: tuple[Artifact, Cause | None],
+    candidate: Candidate,
+    workshop: Workshop,
+    judged: "Callable[..., tuple[Artifact, Cause | None]]",
+    *,
+    seed: int,
+    report: Callable[[str], None],
+) -> tuple[tuple[Artifact, Cause | None], bool]:
+    """Search a proven file in place of one that missed the gate or is unproven, and write it.
+
+    Args:
+        made: the artifact of the format's own file, and why it misses.
+        candidate: this file.
+        workshop: makes files of recipes.
+        judged: compares a candidate with an original, and writes it.
+
+    Returns:
+        The artifact that was found and its cause, or those given if there is none, with what was tried; and whether Ctrl-C
+        ended the search.
+    """
+    artifact, cause = made
+    found = search.repair(candidate.row, candidate, workshop, artifact.tolerance, seed=seed, report=report)
+    if found.candidate and found.candidate.recipe:
+        half, looks = proof_half(workshop.original, seed), found.candidate.recipe.looks
+        artifact, cause = judged(found.candidate, original=half, looks=looks)
+    return (replace(artifact, tries=found.tries), cause), found.is_interrupted
+
+
+def proof_half(original: Original, seed: int) -> Original:
+    """Return an original with the half of its check images that proves what was chosen on the other."""
+    return search.part(original, halves(original.truth, seed)[1])
 
 
 def _given(**values: float | None) -> dict[str, float]:

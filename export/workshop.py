@@ -1,24 +1,30 @@
 """The workshop of a search: it makes candidates from recipes, and keeps what several recipes need."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ... import LettercastError
-from ...runtime.console import quiet
-from ..formats import Format
-from ..judge import Candidate, ImpossibleError, candidate_of, stated
-from ..original import Original
-from .equalize import bias_corrected, equalized
-from .layers import Quantizer
-from .onnx_layers import open_onnx
-from .recipe import Finetuning, Recipe
-from .tflite_layers import open_tflite
+from .. import LettercastError
+from ..runtime.console import quiet
+from ..runtime.pixels import Pixels
+from .formats import Format
+from .judge import Candidate, ImpossibleError, candidate_of, stated
+from .original import Original
+from .repair.layers import Quantizer
+from .repair.recipe import Finetuning, Recipe
 
 if TYPE_CHECKING:
     import keras
 
-OPENERS: "dict[str, Callable[..., Quantizer]]" = {"tflite": open_tflite, "onnx": open_onnx}
+
+def open_quantizer(suffix: str, network: "keras.Model", calibration: Pixels) -> Quantizer:
+    """Open the quantizer for files of a suffix, `tflite` or `onnx`, with calibration images (N, H, W, C) uint8."""
+    if suffix == "onnx":
+        from .repair.onnx_layers import open_onnx
+
+        return open_onnx(network, calibration)
+    from .repair.tflite_layers import open_tflite
+
+    return open_tflite(network, calibration)
 
 
 class Workshop:
@@ -52,7 +58,7 @@ class Workshop:
         if place not in self.quantizers:
             try:
                 with quiet():
-                    self.quantizers[place] = OPENERS[row.suffix](self._network(key), self.original.calibration)
+                    self.quantizers[place] = open_quantizer(row.suffix, self._network(key), self.original.calibration)
             except (LettercastError, KeyboardInterrupt):
                 raise
             except Exception as error:  # converters raise any type of error
@@ -70,6 +76,8 @@ class Workshop:
     def _network(self, key: tuple[bool, bool, bool]) -> "keras.Model":
         if key not in self.networks:
             is_finetuned, is_equalized, is_corrected = key
+            from .repair.equalize import bias_corrected, equalized
+
             network = self.original.network
             if is_finetuned and self.finetuned:
                 network = self.finetuned[0]

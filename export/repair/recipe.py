@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from ... import LettercastError
+from ...runtime.model.engine import first_line, open_engine
 
 # How a layer computes. INT8: 8-bit weights, and activations with scales from the calibration set. INT4: 4-bit weights, the same
 # activations. INT16: 8-bit weights, 16-bit activations. DYNAMIC: 8-bit weights, and activations that are quantized at run time.
@@ -22,6 +23,7 @@ IN_WORDS = {
     FLOAT: "in float",
 }
 SCHEMA = 1
+EXPORTED = (".tflite", ".onnx")
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,13 @@ def parse_recipe(raw: Any) -> Recipe:
 
 
 def read_recipe(path: Path) -> Recipe:
-    """Read a recipe file (JSON); raises LettercastError if it cannot be used."""
+    """Read a recipe from a file (JSON), or from the facts of an exported file; raises LettercastError if it cannot be used."""
+    mend = "make one with `lettercast export --repair`"
     try:
+        if path.suffix in EXPORTED:
+            if not (found := open_engine(path).facts.recipe):
+                raise LettercastError(f"{path}: was made in its format's own way, without a recipe; {mend}")
+            return parse_recipe(found)
         return parse_recipe(json.loads(path.read_text("utf-8")))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
-        mend = "make one with `lettercast export --repair`"
-        raise LettercastError(f"{path}: cannot be used as a recipe ({error}); {mend}") from error
+    except (OSError, ValueError, TypeError, RecursionError, AttributeError) as error:
+        raise LettercastError(f"{path}: cannot be used as a recipe ({first_line(error)}); {mend}") from error

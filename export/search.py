@@ -1,0 +1,292 @@
+"""Repair: search the smallest quantized file that is proven equal, if the format's own way misses the gate.
+
+The search chooses on one half of the check images and proves on the other, see `repair.proof`. It tries in order of cost: first
+what costs nothing on the device, then single layers in float, then what costs size or time in every layer.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..runtime.pixels import Pixels
+from ..train.data.drawing import shown
+from .formats import Format
+from .gate import MISSED, PROVEN, Tolerance, compare, drop_interval, normal_quantile
+from .judge import Candidate, ImpossibleError
+from .onnx_int8 import misses as arithmetic_misses
+from .original import Original
+from .repair.explain import Sample, draw_sample
+from .repair.latency import latency_ratios
+from .repair.layers import Layer, float_group
+from .repair.proof import Prover, halves, level_of
+from .repair.recipe import DYNAMIC, FLOAT, INT16, WEIGHTS, Recipe
+from .repair.tries import Try
+from .workshop import Workshop
+
+# Numbers of worst layers that are kept in float, one after the other. Between the last number that fails and the first that
+# passes, all are searched by halving.
+LAYER_COUNTS = (1, 2, 3, 5, 8, 12, 18, 26, 36)
+# A larger share of the float32 file is no gain over float16, which is half of it and hardly ever misses.
+MAX_SHARE = 0.45
+# The proof half is asked at most so often, because each look makes the next proof harder.
+MAX_LOOKS = 4
+# So many layers, the noisiest, are tried in float one by one, on images that stand for the whole search half.
+MAX_RANKED, RANKING_IMAGES, NOISE_IMAGES = 60, 256, 64
+# A file is shown to the proof half if its agreement is this many standard errors above what is required.
+MARGIN = 1.0
+# How long one file is timed against the one that missed, in seconds.
+TIMING_S = 1.0
+# Characters of the progress bar.
+BAR_WIDTH = 20
+
+Report = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Repair:
+    """What a search found: the smallest file that is proven, None if there is none, how many files the proof half judged, and all
+    that was tried.
+    """
+
+    candidate: Candidate | None
+    looks: int
+    tries: tuple[Try, ...]
+    is_interrupted: bool = False
+
+
+def progress_bar(done: int, total: int) -> str:
+    """Return a bar of text that shows how much of a stage is done."""
+    full = round(BAR_WIDTH * done / max(1, total))
+    return f"[{'#' * full}{'.' * (BAR_WIDTH - full)}]"
+
+
+def part(original: Original, places: NDArray[np.int64]) -> Original:
+    """Return an original with a part of its check images."""
+    return replace(
+        original,
+        images=original.images[places],
+        truth=original.truth[places],
+        probabilities=original.probabilities[places],
+    )
+
+
+def repair(
+    row: Format,
+    missed: Candidate,
+    workshop: Workshop,
+    tolerance: Tolerance,
+    *,
+    seed: int,
+    report: Report = lambda step: None,
+) -> Repair:
+    """Search the smallest file of a format that keeps the tolerance on the proof half of the check images.
+
+    Args:
+        row: the format.
+        missed: its own file, which missed the gate or is unproven.
+        workshop: makes files of recipes.
+        tolerance: what the file may lose.
+        seed: of the halves.
+        report: is told what is tried.
+
+    Ctrl-C ends the search with what is proven so far.
+
+    Raises:
+        ImpossibleError: the format's quantizer cannot hold the network.
+    """
+    search = Search(row, missed, workshop, tolerance, seed=seed, report=report)
+    is_interrupted = False
+    try:
+        search.run()
+    except KeyboardInterrupt:
+        is_interrupted = True
+    kept = search.kept
+    made_by = replace(kept.recipe, looks=0) if kept and kept.recipe else None
+    tries = tuple(replace(one, is_kept=one.recipe == made_by) for one in search.tries.values())
+    return Repair(kept, search.prover.looks, tries, is_interrupted)
+
+
+class Search:
+    """One search: what was tried, what is proven, and the images of both halves."""
+
+    def __init__(
+        self,
+        row: Format,
+        missed: Candidate,
+        workshop: Workshop,
+        tolerance: Tolerance,
+        *,
+        seed: int,
+        report: Report,
+    ) -> None:
+        self.row, self.missed, self.workshop, self.tolerance, self.report = row, missed, workshop, tolerance, report
+        original = workshop.original
+        first, second = halves(original.truth, seed)
+        self.half, proof = part(original, first), part(original, second)
+        self.prover = Prover(proof.images, proof.truth, proof.probabilities, original.facts.reject_below)
+        self.base = workshop.base(row, seed)
+        self.tries: dict[str, Try] = {}
+        self.kept: Candidate | None = None
+        self.float_size = 0
+        # With so few images nothing can be proven, and a file that misses no limit is all that can be had.
+        nothing_lost = drop_interval(0, 0, len(second), normal_quantile(level_of(1)))[1]
+        self.can_prove = 100 * nothing_lost <= tolerance.max_drop
+
+    def run(self) -> None:
+        """Try recipes in order of cost until one is proven, then smaller ones next to it."""
+        self.float_size = len(self.workshop.make(self.row, replace(self.base, precision=FLOAT)).content())
+        for stage in self.stages():
+            passing = None
+            failing: Recipe | None = None
+            for recipe in stage:
+                tried = self.attempt(recipe)
+                if tried and self.promises(tried) and self.prove(tried):
+                    passing = tried
+                    break
+                failing = recipe
+            if passing:
+                self.refine(failing, passing.recipe)
+                return
+
+    def stages(self) -> Iterator[Iterable[Recipe]]:
+        """Yield the stages of the search, the cheapest first."""
+        yield self.for_nothing()
+        best = self.best_so_far()
+        yield self.in_float(best)
+        yield self.everywhere(best)
+
+    def for_nothing(self) -> Iterator[Recipe]:
+        """Yield recipes that cost no bytes, and no time or little."""
+        yield self.base
+        if self.row.suffix == "onnx":
+            yield replace(self.base, unsigned_weights=True)
+        yield replace(self.base, equalized=True)
+        yield replace(self.base, bias_corrected=True)
+
+    def everywhere(self, best: Recipe) -> Iterator[Recipe]:
+        """Yield recipes that cost size or time in every layer."""
+        precisions = self.workshop.quantizer(self.row, best).precisions
+        for precision in (DYNAMIC, INT16, WEIGHTS):
+            if precision in precisions and precision != self.base.precision:
+                yield replace(best, precision=precision, layers={})
+
+    def in_float(self, best: Recipe) -> Iterator[Recipe]:
+        """Yield recipes that keep more and more of the layers in float, those first that lose most for their weights."""
+        quantizer = self.workshop.quantizer(self.row, best)
+        ranking = self.rank(best)
+        for count in LAYER_COUNTS:
+            if count > len(ranking):
+                return
+            yield best.with_layers(self.groups(quantizer.layers, ranking[:count]), FLOAT)
+
+    def groups(self, layers: tuple[Layer, ...], names: Sequence[str]) -> tuple[str, ...]:
+        """Return layers with those that would round their outputs, each once."""
+        return tuple(dict.fromkeys(one for name in names for one in float_group(layers, name)))
+
+    def rank(self, best: Recipe) -> list[str]:
+        """Return the layers of a file, those first that give back most of the original's probabilities if they are in float."""
+        quantizer = self.workshop.quantizer(self.row, best)
+        images = self.shown(self.half.images)
+        sample = draw_sample(self.half.probabilities, RANKING_IMAGES, best.seed)
+        chosen, exact = images[sample.places], self.half.probabilities[sample.places]
+        noise = quantizer.errors(chosen[:: max(1, len(chosen) // NOISE_IMAGES)])
+        noisy = sorted(noise, key=lambda name: noise[name])[:MAX_RANKED]
+        change = self.change(best, sample, chosen, exact)
+        gains: dict[str, float] = {}
+        for number, name in enumerate(noisy):
+            self.say(f"layer {number + 1} of {len(noisy)} in float", number, len(noisy))
+            group = self.groups(quantizer.layers, [name])
+            kept = self.change(best.with_layers(group, FLOAT), sample, chosen, exact)
+            gains[name] = change - kept
+        return sorted((name for name in noisy if gains[name] > 0), key=lambda name: -gains[name])
+
+    def change(self, recipe: Recipe, sample: Sample, images: Pixels, exact: NDArray[np.float32]) -> float:
+        """Return the mean change of the probabilities in the file of a recipe, infinite if there is no such file."""
+        try:
+            return sample.compare(exact, self.workshop.make(self.row, recipe).classify(images))[1]
+        except (ValueError, ImpossibleError):
+            return float("inf")
+
+    def best_so_far(self) -> Recipe:
+        """Return the recipe whose file gives most answers of the original."""
+        return max(self.tries.values(), key=lambda one: one.parity.agreement).recipe if self.tries else self.base
+
+    def refine(self, failing: Recipe | None, passing: Recipe) -> None:
+        """Search the smallest number of layers in float between a file that fails and one that is proven, by halving."""
+        if failing is None or not set(failing.layers) < set(passing.layers):
+            return
+        names = [name for name in passing.layers if name not in failing.layers]
+        low, high = 0, len(names)
+        while high - low > 1 and self.prover.looks < MAX_LOOKS:
+            middle = (low + high) // 2
+            tried = self.attempt(failing.with_layers(names[:middle], FLOAT))
+            if tried and self.promises(tried) and self.prove(tried):
+                high = middle
+            else:
+                low = middle
+
+    def attempt(self, recipe: Recipe) -> Try | None:
+        """Make the file of a recipe and compare it on the search half; None if there is no such file, or it is too large."""
+        key = repr(recipe.to_dict())
+        if key in self.tries:
+            return self.tries[key]
+        self.say(recipe.describe())
+        try:
+            candidate = self.workshop.make(self.row, recipe)
+            if len(candidate.content()) > MAX_SHARE * self.float_size:
+                return None
+            answers = candidate.classify(self.shown(self.half.images))
+        except (ValueError, ImpossibleError):
+            return None
+        level = level_of(self.prover.looks + 1)
+        half = self.half
+        parity = compare(half.truth, half.probabilities, answers, self.tolerance.tie, half.facts.reject_below, level=level)
+        files = {"missed": self.missed.content(), "tried": candidate.content()}
+        ratio = latency_ratios(files, self.row.suffix, self.shown(half.images), TIMING_S)["tried"]
+        tried = Try(recipe, len(candidate.content()), parity, parity.verdict(self.tolerance), ratio)
+        self.tries[key] = tried
+        return tried
+
+    def promises(self, tried: Try) -> bool:
+        """Whether a file is worth a look of the proof half: it would pass there, even if its agreement is a little lower."""
+        parity, tolerance = tried.parity, self.tolerance
+        verdict = parity.verdict(tolerance)
+        if verdict == MISSED or (self.can_prove and verdict != PROVEN):
+            return False
+        if tolerance.agreement_is_required or verdict != PROVEN:
+            error = 100 * (max(parity.agreement / 100 * (1 - parity.agreement / 100), 1 / parity.n**2) / parity.n) ** 0.5
+            return parity.agreement - MARGIN * error >= tolerance.min_agreement
+        return True
+
+    def prove(self, tried: Try) -> bool:
+        """Judge a file on the proof half; keeps it if it passes."""
+        if self.prover.looks >= MAX_LOOKS:
+            return False
+        self.say(f"proving: {tried.recipe.describe()}")
+        candidate = self.workshop.make(self.row, tried.recipe)
+        proof = self.prover.look(lambda images: candidate.classify(self.shown(images)), self.tolerance.tie)
+        verdict = proof.verdict(self.tolerance)
+        passes = verdict == PROVEN or (verdict != MISSED and not self.can_prove)
+        if passes and self.row.suffix == "onnx":
+            # Other processors must give the same answers.
+            images = self.shown(self.prover.images)
+            passes = not any(arithmetic_misses(candidate.model, candidate.found, images, candidate.classify(images)))
+        self.tries[repr(tried.recipe.to_dict())] = replace(
+            tried, proof=proof, verdict=verdict if passes or verdict == MISSED else MISSED
+        )
+        if passes:
+            recipe = replace(tried.recipe, looks=self.prover.looks)
+            self.kept = replace(candidate, recipe=recipe, facts=replace(candidate.facts, recipe=recipe.to_dict()))
+        return passes
+
+    def shown(self, images: Pixels) -> Pixels:
+        """Return check images as the file takes them."""
+        return shown(self.missed.facts, images)
+
+    def say(self, what: str, done: int = 0, total: int = 0) -> None:
+        """Tell what is tried, and what is proven so far."""
+        bar = f" {progress_bar(done, total)}" if total else ""
+        proven = f"; proven so far: {self.kept.recipe.describe()}" if self.kept and self.kept.recipe else ""
+        self.report(f"repairing {self.row.name}: try {len(self.tries) + 1}{bar}, {what}{proven}")
