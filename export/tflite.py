@@ -96,7 +96,7 @@ def embed_buffers(model: bytes, buffers: dict[str, bytes]) -> bytes:
         tree.buffers.append(buffer)
         tree.metadata.append(entry)
     name_tensors(tree)
-    builder = _aligned(flatbuffers.Builder)(len(model) + 4096)
+    builder = aligned(flatbuffers.Builder)(len(model) + 4096)
     builder.Finish(tree.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
@@ -146,7 +146,8 @@ def inspect(model: bytes) -> Inspection:
     tree = schema.ModelT.InitFromObj(schema.Model.GetRootAs(model, 0))
     graph = tree.subgraphs[0]
     codes, tensors = [code.builtinCode for code in tree.operatorCodes], graph.tensors
-    scales = [tensors[op.inputs[1]].quantization.scale for op in graph.operators if codes[op.opcodeIndex] == DEPTHWISE]
+    filters = [tensors[op.inputs[1]].quantization for op in graph.operators if codes[op.opcodeIndex] == DEPTHWISE]
+    scales = [quantization.scale for quantization in filters if quantization is not None]
     # The first operation may quantize a float input, as in 16x8.
     quantized = [op.outputs[0] for op in graph.operators if op.inputs[0] == graph.inputs[0]]
     limits = [limit for limit in (_max_value(tensors[i]) for i in (graph.inputs[0], *quantized[:1])) if limit is not None]
@@ -173,7 +174,7 @@ def _max_value(tensor: Any) -> float | None:
     return float((max_code - quantization.zeroPoint[0]) * quantization.scale[0])
 
 
-def _aligned(builder: type) -> type:
+def aligned(builder: type) -> type:
     """Return a flatbuffers builder that aligns byte vectors: the schema asks for it (force_align), its Python code does not."""
 
     class Aligned(builder):
