@@ -213,20 +213,20 @@ def refuse_chance(
         raise LettercastError(f"{path}: {reason}, {advice}; {mend}")
 
 
-def refuse_other_classes(check: Source, truth: NDArray[np.int64], outputs: Sequence[str]) -> None:
-    """Raise LettercastError if the check set has classes that are none of a model's outputs; truth (N,) is -1 for those."""
+def refuse_other_classes(check: Source, truth: NDArray[np.int64], outputs: Sequence[str], option: str = "--check") -> None:
+    """Raise LettercastError if data has classes that are none of a model's outputs; truth (N,) is -1 for those."""
     if (truth >= 0).all():
         return
     if not check.is_named:
         low, high = check.labels.min(), check.labels.max()
         mend = "subtract 1 from them" if low == 1 and high == len(outputs) else "give the images of this model"
         reason = f"its labels go from {low} to {high}, and the model's {len(outputs)} outputs count from 0"
-        raise LettercastError(f"--check {check.name}: {reason}; {mend}")
+        raise LettercastError(f"{option} {check.name}: {reason}; {mend}")
     unknown = [name for name in check.classes if name in {check.classes[label] for label in check.labels[truth < 0]}]
     named = f"has {quoted(unknown)}, and the model's outputs are {quoted(outputs)}"
     if len(check.classes) != len(outputs) and not any(name in outputs for name in check.classes):
         named = f"has {len(check.classes)} classes, {quoted(unknown)}, and the model {len(outputs)} outputs, {quoted(outputs)}"
-    raise LettercastError(f"--check {check.name}: {named}; name them alike with --labels, or `classes` in an .npz")
+    raise LettercastError(f"{option} {check.name}: {named}; name them alike with --labels, or `classes` in an .npz")
 
 
 def refuse_missing_classes(check: Source, truth: NDArray[np.int64], calibrated: NDArray[np.int64], facts: Facts) -> None:
@@ -289,11 +289,11 @@ def draw_calibration(source: Source, labels: Sequence[str]) -> tuple[Pixels, NDA
     return draw_some(source, chosen, CALIBRATION_SEED), classes[chosen]
 
 
-def refuse_shared(calibrated: str, calibration: Pixels, checked: str, images: Pixels) -> None:
-    """Raise LettercastError if calibration images are in the check set, which would make the gate too lenient."""
-    seen = {image.tobytes() for image in calibration}
-    shared = len(seen & {image.tobytes() for image in images})
+def refuse_shared(calibrated: str, calibration: Pixels, checked: str, images: Pixels, option: str = "--calibrate") -> None:
+    """Raise LettercastError if images of calibration or training are in the check set, which would make the gate too lenient."""
+    seen, held_out = ({image.tobytes() for image in some} for some in (calibration, images))
+    shared = len(seen & held_out)
     # A few images may be equal by chance, or blank.
-    if shared > 0.01 * len(seen) + 1:
-        overlap = f"{shared} of its images are in --calibrate {calibrated}, too"
-        raise LettercastError(f"--check {checked}: {overlap}; the gate needs images that calibration did not see")
+    if shared > 0.01 * min(len(seen), len(held_out)) + 1:
+        overlap = f"{shared} of its images are in {option} {calibrated}, too"
+        raise LettercastError(f"--check {checked}: {overlap}; the gate needs images that {option} does not have")

@@ -79,8 +79,8 @@ def folded_weights(layer: "keras.layers.Layer", norms: "list[keras.layers.BatchN
         return np.asarray(keras.ops.convert_to_numpy(variable), np.float64)
 
     kernels = [exact(value) for value in layer.get_weights()]
-    shift = kernels.pop() if layer.use_bias else np.float64(0)
-    gain = np.float64(1)
+    shift: Any = kernels.pop() if layer.use_bias else 0.0
+    gain: Any = np.ones(())
     for norm in norms:
         scale = (exact(norm.gamma) if norm.scale else 1) / np.sqrt(exact(norm.moving_variance) + norm.epsilon)
         gain = gain * scale
