@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .. import LettercastError
-from ..runtime.arguments import KERAS, amount, checked, find_model, finite
+from ..runtime.arguments import KERAS, amount, byte_size, checked, find_model, finite
 from ..runtime.console import progress as show_progress
 from ..runtime.console import say
 from ..runtime.files import make_folder
@@ -23,14 +23,16 @@ from ..train.open_keras import in_place_of
 from ..train.predict import as_classifier, safe_name
 from . import search
 from .artifact import Artifact, Exports
-from .devices import formats_for
+from .budget import formats_within, within
+from .devices import find_devices, formats_for
 from .diagnose import Cause
-from .formats import Format, find_formats
+from .formats import FORMATS, Format, find_formats
 from .gate import PROVEN, ImageSet
 from .judge import Candidate, ImpossibleError, build, judge
 from .original import Original, open_letters, open_original
-from .pages import open_pages
+from .pages import PageCheck, open_pages
 from .preprocessing import find_preprocessing
+from .repair.choice import Budget, Choice
 from .repair.proof import HALVING_SEED, halves
 from .repair.recipe import Recipe, read_recipe
 from .workshop import Workshop
@@ -56,6 +58,7 @@ def export(
     require_proof: bool = False,
     check_pages: str | Path | None = None,
     max_cer_rise: float | None = None,
+    max_size: int | str | None = None,
     repair: bool = False,
     recipe: str | Path | None = None,
     seed: int = HALVING_SEED,
@@ -88,6 +91,9 @@ def export(
         check_pages: a CSV of photographed pages as `evaluate_pages` takes it; the reader reads them with the original and with
             each exported file that passed, and the character error rates are compared. Only for a model of letters.
         max_cer_rise: how many points the character error rate may rise on these pages; by default any number.
+        max_size: largest size of a file in bytes, or as text such as `400k`. Then one file is written: the fastest that the check
+            images prove to be within max_drop, of all formats that the device takes and of recipes with 4-bit weights or with
+            layers in float; devices names one at most.
         repair: whether to search, in place of a quantized file that misses the gate or is unproven, the smallest one that is
             proven. The search chooses on one half of the check images and proves on the other.
         recipe: an exported file that was repaired, or the JSON of its recipe: the file is made in the same way again.
@@ -108,7 +114,14 @@ def export(
     """
     asked = [devices] if isinstance(devices, str) else list(devices or [])
     told = None if recipe is None else read_recipe(Path(recipe))
-    rows = find_formats([told.format] if told else ([formats] if isinstance(formats, str) else formats) or formats_for(asked))
+    if told and not (told.format in FORMATS and is_repairable(FORMATS[told.format])):
+        names = ", ".join(row.name for row in FORMATS.values() if is_repairable(row))
+        raise LettercastError(f"{recipe}: '{told.format}' takes no recipe; formats that do are {names}")
+    limits = limits_of(max_size, max_drop, asked, told, repair=repair)
+    named = [formats] if isinstance(formats, str) else formats
+    rows = find_formats([told.format] if told else named or formats_for(asked))
+    if limits and not named:
+        rows = formats_within(limits.device)
     if pixels is not None:
         # Before the model is loaded.
         find_preprocessing(pixels)
@@ -134,9 +147,25 @@ def export(
                 devices=asked,
                 repair=repair,
                 recipe=told,
+                limits=limits,
                 seed=seed,
                 report=report,
             )
+
+
+def limits_of(
+    max_size: int | str | None, max_drop: float | None, devices: Sequence[str], recipe: Recipe | None, *, repair: bool
+) -> Budget | None:
+    """Return the budget that the options set, None without a size; raises LettercastError if they contradict each other."""
+    if max_size is None:
+        return None
+    size = checked("max_size", byte_size, max_size)
+    rows = find_devices(devices)
+    if len(rows) > 1:
+        raise LettercastError(f"max_size: one file is fastest on one device, not on {len(rows)}; name one device")
+    if recipe or repair:
+        raise LettercastError(f"max_size: it searches a file itself; leave out {'--recipe' if recipe else '--repair'}")
+    return Budget(size, checked("max_drop", finite, max_drop), rows[0] if rows else None)
 
 
 @contextmanager
@@ -186,6 +215,7 @@ def export_model(
     devices: Sequence[str] = (),
     repair: bool = False,
     recipe: Recipe | None = None,
+    limits: Budget | None = None,
     seed: int = HALVING_SEED,
     report: Callable[[str], None] = lambda step: None,
 ) -> Exports:
@@ -203,6 +233,7 @@ def export_model(
         devices: names of devices to recommend a file for, by default all.
         repair: whether to search another file in place of a quantized one that misses the gate or is unproven.
         recipe: how to make the file of its format, which is then the only one of formats.
+        limits: a budget, for which one file is searched and written.
         seed: of the halves of the check images that a search chooses by and proves with.
 
     Returns:
@@ -225,9 +256,17 @@ def export_model(
     faults = []
     workshop = Workshop(original)
     is_interrupted = False
-    for row, target in zip(formats, targets, strict=True):
-        limits = _given(max_drop=max_drop, min_agreement=min_agreement)
-        tolerance = replace(row.tolerance, **limits, agreement_is_required=min_agreement is not None)
+    choice = None
+    if limits:
+        searched = partial(
+            within_budget, check=check, out=out, min_agreement=min_agreement, pages=pages, seed=seed, report=report
+        )
+        made, choice = searched(limits, workshop, formats)
+        artifacts += made
+        is_interrupted = choice.is_interrupted
+    for row, target in () if limits else zip(formats, targets, strict=True):
+        own = _given(max_drop=max_drop, min_agreement=min_agreement)
+        tolerance = replace(row.tolerance, **own, agreement_is_required=min_agreement is not None)
         try:
             report(f"building {row.name}, checking it on {len(original.truth)} {original.facts.unit}")
             judged = partial(judge, target=target, tolerance=tolerance, check=check, pages=pages, require_proof=require_proof)
@@ -255,7 +294,40 @@ def export_model(
         calibration=ImageSet(calibrate.name, calibrate.split, len(original.calibration)),
         devices=tuple(devices),
         is_interrupted=is_interrupted,
+        choice=choice,
     )
+
+
+def within_budget(
+    limits: Budget,
+    workshop: Workshop,
+    formats: Sequence[Format],
+    *,
+    check: Source,
+    out: Path,
+    min_agreement: float | None,
+    pages: PageCheck | None,
+    seed: int,
+    report: Callable[[str], None],
+) -> tuple[list[tuple[Artifact, Cause | None]], Choice]:
+    """Search the fastest proven file within a budget, and write it; returns its artifact, none if there is none."""
+    original, told = workshop.original, {"data": check.name, "split": check.split}
+    choice, found = within(limits, workshop, formats, told, min_agreement=min_agreement, seed=seed, report=report)
+    if not found:
+        return [], choice
+    limited = _given(max_drop=limits.max_drop, min_agreement=min_agreement)
+    made = judge(
+        found,
+        out / found.row.file_name(original.facts.name),
+        proof_half(original, seed),
+        replace(found.row.tolerance, **limited, agreement_is_required=min_agreement is not None),
+        check,
+        pages=pages,
+        require_proof=True,
+        looks=choice.looks,
+        max_bytes=limits.max_bytes,
+    )
+    return [made], choice
 
 
 def refuse_other_recipe(recipe: Recipe, original: Original) -> None:

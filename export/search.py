@@ -1,7 +1,7 @@
 """Repair: search the smallest quantized file that is proven equal, if the format's own way misses the gate.
 
 The search chooses on one half of the check images and proves on the other, see `repair.proof`. It tries in order of cost: first
-what costs nothing on the device, then single layers in float, then what costs size or time in every layer.
+what costs nothing on the device, then single layers that are not rounded, then what costs time in every layer.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -25,14 +25,15 @@ from .repair.recipe import DYNAMIC, FLOAT, INT16, WEIGHTS, Recipe
 from .repair.tries import Try
 from .workshop import Workshop
 
-# Numbers of worst layers that are kept in float, one after the other. Between the last number that fails and the first that
+# Numbers of worst layers that are not rounded, one after the other. Between the last number that fails and the first that
 # passes, all are searched by halving.
 LAYER_COUNTS = (1, 2, 3, 5, 8, 12, 18, 26, 36)
-# A larger share of the float32 file is no gain over float16, which is half of it and hardly ever misses.
-MAX_SHARE = 0.45
+# A larger share of the float32 file is little gain over float16, which is half of it and hardly ever misses. Of very small files,
+# in which facts and names weigh more than weights, a repaired one may grow by this factor.
+MAX_SHARE, MAX_GROWTH = 0.4, 1.3
 # The proof half is asked at most so often, because each look makes the next proof harder.
 MAX_LOOKS = 4
-# So many layers, the noisiest, are tried in float one by one, on images that stand for the whole search half.
+# So many layers, the noisiest, are left out of the rounding one by one, on images that stand for the whole search half.
 MAX_RANKED, RANKING_IMAGES, NOISE_IMAGES = 60, 256, 64
 # A file is shown to the proof half if its agreement is this many standard errors above what is required.
 MARGIN = 1.0
@@ -129,14 +130,15 @@ class Search:
         self.base = workshop.base(row, seed)
         self.tries: dict[str, Try] = {}
         self.kept: Candidate | None = None
-        self.float_size = 0
+        self.max_size = 0.0
         # With so few images nothing can be proven, and a file that misses no limit is all that can be had.
         nothing_lost = drop_interval(0, 0, len(second), normal_quantile(level_of(1)))[1]
         self.can_prove = 100 * nothing_lost <= tolerance.max_drop
 
     def run(self) -> None:
         """Try recipes in order of cost until one is proven, then smaller ones next to it."""
-        self.float_size = len(self.workshop.make(self.row, replace(self.base, precision=FLOAT)).content())
+        exact = self.workshop.make(self.row, replace(self.base, precision=FLOAT))
+        self.max_size = max(MAX_SHARE * len(exact.content()), MAX_GROWTH * len(self.missed.content()))
         for stage in self.stages():
             passing = None
             failing: Recipe | None = None
@@ -153,40 +155,47 @@ class Search:
     def stages(self) -> Iterator[Iterable[Recipe]]:
         """Yield the stages of the search, the cheapest first."""
         yield self.for_nothing()
-        best = self.best_so_far()
-        yield self.in_float(best)
-        yield self.everywhere(best)
+        if self.row.suffix == "tflite" and self.base.precision != DYNAMIC:
+            # As small as int8, and as fast where the engine has kernels for it; ONNX Runtime's are several times as slow.
+            yield [replace(self.base, precision=DYNAMIC)]
+        yield self.layer_by_layer(self.best_so_far())
+        yield self.everywhere()
 
     def for_nothing(self) -> Iterator[Recipe]:
         """Yield recipes that cost no bytes, and no time or little."""
         yield self.base
         if self.row.suffix == "onnx":
             yield replace(self.base, unsigned_weights=True)
-        yield replace(self.base, equalized=True)
-        yield replace(self.base, bias_corrected=True)
+        yield replace(self.best_so_far(), equalized=True)
 
-    def everywhere(self, best: Recipe) -> Iterator[Recipe]:
-        """Yield recipes that cost size or time in every layer."""
-        precisions = self.workshop.quantizer(self.row, best).precisions
-        for precision in (DYNAMIC, INT16, WEIGHTS):
-            if precision in precisions and precision != self.base.precision:
-                yield replace(best, precision=precision, layers={})
-
-    def in_float(self, best: Recipe) -> Iterator[Recipe]:
-        """Yield recipes that keep more and more of the layers in float, those first that lose most for their weights."""
+    def layer_by_layer(self, best: Recipe) -> Iterator[Recipe]:
+        """Yield recipes that round ever fewer layers, those first whose rounding changes the answers most."""
         quantizer = self.workshop.quantizer(self.row, best)
+        exact = self.exact(best)
         ranking = self.rank(best)
         for count in LAYER_COUNTS:
             if count > len(ranking):
                 return
-            yield best.with_layers(self.groups(quantizer.layers, ranking[:count]), FLOAT)
+            yield best.with_layers(self.groups(quantizer.layers, ranking[:count]), exact)
+
+    def exact(self, recipe: Recipe) -> str:
+        """Return the precision of layers that are not rounded: float, or 8-bit weights if that leaves activations as they are."""
+        has_weights = WEIGHTS in self.workshop.quantizer(self.row, recipe).precisions
+        return WEIGHTS if recipe.precision == DYNAMIC and has_weights else FLOAT
+
+    def everywhere(self) -> Iterator[Recipe]:
+        """Yield recipes that cost time in every layer."""
+        precisions = self.workshop.quantizer(self.row, self.base).precisions
+        for precision in (WEIGHTS, INT16):
+            if precision in precisions and precision != self.base.precision:
+                yield replace(self.base, precision=precision)
 
     def groups(self, layers: tuple[Layer, ...], names: Sequence[str]) -> tuple[str, ...]:
         """Return layers with those that would round their outputs, each once."""
         return tuple(dict.fromkeys(one for name in names for one in float_group(layers, name)))
 
     def rank(self, best: Recipe) -> list[str]:
-        """Return the layers of a file, those first that give back most of the original's probabilities if they are in float."""
+        """Return the layers of a file, those first whose rounding changes the probabilities most."""
         quantizer = self.workshop.quantizer(self.row, best)
         images = self.shown(self.half.images)
         sample = draw_sample(self.half.probabilities, RANKING_IMAGES, best.seed)
@@ -196,10 +205,9 @@ class Search:
         change = self.change(best, sample, chosen, exact)
         gains: dict[str, float] = {}
         for number, name in enumerate(noisy):
-            self.say(f"layer {number + 1} of {len(noisy)} in float", number, len(noisy))
-            group = self.groups(quantizer.layers, [name])
-            kept = self.change(best.with_layers(group, FLOAT), sample, chosen, exact)
-            gains[name] = change - kept
+            self.say(f"without rounding layer {number + 1} of {len(noisy)}", number, len(noisy))
+            kept = best.with_layers(self.groups(quantizer.layers, [name]), self.exact(best))
+            gains[name] = change - self.change(kept, sample, chosen, exact)
         return sorted((name for name in noisy if gains[name] > 0), key=lambda name: -gains[name])
 
     def change(self, recipe: Recipe, sample: Sample, images: Pixels, exact: NDArray[np.float32]) -> float:
@@ -214,14 +222,14 @@ class Search:
         return max(self.tries.values(), key=lambda one: one.parity.agreement).recipe if self.tries else self.base
 
     def refine(self, failing: Recipe | None, passing: Recipe) -> None:
-        """Search the smallest number of layers in float between a file that fails and one that is proven, by halving."""
+        """Search the smallest number of exact layers between a file that fails and one that is proven, by halving."""
         if failing is None or not set(failing.layers) < set(passing.layers):
             return
         names = [name for name in passing.layers if name not in failing.layers]
         low, high = 0, len(names)
         while high - low > 1 and self.prover.looks < MAX_LOOKS:
             middle = (low + high) // 2
-            tried = self.attempt(failing.with_layers(names[:middle], FLOAT))
+            tried = self.attempt(failing.with_layers(names[:middle], passing.layers[names[0]]))
             if tried and self.promises(tried) and self.prove(tried):
                 high = middle
             else:
@@ -235,7 +243,7 @@ class Search:
         self.say(recipe.describe())
         try:
             candidate = self.workshop.make(self.row, recipe)
-            if len(candidate.content()) > MAX_SHARE * self.float_size:
+            if len(candidate.content()) > self.max_size:
                 return None
             answers = candidate.classify(self.shown(self.half.images))
         except (ValueError, ImpossibleError):

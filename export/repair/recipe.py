@@ -72,6 +72,12 @@ class Recipe:
     def __post_init__(self) -> None:
         if self.schema != SCHEMA:
             raise ValueError(f"it has schema {self.schema}, this version reads schema {SCHEMA}: update lettercast")
+        if not (isinstance(self.format, str) and isinstance(self.network_sha256, str) and isinstance(self.calibration, str)):
+            raise ValueError("format, network_sha256 and calibration must be text")
+        if not (isinstance(self.layers, Mapping) and all(isinstance(one, str) for one in self.layers.values())):
+            raise ValueError("layers must be an object with the precision of each layer")
+        if not all(isinstance(number, int) and 0 <= number < 2**32 for number in (self.looks, self.seed)):
+            raise ValueError("looks and seed must be whole numbers from 0")
         unknown = {self.precision, *self.layers.values()} - set(PRECISIONS)
         if unknown:
             raise ValueError(f"precision '{min(unknown)}' is unknown; this version knows {', '.join(PRECISIONS)}")
@@ -113,6 +119,8 @@ def parse_recipe(raw: Any) -> Recipe:
     if unknown:
         raise ValueError(f"'{min(unknown)}' is no part of a recipe")
     if raw.get("finetuning"):
+        if not isinstance(raw["finetuning"], dict):
+            raise TypeError("finetuning must be an object")
         raw = {**raw, "finetuning": Finetuning(**raw["finetuning"])}
     return Recipe(**raw)
 
