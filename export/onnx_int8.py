@@ -5,7 +5,8 @@ products in 16 bits and cuts off what is beyond 32767, while other processors ad
 sum within 2 * 255 * 64 = 32640, whichever weights are neighbours.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -144,39 +145,80 @@ def channel_scales(rows: NDArray[Any], largest: int = MAX_WEIGHT) -> NDArray[np.
     return np.maximum(np.abs(rows).max(-1).astype(np.float64) / largest, MIN_SCALE)
 
 
+@dataclass(frozen=True)
+class Rounded:
+    """Weights as integers times a scale per channel.
+
+    integers have the shape of the weights and are within -127 to 127, or fewer bits; scales (channels,) belong to their axis.
+    """
+
+    integers: NDArray[np.int8]
+    scales: NDArray[np.float32]
+    axis: int
+
+
 def round_weights(graph: "onnx.ModelProto", calibration: Pixels) -> dict[str, list[dict[str, Any]]]:
     """Round the weights of convolutions and dense layers to multiples of a scale per channel; return the scales for ORT.
 
     Each weight is rounded so that the errors of a channel cancel out on the inputs that the layer gets from the calibration
     images, which halves the error of its results or better. Changes the graph.
     """
-    from onnx.numpy_helper import from_array, to_array
+    from onnx.numpy_helper import from_array
 
     values = {value.name: value for value in graph.graph.initializer}
-    users: dict[str, list[onnx.NodeProto]] = {}
-    for node in graph.graph.node:
-        for name in set(node.input) & values.keys():
-            users.setdefault(name, []).append(node)
-    layers: dict[str, onnx.NodeProto] = {}
-    for name, nodes in users.items():
-        ranks = {"Conv": (3, 4, 5), "Gemm": (2,), "MatMul": (2,)}.get(nodes[0].op_type, ())
-        # A layer that is used twice is rounded for its first input.
-        if len(values[name].dims) in ranks and all((node.op_type, node.input[1]) == (nodes[0].op_type, name) for node in nodes):
-            layers[name] = nodes[0]
+    layers = rounded_layers(graph.graph)
     overrides = {}
-    moments = input_moments(graph, layers, calibration)
+    for name, rounded in round_layers(graph, layers, input_moments(graph, layers, calibration)).items():
+        shape = [1] * rounded.integers.ndim
+        shape[rounded.axis] = -1
+        values[name].CopyFrom(from_array(rounded.integers * rounded.scales.reshape(shape), name))
+        overrides[name] = [{"scale": scale, "zero_point": np.int8(0)} for scale in rounded.scales]
+        overrides[name][0]["axis"] = rounded.axis
+    return overrides
+
+
+def rounded_layers(graph: "onnx.GraphProto") -> "dict[str, onnx.NodeProto]":
+    """Return the convolutions and dense layers of a graph by the name of their constant weights.
+
+    Of a layer that is used twice it is the first node; it is rounded for that node's input.
+    """
+    ranks = {value.name: len(value.dims) for value in graph.initializer}
+    users: dict[str, list[onnx.NodeProto]] = {}
+    for node in graph.node:
+        for name in set(node.input) & ranks.keys():
+            users.setdefault(name, []).append(node)
+    layers = {}
+    for name, nodes in users.items():
+        expected = {"Conv": (3, 4, 5), "Gemm": (2,), "MatMul": (2,)}.get(nodes[0].op_type, ())
+        if ranks[name] in expected and all((node.op_type, node.input[1]) == (nodes[0].op_type, name) for node in nodes):
+            layers[name] = nodes[0]
+    return layers
+
+
+def round_layers(
+    graph: "onnx.ModelProto",
+    layers: "Mapping[str, onnx.NodeProto]",
+    moments: Mapping[str, Weights],
+    largest: int = MAX_WEIGHT,
+) -> dict[str, Rounded]:
+    """Round the weights of layers to integers of -largest to largest, with the moments of their inputs, see `input_moments`.
+
+    Layers without moments are rounded to the nearest.
+    """
+    from onnx.numpy_helper import to_array
+
+    values = {value.name: value for value in graph.graph.initializer}
+    found = {}
     for name, node in layers.items():
         weights, axis = to_array(values[name]).astype(np.float64), channel_axis(node)
         rows = np.moveaxis(weights, axis, 0)
         shape, groups = rows.shape, int(attributes(node).get("group", 1))
         rows = rows.reshape(groups, len(rows) // groups, -1)
-        scales = channel_scales(rows)
-        integers = round_to_cancel(rows, scales, moments[name]) if name in moments else np.rint(rows / scales[..., None])
-        rounded = np.moveaxis((integers * scales[..., None]).reshape(shape), 0, axis)
-        values[name].CopyFrom(from_array(np.ascontiguousarray(rounded, np.float32), name))
-        overrides[name] = [{"scale": np.float32(scale), "zero_point": np.int8(0)} for scale in scales.ravel()]
-        overrides[name][0]["axis"] = axis % weights.ndim
-    return overrides
+        scales = channel_scales(rows, largest)
+        integers = round_to_cancel(rows, scales, moments[name], largest) if name in moments else np.rint(rows / scales[..., None])
+        integers = np.ascontiguousarray(np.moveaxis(integers.reshape(shape), 0, axis), np.int8)
+        found[name] = Rounded(integers, scales.ravel().astype(np.float32), axis % weights.ndim)
+    return found
 
 
 def channel_axis(node: "onnx.NodeProto") -> int:
@@ -191,8 +233,8 @@ def attributes(node: "onnx.NodeProto") -> dict[str, Any]:
     return {attribute.name: get_attribute_value(attribute) for attribute in node.attribute}
 
 
-def round_to_cancel(rows: Weights, scales: NDArray[np.float64], moments: Weights) -> Weights:
-    """Round weights (groups, channels, inputs) to integers of -MAX_WEIGHT to MAX_WEIGHT times scales (groups, channels).
+def round_to_cancel(rows: Weights, scales: NDArray[np.float64], moments: Weights, largest: int = MAX_WEIGHT) -> Weights:
+    """Round weights (groups, channels, inputs) to integers of -largest to largest times scales (groups, channels).
 
     moments (groups, inputs, inputs) are the means of the products of two inputs. The inputs are rounded one by one, and the
     weights not yet rounded take up the error. Source: Frantar et al. 2023, GPTQ, algorithm 1.
@@ -203,14 +245,14 @@ def round_to_cancel(rows: Weights, scales: NDArray[np.float64], moments: Weights
     damped = moments + (DAMPING * mean + (mean == 0))[:, None, None] * np.eye(size)
     upper = np.linalg.cholesky(np.linalg.inv(damped)).swapaxes(1, 2)
     for i in range(size):
-        integers[..., i] = np.clip(np.rint(rest[..., i] / scales), -MAX_WEIGHT, MAX_WEIGHT)
+        integers[..., i] = np.clip(np.rint(rest[..., i] / scales), -largest, largest)
         error = (rest[..., i] - integers[..., i] * scales) / upper[:, None, i, i]
         rest[..., i + 1 :] -= error[..., None] * upper[:, None, i, i + 1 :]
     return integers
 
 
 def input_moments(
-    graph: "onnx.ModelProto", layers: "dict[str, onnx.NodeProto]", calibration: Pixels
+    graph: "onnx.ModelProto", layers: "Mapping[str, onnx.NodeProto]", calibration: Pixels
 ) -> dict[str, NDArray[np.float64]]:
     """Return the mean products (groups, inputs, inputs) of what the layers multiply with their weights, by the weights' name.
 

@@ -80,8 +80,12 @@ def signal_to_noise(exact: NDArray[Any], rounded: NDArray[Any], *, is_answer: bo
     channels = 1 if is_answer or exact.ndim < 2 else exact.shape[-1]
     signal = np.asarray(exact, np.float64).reshape(-1, channels)
     noise = np.asarray(rounded, np.float64).reshape(-1, channels) - signal
-    power = np.square(signal).sum(0)
-    shares = np.minimum(np.square(noise).sum(0)[power > 0] / power[power > 0], 1.0)
+    return ratio_of(np.square(signal).sum(0), np.square(noise).sum(0))
+
+
+def ratio_of(power: NDArray[np.float64], noise: NDArray[np.float64]) -> float:
+    """Return the signal-to-noise ratio in dB, 0 to 120, from the power of the signal and of the noise of each channel (n,)."""
+    shares = np.minimum(noise[power > 0] / power[power > 0], 1.0)
     # Without any signal every number is noise.
     share = float(np.nan_to_num(shares, nan=1.0).mean()) if len(shares) else float(noise.any())
     return min(MAX_RATIO_DB, abs(10 * float(np.log10(share)))) if share > 0 else MAX_RATIO_DB
