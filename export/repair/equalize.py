@@ -158,8 +158,8 @@ def equalized(network: "keras.Model", calibration: Pixels) -> "keras.Model":
     """Return an equal network in which the channels of an activation have similar ranges, where that makes rounding finer.
 
     Its batch normalizations are folded, see `folded`. Beyond that only weights change, so layers keep their names and
-    connections, and results stay the same but for rounding in float32. A channel behind a clip such as ReLU6 changes only if the
-    calibration images stay far below the clip. No weight is shared with the given network.
+    connections. All factors are powers of two, with which float32 computes the same results to the bit. A channel behind a clip
+    such as ReLU6 changes only if the calibration images stay far below the clip. No weight is shared with the given network.
 
     Args:
         network: pixels 0..255 in.
@@ -546,7 +546,8 @@ def _best(takers: list[Taker], rounded: list[int], groups: Groups) -> Vector:
         factors[is_free] = weight[is_free] ** (1 - share) / reach[is_free] ** share
         # The largest range stays, so that channels which must stay as they are fit in.
         factors[is_free] *= reach[is_free].max() / (reach * factors)[is_free].max()
-        options.append(np.where(is_free, np.minimum(factors, groups.limits), 1))
+        powers = np.minimum(np.rint(np.log2(factors)), np.floor(np.log2(groups.limits)))
+        options.append(np.where(is_free, 2.0**powers, 1))
     noises = [
         np.concatenate([_noise(taker, one[groups.of[taker.tensor]], groups.ranges[taker.tensor]) for taker in takers])
         for one in options

@@ -11,6 +11,7 @@ from keras import layers
 
 from lettercast.export import tflite
 from lettercast.export.repair.equalize import bias_corrected, equalized
+from lettercast.export.repair.fold import folded
 from lettercast.runtime.model.engine import open_engine
 from lettercast.train.predict import assumed_facts
 
@@ -92,8 +93,8 @@ def attended(value):
 def test_an_equalized_network_gives_the_same_answers(stack: list) -> None:
     network = wide(functional(*stack))
     equal = equalized(network, IMAGES[:20])
-    expected = outputs(network)
-    np.testing.assert_allclose(outputs(equal), expected, rtol=1e-3, atol=1e-4 * np.abs(expected).max())
+    # Folding rounds, and the rest is exact.
+    np.testing.assert_array_equal(outputs(equal), outputs(folded(network)))
     # It is not equal because nothing changed.
     assert any((one != other).any() for one, other in zip(network.get_weights(), equal.get_weights(), strict=False))
 
@@ -103,7 +104,7 @@ def test_channels_get_similar_ranges_through_activations_and_pooling() -> None:
     equal = equalized(network, IMAGES)
     assert unevenness(network, "first") > 3
     assert unevenness(equal, "first") < unevenness(network, "first") / 1.5
-    assert unevenness(equal, "second") < 1.2
+    assert unevenness(equal, "second") < 1.5
 
 
 def twice(value):
@@ -141,7 +142,7 @@ def test_a_channel_that_reaches_its_clip_stays_as_it_is() -> None:
     changed = np.any(equal.get_layer("first").get_weights()[0] != kernel, (0, 1, 2))
     assert not changed[:3].any()
     assert changed[3:].any()
-    np.testing.assert_allclose(outputs(equal), outputs(network), rtol=1e-3, atol=1e-4)
+    np.testing.assert_array_equal(outputs(equal), outputs(network))
 
 
 @pytest.fixture(scope="module")
