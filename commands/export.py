@@ -12,6 +12,7 @@ from ..runtime.arguments import (
     DEFAULT_NAME,
     KERAS,
     amount,
+    byte_size,
     comma_list,
     file_to_read,
     finite,
@@ -36,6 +37,8 @@ examples:
       your own model, checked on your own letters
   lettercast export my.keras --check my_images/ --repair
       find another file in place of one that loses too much
+  lettercast export my.keras --check my_images/ --max-size 400k --max-drop 0.5 --device pi4
+      the fastest file for a device of at most 400 kB that is proven to lose at most 0.5 points
   lettercast export --for pi5,browser
       the formats that suit two devices, and which file to take for each
 """
@@ -62,7 +65,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--formats", type=comma_list, metavar="F,...", help="formats, separated by commas (default: those of --for, or all)"
     )
-    add_devices(command, "devices to export for, which also recommends a file for each")
+    add_devices(command, "devices to export for, which also recommends a file for each", aliases=["--device"])
     command.add_argument(
         "--calibrate",
         metavar="D",
@@ -120,6 +123,13 @@ def add(commands: Any) -> None:
         type=amount,
         metavar="POINTS",
         help="how much the character error rate may rise on the pages of --check-pages (default: it is only reported)",
+    )
+    command.add_argument(
+        "--max-size",
+        type=byte_size,
+        metavar="SIZE",
+        help="write one file of at most this size, such as 400k or 1.5M: the fastest that is proven to be within --max-drop, of "
+        "all formats and of files with 4-bit weights or some layers in float",
     )
     command.add_argument(
         "--repair",
@@ -182,6 +192,8 @@ def run(options: argparse.Namespace) -> int:
             print(f"lettercast: {artifact.format.name}: the accuracy drop is unproven: {shortfall}", file=sys.stderr)
         if artifact.cause:
             print(f"lettercast: {artifact.format.name}: {artifact.cause}", file=sys.stderr)
+    if exports.choice and not exports.artifacts:
+        print(f"lettercast: {exports.choice.describe_nearest()}; no file written", file=sys.stderr)
     for line in next_commands(exports, options):
         print(line, file=told)
     if exports.is_interrupted:

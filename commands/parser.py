@@ -4,7 +4,7 @@ import argparse
 import difflib
 import re
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from textwrap import fill
 from typing import Any, NoReturn
 
@@ -79,7 +79,12 @@ def add_custom(command: argparse.ArgumentParser) -> None:
     )
 
 
-def add_devices(command: argparse.ArgumentParser, purpose: str, default: str = "") -> None:
-    """Add the option `--for`, the devices to recommend a file for; purpose and default are parts of its help."""
+def add_devices(command: argparse.ArgumentParser, purpose: str, default: str = "", aliases: Sequence[str] = ()) -> None:
+    """Add the option `--for`, the devices to recommend a file for; purpose and default are parts of its help.
+
+    aliases are other names of the option.
+    """
     names = "pi5, pi4, zero2, x86, x86-vnni, android, ios, mcu (microcontroller) or browser"
-    command.add_argument("--for", type=comma_list, dest="devices", metavar="DEVICE,...", help=f"{purpose}: {names}{default}")
+    command.add_argument(
+        "--for", *aliases, type=comma_list, dest="devices", metavar="DEVICE,...", help=f"{purpose}: {names}{default}"
+    )

@@ -11,6 +11,7 @@ from .formats import Format
 from .gate import MISSED, PROVEN, ImageSet, Parity, Tolerance
 from .original import CALIBRATION_SEED
 from .pages import PageParity
+from .repair.choice import Choice
 from .repair.explain import Explanation
 from .repair.recipe import Recipe
 from .repair.tries import Try
@@ -97,7 +98,8 @@ class Exports:
 
     model, source_sha256 and network_sha256 name the original: the hash of its file, and of its layers and weights. takes is
     `letters` or `images`. check and calibration are the images that were used. devices are the names that were asked for.
-    is_interrupted is true if Ctrl-C ended a search; formats that follow were not built then.
+    is_interrupted is true if Ctrl-C ended a search; formats that follow were not built then. choice is what a budget found, None
+    without one; if no file meets it, there are no artifacts.
     """
 
     artifacts: tuple[Artifact, ...]
@@ -110,11 +112,13 @@ class Exports:
     calibration: ImageSet | None = None
     devices: tuple[str, ...] = ()
     is_interrupted: bool = False
+    choice: Choice | None = None
 
     @property
     def passed(self) -> bool:
-        """Whether every format could be built and passed the gate."""
-        return not self.faults and not any(artifact.misses for artifact in self.artifacts)
+        """Whether every format could be built and passed the gate, or a file meets the budget."""
+        is_met = self.choice is None or bool(self.artifacts)
+        return is_met and not self.faults and not any(artifact.misses for artifact in self.artifacts)
 
     @property
     def recommended(self) -> list[Recommendation]:
@@ -138,6 +142,7 @@ class Exports:
             "check": asdict(self.check) if self.check else None,
             "calibration": calibration,
             "formats": [artifact.to_dict() for artifact in self.artifacts],
+            "budget": self.choice.to_dict() if self.choice else None,
             "recommended": [asdict(one) for one in self.recommended],
             "faults": list(self.faults),
         }

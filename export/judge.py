@@ -88,10 +88,12 @@ def judge(
     pages: PageCheck | None,
     require_proof: bool,
     looks: int = 0,
+    max_bytes: int | None = None,
 ) -> tuple[Artifact, Cause | None]:
     """Compare a candidate with the original, and write it if it passes the gate; raises ImpossibleError.
 
-    looks is how many candidates the images of the original judged, this one included; 0 if no other was tried.
+    looks is how many candidates the images of the original judged, this one included; 0 if no other was tried. max_bytes is the
+    largest size of the finished file, None for any.
 
     Returns the artifact, and why it misses the gate if it does.
     """
@@ -119,6 +121,8 @@ def judge(
         read = pages.check(candidate.content(), row.suffix)
         misses, gate["pages"] = read.misses, read.to_dict()
     finished = candidate.content(gate)
+    if max_bytes is not None and len(finished) > max_bytes:
+        misses = (*misses, f"size {len(finished):,} bytes, at most {max_bytes:,} allowed")
     if not misses:
         write_with_golden(target, finished, images, answers)
     reads_letters = facts.takes == LETTERS

@@ -8,6 +8,7 @@ import shlex
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -158,6 +159,18 @@ def amount(text: str) -> float:
     if finite(text) < 0:
         raise argparse.ArgumentTypeError(f"{text} is below 0")
     return float(text)
+
+
+def byte_size(text: str) -> int:
+    """Parse a size of a file: bytes, or a number with k, M or G behind it (kB is the same), or with KiB, MiB or GiB."""
+    found = re.fullmatch(r"(\d{1,15}(?:\.\d{1,15})?)\s*(?:([kmg])(i?)b?|b)?", text.strip(), re.ASCII | re.IGNORECASE)
+    if not found:
+        raise argparse.ArgumentTypeError(f"'{text}' is not a size such as 400k, 1.5M, 64KiB or 400000")
+    power = "kmg".index(found[2].lower()) + 1 if found[2] else 0
+    size = int(Decimal(found[1]) * (1024 if found[3] else 1000) ** power)
+    if not size:
+        raise argparse.ArgumentTypeError(f"'{text}' is less than one byte")
+    return size
 
 
 def natural(text: str) -> int:

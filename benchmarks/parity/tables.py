@@ -10,8 +10,10 @@ from ...export.artifact import Artifact, Exports
 from ...export.devices import Recommendation
 from ...export.gate import MISSED, PROVEN, UNPROVEN, Parity, round_up
 from ...export.pages import PageParity
+from ...export.repair.choice import Choice, kilobytes, name_of
 from ...export.repair.explain import LOSES_LITTLE, LOSES_MUCH, LOSES_SOME, Explanation, LayerLoss
 from ...export.repair.page import shorten_middle
+from ...export.repair.tries import Try
 from ...runtime.console import table_width
 from ...train.evaluation import Evaluation
 from ..columns import WIDE, Cell, fill, in_ms, known
@@ -84,6 +86,41 @@ def take_table(exports: Exports, width: int = WIDE) -> Table | None:
     table.add_column("on")
     for name in dict.fromkeys(one.name for one in found):
         table.add_row(name, ", ".join(one.device for one in found if one.name == name))
+    return table
+
+
+def choice_table(choice: Choice, width: int = WIDE) -> Table:
+    """Return one line per file that a budget tried: its size, latency, accuracy drop and verdict; stars mark the front."""
+    limits = f"at most {kilobytes(choice.budget.max_bytes)} and {choice.max_drop:g} points"
+    table = Table(
+        title=f"{limits}; latency as a multiple of {choice.tries[0].recipe.format}, {choice.timing}; * no other is better"
+    )
+    columns: dict[str, Cell[Try]] = {
+        "file": lambda one: f"{'*' if one in choice.front else ''}{name_of(one)}",
+        "kB": lambda one: f"{one.size_bytes / 1000:.1f}",
+        "latency": lambda one: known(one.latency_ratio, lambda ratio: f"{ratio:.2f}"),
+        "drop": lambda one: _drop(one.proof or one.parity),
+        "agree %": lambda one: f"{(one.proof or one.parity).agreement:.2f}",
+        "verdict": lambda one: f"{one.verdict}{', kept' if one.is_kept else '' if one.proof else ' (search half)'}",
+    }
+    fill(table, columns, choice.tries, [name for name in columns if width >= WIDE or name != "agree %"])
+    return table
+
+
+def repair_table(artifact: Artifact, width: int = WIDE) -> Table | None:
+    """Return one line per file that a repair tried: its size, latency, accuracy drop and verdict; None if it tried none."""
+    if not artifact.tries:
+        return None
+    table = Table(title=f"{artifact.format.name}, repaired: latency as a multiple of the file that missed, measured here")
+    columns: dict[str, Cell[Try]] = {
+        "tried": lambda one: one.recipe.describe(),
+        "kB": lambda one: f"{one.size_bytes / 1000:.1f}",
+        "latency": lambda one: known(one.latency_ratio, lambda ratio: f"{ratio:.2f}"),
+        "drop": lambda one: _drop(one.proof or one.parity),
+        "agree %": lambda one: f"{(one.proof or one.parity).agreement:.2f}",
+        "verdict": lambda one: f"{one.verdict}{', kept' if one.is_kept else '' if one.proof else ' (search half)'}",
+    }
+    fill(table, columns, artifact.tries, [name for name in columns if width >= WIDE or name != "drop"])
     return table
 
 
@@ -262,8 +299,10 @@ def tables_of(result: Evaluation | Exports | Benchmark | PagesResult, width: int
             return [evaluation_table(result)]
         case Exports():
             why = [explanation_table(one.explanation, width) for one in result if one.explanation]
-            more = (export_pages_table(result), *why, take_table(result, width))
-            return [artifact_table(result, width), *(table for table in more if table)] if result.artifacts else []
+            tried = [choice_table(result.choice, width)] if result.choice and result.choice.tries else []
+            repairs = [repair_table(one, width) for one in result]
+            more = (export_pages_table(result), *why, *repairs, take_table(result, width))
+            return [*tried, artifact_table(result, width), *(table for table in more if table)] if result.artifacts else tried
         case Benchmark():
             also = (table for section in result.also.values() for table in section.tables)
             return [*measured_tables(result, width), *also, recommendation_table(recommend(result), width)]

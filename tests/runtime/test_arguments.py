@@ -6,7 +6,7 @@ import unicodedata
 
 import pytest
 
-from lettercast.runtime.arguments import amount, device_model, keras_model, label_names, serve_address
+from lettercast.runtime.arguments import amount, byte_size, device_model, keras_model, label_names, serve_address
 
 
 @pytest.mark.parametrize(
@@ -124,3 +124,31 @@ def test_a_file_that_holds_no_list_of_names_is_refused(data, why, tmp_path):
 def test_a_file_of_names_that_is_not_there_is_said_to_be_missing():
     with pytest.raises(argparse.ArgumentTypeError, match=r"'nosuch.txt' is neither a file nor a list of names"):
         label_names("nosuch.txt")
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        ("400k", 400_000),
+        ("400kB", 400_000),
+        ("400 KB", 400_000),
+        ("1.5M", 1_500_000),
+        ("64KiB", 65_536),
+        ("64Ki", 65_536),
+        ("2mib", 2_097_152),
+        ("295248", 295_248),
+        ("295248B", 295_248),
+        ("0.1k", 100),
+        ("1.1M", 1_100_000),
+    ],
+)
+def test_sizes_are_read_exactly(text, size):
+    assert byte_size(text) == size
+
+
+@pytest.mark.parametrize(
+    "text", ["", "k", "-400k", "400x", "4e5", "1,5M", "nan", "inf", "0", "0.4", "400 k k", "\u0664k", "9" * 5000]
+)
+def test_other_text_is_no_size(text):
+    with pytest.raises(argparse.ArgumentTypeError):
+        byte_size(text)

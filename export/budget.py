@@ -1,0 +1,334 @@
+"""Budgets: the fastest file that is proven within a largest size and a largest accuracy drop, of all formats and recipes.
+
+It chooses on one half of the check images and proves on the other, see `repair.proof`. Files are tried in this order: the formats
+of the device in their own way; then, if the size is too small for them, 4-bit weights for more and more layers, those first that
+lose least for the bytes that they save; and if the drop is too large, the layers in float that lose most.
+"""
+
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..train.data.drawing import shown
+from .devices import Device
+from .formats import FORMATS, Format
+from .gate import MISSED, PROVEN, Tolerance, compare, drop_interval, normal_quantile
+from .judge import Candidate, ImpossibleError, build
+from .onnx_int8 import misses as arithmetic_misses
+from .repair.choice import Budget, Choice, name_of, pareto, speed_order
+from .repair.latency import latency_ratios, modelled_ratio, processor_name, runs_here
+from .repair.layers import Layer, float_group
+from .repair.proof import Prover, halves, level_of
+from .repair.recipe import FLOAT, INT4, INT8, Recipe
+from .repair.tries import Try
+from .rounding import widen
+from .search import Report, part
+from .workshop import Workshop
+
+# The proof half is asked at most so often, because each look makes the next proof harder.
+MAX_LOOKS = 4
+# So many numbers of layers in 4 bits, and in float, are tried, and layers are ranked on so many images.
+MAX_MIXES, MAX_FLOATS, RANKING_IMAGES = 12, 6, 256
+# What the gate adds to the facts differs from file to file by a few digits.
+SLACK_BYTES = 64
+# Without logarithms of zero.
+MIN_PROBABILITY = 1e-6
+# Microcontrollers compute with integers alone.
+INTEGER_ONLY = {"mcu": ("tflite-int8", "tflite-int16x8")}
+
+
+def formats_within(device: Device | None) -> list[Format]:
+    """Return the formats that a budget chooses from: all of the engines that a device takes, but for tflite-mobile.
+
+    tflite-mobile takes other images. On a microcontroller only formats of integers run.
+    """
+    rows = [row for row in FORMATS.values() if row.name != "tflite-mobile"]
+    if device is None:
+        return rows
+    if device.name in INTEGER_ONLY:
+        return [row for row in rows if row.name in INTEGER_ONLY[device.name]]
+    engines = {FORMATS[name].suffix for name in device.formats}
+    return [row for row in rows if row.suffix in engines]
+
+
+def within(
+    budget: Budget,
+    workshop: Workshop,
+    formats: Sequence[Format],
+    checked: Mapping[str, str],
+    *,
+    min_agreement: float | None = None,
+    seed: int,
+    report: Report = lambda step: None,
+) -> tuple[Choice, Candidate | None]:
+    """Find the fastest file within a budget that the proof half of the check images proves.
+
+    Args:
+        budget: its limits.
+        workshop: makes files of recipes.
+        formats: the formats to choose from.
+        checked: what the facts say about the check set: its name (data) and its split.
+        min_agreement: answers that must stay the same, in percent; by default the formats' own tolerances.
+        seed: of the halves.
+        report: is told what is tried.
+
+    Returns:
+        What was tried, and the file, None if there is none. Ctrl-C ends the search with what is proven so far.
+    """
+    search = Search(budget, workshop, formats, checked, min_agreement, seed=seed, report=report)
+    is_interrupted = False
+    try:
+        search.run()
+    except KeyboardInterrupt:
+        is_interrupted = True
+    tries = tuple(replace(one, is_kept=key == search.kept) for key, one in search.tries.items())
+    choice = Choice(
+        budget,
+        search.prover.looks,
+        tries,
+        pareto(tries),
+        search.timing,
+        max((tolerance.max_drop for tolerance in search.tolerances.values()), default=0.0),
+        is_interrupted,
+    )
+    return choice, search.candidates[search.kept] if search.kept else None
+
+
+class Search:
+    """One search: what was tried, and the images of both halves. Files are known by the recipe's text."""
+
+    def __init__(
+        self,
+        budget: Budget,
+        workshop: Workshop,
+        formats: Sequence[Format],
+        checked: Mapping[str, str],
+        min_agreement: float | None,
+        *,
+        seed: int,
+        report: Report,
+    ) -> None:
+        self.budget, self.workshop, self.formats, self.seed, self.report = budget, workshop, formats, seed, report
+        self.checked, self.gate = checked, dict[str, Any](checked)
+        original = workshop.original
+        first, second = halves(original.truth, seed)
+        self.half, proof = part(original, first), part(original, second)
+        self.prover = Prover(proof.images, proof.truth, proof.probabilities, original.facts.reject_below)
+        self.tries: dict[str, Try] = {}
+        self.candidates: dict[str, Candidate] = {}
+        self.limits: dict[str, Tolerance] = {}
+        self.kept: str | None = None
+        given = {"max_drop": budget.max_drop, "min_agreement": min_agreement}
+        limits = {name: value for name, value in given.items() if value is not None}
+        self.tolerances = {
+            row.name: replace(row.tolerance, **limits, agreement_is_required=min_agreement is not None) for row in formats
+        }
+        device = budget.device
+        self.is_measured = device is None or runs_here(device)
+        self.timing = f"measured on {processor_name()}" if self.is_measured else f"modelled for {device.title if device else ''}"
+
+    def run(self) -> None:
+        """Try files and prove the fastest; recipes only if they may be better than all formats."""
+        for row in self.formats:
+            self.attempt_own(row)
+        for row in self.quantized():
+            own = self.tries.get(self.key(self.own_recipe(row)))
+            if own is None or not self.budget.holds(own.size_bytes):
+                self.attempt_all(row, self.in_4_bits(row))
+            elif own.verdict != PROVEN and not (self.budget.device and self.budget.device.name in INTEGER_ONLY):
+                self.attempt_all(row, self.in_float(row))
+        self.prove_fastest()
+
+    def quantized(self) -> list[Format]:
+        """Return the formats that recipes start from: int8, which runs on every device that takes its engine."""
+        return [row for row in self.formats if row.is_quantized and row.precision == INT8]
+
+    def own_recipe(self, row: Format) -> Recipe:
+        """Return the recipe that stands for a format's own way."""
+        return self.workshop.base(row, self.seed)
+
+    def key(self, recipe: Recipe) -> str:
+        """Return what a file is known by."""
+        return repr(recipe.to_dict())
+
+    def attempt_own(self, row: Format) -> None:
+        """Make a format in its own way."""
+        self.report(f"trying {row.name}")
+        try:
+            self.compare(self.own_recipe(row), build(row, self.workshop.original))
+        except ImpossibleError:
+            return
+
+    def attempt_all(self, row: Format, recipes: Iterable[Recipe]) -> None:
+        """Make the files of some recipes."""
+        try:
+            for recipe in recipes:
+                self.attempt(row, recipe)
+        except ImpossibleError:
+            return
+
+    def attempt(self, row: Format, recipe: Recipe) -> Try | None:
+        """Make the file of a recipe and compare it on the search half; None if there is no such file."""
+        if self.key(recipe) not in self.tries:
+            self.report(f"trying {row.name}, {recipe.describe()}")
+            try:
+                self.compare(recipe, self.workshop.make(row, recipe))
+            except ValueError:
+                return None
+        return self.tries[self.key(recipe)]
+
+    def compare(self, recipe: Recipe, candidate: Candidate) -> None:
+        """Compare a file on the search half, and measure its size with all that its facts will hold."""
+        half, tolerance = self.half, self.tolerances[candidate.row.name]
+        answers = candidate.classify(shown(candidate.facts, half.images))
+        if not candidate.row.is_quantized:
+            network, is_half = self.workshop.original.network, "16" in candidate.row.name
+            tolerance = widen(tolerance, network, half.images, half.probabilities, answers, is_half=is_half)
+        level = level_of(self.prover.looks + 1)
+        parity = compare(half.truth, half.probabilities, answers, tolerance.tie, half.facts.reject_below, level=level)
+        self.gate = {**self.checked, **parity.to_facts(tolerance), "looks": 1}
+        self.tries[self.key(recipe)] = Try(recipe, self.size_of(candidate), parity, parity.verdict(tolerance))
+        self.candidates[self.key(recipe)], self.limits[self.key(recipe)] = candidate, tolerance
+
+    def size_of(self, candidate: Candidate) -> int:
+        """Return the size of a finished file in bytes, with what the gate will say about it."""
+        return len(candidate.content(self.gate)) + SLACK_BYTES
+
+    def in_4_bits(self, row: Format) -> Iterator[Recipe]:
+        """Yield recipes with 4-bit weights in some layers: in as few as the size asks for, and in more up to all.
+
+        Layers come in two orders: those first that change the answers least for the bytes that they save, and those first that
+        multiply least for them, because 4-bit weights are unpacked at every call.
+        """
+        base = self.own_recipe(row)
+        quantizer = self.workshop.quantizer(row, base)
+        if INT4 not in quantizer.precisions:
+            return
+        heavy = [layer for layer in quantizer.layers if layer.weights]
+        loss = self.losses(row, base, [((layer.name,), INT4) for layer in heavy])
+        able = [layer for layer in heavy if np.isfinite(loss[layer.name])]
+        orders = (
+            sorted(able, key=lambda layer: loss[layer.name] / layer.weights),
+            sorted(able, key=lambda layer: layer.multiplications / layer.weights),
+        )
+        for order in orders:
+            names = [layer.name for layer in order]
+            fewest = self.fewest(row, [base.with_layers(names[:count], INT4) for count in range(1, len(names) + 1)])
+            counts = np.linspace(fewest, len(names), min(MAX_MIXES, len(names) - fewest + 1)).round().astype(int)
+            yield from (base.with_layers(names[:count], INT4) for count in np.unique(counts) if count > 0)
+
+    def fewest(self, row: Format, recipes: Sequence[Recipe]) -> int:
+        """Return the number, counted from 1, of the first recipe whose file fits the budget; the last number if none does.
+
+        Later recipes make smaller files.
+        """
+        low, high = 0, len(recipes)
+        while high - low > 1:
+            middle = (low + high) // 2
+            fits = self.budget.holds(self.size_of(self.workshop.make(row, recipes[middle - 1])))
+            low, high = (low, middle) if fits else (middle, high)
+        return high
+
+    def in_float(self, row: Format) -> Iterator[Recipe]:
+        """Yield recipes that keep more and more layers in float, those first whose rounding changes most."""
+        base = self.own_recipe(row)
+        quantizer = self.workshop.quantizer(row, base)
+        groups = {layer.name: float_group(quantizer.layers, layer.name) for layer in quantizer.layers if layer.weights}
+        loss = self.losses(row, base, [(group, FLOAT) for group in groups.values()])
+        ranked = sorted(groups, key=lambda name: loss[name])
+        for count in [2**power for power in range(MAX_FLOATS) if 2**power < len(ranked)]:
+            yield base.with_layers(tuple(dict.fromkeys(one for name in ranked[:count] for one in groups[name])), FLOAT)
+
+    def losses(self, row: Format, base: Recipe, changes: Sequence[tuple[tuple[str, ...], str]]) -> dict[str, float]:
+        """Return how far probabilities move from the original's if some layers have another precision than in a recipe.
+
+        It is the mean Kullback-Leibler divergence on a part of the search half, by the first layer of each change; infinite if
+        there is no such file.
+        """
+        places = np.random.default_rng(self.seed).permutation(len(self.half.truth))[:RANKING_IMAGES]
+        exact = self.half.probabilities[places]
+        found = {}
+        for number, (names, precision) in enumerate(changes):
+            self.report(f"ranking layers of {row.name}: {number + 1} of {len(changes)}")
+            try:
+                candidate = self.workshop.make(row, base.with_layers(names, precision))
+                found[names[0]] = divergence(exact, candidate.classify(shown(candidate.facts, self.half.images[places])))
+            except ValueError:
+                found[names[0]] = np.inf
+        return found
+
+    def prove_fastest(self) -> None:
+        """Judge files within the size on the proof half, the fastest first, until one is proven."""
+        self.time()
+        fitting = [key for key, one in self.tries.items() if self.budget.holds(one.size_bytes)]
+        for key in sorted(fitting, key=lambda key: speed_order(self.tries[key])):
+            if self.prover.looks >= MAX_LOOKS:
+                return
+            if self.promises(key) and self.prove(key):
+                self.kept = key
+                return
+
+    def promises(self, key: str) -> bool:
+        """Whether the search half alone would prove a file, at the level of the next look."""
+        parity = self.tries[key].parity
+        z = normal_quantile(level_of(self.prover.looks + 1))
+        low, high = drop_interval(parity.lost, parity.won, parity.n, z)
+        return replace(parity, drop_low=100 * low, drop_high=100 * high).verdict(self.limits[key]) == PROVEN
+
+    def prove(self, key: str) -> bool:
+        """Judge a file on the proof half; returns whether it is proven."""
+        candidate, one = self.candidates[key], self.tries[key]
+        tolerance = self.limits[key]
+        self.report(f"proving {name_of(one)}")
+        images = shown(candidate.facts, self.prover.images)
+        answers = candidate.classify(images)
+        proof = self.prover.look(lambda _: answers, tolerance.tie)
+        verdict = proof.verdict(tolerance)
+        if candidate.row.suffix == "onnx" and candidate.row.is_quantized:
+            # Other processors must give the same answers.
+            verdict = MISSED if any(arithmetic_misses(candidate.model, candidate.found, images, answers)) else verdict
+        self.tries[key] = replace(one, proof=proof, verdict=verdict)
+        return verdict == PROVEN
+
+    def time(self) -> None:
+        """Measure or model the latency of every file, relative to the first."""
+        ratios = self.measured() if self.is_measured else {key: self.modelled(one.recipe) for key, one in self.tries.items()}
+        for key, ratio in ratios.items():
+            self.tries[key] = replace(self.tries[key], latency_ratio=ratio)
+
+    def measured(self) -> dict[str, float]:
+        """Return measured ratios; files of both engines take turns."""
+        if not self.tries:
+            return {}
+        self.report(f"timing {len(self.tries)} files")
+        with tempfile.TemporaryDirectory() as folder:
+            paths = {}
+            for number, (key, candidate) in enumerate(self.candidates.items()):
+                paths[key] = Path(folder) / f"{number}.{candidate.row.suffix}"
+                paths[key].write_bytes(candidate.content())
+            return latency_ratios(paths, "", self.half.images)
+
+    def modelled(self, recipe: Recipe) -> float | None:
+        """Return the ratio that the device's model gives to float32."""
+        device = self.budget.device
+        return modelled_ratio(self.layers(), recipe, FORMATS[recipe.format].suffix, device) if device else None
+
+    def layers(self) -> Sequence[Layer]:
+        """Return the layers of the network."""
+        for row in self.quantized():
+            try:
+                return self.workshop.quantizer(row, self.own_recipe(row)).layers
+            except ImpossibleError:
+                continue
+        return ()
+
+
+def divergence(exact: NDArray[np.float32], answers: NDArray[np.float32]) -> float:
+    """Return the mean Kullback-Leibler divergence of answers (n, classes) from the original's, in nats."""
+    first, second = (np.clip(one.astype(np.float64), MIN_PROBABILITY, 1) for one in (exact, answers))
+    return float((first * np.log(first / second)).sum(1).mean())
