@@ -210,6 +210,7 @@ class Search:
         if INT4 not in quantizer.precisions:
             return
         heavy = [layer for layer in quantizer.layers if layer.weights]
+        places = {layer.name: place for place, layer in enumerate(heavy)}
         loss = self.losses(row, base, [((layer.name,), INT4) for layer in heavy])
         able = [layer for layer in heavy if np.isfinite(loss[layer.name])]
         orders = (
@@ -217,10 +218,16 @@ class Search:
             sorted(able, key=lambda layer: layer.multiplications / layer.weights),
         )
         for order in orders:
-            names = [layer.name for layer in order]
-            fewest = self.fewest(row, [base.with_layers(names[:count], INT4) for count in range(1, len(names) + 1)])
-            counts = np.linspace(fewest, len(names), min(MAX_MIXES, len(names) - fewest + 1)).round().astype(int)
-            yield from (base.with_layers(names[:count], INT4) for count in np.unique(counts) if count > 0)
+            # Both orders end with the same files, which must be known as the same.
+            heads = [
+                sorted((layer.name for layer in order[: end + 1]), key=lambda name: places[name]) for end in range(len(order))
+            ]
+            recipes = [base.with_layers(names, INT4) for names in heads]
+            if not recipes:
+                return
+            fewest = self.fewest(row, recipes)
+            counts = np.linspace(fewest, len(recipes), min(MAX_MIXES, len(recipes) - fewest + 1)).round().astype(int)
+            yield from (recipes[count - 1] for count in np.unique(counts))
 
     def fewest(self, row: Format, recipes: Sequence[Recipe]) -> int:
         """Return the number, counted from 1, of the first recipe whose file fits the budget; the last number if none does.

@@ -153,7 +153,7 @@ def inspect(model: bytes) -> Inspection:
     limits = [limit for limit in (_max_value(tensors[i]) for i in (graph.inputs[0], *quantized[:1])) if limit is not None]
     is_coarse = any(scale is not None and len(scale) == 1 for scale in scales)
     runtimes: list[tuple[int, ...]] = [
-        _version(bytes(tree.buffers[entry.buffer].data)) for entry in tree.metadata or [] if entry.name == RUNTIME_KEY
+        parse_version(bytes(tree.buffers[entry.buffer].data)) for entry in tree.metadata or [] if entry.name == RUNTIME_KEY
     ]
     if any(tensor.type == INT16 for tensor in tensors):
         runtimes.append(MIN_RUNTIME_16X8)
@@ -161,7 +161,7 @@ def inspect(model: bytes) -> Inspection:
     return Inspection(min(limits, default=None), is_coarse, f"TFLite {'.'.join(map(str, lowest))}")
 
 
-def _version(text: bytes) -> tuple[int, ...]:
+def parse_version(text: bytes) -> tuple[int, ...]:
     """Parse a version that the converter wrote, padded with zero bytes."""
     return tuple(int(part) for part in text.rstrip(b"\0").split(b"."))
 

@@ -35,8 +35,9 @@ CONV, DEPTHWISE, DENSE, TRANSPOSED, MATMUL, CONV_3D, TRANSPOSED_3D = 3, 4, 9, 67
 WEIGHTED = {CONV: 1, DEPTHWISE: 1, DENSE: 1, TRANSPOSED: 1, MATMUL: 1, CONV_3D: 1, TRANSPOSED_3D: 1}
 # Tensor types in TFLite's schema.
 FLOAT32, INT8, INT4 = 0, 9, 17
-# The oldest runtime that multiplies 8-bit activations by 4-bit weights; 2.14 refuses them.
-INT4_RUNTIME = b"2.17.0"
+# The oldest runtimes that multiply 8-bit activations by 4-bit weights. Convolutions run on tflite-runtime 2.14; dense layers
+# do not, nor on LiteRT 1.0.1, which is TFLite 2.18; they run on LiteRT 1.1.
+INT4_CONV_RUNTIME, INT4_RUNTIME = b"2.11.0", b"2.19.0"
 MARK = re.compile(r"(?:^|/)lc(\d+)\.[^/]*")
 
 
@@ -128,7 +129,8 @@ class Graph:
             }
             floats = [tensor for one in constants if (tensor := self.subgraph.tensors[one]).type == FLOAT32]
             followers = dict.fromkeys(name for one in self.outputs(group) for name in takers.get(one, ()) if name != group.name)
-            weights = sum(_size(tensor) for tensor in floats)
+            # A single number is a part of the operation, such as the epsilon of a normalization.
+            weights = sum(_size(tensor) for tensor in floats if _size(tensor) > 1)
             work = sum(self._multiplications(index) for index in group.operators)
             layers.append(Layer(group.name, group.kind, weights, work, tuple(followers)))
         return tuple(layers)
@@ -191,11 +193,11 @@ def find_versions(tree: Any) -> tuple[dict[int, int], bytes]:
     changed, subgraph = copy.copy(tree), copy.copy(tree.subgraphs[0])
     subgraph.tensors, changed.buffers = list(subgraph.tensors), list(tree.buffers)
     codes = [code.builtinCode for code in tree.operatorCodes]
-    has_int4 = False
+    narrow: set[int] = set()
     for index, tensor in enumerate(subgraph.tensors):
         if tensor.type == INT4:
             # TensorFlow aborts at it.
-            has_int4 = True
+            narrow.add(index)
             wide = copy.copy(tensor)
             wide.type = INT8
             subgraph.tensors[index] = wide
@@ -218,7 +220,10 @@ def find_versions(tree: Any) -> tuple[dict[int, int], bytes]:
         versions[code.builtinCode] = max(code.version, versions.get(code.builtinCode, 1))
     entries = [entry for entry in written.metadata or [] if entry.name == tflite.RUNTIME_KEY]
     runtime = bytes(written.buffers[entries[0].buffer].data) if entries else b"1.5.0"
-    return versions, INT4_RUNTIME if has_int4 else runtime
+    users = {codes[operator.opcodeIndex] for operator in subgraph.operators for one in operator.inputs if int(one) in narrow}
+    if users:
+        runtime = max(INT4_CONV_RUNTIME if users == {CONV} else INT4_RUNTIME, runtime, key=tflite.parse_version)
+    return versions, runtime
 
 
 def convert(network: "keras.Model") -> Graph:
