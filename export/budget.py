@@ -36,6 +36,8 @@ MAX_LOOKS = 4
 MAX_MIXES, MAX_FLOATS, RANKING_IMAGES = 12, 6, 256
 # What the gate adds to the facts differs from file to file by a few digits.
 SLACK_BYTES = 64
+# How long all files together are timed, in seconds.
+TIMING_S = 4.0
 # Without logarithms of zero.
 MIN_PROBABILITY = 1e-6
 # Microcontrollers compute with integers alone.
@@ -96,7 +98,7 @@ def within(
         max((tolerance.max_drop for tolerance in search.tolerances.values()), default=0.0),
         is_interrupted,
     )
-    return choice, search.candidates[search.kept] if search.kept else None
+    return choice, search.finished()
 
 
 class Search:
@@ -143,6 +145,14 @@ class Search:
             elif own.verdict != PROVEN and not (self.budget.device and self.budget.device.name in INTEGER_ONLY):
                 self.attempt_all(row, self.in_float(row))
         self.prove_fastest()
+
+    def finished(self) -> Candidate | None:
+        """Return the file that is kept, whose recipe says how many files the proof half judged; None if there is none."""
+        found = self.candidates[self.kept] if self.kept else None
+        if not found or not found.recipe:
+            return found
+        recipe = replace(found.recipe, looks=self.prover.looks)
+        return replace(found, recipe=recipe, facts=replace(found.facts, recipe=recipe.to_dict()))
 
     def quantized(self) -> list[Format]:
         """Return the formats that recipes start from: int8, which runs on every device that takes its engine."""
@@ -318,7 +328,7 @@ class Search:
             for number, (key, candidate) in enumerate(self.candidates.items()):
                 paths[key] = Path(folder) / f"{number}.{candidate.row.suffix}"
                 paths[key].write_bytes(candidate.content())
-            return latency_ratios(paths, "", self.half.images)
+            return latency_ratios(paths, "", self.half.images, TIMING_S)
 
     def modelled(self, recipe: Recipe) -> float | None:
         """Return the ratio that the device's model gives to float32."""
