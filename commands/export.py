@@ -37,7 +37,7 @@ examples:
       your own model, checked on your own letters
   lettercast export my.keras --check my_images/ --repair
       find another file in place of one that loses too much
-  lettercast export my.keras --check my_images/ --max-size 400k --max-drop 0.5 --device pi4
+  lettercast export my.keras --check my_letters/ --max-size 400k --max-drop 0.5 --device pi4
       the fastest file for a device of at most 400 kB that is proven to lose at most 0.5 points
   lettercast export --for pi5,browser
       the formats that suit two devices, and which file to take for each

@@ -32,6 +32,7 @@ LESS = {
     "lettercast train": "--epochs 1 --steps 2",
     "lettercast export letters-nano": "--check strokes.npz --max-drop 5 --min-agreement 90",
     "lettercast export --formats": "--check strokes.npz --max-drop 5 --min-agreement 90",
+    "lettercast export my.keras --check my_letters/ --max-size": "--formats tflite-float32",
     "lettercast export my.keras": "--formats tflite-float32",
     "lettercast export digits.keras": "--formats tflite-float32,onnx-float32",
     "lettercast export --check": "--formats tflite-int8",
