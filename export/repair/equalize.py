@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.pixels import Pixels
-from .fold import _graph, folded
+from .fold import folded, graph_of
 
 if TYPE_CHECKING:
     import keras
@@ -159,21 +159,24 @@ def equalized(network: "keras.Model", calibration: Pixels) -> "keras.Model":
 
     Its batch normalizations are folded, see `folded`. Beyond that only weights change, so layers keep their names and
     connections. All factors are powers of two, with which float32 computes the same results to the bit. A channel behind a clip
-    such as ReLU6 changes only if the calibration images stay far below the clip. No weight is shared with the given network.
+    such as ReLU6 changes only if the calibration images stay far below the clip. No weight is shared with the given network,
+    which is returned as it is if no rounding becomes finer.
 
     Args:
         network: pixels 0..255 in.
         calibration: (N, H, W, C) uint8 training images, which tell the range of each channel.
     """
-    network = folded(network)
-    calls, ranges = observe(network, calibration)
+    plain = folded(network)
+    calls, ranges = observe(plain, calibration)
     factors = balance(calls, ranges)
+    if all((one == 1).all() for one in factors):
+        return network
     for call in calls:
         taken, given = [factors[number] for number in call.taken], [factors[number] for number in call.given]
         # Layers whose channels must stay as they are have factors of 1 all around.
         if any((one != 1).any() for one in (*taken, *given)) and (found := ends(call)):
             call.layer.set_weights(rescaled(call.layer.get_weights(), found, taken, given[0]))
-    return network
+    return plain
 
 
 def bias_corrected(network: "keras.Model", calibration: Pixels, largest: int = MAX_WEIGHT) -> "keras.Model":
@@ -257,7 +260,7 @@ def run(network: "keras.Model", images: Any, call: Callable[[Any, tuple[Any, ...
     """Run a network on images, and let `call(layer, arguments, settings)` compute each of its innermost layers."""
 
     def operation(layer: Any) -> Any:
-        if _graph(layer) is None:
+        if graph_of(layer) is None:
             return lambda *arguments, **settings: call(layer, arguments, settings)
         # A Sequential holds a functional network.
         functional = getattr(layer, "_functional", None) or layer

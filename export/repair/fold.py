@@ -60,7 +60,7 @@ def folded(network: "keras.Model") -> "keras.Model":
 
     result = copy(network)
     for layer, new in made.values():
-        if new is not layer and isinstance(layer, keras.layers.Layer) and _graph(layer) is None and id(layer) not in hosts:
+        if new is not layer and isinstance(layer, keras.layers.Layer) and graph_of(layer) is None and id(layer) not in hosts:
             if id(layer) in norms:
                 new.set_weights(folded_weights(layer, norms[id(layer)]))
             else:
@@ -97,7 +97,7 @@ def folded_weights(layer: "keras.layers.Layer", norms: "list[keras.layers.BatchN
     return [np.asarray(one, np.float32) for one in (*kernels, shift)]
 
 
-def _graph(layer: Any) -> list[Any] | None:
+def graph_of(layer: Any) -> list[Any] | None:
     """Return the layers of a Sequential or the nodes of a functional network in their order; None of code of its own."""
     import keras
 
@@ -114,7 +114,7 @@ def _graphs(network: Any) -> "Iterator[tuple[Any, list[Any]]]":
     waiting, seen = [network], set[int]()
     while waiting:
         layer = waiting.pop()
-        parts = _graph(layer)
+        parts = graph_of(layer)
         if id(layer) in seen or parts is None:
             continue
         seen.add(id(layer))
@@ -131,7 +131,7 @@ def _hosts(network: Any) -> dict[int, tuple[Any, Any]]:
         for part in parts:
             layer = getattr(part, "operation", part)
             uses[id(layer)] += 1
-            if _graph(layer) is None and isinstance(layer, keras.layers.Layer):
+            if graph_of(layer) is None and isinstance(layer, keras.layers.Layer):
                 # A wrapper may hold a layer that the network uses, too.
                 uses.update(id(inner) for inner in layer._flatten_layers(include_self=False))
     found: dict[int, tuple[Any, Any]] = {}
@@ -184,7 +184,7 @@ def _copy(layer: Any, copy: Callable[[Any], Any], *, is_host: bool, is_gone: Cal
     """Return a layer, operation or network made again from its configuration, its parts by `copy`; without weights."""
     import keras
 
-    if _graph(layer) is None:
+    if graph_of(layer) is None:
         try:
             config = layer.get_config()
             return type(layer).from_config({**config, "use_bias": True} if is_host else config)
@@ -195,7 +195,7 @@ def _copy(layer: Any, copy: Callable[[Any], Any], *, is_host: bool, is_gone: Cal
             [_input(layer.inputs[0]), *(copy(part) for part in layer.layers if not is_gone(part))], name=layer.name
         )
 
-    gone = {id(copy(node.operation)) for node in _graph(layer) or () if is_gone(node.operation)}
+    gone = {id(copy(node.operation)) for node in graph_of(layer) or () if is_gone(node.operation)}
     return keras.models.clone_model(
         layer,
         keras.tree.map_structure(_input, layer.input),

@@ -127,9 +127,7 @@ def twice(value):
 )
 def test_layers_stay_as_they_are_where_a_factor_would_change_answers(stack: list) -> None:
     network = functional(*stack, layers.Flatten(), head=False)
-    equal = equalized(wide(network), IMAGES)
-    for one, other in zip(network.get_weights(), equal.get_weights(), strict=True):
-        np.testing.assert_array_equal(one, other)
+    assert equalized(wide(network), IMAGES) is network
 
 
 def test_a_channel_that_reaches_its_clip_stays_as_it_is() -> None:
