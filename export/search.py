@@ -19,7 +19,7 @@ from .onnx_int8 import misses as arithmetic_misses
 from .original import Original
 from .repair.explain import Sample, draw_sample
 from .repair.latency import latency_ratios
-from .repair.layers import Layer, float_group
+from .repair.layers import Layer, Quantizer, float_group
 from .repair.proof import Prover, halves, level_of
 from .repair.recipe import DYNAMIC, FLOAT, INT16, WEIGHTS, Recipe
 from .repair.tries import Try
@@ -39,6 +39,8 @@ MAX_RANKED, RANKING_IMAGES, NOISE_IMAGES = 60, 256, 64
 MARGIN = 1.0
 # How long one file is timed against the one that missed, in seconds.
 TIMING_S = 1.0
+# Keras layers that multiply matrices.
+DENSE_LAYERS = ("Dense", "EinsumDense", "MultiHeadAttention", "GroupQueryAttention")
 # Characters of the progress bar.
 BAR_WIDTH = 20
 
@@ -129,6 +131,7 @@ class Search:
         self.prover = Prover(proof.images, proof.truth, proof.probabilities, original.facts.reject_below)
         self.base = workshop.base(row, seed)
         self.tries: dict[str, Try] = {}
+        self.rankings: dict[str, list[str]] = {}
         self.kept: Candidate | None = None
         self.max_size = 0.0
         # With so few images nothing can be proven, and a file that misses no limit is all that can be had.
@@ -148,6 +151,8 @@ class Search:
                     passing = tried
                     break
                 failing = recipe
+                if self.prover.looks >= MAX_LOOKS:
+                    return
             if passing:
                 self.refine(failing, passing.recipe)
                 return
@@ -155,60 +160,78 @@ class Search:
     def stages(self) -> Iterator[Iterable[Recipe]]:
         """Yield the stages of the search, the cheapest first."""
         yield self.for_nothing()
-        if self.row.suffix == "tflite" and self.base.precision != DYNAMIC:
-            # As small as int8, and as fast where the engine has kernels for it; ONNX Runtime's are several times as slow.
-            yield [replace(self.base, precision=DYNAMIC)]
-        yield self.layer_by_layer(self.best_so_far())
+        # Balancing needs a conversion of its own.
+        yield (replace(recipe, equalized=True) for recipe in [self.best_so_far()])
+        best = self.best_so_far()
+        yield self.layer_by_layer(best, FLOAT)
+        if WEIGHTS in self.quantizer(best).precisions:
+            yield self.layer_by_layer(best, WEIGHTS)
         yield self.everywhere()
 
     def for_nothing(self) -> Iterator[Recipe]:
-        """Yield recipes that cost no bytes, and no time or little."""
-        yield self.base
-        if self.row.suffix == "onnx":
-            yield replace(self.base, unsigned_weights=True)
-        yield replace(self.best_so_far(), equalized=True)
+        """Yield recipes that cost no bytes, and no time or little.
 
-    def layer_by_layer(self, best: Recipe) -> Iterator[Recipe]:
+        Dynamic activations are as fast as static ones where the engine has kernels for them: in LiteRT for convolutions and dense
+        layers, in ONNX Runtime for products of matrices only. There, layers without weights are cheap in float.
+        """
+        yield self.base
+        if self.base.precision == DYNAMIC:
+            return
+        if self.row.suffix == "tflite":
+            yield replace(self.base, precision=DYNAMIC)
+            return
+        layers = self.quantizer(self.base).layers
+        in_float = self.base.with_layers([layer.name for layer in layers if not layer.weights], FLOAT)
+        yield in_float
+        if dense := [layer.name for layer in layers if layer.kind in DENSE_LAYERS]:
+            yield in_float.with_layers(dense, DYNAMIC)
+
+    def layer_by_layer(self, best: Recipe, precision: str) -> Iterator[Recipe]:
         """Yield recipes that round ever fewer layers, those first whose rounding changes the answers most."""
-        quantizer = self.workshop.quantizer(self.row, best)
-        exact = self.exact(best)
+        layers = self.quantizer(best).layers
         ranking = self.rank(best)
         for count in LAYER_COUNTS:
             if count > len(ranking):
                 return
-            yield best.with_layers(self.groups(quantizer.layers, ranking[:count]), exact)
+            yield best.with_layers(self.groups(layers, ranking[:count]), precision)
 
-    def exact(self, recipe: Recipe) -> str:
-        """Return the precision of layers that are not rounded: float, or 8-bit weights if that leaves activations as they are."""
-        has_weights = WEIGHTS in self.workshop.quantizer(self.row, recipe).precisions
-        return WEIGHTS if recipe.precision == DYNAMIC and has_weights else FLOAT
+    def quantizer(self, recipe: Recipe) -> Quantizer:
+        """Return the quantizer that a recipe needs."""
+        return self.workshop.quantizer(self.row, recipe)
 
     def everywhere(self) -> Iterator[Recipe]:
         """Yield recipes that cost time in every layer."""
-        precisions = self.workshop.quantizer(self.row, self.base).precisions
-        for precision in (WEIGHTS, INT16):
+        precisions = self.quantizer(self.base).precisions
+        for precision in (WEIGHTS, DYNAMIC, INT16):
             if precision in precisions and precision != self.base.precision:
                 yield replace(self.base, precision=precision)
+        if self.row.suffix == "onnx":
+            yield replace(self.base, unsigned_weights=True)
 
     def groups(self, layers: tuple[Layer, ...], names: Sequence[str]) -> tuple[str, ...]:
         """Return layers with those that would round their outputs, each once."""
         return tuple(dict.fromkeys(one for name in names for one in float_group(layers, name)))
 
     def rank(self, best: Recipe) -> list[str]:
-        """Return the layers of a file, those first whose rounding changes the probabilities most."""
-        quantizer = self.workshop.quantizer(self.row, best)
+        """Return the layers of a file that are rounded, those first whose rounding changes the probabilities most."""
+        if (known := self.rankings.get(repr(best.to_dict()))) is not None:
+            return known
+        quantizer = self.quantizer(best)
         images = self.shown(self.half.images)
         sample = draw_sample(self.half.probabilities, RANKING_IMAGES, best.seed)
         chosen, exact = images[sample.places], self.half.probabilities[sample.places]
         noise = quantizer.errors(chosen[:: max(1, len(chosen) // NOISE_IMAGES)])
-        noisy = sorted(noise, key=lambda name: noise[name])[:MAX_RANKED]
+        rounded = [name for name in noise if best.precision_of(name) != FLOAT]
+        noisy = sorted(rounded, key=lambda name: noise[name])[:MAX_RANKED]
         change = self.change(best, sample, chosen, exact)
         gains: dict[str, float] = {}
         for number, name in enumerate(noisy):
             self.say(f"without rounding layer {number + 1} of {len(noisy)}", number, len(noisy))
-            kept = best.with_layers(self.groups(quantizer.layers, [name]), self.exact(best))
+            kept = best.with_layers(self.groups(quantizer.layers, [name]), FLOAT)
             gains[name] = change - self.change(kept, sample, chosen, exact)
-        return sorted((name for name in noisy if gains[name] > 0), key=lambda name: -gains[name])
+        ranking = sorted((name for name in noisy if gains[name] > 0), key=lambda name: -gains[name])
+        self.rankings[repr(best.to_dict())] = ranking
+        return ranking
 
     def change(self, recipe: Recipe, sample: Sample, images: Pixels, exact: NDArray[np.float32]) -> float:
         """Return the mean change of the probabilities in the file of a recipe, infinite if there is no such file."""
