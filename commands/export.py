@@ -19,6 +19,7 @@ from ..runtime.arguments import (
     keras_model,
     label_names,
     natural,
+    positive,
     shipped_models,
 )
 from .parser import add_command, add_custom, add_devices
@@ -144,11 +145,19 @@ def add(commands: Any) -> None:
         help="make a file again as a repaired one was made: an exported file, or the JSON of its recipe",
     )
     command.add_argument(
+        "--finetune",
+        metavar="D",
+        help="training images on which the weights of quantized files learn to bear their rounding, with the original as teacher",
+    )
+    command.add_argument(
+        "--epochs", type=positive, metavar="N", help="how often --finetune shows each of its images (default: 3)"
+    )
+    command.add_argument(
         "--seed",
         type=natural,
         default=argparse.SUPPRESS,
         metavar="N",
-        help="of the halves of the --check images; the same seed makes the same file (default: 7)",
+        help="of the halves of the --check images and of --finetune; the same seed makes the same file (default: 7)",
     )
     command.add_argument(
         "--out", type=Path, default=Path("dist"), metavar="DIR", help="folder of the exported files (default: %(default)s)"

@@ -13,7 +13,6 @@ import numpy as np
 from .. import LettercastError
 from ..runtime.arguments import KERAS, amount, byte_size, checked, find_model, finite
 from ..runtime.console import progress as show_progress
-from ..runtime.console import say
 from ..runtime.files import make_folder
 from ..runtime.model.engine import first_line
 from ..train.custom import objects_of, use_custom
@@ -35,7 +34,7 @@ from .preprocessing import find_preprocessing
 from .repair.choice import Budget, Choice
 from .repair.proof import HALVING_SEED, halves
 from .repair.recipe import Recipe, read_recipe
-from .workshop import Workshop
+from .workshop import Workshop, by_recipe, checked_epochs, finetuned, refuse_other_recipe
 
 if TYPE_CHECKING:
     import keras
@@ -61,6 +60,8 @@ def export(
     max_size: int | str | None = None,
     repair: bool = False,
     recipe: str | Path | None = None,
+    finetune: Data | None = None,
+    epochs: int | None = None,
     seed: int = HALVING_SEED,
     out: str | Path = "dist",
     overwrite: bool = False,
@@ -97,7 +98,10 @@ def export(
         repair: whether to search, in place of a quantized file that misses the gate or is unproven, the smallest one that is
             proven. The search chooses on one half of the check images and proves on the other.
         recipe: an exported file that was repaired, or the JSON of its recipe: the file is made in the same way again.
-        seed: of the halves of the check images; the same seed makes the same file.
+        finetune: training images on which the weights of quantized files learn to bear their rounding, with the original as
+            teacher; a recipe that was fine-tuned needs the same.
+        epochs: how often each of these images is seen, by default 3.
+        seed: of the halves of the check images and of fine-tuning; the same seed makes the same file.
         out: the folder of the exported files.
         overwrite: whether to replace files of the same name.
         progress: whether to show what is being done.
@@ -147,6 +151,8 @@ def export(
                 devices=asked,
                 repair=repair,
                 recipe=told,
+                finetune=finetune,
+                epochs=checked_epochs(finetune, epochs, told),
                 limits=limits,
                 seed=seed,
                 report=report,
@@ -215,6 +221,8 @@ def export_model(
     devices: Sequence[str] = (),
     repair: bool = False,
     recipe: Recipe | None = None,
+    finetune: Data | None = None,
+    epochs: int | None = None,
     limits: Budget | None = None,
     seed: int = HALVING_SEED,
     report: Callable[[str], None] = lambda step: None,
@@ -233,6 +241,7 @@ def export_model(
         devices: names of devices to recommend a file for, by default all.
         repair: whether to search another file in place of a quantized one that misses the gate or is unproven.
         recipe: how to make the file of its format, which is then the only one of formats.
+        finetune, epochs: images on which the weights of quantized files are trained, and how often each is seen.
         limits: a budget, for which one file is searched and written.
         seed: of the halves of the check images that a search chooses by and proves with.
 
@@ -254,7 +263,7 @@ def export_model(
     make_folder(out)
     artifacts: list[tuple[Artifact, Cause | None]] = []
     faults = []
-    workshop = Workshop(original)
+    workshop = Workshop(original, finetuned(original, finetune, check, recipe=recipe, epochs=epochs, seed=seed, report=report))
     is_interrupted = False
     choice = None
     if limits:
@@ -270,7 +279,8 @@ def export_model(
         try:
             report(f"building {row.name}, checking it on {len(original.truth)} {original.facts.unit}")
             judged = partial(judge, target=target, tolerance=tolerance, check=check, pages=pages, require_proof=require_proof)
-            candidate = by_recipe(workshop, row, recipe) if recipe else build(row, original)
+            told = recipe or (workshop.base(row, seed) if workshop.finetuned and is_repairable(row) else None)
+            candidate = by_recipe(workshop, row, told) if told else build(row, original)
             half = proof_half(original, recipe.seed) if recipe and recipe.looks else original
             made = judged(candidate, original=half, looks=recipe.looks if recipe else 0)
             if repair and is_repairable(row) and not is_proven(made[0]):
@@ -330,17 +340,6 @@ def within_budget(
     return [made], choice
 
 
-def refuse_other_recipe(recipe: Recipe, original: Original) -> None:
-    """Raise LettercastError if a recipe is for another model; a line on stderr says if it was made with other images."""
-    if recipe.network_sha256 != original.facts.network_sha256:
-        name, own = original.facts.name, original.facts.network_sha256[:12]
-        other = f"it is for a network with hash {recipe.network_sha256[:12]}, and {name} has {own}"
-        raise LettercastError(f"--recipe: {other}; give the model that it was made for, or search again with --repair")
-    calibration = original.facts.made.get("calibration", "")
-    if recipe.calibration != calibration:
-        say(f"the recipe was made with other calibration images ({recipe.calibration}), so the file may differ")
-
-
 def is_repairable(row: Format) -> bool:
     """Whether a format has other ways to quantize a network than its own."""
     return row.is_quantized and row.name != "tflite-mobile"
@@ -349,14 +348,6 @@ def is_repairable(row: Format) -> bool:
 def is_proven(artifact: Artifact) -> bool:
     """Whether a file is written and its accuracy drop is proven."""
     return artifact.verdict == PROVEN and not artifact.misses
-
-
-def by_recipe(workshop: Workshop, row: Format, recipe: Recipe) -> Candidate:
-    """Make the file of a recipe; raises LettercastError if it is for another model."""
-    try:
-        return workshop.make(row, recipe)
-    except ValueError as error:
-        raise LettercastError(f"--recipe: {error}; use the recipe of this model") from error
 
 
 def repaired(

@@ -1,11 +1,15 @@
 """The workshop of a search: it makes candidates from recipes, and keeps what several recipes need."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .. import LettercastError
-from ..runtime.console import quiet
+from ..runtime.arguments import checked, positive
+from ..runtime.console import quiet, say
 from ..runtime.pixels import Pixels
+from ..train.data.open import Data
+from ..train.data.source import Source
 from .formats import Format
 from .judge import Candidate, ImpossibleError, candidate_of, stated
 from .original import Original
@@ -87,3 +91,70 @@ class Workshop:
                 network = bias_corrected(network, self.original.calibration)
             self.networks[key] = network
         return self.networks[key]
+
+
+def refuse_other_recipe(recipe: Recipe, original: Original) -> None:
+    """Raise LettercastError if a recipe is for another model; a line on stderr says if it was made with other images."""
+    if recipe.network_sha256 != original.facts.network_sha256:
+        name, own = original.facts.name, original.facts.network_sha256[:12]
+        other = f"it is for a network with hash {recipe.network_sha256[:12]}, and {name} has {own}"
+        raise LettercastError(f"--recipe: {other}; give the model that it was made for, or search again with --repair")
+    calibration = original.facts.made.get("calibration", "")
+    if recipe.calibration != calibration:
+        say(f"the recipe was made with other calibration images ({recipe.calibration}), so the file may differ")
+
+
+def by_recipe(workshop: Workshop, row: Format, recipe: Recipe) -> Candidate:
+    """Make the file of a recipe; raises LettercastError if it is for another model."""
+    try:
+        return workshop.make(row, recipe)
+    except ValueError as error:
+        raise LettercastError(f"--recipe: {error}; use the recipe of this model") from error
+
+
+def checked_epochs(finetune: Data | None, epochs: int | None, recipe: Recipe | None) -> int | None:
+    """Return the number of epochs of a fine-tuning; raises LettercastError for a recipe or options that do not fit together."""
+    done = recipe.finetuning if recipe else None
+    if epochs is not None and finetune is None:
+        raise LettercastError("--epochs: nothing is trained without --finetune; name training images, or leave it out")
+    if recipe and finetune is not None and not done:
+        raise LettercastError("--finetune: the recipe has no fine-tuning; leave one of the two out")
+    if done and finetune is None:
+        raise LettercastError(f"--recipe: it was fine-tuned on {done.data}; give these images with --finetune")
+    if done and done.was_interrupted:
+        raise LettercastError("--recipe: its fine-tuning was ended early and cannot be repeated; fine-tune again")
+    if done and epochs not in (None, done.epochs):
+        raise LettercastError(f"--epochs {epochs}: the recipe was fine-tuned for {done.epochs}; leave it out")
+    return epochs if epochs is None else checked("epochs", positive, epochs)
+
+
+def finetuned(
+    original: Original,
+    data: Data | None,
+    check: Source,
+    *,
+    recipe: Recipe | None,
+    epochs: int | None,
+    seed: int,
+    report: Callable[[str], None],
+) -> "tuple[keras.Model, Finetuning] | None":
+    """Fine-tune a copy of the original on training images, and say how; None without images.
+
+    A recipe's own settings are used if there is one. Ctrl-C keeps the best epoch so far.
+    """
+    if data is None:
+        return None
+    from .repair.finetune import EPOCHS, IMAGES, RATE, described, open_images
+    from .repair.finetune import finetune as train
+
+    wanted = recipe.finetuning if recipe and recipe.finetuning else None
+    n, rate = (wanted.n, wanted.rate) if wanted else (IMAGES, RATE)
+    epochs, seed = (wanted.epochs, wanted.seed) if wanted else (epochs or EPOCHS, seed)
+    images, source = open_images(data, original, n=n, seed=seed, check=check.name)
+    done = train(original.network, images, original.calibration, epochs=epochs, rate=rate, seed=seed, report=report)
+    ended = f"ended early, epoch {done.best.number} is kept" if done.was_interrupted else f"epoch {done.best.number} is best"
+    before, after = done.history[0].agreement, done.best.agreement
+    shown = f"fine-tuned on {len(images):,} {original.facts.unit} of {source.name}, {ended}"
+    say(f"{shown}: {after:.2f} % of the answers of a held-out tenth agree, {before:.2f} % without training")
+    told = described(source, len(images), epochs, rate, seed)
+    return done.network, replace(told, was_interrupted=done.was_interrupted)

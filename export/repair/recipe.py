@@ -28,7 +28,10 @@ EXPORTED = (".tflite", ".onnx")
 
 @dataclass(frozen=True)
 class Finetuning:
-    """How the weights were trained on: data, split and its number of images, epochs, learning rate and seed."""
+    """How the weights were trained on: data, split and its number of images, epochs, learning rate and seed.
+
+    was_interrupted is true if Ctrl-C ended it after fewer epochs, so that it cannot be repeated.
+    """
 
     data: str
     split: str
@@ -36,6 +39,7 @@ class Finetuning:
     epochs: int
     rate: float
     seed: int
+    was_interrupted: bool = False
 
 
 @dataclass(frozen=True)
