@@ -25,6 +25,10 @@ Floats = NDArray[np.float32]
 FLOAT_INPUT = ("tflite-dynamic", "tflite-int16x8")
 # Weights of fewer numbers stay in float where activations do, because scales and zero points would weigh as much.
 MIN_WEIGHTS = 256
+# The images with the smallest and the largest values do not widen the range of a tensor, to this percentage of all images each.
+# Fashion images at 64x64, agreement of int8 files at 0, 2 and 5 %: MobileNetV3Small 98.9, 99.3, 99.2; a squeeze-excite net 98.8,
+# 99.2, 99.3; a small ViT 97.1, 97.8, 98.3. The middle one spares classes that are rare.
+EXTREME_PERCENT = 2
 # Older runtimes take one scale for all outputs of a Dense layer with activations in float, and would not see that there are more.
 DYNAMIC_DENSE = "dynamic dense"
 # What aeq is told about a layer's operations, by their precision. Later rules replace earlier ones where aeq has both.
@@ -54,6 +58,10 @@ def open_tflite(network: "keras.Model", calibration: Pixels) -> "TfliteQuantizer
 class TfliteQuantizer:
     """A network in TFLite that recipes quantize; see `Quantizer`.
 
+    Operations that have no kernel for a precision stay in float: in INT16 for example HARD_SWISH, in DYNAMIC and WEIGHTS all
+    without weights. Depthwise convolutions in DYNAMIC widen their weights as in WEIGHTS, because no runtime has a fast kernel
+    that quantizes what they take: MobileNetV2 would take 4.8 instead of 1.25 times as long as in INT8 (AMD EPYC with VNNI), and
+    lose more answers.
     Pixels are uint8 0..255, in formats with a float32 input float32. Probabilities are uint8 if the last layer is in INT8 or
     INT4, else float32.
     """
@@ -125,7 +133,9 @@ class TfliteQuantizer:
         return quantize(tree, precisions, self._scales(), is_float_input=is_float_input)
 
     def _scales(self) -> dict[int, tuple[float, float]]:
-        low, high = self._minima.min(0), self._maxima.max(0)
+        """Return the range of each tensor that is not constant."""
+        low = np.percentile(self._minima, EXTREME_PERCENT, 0)
+        high = np.percentile(self._maxima, 100 - EXTREME_PERCENT, 0)
         return {index: (float(low[index]), float(high[index])) for index in range(len(low)) if np.isfinite(low[index])}
 
     def _finish(self, tree: Any) -> bytes:
@@ -190,8 +200,8 @@ def _rules(graph: Any, codes: list[int], precisions: Mapping[int, str], is_float
         if precision in (DYNAMIC, WEIGHTS) and codes[index] in (CONV, DENSE, DEPTHWISE):
             if np.prod(graph.tensors[operator.inputs[1]].shape) < MIN_WEIGHTS:
                 continue
-            if precision == DYNAMIC and codes[index] == DENSE:
-                precision = DYNAMIC_DENSE
+            if precision == DYNAMIC:
+                precision = {DENSE: DYNAMIC_DENSE, DEPTHWISE: WEIGHTS}.get(codes[index], DYNAMIC)
         if precision != FLOAT:
             members.setdefault(precision, []).append(int(operator.outputs[0]))
     rules = []
