@@ -43,8 +43,11 @@ class Quantizer(Protocol):
         precisions: those that it can give to a layer.
     """
 
-    layers: tuple[Layer, ...]
-    precisions: tuple[str, ...]
+    @property
+    def layers(self) -> tuple[Layer, ...]: ...
+
+    @property
+    def precisions(self) -> tuple[str, ...]: ...
 
     def build(self, recipe: Recipe) -> bytes:
         """Return the content of the file that a recipe makes, the same to the bit each time.
