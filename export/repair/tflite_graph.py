@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ...runtime.console import quiet
 from .. import tflite
@@ -103,6 +104,11 @@ class Graph:
     def is_constant(self, tensor: int) -> bool:
         """Whether a tensor is stored in the file."""
         return tensor >= 0 and self.tree.buffers[self.subgraph.tensors[tensor].buffer].data is not None
+
+    def constant(self, tensor: int) -> NDArray[np.float32]:
+        """Return the float32 values of a tensor that is stored in the file."""
+        data = self.tree.buffers[self.subgraph.tensors[tensor].buffer].data
+        return np.frombuffer(bytes(data), np.float32).reshape(self.subgraph.tensors[tensor].shape)
 
     def inputs(self, operator: int) -> list[int]:
         """Return the tensors that an operation takes from other operations or from the image."""

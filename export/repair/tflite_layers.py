@@ -13,6 +13,7 @@ from ...runtime.pixels import Pixels
 from .. import tflite
 from ..inference import unrolled
 from .layers import MAX_RATIO_DB, ratio_of
+from .narrow import narrow_weights, with_narrow
 from .recipe import DYNAMIC, FLOAT, INT4, INT8, INT16, PRECISIONS, WEIGHTS, Recipe
 from .tflite_graph import CONV, DENSE, DEPTHWISE, FLOAT32, Graph, convert, find_versions, operator_kinds, read, write
 
@@ -73,6 +74,8 @@ class TfliteQuantizer:
         self.layers = graph.describe()
         self._versions: dict[Any, tuple[dict[int, int], bytes]] = {}
         self._minima, self._maxima = _ranges(graph, calibration)
+        self._calibration = calibration
+        self._narrow: dict[int, Any] | None = None
 
     def build(self, recipe: Recipe) -> bytes:
         """Return the content of the file that a recipe makes, the same to the bit each time.
@@ -129,6 +132,11 @@ class TfliteQuantizer:
         graph = self._graph
         precisions = {index: recipe.precision_of(group.name) for group in graph.groups for index in group.operators}
         tree = copy.copy(graph.tree)
+        if INT4 in precisions.values():
+            # 4 bits are too few to round each weight by itself.
+            if self._narrow is None:
+                self._narrow = narrow_weights(graph, self._calibration, Model)
+            tree = with_narrow(tree, {index: one for index, one in self._narrow.items() if precisions[index] == INT4})
         is_float_input = recipe.format in FLOAT_INPUT
         return quantize(tree, precisions, self._scales(), is_float_input=is_float_input)
 
