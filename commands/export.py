@@ -36,6 +36,8 @@ examples:
       one model in one format
   lettercast export my.keras --check my_letters/
       your own model, checked on your own letters
+  lettercast export my.keras --check my_images/ --explain
+      in which layers the quantized formats lose answers
   lettercast export my.keras --check my_images/ --repair
       find another file in place of one that loses too much
   lettercast export my.keras --check my_letters/ --max-size 400k --max-drop 0.5 --device pi4
@@ -133,6 +135,12 @@ def add(commands: Any) -> None:
         "all formats and of files with 4-bit weights or some layers in float",
     )
     command.add_argument(
+        "--explain",
+        action="store_true",
+        help="show for each quantized format in which layers it loses answers: a table, and a chart of all layers in the page "
+        "MODEL-export.html of --out",
+    )
+    command.add_argument(
         "--repair",
         action="store_true",
         help="if a quantized file misses the gate or is unproven, search the smallest one that is proven: some layers in float, "
@@ -203,6 +211,8 @@ def run(options: argparse.Namespace) -> int:
             print(f"lettercast: {artifact.format.name}: {artifact.cause}", file=sys.stderr)
     if exports.choice and not exports.artifacts:
         print(f"lettercast: {exports.choice.describe_nearest()}; no file written", file=sys.stderr)
+    if exports.page:
+        print(f"page: {exports.page}", file=told)
     for line in next_commands(exports, options):
         print(line, file=told)
     if exports.is_interrupted:

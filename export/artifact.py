@@ -45,6 +45,7 @@ class Artifact:
     recipe: Recipe | None = None
     tries: tuple[Try, ...] = ()
     explanation: Explanation | None = None
+    float_bytes: int | None = None
 
     @property
     def verdict(self) -> str:
@@ -113,6 +114,7 @@ class Exports:
     devices: tuple[str, ...] = ()
     is_interrupted: bool = False
     choice: Choice | None = None
+    page: str = ""
 
     @property
     def passed(self) -> bool:
@@ -142,6 +144,7 @@ class Exports:
             "check": asdict(self.check) if self.check else None,
             "calibration": calibration,
             "formats": [artifact.to_dict() for artifact in self.artifacts],
+            "page": self.page or None,
             "budget": self.choice.to_dict() if self.choice else None,
             "recommended": [asdict(one) for one in self.recommended],
             "faults": list(self.faults),

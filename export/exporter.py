@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from .. import LettercastError
 from ..runtime.arguments import KERAS, amount, byte_size, checked, find_model, finite
 from ..runtime.console import progress as show_progress
+from ..runtime.console import say
 from ..runtime.files import make_folder
 from ..runtime.model.engine import first_line
+from ..runtime.pixels import Pixels
 from ..train.custom import objects_of, use_custom
+from ..train.data.drawing import shown
 from ..train.data.open import Data
 from ..train.data.source import Source
 from ..train.open_keras import in_place_of
@@ -27,13 +31,16 @@ from .devices import find_devices, formats_for
 from .diagnose import Cause
 from .formats import FORMATS, Format, find_formats
 from .gate import PROVEN, ImageSet
-from .judge import Candidate, ImpossibleError, build, judge
+from .judge import Candidate, ImpossibleError, build, candidate_of, judge
 from .original import Original, open_letters, open_original
 from .pages import PageCheck, open_pages
 from .preprocessing import find_preprocessing
 from .repair.choice import Budget, Choice
+from .repair.explain import Explanation
+from .repair.explain import explain as explain_layers
 from .repair.proof import HALVING_SEED, halves
 from .repair.recipe import Recipe, read_recipe
+from .report import page_path, write_page
 from .workshop import Workshop, by_recipe, checked_epochs, finetuned, refuse_other_recipe
 
 if TYPE_CHECKING:
@@ -58,6 +65,7 @@ def export(
     check_pages: str | Path | None = None,
     max_cer_rise: float | None = None,
     max_size: int | str | None = None,
+    explain: bool = False,
     repair: bool = False,
     recipe: str | Path | None = None,
     finetune: Data | None = None,
@@ -95,6 +103,7 @@ def export(
         max_size: largest size of a file in bytes, or as text such as `400k`. Then one file is written: the fastest that the check
             images prove to be within max_drop, of all formats that the device takes and of recipes with 4-bit weights or with
             layers in float; devices names one at most.
+        explain: whether to measure for each quantized format in which layers it loses answers.
         repair: whether to search, in place of a quantized file that misses the gate or is unproven, the smallest one that is
             proven. The search chooses on one half of the check images and proves on the other.
         recipe: an exported file that was repaired, or the JSON of its recipe: the file is made in the same way again.
@@ -119,8 +128,7 @@ def export(
     asked = [devices] if isinstance(devices, str) else list(devices or [])
     told = None if recipe is None else read_recipe(Path(recipe))
     if told and not (told.format in FORMATS and is_repairable(FORMATS[told.format])):
-        names = ", ".join(row.name for row in FORMATS.values() if is_repairable(row))
-        raise LettercastError(f"{recipe}: '{told.format}' takes no recipe; formats that do are {names}")
+        raise LettercastError(f"{recipe}: '{told.format}' takes no recipe; formats that do are {', '.join(repairable())}")
     limits = limits_of(max_size, max_drop, asked, told, repair=repair)
     named = [formats] if isinstance(formats, str) else formats
     rows = find_formats([told.format] if told else named or formats_for(asked))
@@ -149,6 +157,7 @@ def export(
                 pixels=pixels,
                 overwrite=overwrite,
                 devices=asked,
+                explain=explain,
                 repair=repair,
                 recipe=told,
                 finetune=finetune,
@@ -219,6 +228,7 @@ def export_model(
     pixels: str | None = None,
     overwrite: bool = False,
     devices: Sequence[str] = (),
+    explain: bool = False,
     repair: bool = False,
     recipe: Recipe | None = None,
     finetune: Data | None = None,
@@ -239,6 +249,7 @@ def export_model(
         check_pages, max_cer_rise: photographed pages, and how many points the character error rate may rise on them.
         labels, pixels: what a model without facts does not say about itself, see `open_original`.
         devices: names of devices to recommend a file for, by default all.
+        explain: whether to measure where quantized formats lose answers.
         repair: whether to search another file in place of a quantized one that misses the gate or is unproven.
         recipe: how to make the file of its format, which is then the only one of formats.
         finetune, epochs: images on which the weights of quantized files are trained, and how often each is seen.
@@ -256,7 +267,8 @@ def export_model(
     if recipe:
         refuse_other_recipe(recipe, original)
     targets = [out / row.file_name(original.facts.name) for row in formats]
-    taken = [str(target) for target in targets if target.exists()]
+    page = page_path(out, original.facts.name) if explain or repair or limits else None
+    taken = [str(target) for target in (*targets, *([page] if page else [])) if target.exists()]
     if taken and not overwrite:
         raise LettercastError(f"{taken[0]}: exists already; add --overwrite, or choose another --out")
     pages = open_pages(check_pages, original, max_cer_rise, report)
@@ -285,6 +297,8 @@ def export_model(
             made = judged(candidate, original=half, looks=recipe.looks if recipe else 0)
             if repair and is_repairable(row) and not is_proven(made[0]):
                 made, is_interrupted = repaired(made, candidate, workshop, judged, seed=seed, report=report)
+            if explain:
+                made = (replace(made[0], explanation=explained(row, workshop, seed, report)), made[1])
             artifacts.append(made)
         except ImpossibleError as error:
             faults.append(f"{path}: {row.name} cannot hold this network ({error}); leave it out with --formats")
@@ -293,7 +307,7 @@ def export_model(
     passed = [artifact.format.name for artifact, _ in artifacts if not artifact.misses]
     # A cause may recommend other formats, of which some are known to pass only now.
     tried = [row.name for row in formats]
-    return Exports(
+    exports = Exports(
         tuple(replace(artifact, cause=cause.advise(passed, tried) if cause else "") for artifact, cause in artifacts),
         tuple(faults),
         model=original.facts.name,
@@ -306,6 +320,9 @@ def export_model(
         is_interrupted=is_interrupted,
         choice=choice,
     )
+    if page and artifacts:
+        return replace(exports, page=str(write_page(exports, out)))
+    return exports
 
 
 def within_budget(
@@ -376,7 +393,31 @@ def repaired(
     if found.candidate and found.candidate.recipe:
         half, looks = proof_half(workshop.original, seed), found.candidate.recipe.looks
         artifact, cause = judged(found.candidate, original=half, looks=looks)
-    return (replace(artifact, tries=found.tries), cause), found.is_interrupted
+    return (replace(artifact, tries=found.tries, float_bytes=found.float_bytes), cause), found.is_interrupted
+
+
+def explained(row: Format, workshop: Workshop, seed: int, report: Callable[[str], None]) -> Explanation | None:
+    """Return where a quantized format loses answers in its own way, layer by layer; None if it takes no recipes."""
+    if not is_repairable(row):
+        say(
+            f"{row.name}: there is nothing to explain layer by layer; formats that can be explained are {', '.join(repairable())}"
+        )
+        return None
+    base = workshop.base(row, seed)
+    quantizer, original = workshop.quantizer(row, base), workshop.original
+    facts = workshop.make(row, base).facts
+
+    def answer(model: bytes, images: Pixels) -> NDArray[np.float32]:
+        return candidate_of(row, facts, model).classify(images)
+
+    report(f"explaining {row.name}")
+    images = shown(facts, original.images)
+    return explain_layers(quantizer, base, images, original.probabilities, answer, report=report)
+
+
+def repairable() -> list[str]:
+    """Return the names of the formats that have other ways to quantize a network than their own."""
+    return [row.name for row in FORMATS.values() if is_repairable(row)]
 
 
 def proof_half(original: Original, seed: int) -> Original:

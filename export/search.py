@@ -49,13 +49,15 @@ Report = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Repair:
-    """What a search found: the smallest file that is proven, None if there is none, how many files the proof half judged, and all
-    that was tried.
+    """What a search found.
+
+    candidate is the smallest file that is proven, None if there is none; looks is how many files the proof half judged.
     """
 
     candidate: Candidate | None
     looks: int
     tries: tuple[Try, ...]
+    float_bytes: int
     is_interrupted: bool = False
 
 
@@ -108,7 +110,7 @@ def repair(
     kept = search.kept
     made_by = replace(kept.recipe, looks=0) if kept and kept.recipe else None
     tries = tuple(replace(one, is_kept=one.recipe == made_by) for one in search.tries.values())
-    return Repair(kept, search.prover.looks, tries, is_interrupted)
+    return Repair(kept, search.prover.looks, tries, search.float_bytes, is_interrupted)
 
 
 class Search:
@@ -133,7 +135,7 @@ class Search:
         self.tries: dict[str, Try] = {}
         self.rankings: dict[str, list[str]] = {}
         self.kept: Candidate | None = None
-        self.max_size = 0.0
+        self.float_bytes, self.max_size = 0, 0.0
         # With so few images nothing can be proven, and a file that misses no limit is all that can be had.
         nothing_lost = drop_interval(0, 0, len(second), normal_quantile(level_of(1)))[1]
         self.can_prove = 100 * nothing_lost <= tolerance.max_drop
@@ -141,7 +143,8 @@ class Search:
     def run(self) -> None:
         """Try recipes in order of cost until one is proven, then smaller ones next to it."""
         exact = self.workshop.make(self.row, replace(self.base, precision=FLOAT))
-        self.max_size = max(MAX_SHARE * len(exact.content()), MAX_GROWTH * len(self.missed.content()))
+        self.float_bytes = len(exact.content())
+        self.max_size = max(MAX_SHARE * self.float_bytes, MAX_GROWTH * len(self.missed.content()))
         for stage in self.stages():
             passing = None
             failing: Recipe | None = None
