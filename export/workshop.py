@@ -41,8 +41,8 @@ class Workshop:
 
     def __init__(self, original: Original, finetuned: "tuple[keras.Model, Finetuning] | None" = None) -> None:
         self.original, self.finetuned = original, finetuned
-        self.networks: dict[tuple[bool, bool, bool], keras.Model] = {}
-        self.quantizers: dict[tuple[str, bool, bool, bool], Quantizer] = {}
+        self.networks: dict[tuple[bool, bool], keras.Model] = {}
+        self.quantizers: dict[tuple[str, bool, bool], Quantizer] = {}
 
     def base(self, row: Format, seed: int) -> Recipe:
         """Return the recipe that is closest to a format's own way."""
@@ -57,7 +57,7 @@ class Workshop:
 
     def quantizer(self, row: Format, recipe: Recipe) -> Quantizer:
         """Return the quantizer that a recipe needs; raises ImpossibleError if the format cannot hold the network."""
-        key = (bool(recipe.finetuning), recipe.equalized, recipe.bias_corrected)
+        key = (bool(recipe.finetuning), recipe.equalized)
         place = (row.suffix, *key)
         if place not in self.quantizers:
             try:
@@ -77,18 +77,16 @@ class Workshop:
             model = quantizer.build(recipe)
         return candidate_of(row, facts, model, recipe)
 
-    def _network(self, key: tuple[bool, bool, bool]) -> "keras.Model":
+    def _network(self, key: tuple[bool, bool]) -> "keras.Model":
         if key not in self.networks:
-            is_finetuned, is_equalized, is_corrected = key
-            from .repair.equalize import bias_corrected, equalized
+            is_finetuned, is_equalized = key
+            from .repair.equalize import equalized
 
             network = self.original.network
             if is_finetuned and self.finetuned:
                 network = self.finetuned[0]
             if is_equalized:
                 network = equalized(network, self.original.calibration)
-            if is_corrected:
-                network = bias_corrected(network, self.original.calibration)
             self.networks[key] = network
         return self.networks[key]
 

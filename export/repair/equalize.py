@@ -1,4 +1,4 @@
-"""Equal networks that quantize better: balanced ranges of channels, and biases that make up for rounded weights.
+"""Equal networks that quantize better, because the channels of their activations have similar ranges.
 
 A quantized file gives each filter a scale of its own, but all channels of an activation share one. If one channel is 600 times
 as large as the others, they are rounded to nothing. The range of a channel can change without the network: multiply the filter
@@ -31,8 +31,6 @@ MIN_GAIN = 0.9
 LOW_PERCENTILE, MIN_RANGE = 10, 0.25
 # A clip such as that of ReLU6 counts as out of reach if activations stay below it by this factor on the calibration set.
 HEADROOM = 1.5
-# Biases are corrected on so many pixels, but on no fewer images than this.
-MAX_PIXELS, MIN_IMAGES = 1 << 19, 32
 # The largest integer of weights, and the steps of activations, in 8 bits.
 MAX_WEIGHT, STEPS = 127, 255
 # Nothing is divided by less.
@@ -179,67 +177,6 @@ def equalized(network: "keras.Model", calibration: Pixels) -> "keras.Model":
     return plain
 
 
-def bias_corrected(network: "keras.Model", calibration: Pixels, largest: int = MAX_WEIGHT) -> "keras.Model":
-    """Return a network whose biases make up for the mean error that rounded weights give each channel.
-
-    Layer by layer, the mean output with rounded weights, behind layers that are rounded already, becomes that of the network. Its
-    batch normalizations are folded, see `folded`. Weights stay as they are, because the quantizer rounds them.
-
-    Args:
-        network: pixels 0..255 in.
-        calibration: (N, H, W, C) uint8 training images; the first of them are taken.
-        largest: the integer of the largest weight of a channel, as the format rounds: 127 in TFLite, 64 in ONNX.
-    """
-    import keras
-
-    network = folded(network)
-    images = calibration[: max(MIN_IMAGES, MAX_PIXELS // int(np.prod(calibration.shape[1:3])))]
-    times = Counter[int]()
-    corrected: list[tuple[Any, list[NDArray[Any]]]] = []
-
-    def count(layer: Any, arguments: tuple[Any, ...], settings: dict[str, Any]) -> Any:
-        times[id(layer)] += 1
-        return layer(*arguments, **settings)
-
-    def correct(layer: Any, arguments: tuple[Any, ...], settings: dict[str, Any]) -> Any:
-        one = Call(layer, arguments, settings, (0,), (0,))
-        found = weights_of(one) if len(arguments) == 1 and hasattr(layer, "activation") else None
-        if found is None or found.gives is None or times[id(layer)] > 1:
-            return layer(*arguments, **settings)
-        # The first half of the batch has gone through exact layers, the second through rounded ones.
-        exact, rounded = keras.ops.split(arguments[0], 2)
-        weights, activation = layer.get_weights(), layer.activation
-        layer.activation = None
-        try:
-            wanted = layer(exact)
-            layer.set_weights(_rounded(weights, [*found.takes[0], found.gives], largest))
-            given = layer(rounded)
-        finally:
-            layer.activation = activation
-            layer.set_weights(weights)
-        shift = keras.ops.mean(wanted - given, tuple(range(wanted.ndim - 1))) if found.offsets else 0.0
-        for place in found.offsets:
-            weights[place] = weights[place] + keras.ops.convert_to_numpy(shift)
-            corrected.append((layer, weights))
-        return activation(keras.ops.concatenate([wanted, given + shift]))
-
-    run(network, keras.ops.convert_to_tensor(images[:1].astype(np.float32)), count)
-    run(network, keras.ops.convert_to_tensor(np.concatenate([images, images]).astype(np.float32)), correct)
-    for layer, weights in corrected:
-        layer.set_weights(weights)
-    return network
-
-
-def _rounded(weights: list[NDArray[Any]], kernels: list[Weights], largest: int) -> list[NDArray[Any]]:
-    """Return weights with kernels rounded to multiples of a scale per output channel."""
-    weights = [one.copy() for one in weights]
-    for kernel in {one.place: one for one in kernels}.values():
-        view = kernel.view(weights[kernel.place])
-        scales = np.maximum(np.abs(view).max((1, 3), keepdims=True) / largest, TINY)
-        view[:] = np.rint(view / scales) * scales
-    return weights
-
-
 def rescaled(weights: list[NDArray[Any]], layer: Ends, taken: list[Vector], given: Vector) -> list[NDArray[Any]]:
     """Return weights of a layer that takes and gives channels with factors."""
     weights = [one.astype(np.float64) for one in weights]
@@ -320,12 +257,12 @@ def _widen(ranges: list[Range], place: int, values: NDArray[Any]) -> None:
 
 def ends(call: Call) -> Ends | None:
     """Return how a call takes and gives channels with factors, None if it is no layer with weights that can change for them."""
-    found = weights_of(call)
+    found = _weights_of(call)
     # A clip is heeded where the ranges are known.
     return found if found is None or bound(getattr(call.layer, "activation", None)) else replace(found, gives=None)
 
 
-def weights_of(call: Call) -> Ends | None:
+def _weights_of(call: Call) -> Ends | None:
     """Return the weights with which a call takes and makes channels, without a look at its activation function."""
     import keras
 

@@ -54,7 +54,6 @@ class Recipe:
         layers: the precision of other layers, by the name of the Keras layer.
         unsigned_weights: whether ONNX files store weights as uint8, whose products no processor cuts off.
         equalized: whether the ranges of neighbouring layers are balanced first.
-        bias_corrected: whether biases make up for the mean error of rounded weights.
         finetuning: how the weights were trained on, None if they are the original's.
         looks: how many files the images that prove it had judged, with this one; 0 if they judge no other.
         seed: of everything random.
@@ -67,7 +66,6 @@ class Recipe:
     layers: Mapping[str, str] = field(default_factory=dict)
     unsigned_weights: bool = False
     equalized: bool = False
-    bias_corrected: bool = False
     finetuning: Finetuning | None = None
     looks: int = 0
     seed: int = 7
@@ -100,7 +98,6 @@ class Recipe:
         if self.finetuning:
             words.append(f"fine-tuned for {self.finetuning.epochs} epoch{'s' if self.finetuning.epochs > 1 else ''}")
         words += ["equalized"] if self.equalized else []
-        words += ["biases corrected"] if self.bias_corrected else []
         words += ["uint8 weights"] if self.unsigned_weights else []
         if self.precision != INT8:
             words.append(f"all layers {IN_WORDS[self.precision]}")

@@ -10,7 +10,7 @@ import pytest
 from keras import layers
 
 from lettercast.export import tflite
-from lettercast.export.repair.equalize import bias_corrected, equalized
+from lettercast.export.repair.equalize import equalized
 from lettercast.export.repair.fold import folded
 from lettercast.runtime.model.engine import open_engine
 from lettercast.train.predict import assumed_facts
@@ -177,27 +177,3 @@ def test_a_network_with_one_large_filter_keeps_its_answers_in_int8(digits_networ
     network, images = digits_network
     assert agreement(network, images, tmp_path / "plain.tflite") < 0.9
     assert agreement(equalized(network, images[:100]), images, tmp_path / "equal.tflite") > 0.99
-
-
-def test_corrected_biases_keep_the_mean_of_each_channel_with_rounded_weights() -> None:
-    network = wide(
-        functional(conv(6, name="first"), layers.BatchNormalization(), conv(5, name="second"), layers.DepthwiseConv2D(3))
-    )
-    # Few integers make large errors.
-    largest = 4
-
-    def with_rounded_weights(one: keras.Model) -> np.ndarray:
-        copy = keras.models.clone_model(one)
-        copy.set_weights(one.get_weights())
-        for layer in copy.layers:
-            if hasattr(layer, "kernel"):
-                kernel = layer.get_weights()[0]
-                axes = (0, 1) if isinstance(layer, layers.DepthwiseConv2D) else tuple(range(kernel.ndim - 1))
-                scale = np.abs(kernel).max(axes, keepdims=True) / largest
-                layer.set_weights([np.rint(kernel / scale) * scale, *layer.get_weights()[1:]])
-        return outputs(copy)
-
-    plain, corrected = equalized(network, IMAGES), bias_corrected(network, IMAGES, largest)
-    expected = outputs(network).mean(0)
-    error, before = (np.abs(with_rounded_weights(one).mean(0) - expected).max() for one in (corrected, plain))
-    assert error < before / 10
