@@ -139,7 +139,9 @@ class Search:
         for row in self.formats:
             self.attempt_own(row)
         for row in self.quantized():
-            own = self.tries.get(self.key(self.own_recipe(row)))
+            if self.workshop.finetuned:
+                self.attempt_all(row, [self.first_recipe(row)])
+            own = self.tries.get(self.key(self.first_recipe(row)))
             if own is None or not self.budget.holds(own.size_bytes):
                 self.attempt_all(row, self.in_4_bits(row))
             elif own.verdict != PROVEN and not (self.budget.device and self.budget.device.name in INTEGER_ONLY):
@@ -160,6 +162,10 @@ class Search:
 
     def own_recipe(self, row: Format) -> Recipe:
         """Return the recipe that stands for a format's own way."""
+        return replace(self.first_recipe(row), finetuning=None)
+
+    def first_recipe(self, row: Format) -> Recipe:
+        """Return the recipe that others start from: the format's own way, or what was fine-tuned."""
         return self.workshop.base(row, self.seed)
 
     def key(self, recipe: Recipe) -> str:
@@ -215,7 +221,7 @@ class Search:
         Layers come in two orders: those first that change the answers least for the bytes that they save, and those first that
         multiply least for them, because 4-bit weights are unpacked at every call.
         """
-        base = self.own_recipe(row)
+        base = self.first_recipe(row)
         quantizer = self.workshop.quantizer(row, base)
         if INT4 not in quantizer.precisions:
             return
@@ -253,7 +259,7 @@ class Search:
 
     def in_float(self, row: Format) -> Iterator[Recipe]:
         """Yield recipes that keep more and more layers in float, those first whose rounding changes most."""
-        base = self.own_recipe(row)
+        base = self.first_recipe(row)
         quantizer = self.workshop.quantizer(row, base)
         groups = {layer.name: float_group(quantizer.layers, layer.name) for layer in quantizer.layers if layer.weights}
         loss = self.losses(row, base, [(group, FLOAT) for group in groups.values()])
@@ -339,7 +345,7 @@ class Search:
         """Return the layers of the network."""
         for row in self.quantized():
             try:
-                return self.workshop.quantizer(row, self.own_recipe(row)).layers
+                return self.workshop.quantizer(row, self.first_recipe(row)).layers
             except ImpossibleError:
                 continue
         return ()

@@ -99,7 +99,8 @@ def kilobytes(size: int) -> str:
 
 def name_of(one: Try) -> str:
     """Return in words which file a try is: a format, and what differs from its own way."""
-    return f"{one.recipe.format}, {one.recipe.describe()}" if one.recipe.layers else one.recipe.format
+    has_own_way = not one.recipe.layers and not one.recipe.finetuning
+    return one.recipe.format if has_own_way else f"{one.recipe.format}, {one.recipe.describe()}"
 
 
 def pareto(tries: Sequence[Try]) -> tuple[Try, ...]:
