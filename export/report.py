@@ -5,7 +5,7 @@ from pathlib import Path
 from .. import __version__
 from ..runtime.files import write_bytes
 from .artifact import Artifact, Exports
-from .repair.choice import Choice
+from .repair.choice import Choice, name_of
 from .repair.page import FormatReport, export_page
 
 
@@ -21,7 +21,7 @@ def write_page(exports: Exports, out: Path) -> Path:
         about.append(f"compared on {exports.check.describe(exports.takes)}")
         about.append(f"calibrated on {exports.calibration.describe(exports.takes)}")
     if exports.choice:
-        about.append(f"latencies are {exports.choice.timing}, as multiples of the first file")
+        about.append(f"latencies are {exports.choice.timing}")
     reports = [report_of(artifact, exports.choice) for artifact in exports]
     path = page_path(out, exports.model)
     write_bytes(path, export_page(exports.model, about, reports, exports.faults).encode())
@@ -40,4 +40,5 @@ def report_of(artifact: Artifact, choice: Choice | None) -> FormatReport:
         artifact.float_bytes,
         artifact.tolerance.max_drop,
         choice.budget.max_bytes if choice else None,
+        f"{name_of(choice.tries[0])}, {choice.timing}" if choice else "the file that missed the gate",
     )

@@ -65,6 +65,7 @@ class FormatReport:
         tries: the files that a repair made.
         float_bytes: size of the float32 file that sizes are compared with, None if it is unknown.
         max_drop, max_bytes: limits of the accuracy drop in points and of the size, None if there is none.
+        reference: the file that has the latency ratio 1, in words.
     """
 
     format: str
@@ -76,6 +77,12 @@ class FormatReport:
     float_bytes: int | None = None
     max_drop: float | None = None
     max_bytes: int | None = None
+    reference: str = "the file that missed the gate"
+
+    @property
+    def search(self) -> str:
+        """What made the tries: a repair, or the search for a file within a budget."""
+        return "repair" if self.max_bytes is None else "search"
 
 
 def export_page(model: str, about: Sequence[str], reports: Sequence[FormatReport], faults: Sequence[str] = ()) -> str:
@@ -88,7 +95,7 @@ def export_page(model: str, about: Sequence[str], reports: Sequence[FormatReport
         elif report.format.endswith(("float32", "float16")):
             parts.append(section(f"{report.format}: nothing is quantized", note("This format needs no explanation.")))
         if report.tries:
-            parts.append(section(f"{report.format}: what the repair tried", *_tried(report)))
+            parts.append(section(f"{report.format}: what the {report.search} tried", *_tried(report)))
     return whole_page(title, parts, STYLE)
 
 
@@ -262,10 +269,10 @@ def _tried(report: FormatReport) -> list[str]:
     )
     kept = [number for number, one in enumerate(report.tries, 1) if one.is_kept]
     count = f"{len(report.tries)} file{'s' if len(report.tries) > 1 else ''}"
-    lead = f"The repair made {count} and kept number {kept[0]}." if kept else f"The repair made {count} and kept none."
+    lead = f"The {report.search} made {count} and kept {f'number {kept[0]}' if kept else 'none'}."
     explained = (
         "Drop and agreement of files that were proven are those on the half of the check images that proves, and of the others "
-        "those on the half that chooses. Latency ratio: time of one image, as a multiple of the file that missed the gate."
+        f"those on the half that chooses. Latency ratio: time of one image, as a multiple of {report.reference}."
     )
     return [
         f'<p class="lead">{lead}</p>',
@@ -331,7 +338,7 @@ def front_chart(report: FormatReport) -> str:
         _text((LEFT + WIDTH) / 2, bottom + 40, "size / kB", "faint", "middle"),
     ]
     told = f"Size and accuracy drop of {len(tries)} files. The table below holds all figures."
-    return _svg(bottom + FRONT_BOTTOM, f"What the repair of {report.format} tried", told, parts)
+    return _svg(bottom + FRONT_BOTTOM, f"What the {report.search} of {report.format} tried", told, parts)
 
 
 def _speed_level(one: Try) -> str:
