@@ -40,7 +40,8 @@ MIN_PROBABILITY = 1e-7
 class Epoch:
     """What one epoch reached on the held-out images: the agreement with the original in percent, and the mean divergence.
 
-    Epoch 0 is the network before training. The divergence is that of Kullback and Leibler, in nats.
+    Epoch 0 is the network before training. The divergence is that of Kullback and Leibler, in nats. It chooses the best epoch,
+    because one of a thousand images more or less that agrees may be chance.
     """
 
     number: int
@@ -169,7 +170,7 @@ def finetune(
     # Compiled by XLA, results would depend on its version, and starting takes longer than what it gains on a CPU.
     rounded.compile(keras.optimizers.Adam(schedule), keras.losses.KLDivergence(), jit_compile=False)
     history = [measure(rounded, 0, images[held_out], answers[held_out])]
-    best, weights = history[0], plain.get_weights()
+    best, weights = history[0], copied_weights(plain)
     was_interrupted, started = False, time.monotonic()
     try:
         for number in range(1, epochs + 1):
@@ -181,8 +182,8 @@ def finetune(
                     raise FloatingPointError("the loss is infinite or NaN")
                 rounded.calibrate(calibration)
                 history.append(measure(rounded, number, images[held_out], answers[held_out]))
-                if (history[-1].agreement, -history[-1].divergence) > (best.agreement, -best.divergence):
-                    best, weights = history[-1], plain.get_weights()
+                if history[-1].divergence < best.divergence:
+                    best, weights = history[-1], copied_weights(plain)
     except KeyboardInterrupt:
         was_interrupted = True
     except FloatingPointError as error:
@@ -191,6 +192,11 @@ def finetune(
     plain.set_weights(weights)
     report(f"epoch {best.number} is best, agreement {best.agreement:.2f} %, without training {history[0].agreement:.2f} %")
     return Finetuned(plain, best, tuple(history), was_interrupted)
+
+
+def copied_weights(network: keras.Model) -> list[NDArray[np.float32]]:
+    """Return the weights of a network in arrays of their own, which training does not change."""
+    return [np.array(value) for value in network.get_weights()]
 
 
 def measure(rounded: keras.Model, number: int, images: Pixels, answers: NDArray[np.float32]) -> Epoch:

@@ -213,7 +213,10 @@ def _input(tensor: Any) -> Any:
 
 def _copy_state(layer: Any, new: Any) -> None:
     """Give a copy of a layer, and the layers in it, all that the layer learned, as Keras saves it."""
+    import keras
+
     for old, part in zip(layer._flatten_layers(), new._flatten_layers(), strict=True):
         state: dict[str, Any] = {}
         old.save_own_variables(state)
-        part.load_own_variables(state)
+        # As copies: JAX, which never changes an array, would share them, and its training deletes those of before.
+        part.load_own_variables({name: np.array(keras.ops.convert_to_numpy(value)) for name, value in state.items()})
