@@ -39,6 +39,8 @@ DAMPING = 0.01
 SEED = 7
 # Probabilities that differ by more from those of exact arithmetic are another function's; answers closer than this are tied.
 MAX_DIFFERENCE = 0.02
+# Limits that cut off no number, as the inputs of a Clip.
+NO_LIMITS = {"float32:lowest": -float(np.finfo(np.float32).max), "float32:highest": float(np.finfo(np.float32).max)}
 # The weights of a channel of zeros, or nearly zeros, get a scale that keeps their bias within 32 bits.
 MIN_SCALE = 1e-9
 
@@ -69,6 +71,8 @@ def static(graph: "onnx.ModelProto", calibration: Pixels, source: Path, target: 
     # bias of a dense layer: it would be rounded with one scale, and OpenCV 4 turns n quantized biases into n x n results.
     in_float = [node.name for node in graph.graph.node if node.op_type == "Softmax"]
     in_float += [node.name for node in dense_biases(graph)]
+    # ONNX Runtime before 1.17 does not open files in which an operation takes the same rounded value twice, as squares do.
+    in_float += [node.name for node in graph.graph.node if len(set(node.input)) < len(node.input)]
     quantize_static(
         source,
         target,
@@ -82,6 +86,36 @@ def static(graph: "onnx.ModelProto", calibration: Pixels, source: Path, target: 
         nodes_to_exclude=in_float,
         extra_options={"TensorQuantOverrides": scales},
     )
+    quantized = onnx.load(target)
+    separate_squares(quantized.graph)
+    onnx.save(quantized, target)
+
+
+def separate_squares(graph: "onnx.GraphProto") -> None:
+    """Put an operation that changes nothing between a rounded value and one that takes it twice; changes the graph.
+
+    ONNX Runtime before 1.17 does not open the file otherwise.
+    """
+    import onnx
+    from onnx.numpy_helper import from_array
+
+    rounded = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
+    nodes: list[onnx.NodeProto] = []
+    freed: dict[str, str] = {}
+    for node in graph.node:
+        twice = {name for name in node.input if name in rounded and list(node.input).count(name) > 1}
+        for name in twice:
+            if name not in freed:
+                freed[name] = f"{name}:free"
+                nodes.append(onnx.helper.make_node("Clip", [name, *NO_LIMITS], [freed[name]], freed[name]))
+        node.input[:] = [freed[name] if name in twice else name for name in node.input]
+        nodes.append(node)
+    if freed:
+        missing = NO_LIMITS.keys() - {value.name for value in graph.initializer}
+        graph.initializer.extend(from_array(np.array(NO_LIMITS[name], np.float32), name) for name in NO_LIMITS if name in missing)
+        copied = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
+        del graph.node[:]
+        graph.node.extend(copied)
 
 
 def dynamic(graph: "onnx.ModelProto", source: Path, target: Path) -> None:

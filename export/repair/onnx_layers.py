@@ -31,11 +31,10 @@ BATCH = 20
 ZERO = 128
 # The largest integer of a bias.
 MAX_BIAS = 2**31 - 1
-# What a value in front of a layer in float is cut off at, which changes none; see `_Writer.guarded`.
-MAX_FLOAT = float(np.finfo(np.float32).max)
 # Operations through which ONNX Runtime looks for the rounding of a layer's result.
 SEEN_THROUGH = (*CUTTING, *PASSING, "Add")
-# In front of the names of values that an extra copy of the original computes.
+# In front of the names of values that an extra copy of the original computes. No layer's name has a space, or a colon as other
+# names have here.
 EXACT = "exact "
 
 
@@ -141,6 +140,12 @@ def value_ranges(model: "onnx.ModelProto", calibration: Pixels) -> dict[str, tup
     return {name: (float(np.min(data.range_value[0])), float(np.max(data.range_value[1]))) for name, data in found.items()}
 
 
+def _is_plain(node: "onnx.NodeProto") -> bool:
+    """Whether a node multiplies its input as it is, and adds its bias as it is."""
+    facts = onnx_int8.attributes(node)
+    return (facts.get("transA", 0), facts.get("alpha", 1.0), facts.get("beta", 1.0)) == (0, 1.0, 1.0)
+
+
 def _session(model: "onnx.ModelProto") -> Any:
     import onnxruntime
 
@@ -202,6 +207,7 @@ class _Writer:
         graph.output.extend(self.source.output)
         graph.node.extend(self.nodes)
         graph.initializer.extend(self.initializers.values())
+        onnx_int8.separate_squares(graph)
         if results:
             inputs = {value.name for value in graph.input}
             for node in self.source.node:
@@ -233,11 +239,14 @@ class _Writer:
         if node.op_type not in INTEGER or self.recipe.precision_of(self.graph.owner[node.name]) != INT8:
             return False
         if node.op_type in ("Conv", "Gemm"):
-            return node.input[1] in self.graph.weights and all(name in self.constants for name in node.input[1:] if name)
+            has_constants = node.input[1] in self.graph.weights and all(name in self.constants for name in node.input[1:] if name)
+            return has_constants and _is_plain(node)
         if node.op_type == "MatMul":
             has_weights = node.input[1] in self.graph.weights
             return has_weights or not any(name in self.constants for name in node.input)
-        return all(name in self.ranges or name in self.constants for name in (*node.input, *node.output))
+        # Squares stay in float, see `onnx_int8.separate_squares`.
+        is_square = len(set(node.input)) < len(node.input)
+        return not is_square and all(name in self.ranges or name in self.constants for name in (*node.input, *node.output))
 
     def _plan(self) -> None:
         """Decide which values are rounded."""
@@ -324,8 +333,8 @@ class _Writer:
         if ("pair", value) not in self.names:
             low, high = self.ranges[self.scaled[name]]
             scale, zero = self._scale(low, high)
-            self._add("QuantizeLinear", [value, scale, zero], f"{value}.int")
-            self.names["pair", value] = self._add("DequantizeLinear", [f"{value}.int", scale, zero], f"{value}.rounded")
+            self._add("QuantizeLinear", [value, scale, zero], f"{value}:int")
+            self.names["pair", value] = self._add("DequantizeLinear", [f"{value}:int", scale, zero], f"{value}:rounded")
         return self.names["pair", value]
 
     def _scale(self, low: float, high: float) -> tuple[str, str]:
@@ -341,8 +350,8 @@ class _Writer:
             found = self.rounded(MAX_WEIGHT if is_signed else MAX_UNSIGNED_WEIGHT)[name]
             integers = found.integers if is_signed else (found.integers.astype(np.int16) + ZERO).astype(np.uint8)
             zeros = np.full(len(found.scales), 0 if is_signed else ZERO, integers.dtype)
-            inputs = [self._named(f"{name}.int", integers), self._constant(found.scales), self._constant(zeros)]
-            self.names[key] = self._add("DequantizeLinear", inputs, f"{name}.rounded", axis=found.axis)
+            inputs = [self._named(f"{name}:int", integers), self._constant(found.scales), self._constant(zeros)]
+            self.names[key] = self._add("DequantizeLinear", inputs, f"{name}:rounded", axis=found.axis)
         return self.names[key]
 
     def _bias(self, name: str, node: "onnx.NodeProto") -> str:
@@ -353,12 +362,11 @@ class _Writer:
         scale = max(max(high, 0.0) - min(low, 0.0), MIN_RANGE) / MAX_ACTIVATION
         weights = self.rounded(MAX_UNSIGNED_WEIGHT if self.recipe.unsigned_weights else MAX_WEIGHT)[node.input[1]]
         scales = (np.float32(scale) * weights.scales).astype(np.float32)
-        beta = float(onnx_int8.attributes(node).get("beta", 1.0))
-        bias = np.broadcast_to(to_array(self.constants[name]).ravel().astype(np.float64) * beta, scales.shape)
+        bias = np.broadcast_to(to_array(self.constants[name]).ravel().astype(np.float64), scales.shape)
         integers = np.clip(np.rint(bias / scales), -MAX_BIAS, MAX_BIAS).astype(np.int32)
         # Two layers may share a bias, and their scales differ.
-        value = f"{node.output[0]}.bias"
-        inputs = [self._named(f"{value}.int", integers), self._constant(scales), self._constant(np.zeros(len(scales), np.int32))]
+        value = f"{node.output[0]}:bias"
+        inputs = [self._named(f"{value}:int", integers), self._constant(scales), self._constant(np.zeros(len(scales), np.int32))]
         return self._add("DequantizeLinear", inputs, value, axis=0)
 
     def _operand(self, name: str) -> str:
@@ -371,8 +379,8 @@ class _Writer:
             scale, zero = self._scale(low, high)
             step = to_array(self.initializers[scale])
             integers = np.clip(np.rint(values / step) + to_array(self.initializers[zero]), 0, MAX_ACTIVATION).astype(np.uint8)
-            inputs = [self._named(f"{name}.int", integers), scale, zero]
-            self.names["operand", name] = self._add("DequantizeLinear", inputs, f"{name}.rounded")
+            inputs = [self._named(f"{name}:int", integers), scale, zero]
+            self.names["operand", name] = self._add("DequantizeLinear", inputs, f"{name}:rounded")
         return self.names["operand", name]
 
     def _guarded(self, node: "onnx.NodeProto", value: str) -> str:
@@ -381,12 +389,11 @@ class _Writer:
         ONNX Runtime 1.21 and later take float weights between two rounded values for an oversight, and round them when they open
         the file, with one scale for all filters. They do so only if the layer takes the rounded value itself.
         """
-        is_rounded = value.endswith(".rounded") or node.input[0] in self.scaled or self._passes_rounded(node.input[0])
-        if not is_rounded or not self._leads_to_rounded(node.output[0]):
+        if not (self._passes_rounded(node.input[0]) and self._leads_to_rounded(node.output[0])):
             return value
         if ("guard", value) not in self.names:
-            limits = [self._constant(np.float32(limit)) for limit in (-MAX_FLOAT, MAX_FLOAT)]
-            self.names["guard", value] = self._add("Clip", [value, *limits], f"{value}.float")
+            limits = [self._named(name, np.float32(limit)) for name, limit in onnx_int8.NO_LIMITS.items()]
+            self.names["guard", value] = self._add("Clip", [value, *limits], f"{value}:float")
         return self.names["guard", value]
 
     def _passes_rounded(self, name: str) -> bool:
@@ -407,11 +414,10 @@ class _Writer:
 
         facts, name, is_filter = onnx_int8.attributes(node), node.input[1], node.op_type == "Conv"
         bias = node.input[2] if len(node.input) > 2 else ""
-        is_plain = (facts.get("transA", 0), facts.get("alpha", 1.0), facts.get("beta", 1.0)) == (0, 1.0, 1.0)
-        if not is_plain or (bias and bias not in self.constants):
+        if not _is_plain(node) or (bias and bias not in self.constants):
             return False
         source = self._taken(node.input[0], node)
-        taken, scale, zero = (f"{source}.{part}" for part in ("dynamic", "dynamic scale", "dynamic zero"))
+        taken, scale, zero = (f"{source}:{part}" for part in ("dynamic", "dynamic scale", "dynamic zero"))
         if ("dynamic", source) not in self.names:
             self.names["dynamic", source] = self._add("DynamicQuantizeLinear", [source], taken, scale, zero)
         found = self.rounded(MAX_UNSIGNED_WEIGHT)[name]
@@ -419,14 +425,14 @@ class _Writer:
         integers = integers.T if facts.get("transB", 0) else integers
         # The channels of filters are the second axis of their results.
         shape = (-1, *[1] * (found.integers.ndim - 2)) if is_filter else (-1,)
-        inputs = [taken, self._named(f"{name}.uint8", integers), zero, self._constant(np.uint8(ZERO))]
-        self._add("ConvInteger" if is_filter else "MatMulInteger", inputs, f"{value}.sums", **(facts if is_filter else {}))
-        self._add("Cast", [f"{value}.sums"], f"{value}.cast", to=1)
-        self._add("Mul", [scale, self._constant(found.scales.reshape(shape))], f"{value}.step")
-        self._add("Mul", [f"{value}.cast", f"{value}.step"], f"{value}.product" if bias else value)
+        inputs = [taken, self._named(f"{name}:uint8", integers), zero, self._constant(np.uint8(ZERO))]
+        self._add("ConvInteger" if is_filter else "MatMulInteger", inputs, f"{value}:sums", **(facts if is_filter else {}))
+        self._add("Cast", [f"{value}:sums"], f"{value}:cast", to=1)
+        self._add("Mul", [scale, self._constant(found.scales.reshape(shape))], f"{value}:step")
+        self._add("Mul", [f"{value}:cast", f"{value}:step"], f"{value}:product" if bias else value)
         if bias:
             terms = to_array(self.constants[bias])
-            self._add("Add", [f"{value}.product", self._constant(terms.reshape(shape) if is_filter else terms)], value)
+            self._add("Add", [f"{value}:product", self._constant(terms.reshape(shape) if is_filter else terms)], value)
         return True
 
     def _constant(self, value: Any) -> str:
@@ -434,13 +440,13 @@ class _Writer:
         array = np.asarray(value)
         key = (array.dtype.str, array.shape, array.tobytes())
         if key not in self.names:
-            self.names[key] = self._named(f"constant.{len(self.initializers)}", array)
+            self.names[key] = self._named(f"constant:{len(self.initializers)}", array)
         return self.names[key]
 
-    def _named(self, name: str, array: NDArray[Any]) -> str:
+    def _named(self, name: str, array: Any) -> str:
         from onnx.numpy_helper import from_array
 
-        self.initializers[name] = from_array(np.ascontiguousarray(array).reshape(array.shape), name)
+        self.initializers[name] = from_array(np.ascontiguousarray(array).reshape(np.shape(array)), name)
         return name
 
     def _add(self, operation: str, inputs: list[str], *outputs: str, **settings: Any) -> str:
