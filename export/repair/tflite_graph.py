@@ -245,7 +245,7 @@ def convert(network: "keras.Model") -> Graph:
         tensor.name = b"t%d" % index
     codes = [tree.operatorCodes[operator.opcodeIndex].builtinCode for operator in subgraph.operators]
     graph = Graph(tree, names, codes, [], {})
-    _find_groups(graph, parts)
+    _find_groups(graph, parts, _last(network, parts))
     # The marks say nothing to a reader of the file.
     graph.names = [
         MARK.sub(lambda found: f"/{'/'.join(parts[int(found[1])].path)}", name.decode()).lstrip("/").encode() for name in names
@@ -325,13 +325,37 @@ def _unique_names(parts: list[Part]) -> dict[int, str]:
     return names
 
 
-def _find_groups(graph: Graph, parts: list[Part]) -> None:
-    """Fill in which operations are which layer, and which layers are computed in others."""
+def _last(network: "keras.Model", parts: list[Part]) -> int | None:
+    """Return the part that gives the answer, None if a network of your own class hides it."""
+    import keras
+
+    operation: Any = network
+    while isinstance(operation, keras.Model):
+        if isinstance(operation, keras.Sequential):
+            operation = operation._functional
+        if not getattr(operation, "_operations", None):
+            return None
+        operation = operation.outputs[0]._keras_history.operation
+    return next((index for index, part in enumerate(parts) if part.operation is operation), None)
+
+
+def _find_groups(graph: Graph, parts: list[Part], last: int | None) -> None:
+    """Fill in which operations are which layer, and which layers are computed in others.
+
+    last is the part that gives the answer, whose tensor is named by the signature.
+    """
     names = _unique_names(parts)
     owners: list[tuple[str, str]] = []
+    answers = {int(one) for one in graph.subgraph.outputs}
     producer = {int(one): index for index, op in enumerate(graph.subgraph.operators) for one in op.outputs}
     for index, operator in enumerate(graph.subgraph.operators):
         found = _innermost(graph.names[operator.outputs[0]].decode())
+        if not found and graph.codes[index] in WEIGHTED:
+            found = [
+                one for place in operator.inputs if graph.is_constant(place) for one in _innermost(graph.names[place].decode())
+            ]
+        if not found and last is not None and {int(one) for one in operator.outputs} & answers:
+            found = [(last, "")]
         fused = sorted({part for part, _ in found if not parts[part].is_network})
         if fused:
             kernels = [part for part in fused if parts[part].has_kernel] if graph.codes[index] in WEIGHTED else []

@@ -43,6 +43,7 @@ SETTINGS: Mapping[str, list[dict[str, Any]]] = {
 }
 # ADD and SUB, which take 16-bit numbers for such with scales that are powers of two unless their options say otherwise.
 POWER_SCALES = (0, 41)
+CAST = 53
 
 
 def open_tflite(network: "keras.Model", calibration: Pixels) -> "TfliteQuantizer":
@@ -90,7 +91,7 @@ class TfliteQuantizer:
         images are (N, H, W, C) uint8. A layer that TFLite computes in float in either case has no noise.
         """
         graph = self._graph
-        tree, copies, precisions, ranges = _with_copies(graph, self._scales())
+        tree, copies, precisions, ranges = _with_copies(graph, self._scales({}))
         quantized = quantize(tree, precisions, ranges, is_float_input=True)
         pairs = [(group.name, one, copies[one]) for group in graph.groups for one in graph.outputs(group)]
         return self._compare(quantized, pairs, images, exact=quantized)
@@ -138,13 +139,20 @@ class TfliteQuantizer:
                 self._narrow = narrow_weights(graph, self._calibration, Model)
             tree = with_narrow(tree, {index: one for index, one in self._narrow.items() if precisions[index] == INT4})
         is_float_input = recipe.format in FLOAT_INPUT
-        return quantize(tree, precisions, self._scales(), is_float_input=is_float_input)
+        return quantize(tree, precisions, self._scales(precisions), is_float_input=is_float_input)
 
-    def _scales(self) -> dict[int, tuple[float, float]]:
-        """Return the range of each tensor that is not constant."""
-        low = np.percentile(self._minima, EXTREME_PERCENT, 0)
-        high = np.percentile(self._maxima, 100 - EXTREME_PERCENT, 0)
-        return {index: (float(low[index]), float(high[index])) for index in range(len(low)) if np.isfinite(low[index])}
+    def _scales(self, precisions: Mapping[int, str]) -> dict[int, tuple[float, float]]:
+        """Return the range of each tensor that is not constant: all of it, or without extremes if it is rounded to 8 bits."""
+        graph, low, high = self._graph, np.sort(self._minima, 0), np.sort(self._maxima, 0)
+        coarse = [op for index, op in enumerate(graph.subgraph.operators) if precisions.get(index, INT8) in (INT8, INT4)]
+        touched = {int(one) for operator in coarse for one in (*operator.inputs, *operator.outputs)}
+        left_out = len(low) * EXTREME_PERCENT // 100
+
+        def span(index: int) -> tuple[float, float]:
+            skipped = left_out if index in touched else 0
+            return float(low[skipped, index]), float(high[-1 - skipped, index])
+
+        return {index: span(index) for index in range(low.shape[1]) if np.isfinite(low[0, index])}
 
     def _finish(self, tree: Any) -> bytes:
         """Return the content of a file with names that a reader knows and with the oldest runtime that has its operators."""
@@ -180,6 +188,7 @@ def quantize(tree: Any, precisions: Mapping[int, str], ranges: Mapping[int, tupl
 
     graph = tree.subgraphs[0]
     codes = [tree.operatorCodes[operator.opcodeIndex].builtinCode for operator in graph.operators]
+    precisions = {**precisions, **dict.fromkeys(_before_casts(graph, codes), FLOAT)}
     rules = _rules(graph, codes, precisions, is_float_input)
     model = write(tree)
     if not rules:
@@ -197,7 +206,36 @@ def quantize(tree: Any, precisions: Mapping[int, str], ranges: Mapping[int, tupl
             operator.builtinOptions.potScaleInt16 = False
         if quantized.operatorCodes[operator.opcodeIndex].builtinCode == DENSE:
             operator.builtinOptions.asymmetricQuantizeInputs = True
+        _quantize_unused(quantized, operator)
     return quantized
+
+
+def _before_casts(graph: Any, codes: list[int]) -> set[int]:
+    """Return the operations whose results become integers such as the places in a table: rounding would choose other ones."""
+    found: set[int] = set()
+    needed: set[int] = set()
+    for index, operator in reversed(list(enumerate(graph.operators))):
+        is_cast = codes[index] == CAST and graph.tensors[operator.outputs[0]].type != FLOAT32
+        if is_cast or any(int(one) in needed for one in operator.outputs):
+            found.add(index)
+            needed |= {int(one) for one in operator.inputs}
+    return found
+
+
+def _quantize_unused(tree: Any, operator: Any) -> None:
+    """Give all outputs of an operation the type of the first that is quantized, if nothing takes them: aeq leaves them in float.
+
+    XNNPACK refuses to split an integer tensor into parts of different types.
+    """
+    graph = tree.subgraphs[0]
+    outputs = [graph.tensors[one] for one in operator.outputs]
+    quantized = [tensor for tensor in outputs if tensor.type != FLOAT32]
+    if len(outputs) == 1 or not quantized or len(quantized) == len(outputs):
+        return
+    taken = {int(one) for other in graph.operators for one in other.inputs} | {int(one) for one in graph.outputs}
+    for index, tensor in zip(operator.outputs, outputs, strict=True):
+        if tensor.type == FLOAT32 and int(index) not in taken:
+            tensor.type, tensor.quantization = quantized[0].type, quantized[0].quantization
 
 
 def _rules(graph: Any, codes: list[int], precisions: Mapping[int, str], is_float_input: bool) -> list[dict[str, Any]]:
