@@ -71,7 +71,7 @@ def static(graph: "onnx.ModelProto", calibration: Pixels, source: Path, target: 
     # bias of a dense layer: it would be rounded with one scale, and OpenCV 4 turns n quantized biases into n x n results.
     in_float = [node.name for node in graph.graph.node if node.op_type == "Softmax"]
     in_float += [node.name for node in dense_biases(graph)]
-    # ONNX Runtime before 1.17 does not open files in which an operation takes the same rounded value twice, as squares do.
+    # ONNX Runtime before 1.15 does not open files in which an operation takes the same rounded value twice, as squares do.
     in_float += [node.name for node in graph.graph.node if len(set(node.input)) < len(node.input)]
     quantize_static(
         source,
@@ -94,7 +94,7 @@ def static(graph: "onnx.ModelProto", calibration: Pixels, source: Path, target: 
 def separate_squares(graph: "onnx.GraphProto") -> None:
     """Put an operation that changes nothing between a rounded value and one that takes it twice; changes the graph.
 
-    ONNX Runtime before 1.17 does not open the file otherwise.
+    ONNX Runtime before 1.15 does not open the file otherwise.
     """
     import onnx
     from onnx.numpy_helper import from_array

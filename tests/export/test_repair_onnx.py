@@ -154,7 +154,7 @@ def test_the_same_recipe_gives_the_same_bytes(quantizer):
 
 
 def test_no_operation_squares_a_rounded_value(own_file, quantizer):
-    # ONNX Runtime 1.10 to 1.16 do not open such files; a LayerNormalization squares.
+    # ONNX Runtime 1.10 to 1.14 do not open such files; a LayerNormalization squares.
     for model in (quantizer.build(RECIPE), own_file):
         graph = onnx.load_model_from_string(model).graph
         rounded = {node.output[0] for node in graph.node if node.op_type == "DequantizeLinear"}
