@@ -399,9 +399,7 @@ def repaired(
 def explained(row: Format, workshop: Workshop, seed: int, report: Callable[[str], None]) -> Explanation | None:
     """Return where a quantized format loses answers in its own way, layer by layer; None if it takes no recipes."""
     if not is_repairable(row):
-        say(
-            f"{row.name}: there is nothing to explain layer by layer; formats that can be explained are {', '.join(repairable())}"
-        )
+        say(f"{row.name} cannot be explained layer by layer; formats that can are {', '.join(repairable())}")
         return None
     base = workshop.base(row, seed)
     quantizer, original = workshop.quantizer(row, base), workshop.original

@@ -25,6 +25,8 @@ from .repair.recipe import DYNAMIC, FLOAT, INT16, WEIGHTS, Recipe
 from .repair.tries import Try
 from .workshop import Workshop
 
+# Numbers of first layers with weights that are kept in float, one after the other.
+FIRST_COUNTS = (2, 4, 6, 9, 12, 18, 24, 32)
 # Numbers of worst layers that are not rounded, one after the other. Between the last number that fails and the first that
 # passes, all are searched by halving.
 LAYER_COUNTS = (1, 2, 3, 5, 8, 12, 18, 26, 36)
@@ -166,6 +168,7 @@ class Search:
         # Balancing needs a conversion of its own.
         yield (replace(recipe, equalized=True) for recipe in [self.best_so_far()])
         best = self.best_so_far()
+        yield self.first_layers(best)
         yield self.layer_by_layer(best, FLOAT)
         if WEIGHTS in self.quantizer(best).precisions:
             yield self.layer_by_layer(best, WEIGHTS)
@@ -188,6 +191,18 @@ class Search:
         yield in_float
         if dense := [layer.name for layer in layers if layer.kind in DENSE_LAYERS]:
             yield in_float.with_layers(dense, DYNAMIC)
+
+    def first_layers(self, best: Recipe) -> Iterator[Recipe]:
+        """Yield recipes that keep more and more of the first layers in float.
+
+        They have few weights, and their rounding errors pass through all that follow.
+        """
+        layers = self.quantizer(best).layers
+        ends = [place for place, layer in enumerate(layers) if layer.weights]
+        for count in FIRST_COUNTS:
+            if count >= len(ends):
+                return
+            yield best.with_layers([layer.name for layer in layers[: ends[count]]], FLOAT)
 
     def layer_by_layer(self, best: Recipe, precision: str) -> Iterator[Recipe]:
         """Yield recipes that round ever fewer layers, those first whose rounding changes the answers most."""
