@@ -33,6 +33,8 @@ LOW_PERCENTILE, MIN_RANGE = 10, 0.25
 HEADROOM = 1.5
 # The largest integer of weights, and the steps of activations, in 8 bits.
 MAX_WEIGHT, STEPS = 127, 255
+# Factors are at most 2 to this power, so that no weight leaves the range of float32.
+MAX_POWER = 24
 # Nothing is divided by less.
 TINY = 1e-30
 # Layers whose output is multiplied by a positive factor, channel by channel, if their input is.
@@ -468,18 +470,22 @@ def _components(pairs: NDArray[np.int64], count: int) -> Numbers:
 def _best(takers: list[Taker], rounded: list[int], groups: Groups) -> Vector:
     """Return the factor of each group of channels with which the takers of a family of tensors get the least rounding noise."""
     ones = np.ones(len(groups.is_fixed))
-    reach, weight = np.zeros(len(ones)), np.zeros(len(ones))
+    reach, weight, is_free = np.zeros(len(ones)), np.zeros(len(ones)), np.zeros(len(ones), bool)
     for number in rounded:
         span = groups.ranges[number].span
         np.maximum.at(reach, groups.of[number], span / max(float(span.max()), TINY))
+        is_free[groups.of[number]] = True
     for taker in takers:
         peaks = np.abs(taker.weights).max(3)
         shares = (peaks / np.maximum(peaks.max(1, keepdims=True), TINY)).max(2)
         np.maximum.at(weight, groups.of[taker.tensor], shares.ravel())
-    is_free = (reach > 0) & (weight > 0) & ~groups.is_fixed
-    if not is_free.any():
+    is_free &= ~groups.is_fixed
+    is_used = is_free & (reach > 0) & (weight > 0)
+    if not is_used.any():
         return ones
-    reach = np.maximum(reach, MIN_RANGE * np.percentile(reach[is_free], LOW_PERCENTILE))
+    # Channels without activations or weights get factors, too, or their other half would set the scale for all.
+    reach = np.maximum(reach, MIN_RANGE * np.percentile(reach[is_used], LOW_PERCENTILE))
+    weight = np.maximum(weight, weight[is_used].min())
     options = [ones]
     for share in SHARES:
         factors = ones.copy()
@@ -487,7 +493,7 @@ def _best(takers: list[Taker], rounded: list[int], groups: Groups) -> Vector:
         # The largest range stays, so that channels which must stay as they are fit in.
         factors[is_free] *= reach[is_free].max() / (reach * factors)[is_free].max()
         powers = np.minimum(np.rint(np.log2(factors)), np.floor(np.log2(groups.limits)))
-        options.append(np.where(is_free, 2.0**powers, 1))
+        options.append(np.where(is_free, 2.0 ** np.clip(powers, -MAX_POWER, MAX_POWER), 1))
     noises = [
         np.concatenate([_noise(taker, one[groups.of[taker.tensor]], groups.ranges[taker.tensor]) for taker in takers])
         for one in options

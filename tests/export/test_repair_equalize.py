@@ -107,6 +107,25 @@ def test_channels_get_similar_ranges_through_activations_and_pooling() -> None:
     assert unevenness(equal, "second") < 1.5
 
 
+def test_channels_that_are_silent_or_unused_do_not_keep_a_large_one_from_shrinking() -> None:
+    network = functional(conv(8, name="first"), conv(4, name="second"))
+    first, second = network.get_layer("first"), network.get_layer("second")
+    kernel, bias = first.get_weights()
+    kernel[..., 0], bias[1] = 600 * np.abs(kernel[..., 0]), -100
+    first.set_weights([kernel, bias])
+    follower, other = second.get_weights()
+    follower[:, :, 0] /= 600
+    follower[:, :, 2] = 0
+    second.set_weights([follower, other])
+    equal = equalized(network, IMAGES)
+    np.testing.assert_array_equal(outputs(equal), outputs(network))
+    # As far as quantization sees it: the silent channel must not set the scale of the follower's weights.
+    columns = np.abs(equal.get_layer("second").get_weights()[0]).max((0, 1, 3))
+    assert unevenness(network, "first") > 100
+    assert unevenness(equal, "first") < 10
+    assert columns.max() / np.median(columns[columns > 0]) < 10
+
+
 def twice(value):
     layer = layers.Conv2D(3, 3, padding="same", activation="relu")
     return layer(layer(value))
