@@ -397,20 +397,31 @@ def repaired(
 
 
 def explained(row: Format, workshop: Workshop, seed: int, report: Callable[[str], None]) -> Explanation | None:
-    """Return where a quantized format loses answers in its own way, layer by layer; None if it takes no recipes."""
+    """Return where a quantized format loses answers in its own way, layer by layer.
+
+    None if it takes no recipes, or if what explains it cannot be built; a line on stderr says so.
+    """
     if not is_repairable(row):
         say(f"{row.name} cannot be explained layer by layer; formats that can are {', '.join(repairable())}")
         return None
-    base = workshop.base(row, seed)
-    quantizer, original = workshop.quantizer(row, base), workshop.original
-    facts = workshop.make(row, base).facts
-
-    def answer(model: bytes, images: Pixels) -> NDArray[np.float32]:
-        return candidate_of(row, facts, model).classify(images)
-
+    base, original = workshop.base(row, seed), workshop.original
     report(f"explaining {row.name}")
-    images = shown(facts, original.images)
-    return explain_layers(quantizer, base, images, original.probabilities, answer, report=report)
+    try:
+        quantizer = workshop.quantizer(row, base)
+        facts = workshop.make(row, base).facts
+
+        def answer(model: bytes, images: Pixels) -> NDArray[np.float32]:
+            try:
+                return candidate_of(row, facts, model).classify(images)
+            except ImpossibleError as error:
+                raise ValueError(str(error)) from error
+
+        images = shown(facts, original.images)
+        return explain_layers(quantizer, base, images, original.probabilities, answer, report=report)
+    except (ImpossibleError, ValueError) as error:
+        # The format's own file was judged already, and stays.
+        say(f"{row.name} cannot be explained layer by layer: {first_line(error)}")
+        return None
 
 
 def repairable() -> list[str]:

@@ -20,6 +20,9 @@ SAMPLE_SEED = 7
 # How long files with one layer in float are built and run; MIN_MEASURED layers are measured however long it takes.
 SECONDS = 40.0
 MIN_MEASURED = 3
+# The probabilities of a file in integers change by so much (total variation distance) through the rounding of its answer alone,
+# for which no layer is to blame.
+MIN_CHANGE = 0.02
 # A layer loses much if rounding erases this share of its output, or its share of the change of the probabilities is this large.
 MUCH, SOME = 0.25, 0.05
 LOSES_MUCH, LOSES_SOME, LOSES_LITTLE = "loses much", "loses some", "loses little"
@@ -41,6 +44,7 @@ class LayerLoss:
         agreement: percent of the answers that stay the same if the layers of `group` are in float, and the others quantized.
         gain: points by which this agreement is higher than that of the whole file.
         recovered: share 0..1 of the change of the probabilities that this takes back.
+        own: the same without what the other layers of `group` take back by themselves.
         group: the layer, and those that would round its output.
         group_weights: their share of the weights, in percent.
     """
@@ -54,13 +58,14 @@ class LayerLoss:
     agreement: float | None
     gain: float | None
     recovered: float | None
+    own: float | None
     group: tuple[str, ...]
     group_weights: float
 
     @property
     def loss(self) -> float:
         """What layers are ordered by: the share of the change that the layer is to blame for, and what it erases itself."""
-        return (self.recovered or 0.0) + self.erased
+        return (self.own or 0.0) + self.erased
 
     @property
     def verdict(self) -> str:
@@ -112,8 +117,8 @@ class Explanation:
             reasons.append(f"rounding erases {100 * first.erased:.0f} % of its output")
         if first.agreement is not None and first.gain and first.gain > 0:
             reasons.append(f"{first.agreement:.1f} % of the answers agree if it stays in float")
-        elif first.recovered:
-            reasons.append(f"it makes {100 * first.recovered:.0f} % of the change of the probabilities")
+        elif first.own:
+            reasons.append(f"{100 * first.own:.0f} % of the change of the probabilities goes away if it stays in float")
         return f"{lost}. Look at {first.name} first: {', and '.join(reasons)}."
 
     def to_dict(self) -> dict[str, Any]:
@@ -147,7 +152,10 @@ def explain(
         recipe: how the file is made.
         images: check images (N, H, W, C) uint8, as the file takes them.
         probabilities: the original's for them (N, classes).
-        answer: returns the probabilities of a file for images.
+        answer: returns the probabilities of a file for images; it raises ValueError if the engine cannot run the file.
+
+    Raises:
+        ValueError: the file of the recipe cannot be built or run.
     """
     sample = draw_sample(probabilities)
     noisy = images[sample.places[:: max(1, len(sample.places) // NOISE_IMAGES)]]
@@ -167,10 +175,11 @@ def explain(
         report(f"explaining {recipe.format}: layer {number + 1} of {len(candidates)} in float")
         try:
             kept = quantizer.build(recipe.with_layers(float_group(quantizer.layers, layer.name), FLOAT))
+            tried[layer.name] = sample.compare(exact, answer(kept, chosen))
         except ValueError:
-            # The format cannot keep it in float.
+            # The format cannot keep it in float, or its engine cannot run such a file.
             continue
-        tried[layer.name] = sample.compare(exact, answer(kept, chosen))
+    taken_back = {name: max(0.0, change - left) / max(change, MIN_CHANGE) for name, (_, left) in tried.items()}
     weights = {layer.name: layer.weights for layer in quantizer.layers}
     total = max(1, sum(weights.values()))
     losses = []
@@ -187,7 +196,8 @@ def explain(
                 erased[name],
                 found and found[0],
                 found and found[0] - agreement,
-                found and (min(1.0, max(0.0, 1 - found[1] / change)) if change > 0 else 0.0),
+                taken_back.get(name),
+                own_share(taken_back, group),
                 group,
                 100 * sum(weights.get(one, 0) for one in group) / total,
             )
@@ -211,6 +221,16 @@ def erased_shares(layers: Sequence[Layer], alone: Mapping[str, float]) -> dict[s
         for follower in layer.followers:
             before[follower] = max(before.get(follower, 0.0), noise[layer.name])
     return {name: max(0.0, share - before.get(name, 0.0)) for name, share in noise.items()}
+
+
+def own_share(taken_back: Mapping[str, float], group: Sequence[str]) -> float | None:
+    """Return the share that a layer takes back, the first of its group, beyond what another one of the group does alone.
+
+    Otherwise the layer before a bad one, whose group has both, would be to blame as well.
+    """
+    if group[0] not in taken_back:
+        return None
+    return max(0.0, taken_back[group[0]] - max((taken_back.get(name, 0.0) for name in group[1:]), default=0.0))
 
 
 @dataclass(frozen=True)
