@@ -1,8 +1,9 @@
 """Where a quantized format loses answers: each layer's noise, and the agreement if that layer alone is kept in float."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from ...runtime.pixels import Pixels
 from .layers import Layer, Quantizer, float_group
 from .recipe import FLOAT, Recipe
+from .tflite_graph import ACTIVATIONS
 
 # Images that layers are compared on, and those that files with one layer in float are: half of them are the hardest.
 NOISE_IMAGES, ANSWER_IMAGES = 64, 256
@@ -159,14 +161,17 @@ def explain(
     """
     sample = draw_sample(probabilities)
     noisy = images[sample.places[:: max(1, len(sample.places) // NOISE_IMAGES)]]
-    alone = quantizer.errors(noisy)
-    whole = quantizer.accumulated(recipe, noisy)
-    erased = erased_shares(quantizer.layers, alone)
+    layers, parts = with_activations(quantizer.layers)
+    alone, whole = quantizer.errors(noisy), quantizer.accumulated(recipe, noisy)
+    # A layer is as noisy as its activation function, if that is the noisier one; its output is that of the function.
+    alone = {name: min(alone[one] for one in group if one in alone) for name, group in parts.items() if set(group) & set(alone)}
+    whole = {name: whole[group[-1]] for name, group in parts.items() if group[-1] in whole}
+    erased = erased_shares(layers, alone)
+    groups = {layer.name: float_group(layers, layer.name) for layer in layers}
     chosen, exact = images[sample.places], probabilities[sample.places]
-    model = quantizer.build(recipe)
-    agreement, change = sample.compare(exact, answer(model, chosen))
+    agreement, change = sample.compare(exact, answer(quantizer.build(recipe), chosen))
     tried: dict[str, tuple[float, float]] = {}
-    candidates = [layer for layer in quantizer.layers if layer.name in alone and recipe.precision_of(layer.name) != FLOAT]
+    candidates = [layer for layer in layers if layer.name in alone and recipe.precision_of(layer.name) != FLOAT]
     candidates.sort(key=lambda layer: (-erased[layer.name], alone[layer.name]))
     stop = time.monotonic() + seconds
     for number, layer in enumerate(candidates):
@@ -174,17 +179,18 @@ def explain(
             break
         report(f"explaining {recipe.format}: layer {number + 1} of {len(candidates)} in float")
         try:
-            kept = quantizer.build(recipe.with_layers(float_group(quantizer.layers, layer.name), FLOAT))
-            tried[layer.name] = sample.compare(exact, answer(kept, chosen))
+            kept = recipe.with_layers([part for name in groups[layer.name] for part in parts.get(name, (name,))], FLOAT)
+            tried[layer.name] = sample.compare(exact, answer(quantizer.build(kept), chosen))
         except ValueError:
             # The format cannot keep it in float, or its engine cannot run such a file.
             continue
     taken_back = {name: max(0.0, change - left) / max(change, MIN_CHANGE) for name, (_, left) in tried.items()}
-    weights = {layer.name: layer.weights for layer in quantizer.layers}
+    own = own_shares(taken_back, groups, erased)
+    weights = {layer.name: layer.weights for layer in layers}
     total = max(1, sum(weights.values()))
     losses = []
-    for layer in quantizer.layers:
-        name, group = layer.name, float_group(quantizer.layers, layer.name)
+    for layer in layers:
+        name, group = layer.name, groups[layer.name]
         found = tried.get(name)
         losses.append(
             LayerLoss(
@@ -197,16 +203,14 @@ def explain(
                 found and found[0],
                 found and found[0] - agreement,
                 taken_back.get(name),
-                own_share(taken_back, group),
+                own.get(name),
                 group,
                 100 * sum(weights.get(one, 0) for one in group) / total,
             )
         )
     # A stable sort leaves equal layers in their order.
     losses.sort(key=lambda loss: -loss.loss)
-    return Explanation(
-        recipe.format, len(chosen), agreement, change, tuple(losses), tuple(layer.name for layer in quantizer.layers)
-    )
+    return Explanation(recipe.format, len(chosen), agreement, change, tuple(losses), tuple(layer.name for layer in layers))
 
 
 def erased_shares(layers: Sequence[Layer], alone: Mapping[str, float]) -> dict[str, float]:
@@ -223,14 +227,50 @@ def erased_shares(layers: Sequence[Layer], alone: Mapping[str, float]) -> dict[s
     return {name: max(0.0, share - before.get(name, 0.0)) for name, share in noise.items()}
 
 
-def own_share(taken_back: Mapping[str, float], group: Sequence[str]) -> float | None:
-    """Return the share that a layer takes back, the first of its group, beyond what another one of the group does alone.
+def own_shares(
+    taken_back: Mapping[str, float], groups: Mapping[str, Sequence[str]], erased: Mapping[str, float]
+) -> dict[str, float]:
+    """Return the share that each layer takes back in float and no other layer is to blame for.
 
-    Otherwise the layer before a bad one, whose group has both, would be to blame as well.
+    The group of a layer has those behind it, which may be bad themselves: what they take back alone is theirs. But a layer in
+    float may no longer round its input, and so make up for the layer before it: if that one erases more, it is to blame.
     """
-    if group[0] not in taken_back:
-        return None
-    return max(0.0, taken_back[group[0]] - max((taken_back.get(name, 0.0) for name in group[1:]), default=0.0))
+    own = {}
+    for name, share in taken_back.items():
+        behind = [one for one in groups[name][1:] if not is_blamed(name, one, erased)]
+        before = [one for one, group in groups.items() if name in group[1:] and is_blamed(one, name, erased)]
+        own[name] = max(0.0, share - max((taken_back.get(one, 0.0) for one in (*behind, *before)), default=0.0))
+    return own
+
+
+def is_blamed(name: str, follower: str, erased: Mapping[str, float]) -> bool:
+    """Whether a layer is to blame for what its follower takes back in float: it erases much, and more than the follower."""
+    return erased[name] >= SOME and erased[name] > erased.get(follower, 0.0)
+
+
+def with_activations(layers: Sequence[Layer]) -> tuple[tuple[Layer, ...], dict[str, tuple[str, ...]]]:
+    """Return layers of which each has its normalization and activation function, and the names of what each consists of.
+
+    Formats list them as layers where they round results of their own, which are those of the layer with the weights.
+    """
+    inputs = Counter(follower for layer in layers for follower in layer.followers)
+    by_name = {layer.name: layer for layer in layers}
+    host = {layer.name: layer.name for layer in layers}
+    for layer in layers:
+        after = by_name.get(layer.followers[0]) if len(layer.followers) == 1 else None
+        if after is None or inputs[after.name] > 1:
+            continue
+        is_norm = after.kind == "BatchNormalization" and by_name[host[layer.name]].weights > 0
+        if is_norm or (after.kind in ACTIVATIONS and not after.weights):
+            host[after.name] = host[layer.name]
+    parts: dict[str, list[str]] = {}
+    for name, first in host.items():
+        parts.setdefault(first, []).append(name)
+    merged = []
+    for name, group in parts.items():
+        weights = sum(by_name[one].weights for one in group)
+        merged.append(replace(by_name[name], weights=weights, followers=by_name[group[-1]].followers))
+    return tuple(merged), {name: tuple(group) for name, group in parts.items()}
 
 
 @dataclass(frozen=True)

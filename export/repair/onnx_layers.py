@@ -95,22 +95,24 @@ class OnnxQuantizer:
         pairs = [name for value, exact in results.values() for name in (value, exact)]
         session = _session(writer.model(pairs))
         source, answers = writer.graph.model.graph.input[0].name, {value.name for value in writer.graph.model.graph.output}
+        axes = {exact: writer.channel_axis(exact.removeprefix(EXACT)) for _, exact in results.values()}
         sums: dict[str, tuple[Any, Any]] = {}
         for start in range(0, len(images), BATCH):
             found = dict(zip(pairs, session.run(pairs, {source: images[start : start + BATCH].astype(np.float32)}), strict=True))
             for layer, (value, exact) in results.items():
                 is_answer = exact.removeprefix(EXACT) in answers
-                true, seen = (by_channel(found[name], is_answer=is_answer) for name in (exact, value))
+                axis = None if is_answer else axes[exact]
+                true, seen = (by_channel(found[name], axis) for name in (exact, value))
                 power, noise = sums.get(layer, (0.0, 0.0))
                 sums[layer] = power + np.square(true).sum(0), noise + np.square(seen - true).sum(0)
         return {layer: ratio_of(power, noise) for layer, (power, noise) in sums.items()}
 
 
-def by_channel(values: NDArray[np.float32], *, is_answer: bool) -> NDArray[np.float64]:
-    """Return values as (numbers, channels): ONNX keeps the channels of images on the second axis, others on the last one."""
-    if is_answer or values.ndim < 2:
+def by_channel(values: NDArray[np.float32], axis: int | None) -> NDArray[np.float64]:
+    """Return values as (numbers, channels), given the axis of the channels; None takes all together, as it does one number."""
+    if axis is None or values.ndim < 2:
         return values.reshape(-1, 1).astype(np.float64)
-    last = np.moveaxis(values, 1, -1) if values.ndim > 3 else values
+    last = np.moveaxis(values, axis if values.ndim > 3 else -1, -1)
     return last.reshape(-1, last.shape[-1]).astype(np.float64)
 
 
@@ -233,6 +235,15 @@ class _Writer:
                 is_rounded = value in self.scaled and self._is_made_rounded(value)
                 found[layer] = (self._pair(value, value) if is_rounded else value, EXACT + value)
         return found
+
+    def channel_axis(self, value: str) -> int:
+        """Return the axis of the channels of a result with more than three axes: 1, or where the last transposition moved it."""
+        node = self.made.get(value)
+        while node is not None and node.op_type not in (*LINEAR, "Transpose"):
+            value = next((name for name in node.input if name in self.made), "")
+            node = self.made.get(value)
+        order = list(onnx_int8.attributes(node).get("perm", ())) if node is not None and node.op_type == "Transpose" else []
+        return order.index(1) if 1 in order else 1
 
     def _is_integer(self, node: "onnx.NodeProto") -> bool:
         """Whether a recipe computes a node with integers, and there are such for its constants."""
