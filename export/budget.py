@@ -320,7 +320,7 @@ class Search:
 
     def time(self) -> None:
         """Measure or model the latency of every file, relative to the first."""
-        ratios = self.measured() if self.is_measured else {key: self.modelled(one.recipe) for key, one in self.tries.items()}
+        ratios = self.measured() if self.is_measured else self.modelled()
         for key, ratio in ratios.items():
             self.tries[key] = replace(self.tries[key], latency_ratio=ratio)
 
@@ -336,10 +336,15 @@ class Search:
                 paths[key].write_bytes(candidate.content())
             return latency_ratios(paths, "", self.half.images, TIMING_S)
 
-    def modelled(self, recipe: Recipe) -> float | None:
-        """Return the ratio that the device's model gives to float32."""
-        device = self.budget.device
-        return modelled_ratio(self.layers(), recipe, FORMATS[recipe.format].suffix, device) if device else None
+    def modelled(self) -> dict[str, float]:
+        """Return the ratios that the model of the device gives."""
+        device, layers = self.budget.device, self.layers()
+        if not device or not self.tries:
+            return {}
+        suffixes = {key: self.candidates[key].row.suffix for key in self.tries}
+        ratios = {key: modelled_ratio(layers, one.recipe, suffixes[key], device) for key, one in self.tries.items()}
+        first = next(iter(ratios.values()))
+        return {key: ratio / first for key, ratio in ratios.items()}
 
     def layers(self) -> Sequence[Layer]:
         """Return the layers of the network."""

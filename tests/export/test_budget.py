@@ -49,6 +49,7 @@ def test_if_every_size_will_do_the_fastest_format_is_taken_in_its_own_way(roomy)
     assert artifact.recipe is None
     assert [one.name for one in artifact.path.parent.glob("*.tflite")] == [artifact.path.name]
     assert artifact.format.name == "tflite-int8", "a Raspberry Pi 5 has a dot product"
+    assert roomy.choice.tries[0].latency_ratio == 1, "others are multiples of the first"
     assert roomy.choice.timing == "modelled for Raspberry Pi 5", "no time of this machine chooses a file for another"
 
 
