@@ -26,6 +26,7 @@ class Layer:
         multiplications: multiply-accumulates for one image, 0 if it has no weights.
         followers: names of the layers that take its output. A layer in float leaves its output in float only if its followers
             do not round it, see `float_group`.
+        spread: how many times as large as those of the median filter the weights of the largest one are, see `spread_of`.
     """
 
     name: str
@@ -33,6 +34,7 @@ class Layer:
     weights: int
     multiplications: int = 0
     followers: tuple[str, ...] = ()
+    spread: float = 1.0
 
 
 class Quantizer(Protocol):
@@ -92,6 +94,17 @@ def ratio_of(power: NDArray[np.float64], noise: NDArray[np.float64]) -> float:
     # Without any signal every number is noise.
     share = float(np.nan_to_num(shares, nan=1.0).mean()) if len(shares) else float(noise.any())
     return min(MAX_RATIO_DB, abs(10 * float(np.log10(share)))) if share > 0 else MAX_RATIO_DB
+
+
+def spread_of(weights: NDArray[Any], axis: int) -> float:
+    """Return the largest weight of the largest filter divided by that of the median filter; filters are along this axis.
+
+    Filters of zeros do not count.
+    """
+    largest = np.abs(np.moveaxis(weights, axis, 0).reshape(weights.shape[axis], -1)).max(1)
+    used = largest[largest > 0]
+    # With the lower median one of two filters stands out, too.
+    return float(used.max() / np.sort(used)[(len(used) - 1) // 2]) if len(used) else 1.0
 
 
 def float_group(layers: tuple[Layer, ...], name: str) -> tuple[str, ...]:

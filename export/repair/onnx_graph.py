@@ -11,7 +11,7 @@ import numpy as np
 
 from .. import onnx_int8
 from ..onnx import convert, fold_scaling, inputs_of, sort_nodes
-from .layers import Layer
+from .layers import Layer, spread_of
 
 if TYPE_CHECKING:
     import keras
@@ -249,6 +249,11 @@ def _describe(
         if node.op_type in LINEAR and node.input[1] in sizes:
             made, channels = shapes.get(node.output[0], [1]), _channels(graph, node)
             multiplications[owner[node.name]] += int(np.prod(made)) // max(1, channels) * sizes[node.input[1]]
+    arrays = {value.name: value for value in graph.initializer if value.name in weights}
+    spreads: dict[str, float] = defaultdict(lambda: 1.0)
+    for name, node in weights.items():
+        spread = spread_of(onnx.numpy_helper.to_array(arrays[name]), onnx_int8.channel_axis(node))
+        spreads[owner[node.name]] = max(spreads[owner[node.name]], spread)
     is_weighted = {owner[node.name] for node in weights.values()}
     return tuple(
         Layer(
@@ -257,6 +262,7 @@ def _describe(
             sum(sizes[one] for one in constants[name]) if name in is_weighted else 0,
             multiplications[name],
             tuple(followers[name]),
+            spreads[name],
         )
         for name in names
     )

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ...runtime.console import quiet
 from .. import tflite
-from .layers import Layer
+from .layers import Layer, spread_of
 
 if TYPE_CHECKING:
     import keras
@@ -138,8 +138,19 @@ class Graph:
             # A single number is a part of the operation, such as the epsilon of a normalization.
             weights = sum(_size(tensor) for tensor in floats if _size(tensor) > 1)
             work = sum(self._multiplications(index) for index in group.operators)
-            layers.append(Layer(group.name, group.kind, weights, work, tuple(followers)))
+            spread = max(map(self._spread, group.operators))
+            layers.append(Layer(group.name, group.kind, weights, work, tuple(followers), spread))
         return tuple(layers)
+
+    def _spread(self, operator: int) -> float:
+        op, code = self.subgraph.operators[operator], self.codes[operator]
+        if code not in (CONV, DEPTHWISE, DENSE) or not self.is_constant(op.inputs[1]):
+            return 1.0
+        tensor = self.subgraph.tensors[op.inputs[1]]
+        if tensor.type != FLOAT32:
+            return 1.0
+        values = np.frombuffer(np.asarray(self.tree.buffers[tensor.buffer].data, np.uint8).tobytes(), np.float32)
+        return spread_of(values.reshape(tensor.shape), -1 if code == DEPTHWISE else 0)
 
     def _multiplications(self, operator: int) -> int:
         op, code = self.subgraph.operators[operator], self.codes[operator]
