@@ -36,9 +36,9 @@ examples:
       one model in one format
   lettercast export my.keras --check my_letters/
       your own model, checked on your own letters
-  lettercast export my.keras --check my_images/ --explain
+  lettercast export my.keras --check my_letters/ --explain
       in which layers the quantized formats lose answers
-  lettercast export my.keras --check my_images/ --repair
+  lettercast export my.keras --check my_letters/ --repair
       find another file in place of one that loses too much
   lettercast export my.keras --check my_letters/ --max-size 400k --max-drop 0.5 --device pi4
       the fastest file for a device of at most 400 kB that is proven to lose at most 0.5 points

@@ -104,7 +104,7 @@ def test_channels_get_similar_ranges_through_activations_and_pooling() -> None:
     equal = equalized(network, IMAGES)
     assert unevenness(network, "first") > 3
     assert unevenness(equal, "first") < unevenness(network, "first") / 1.5
-    assert unevenness(equal, "second") < 1.5
+    assert unevenness(equal, "second") < 2
 
 
 def test_channels_that_are_silent_or_unused_do_not_keep_a_large_one_from_shrinking() -> None:
