@@ -418,8 +418,8 @@ def explained(row: Format, workshop: Workshop, seed: int, report: Callable[[str]
 
         images = shown(facts, original.images)
         return explain_layers(quantizer, base, images, original.probabilities, answer, report=report)
-    except (ImpossibleError, ValueError) as error:
-        # The format's own file was judged already, and stays.
+    except (ImpossibleError, ValueError, RuntimeError) as error:
+        # TFLite raises the last one. The format's own file was judged already, and stays.
         say(f"{row.name} cannot be explained layer by layer: {first_line(error)}")
         return None
 
