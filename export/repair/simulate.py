@@ -8,7 +8,7 @@ Only `keras.ops` computes here, so that every backend of Keras can train it.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,11 @@ INT8, SIGNED_ONNX, INT4 = 127, 64, 7
 MAX_ACTIVATION = 255
 # Of weights or activations that are all zero.
 MIN_SCALE = 1e-9
+# Of weights, by which they change: biases may all be zero.
+MIN_STEP = 1e-5
+# The images with the smallest and the largest values do not widen the range of a tensor, to this percentage of all images each;
+# see `tflite_layers`.
+EXTREME_PERCENT = 2
 # Images that are calibrated on at a time.
 BATCH = 100
 # Layers and operations whose results are numbers that they got, or nothing but them, so that no format rounds again.
@@ -73,6 +78,15 @@ def rounded_results(values: Any, low: Any, scale: Any) -> Any:
     return inside + ops.stop_gradient(ops.round((inside - low) / scale) * scale + low - inside)
 
 
+def weight_step(weights: NDArray[np.float32], axes: Sequence[int] | None) -> NDArray[np.float32]:
+    """Return the distance of neighbours among weights that are rounded to 8 bits, in a shape that multiplies with them.
+
+    axes are those of the weights of one channel, None if all share one scale.
+    """
+    largest = np.abs(weights).max(axis=axes if axes is None else tuple(axes), keepdims=True)
+    return np.maximum(largest / INT8, MIN_STEP).astype(np.float32)
+
+
 def steps_between(low: float, high: float) -> tuple[float, float]:
     """Return the lowest of 256 numbers between two, and the distance of neighbours; 0 is one of them, as padding needs it."""
     low, high = min(low, 0.0), max(high, 0.0)
@@ -83,14 +97,26 @@ def steps_between(low: float, high: float) -> tuple[float, float]:
 class Simulated(keras.Model):
     """A network that answers as a quantized file does, with the weights of a network that does not round.
 
-    If it is trained, the weights of that network change. It computes as at inference even then: without dropout, and with the
-    statistics that batch normalizations have.
+    What it trains are changes of these weights, counted in steps: the distance of two neighbours among weights of 8 bits. One
+    learning rate then suits channels of all sizes, which folding batch normalizations makes very different. It computes as at
+    inference even while it trains: without dropout, and with the statistics that batch normalizations have.
     """
 
-    def __init__(self, plain: keras.Model, levels: Levels) -> None:
-        """Build it for a network whose batch normalizations are folded. Call `calibrate` before you use it."""
+    def __init__(self, plain: keras.Model, levels: Levels, kept: Collection[int] = ()) -> None:
+        """Build it for a network whose batch normalizations are folded. Call `calibrate` before you use it.
+
+        kept are the identities of variables that do not change.
+        """
         super().__init__()
         self.plain, self.levels = plain, levels
+        weighted = [part for part in plain._flatten_layers() if type(part).__name__ in WEIGHTED]
+        kernels = {id(kernel): axes for part in weighted for kernel, axes in _kernels(part)}
+        # By the identity of a variable: how many steps it is changed, and how large a step is.
+        self.changes: dict[int, tuple[Any, NDArray[np.float32]]] = {}
+        for place, one in enumerate(one for one in plain.trainable_variables if id(one) not in kept):
+            change = self.add_weight(shape=one.shape, initializer="zeros", name=f"change_{place}")
+            self.changes[id(one)] = change, weight_step(np.asarray(ops.convert_to_numpy(one)), kernels.get(id(one)))
+        plain.trainable = False
         count = len(self.observed(np.zeros((1, *plain.inputs[0].shape[1:]), np.uint8)))
         # The lowest number and the distance of neighbours, for each tensor that is rounded.
         self.steps = self.add_weight(shape=(count, 2), initializer="ones", trainable=False, name="steps")
@@ -104,36 +130,53 @@ class Simulated(keras.Model):
             place = next(places)
             return rounded_results(tensor, steps[place, 0], steps[place, 1])
 
-        return _Walk(rounded, self.levels).through(self.plain, ops.cast(inputs, "float32"))
+        return _Walk(rounded, self.levels, self.value).through(self.plain, ops.cast(inputs, "float32"))
+
+    def value(self, variable: Any) -> Any:
+        """Return a variable of the other network with its change, as a tensor."""
+        change, step = self.changes.get(id(variable), (None, None))
+        value = ops.convert_to_tensor(variable)
+        return value if change is None else value + ops.multiply(change, step)
+
+    def trained_weights(self) -> list[NDArray[np.float32]]:
+        """Return the weights of the other network with their changes, as its `set_weights` takes them."""
+        return [np.array(ops.convert_to_numpy(self.value(variable))) for variable in self.plain.weights]
 
     def calibrate(self, images: Pixels) -> None:
-        """Set the ranges of activations to their smallest and largest values on images (N, H, W, C) uint8, as converters do.
+        """Set the ranges of activations to their values on images (N, H, W, C) uint8, as files have them.
 
         Raises FloatingPointError if one is infinite or NaN.
         """
-        ranges = [self.observed(images[start : start + BATCH]) for start in range(0, len(images), BATCH)]
+        ranges = np.concatenate([self.observed(images[start : start + BATCH]) for start in range(0, len(images), BATCH)], 1)
         if not np.isfinite(ranges).all():
             raise FloatingPointError("an activation is infinite or NaN")
-        lows, highs = np.min(ranges, 0)[:, 0], np.max(ranges, 0)[:, 1]
+        ranges, skipped = np.sort(ranges, 1), len(images) * EXTREME_PERCENT // 100
+        lows, highs = ranges[:, skipped, 0], ranges[:, -1 - skipped, 1]
         self.steps.assign([steps_between(float(low), float(high)) for low, high in zip(lows, highs, strict=True)])
 
     def observed(self, images: Pixels) -> NDArray[np.float32]:
-        """Return the smallest and largest value (n, 2) of each tensor that is rounded, on images, without any rounding."""
+        """Return the smallest and largest value (tensors, N, 2) of each tensor that is rounded, on N images, without rounding."""
         seen: list[Any] = []
 
         def see(tensor: Any) -> Any:
-            seen.append(ops.stack([ops.min(tensor), ops.max(tensor)]))
+            # A tensor that does not depend on the image, such as places in a sequence, may have no row for each.
+            rows = ops.reshape(tensor, (len(images) if tensor.shape[:1] == (len(images),) else 1, -1))
+            ends = ops.stack([ops.min(rows, 1), ops.max(rows, 1)], 1)
+            seen.append(ops.broadcast_to(ends, (len(images), 2)))
             return tensor
 
-        _Walk(see, Levels(None)).through(self.plain, ops.convert_to_tensor(images, "float32"))
+        _Walk(see, Levels(None), self.value).through(self.plain, ops.convert_to_tensor(images, "float32"))
         return np.asarray(ops.convert_to_numpy(ops.stack(seen)))
 
 
-def call_rounded(layer: Any, args: Any, settings: Any, levels: Levels) -> Any:
-    """Return what a layer answers with rounded weights, without the activation function of a layer that multiplies itself."""
+def call_rounded(layer: Any, args: Any, settings: Any, levels: Levels, value: Callable[[Any], Any]) -> Any:
+    """Return what a layer answers with rounded weights, without the activation function of a layer that multiplies itself.
+
+    `value` returns the value of a variable.
+    """
     inner = [part for part in layer._flatten_layers() if type(part).__name__ in WEIGHTED]
     # All variables, because a scope within the one of a backend does not see what that one holds.
-    values = {id(one): (one, ops.convert_to_tensor(one)) for one in layer.variables}
+    values = {id(one): (one, value(one)) for one in layer.variables}
     for part in inner:
         level = levels.of(part.name if part.name in levels.layers else layer.name)
         if level is not None:
@@ -171,8 +214,8 @@ class _Walk:
     weights are.
     """
 
-    def __init__(self, rounded: Callable[[Any], Any], levels: Levels) -> None:
-        self.rounded, self.levels = rounded, levels
+    def __init__(self, rounded: Callable[[Any], Any], levels: Levels, value: Callable[[Any], Any]) -> None:
+        self.rounded, self.levels, self.value = rounded, levels, value
         # By identity: a tensor, and what it is rounded to. Tensors that a ReLU may be fused into are in `open`.
         self.results: dict[int, tuple[Any, Any | None]] = {}
         self.open: set[int] = set()
@@ -211,9 +254,7 @@ class _Walk:
         """Return what a layer answers at inference with rounded weights."""
         if "training" in getattr(layer, "_call_context_args", ()):
             settings = {**settings, "training": False}
-        if any(type(part).__name__ in WEIGHTED for part in layer._flatten_layers()):
-            return call_rounded(layer, args, settings, self.levels)
-        return layer(*args, **settings)
+        return call_rounded(layer, args, settings, self.levels, self.value) if layer.variables else layer(*args, **settings)
 
     def given(self, result: Any, *, is_open: bool = False) -> Any:
         """Note results, which are rounded when they are taken."""

@@ -48,7 +48,7 @@ def agreement(network: keras.Model, plain: keras.Model, images: np.ndarray, leve
 @pytest.fixture(scope="module")
 def tuned(network, images):
     lines = []
-    result = finetune(network, images, images[:100], levels=TERNARY, epochs=4, rate=3e-3, report=lines.append)
+    result = finetune(network, images, images[:100], levels=TERNARY, epochs=4, rate=0.3, report=lines.append)
     return result, lines
 
 
@@ -79,14 +79,36 @@ def test_the_original_stays_as_it_is(network, images):
 
 def test_two_runs_give_the_same_weights_to_the_bit(network, images, tuned):
     result, _ = tuned
-    again = finetune(network, images, images[:100], levels=TERNARY, epochs=4, rate=3e-3)
+    again = finetune(network, images, images[:100], levels=TERNARY, epochs=4, rate=0.3)
     assert again.history == result.history
     for one, other in zip(again.network.get_weights(), result.network.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
+def test_layers_that_cannot_be_copied_do_not_change_in_the_original(images):
+    class Scaled(layers.Layer):
+        """A layer whose configuration lacks what its constructor needs."""
+
+        def __init__(self, factor: float):
+            super().__init__()
+            self.kernel = self.add_weight(shape=(), initializer=keras.initializers.Constant(factor))
+
+        def call(self, inputs):
+            return inputs * self.kernel
+
+    source = keras.Input((8, 8, 1))
+    value = layers.Conv2D(4, 3, strides=3)(Scaled(1 / 255)(source))
+    network = keras.Model(source, layers.Dense(3, activation="softmax")(layers.Flatten()(value)))
+    before = network.get_weights()
+    result = finetune(network, images, images[:50], levels=TERNARY, epochs=2, rate=0.3)
+    assert result.best.number > 0
+    assert any((one != other).any() for one, other in zip(before, result.network.get_weights(), strict=True))
+    for one, other in zip(before, network.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_another_seed_gives_other_weights(network, images):
-    some = [finetune(network, images, images[:50], epochs=1, rate=3e-3, levels=TERNARY, seed=seed) for seed in (1, 2)]
+    some = [finetune(network, images, images[:50], epochs=1, rate=0.3, levels=TERNARY, seed=seed) for seed in (1, 2)]
     assert any((one != other).any() for one, other in zip(*(one.network.get_weights() for one in some), strict=True))
 
 
@@ -98,7 +120,7 @@ def test_progress_names_epochs_and_agreement(tuned):
 
 
 def test_training_that_only_harms_keeps_the_original(network, images):
-    result = finetune(network, images[:200], images[:50], epochs=1, rate=30.0)
+    result = finetune(network, images[:200], images[:50], epochs=1, rate=300.0)
     assert result.best.number == 0
     for one, other in zip(result.network.get_weights(), folded(network).get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
@@ -110,7 +132,7 @@ def test_ctrl_c_keeps_the_best_epoch_so_far(network, images):
             # What Ctrl-C sends; it arrives once the training of this epoch listens.
             raise KeyboardInterrupt
 
-    result = finetune(network, images, images[:100], levels=TERNARY, epochs=9, rate=3e-3, report=interrupt)
+    result = finetune(network, images, images[:100], levels=TERNARY, epochs=9, rate=0.3, report=interrupt)
     assert result.was_interrupted
     assert [epoch.number for epoch in result.history] == [0, 1, 2]
     assert result.best == min(result.history, key=lambda epoch: epoch.divergence)
@@ -192,11 +214,13 @@ def test_zero_is_a_step_of_every_range():
 def test_simulated_answers_are_those_of_the_tflite_file(network, images):
     import ai_edge_litert.interpreter as litert
 
-    from lettercast.export import tflite
+    from lettercast.export.repair.recipe import Recipe
+    from lettercast.export.repair.tflite_layers import open_tflite
 
     rounded = Simulated(folded(network), Levels(INT8))
     rounded.calibrate(images[:200])
-    runner = litert.Interpreter(model_content=tflite.int8(network, images[:200]))
+    file = open_tflite(network, images[:200]).build(Recipe("tflite-int8", ""))
+    runner = litert.Interpreter(model_content=file)
     runner.allocate_tensors()
     (source,), (target,) = runner.get_input_details(), runner.get_output_details()
     answers = []
