@@ -20,7 +20,7 @@ NOISE_IMAGES, ANSWER_IMAGES = 64, 256
 HARD_SHARE = 0.2
 SAMPLE_SEED = 7
 # How long files with one layer in float are built and run; MIN_MEASURED layers are measured however long it takes.
-SECONDS = 40.0
+SECONDS = 20.0
 MIN_MEASURED = 3
 # The probabilities of a file in integers change by so much (total variation distance) through the rounding of its answer alone,
 # for which no layer is to blame.
@@ -129,7 +129,7 @@ class Explanation:
             reasons.append(f"rounding erases {100 * first.erased:.0f} % of its output")
         if first.agreement is not None and first.gain and first.gain > 0:
             reasons.append(f"{first.agreement:.1f} % of the answers agree if it stays in float")
-        elif first.own:
+        elif first.own and first.own >= SOME:
             reasons.append(f"{100 * first.own:.0f} % of the change of the probabilities goes away if it stays in float")
         return f"{lost}. Look at {first.name} first: {'; '.join(reasons)}."
 
