@@ -295,10 +295,12 @@ def export_model(
             candidate = by_recipe(workshop, row, told) if told else build(row, original)
             half = proof_half(original, recipe.seed) if recipe and recipe.looks else original
             made = judged(candidate, original=half, looks=recipe.looks if recipe else 0)
+            agreement = made[0].parity.agreement
             if repair and is_repairable(row) and not is_proven(made[0]):
                 made, is_interrupted = repaired(made, candidate, workshop, judged, seed=seed, report=report)
             if explain:
-                made = (replace(made[0], explanation=explained(row, workshop, seed, report)), made[1])
+                found = explained(row, workshop, seed, report)
+                made = (replace(made[0], explanation=found and replace(found, judged=agreement)), made[1])
             artifacts.append(made)
         except ImpossibleError as error:
             faults.append(f"{path}: {row.name} cannot hold this network ({error}); leave it out with --formats")

@@ -149,8 +149,8 @@ def explanation_table(found: Explanation, width: int = WIDE) -> Table:
     more = len(found.layers) - MAX_LAYERS
     notes = [
         "dB: signal-to-noise ratio of the layer's output in the whole file, and if it alone is quantized",
-        f"agree %: if it stays in float with the layers that would round its output; {found.agreement:.2f} if none does "
-        f"({found.measured} of {len(found.layers)} layers tried, on {found.images} images)",
+        f"agree %: estimate on {found.images} images, if it stays in float with the layers that would round its output; "
+        f"{found.agreement:.2f} if none does; {found.measured} of {len(found.layers)} layers were tried",
         "weights %: share of the weights that would then be in float",
         *([f"{more} more layers in the page and in --json"] if more > 0 else []),
     ]

@@ -30,6 +30,8 @@ MIN_CHANGE = 0.02
 ODD_SPREAD, ODD_LOSS = 100.0, 0.5
 # A layer loses much if rounding erases this share of its output, or its share of the change of the probabilities is this large.
 MUCH, SOME = 0.25, 0.05
+# A smaller gain of agreement, in points, may be chance.
+MIN_GAIN = 0.5
 LOSES_MUCH, LOSES_SOME, LOSES_LITTLE = "loses much", "loses some", "loses little"
 
 Answer = Callable[[bytes, Pixels], NDArray[np.float32]]
@@ -97,10 +99,11 @@ class Explanation:
     Attributes:
         format: such as `tflite-int8`.
         images: how many check images the agreement was estimated on.
-        agreement: estimate of the whole file's agreement in percent.
+        agreement: estimate of the agreement of a file in which no layer stays in float, in percent.
         change: mean change of an image's probabilities, 0..1 (total variation distance).
         layers: the layer that loses most first.
         order: names of all layers in the order of execution.
+        judged: agreement of the format's own file on all check images in percent, None if the gate did not judge it.
     """
 
     format: str
@@ -109,6 +112,7 @@ class Explanation:
     change: float
     layers: tuple[LayerLoss, ...]
     order: tuple[str, ...]
+    judged: float | None = None
 
     @property
     def measured(self) -> int:
@@ -117,8 +121,9 @@ class Explanation:
 
     def sentence(self) -> str:
         """Return in words what the loss is, and which layer to look at."""
-        lost = f"{self.format} gives other answers than the original for about {100 - self.agreement:.1f} % of the images"
-        lost = f"{self.format} gives the same answers as the original" if self.agreement == 100 else lost
+        differing = 100 - (self.agreement if self.judged is None else self.judged)
+        lost = f"{self.format} gives other answers than the original for {differing:.1f} % of the images"
+        lost = lost if differing else f"{self.format} gives the same answers as the original"
         if not self.layers:
             return f"{lost}; it has no layer that is quantized."
         first = self.layers[0]
@@ -127,8 +132,8 @@ class Explanation:
         reasons = [f"one of its filters is {first.spread:.0f} times as large as the others"] if first.is_odd else []
         if first.erased >= SOME:
             reasons.append(f"rounding erases {100 * first.erased:.0f} % of its output")
-        if first.agreement is not None and first.gain and first.gain > 0:
-            reasons.append(f"{first.agreement:.1f} % of the answers agree if it stays in float")
+        if first.gain and first.gain >= MIN_GAIN:
+            reasons.append(f"{first.gain:.1f} points more of the answers agree if it stays in float")
         elif first.own and first.own >= SOME:
             reasons.append(f"{100 * first.own:.0f} % of the change of the probabilities goes away if it stays in float")
         return f"{lost}. Look at {first.name} first: {'; '.join(reasons)}."
@@ -136,6 +141,7 @@ class Explanation:
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as in `lettercast export --json`."""
         return {
+            "judged": None if self.judged is None else round(self.judged, 4),
             "images": self.images,
             "agreement": round(self.agreement, 4),
             "change": float(f"{self.change:.4g}"),
