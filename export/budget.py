@@ -19,19 +19,15 @@ from .devices import Device
 from .formats import FORMATS, Format
 from .gate import MISSED, PROVEN, Tolerance, compare, drop_interval, normal_quantile
 from .judge import Candidate, ImpossibleError, build
-from .onnx_int8 import misses as arithmetic_misses
 from .repair.choice import Budget, Choice, name_of, pareto, speed_order
 from .repair.latency import latency_ratios, modelled_ratio, processor_name, runs_here
-from .repair.layers import Layer, float_group
-from .repair.proof import Prover, halves, level_of
+from .repair.layers import Layer, float_group, float_groups
+from .repair.proof import MAX_LOOKS, level_of
 from .repair.recipe import FLOAT, INT4, INT8, Recipe
 from .repair.tries import Try
-from .rounding import widen
-from .search import Report, part
+from .search import Report, divided
 from .workshop import Workshop
 
-# The proof half is asked at most so often, because each look makes the next proof harder.
-MAX_LOOKS = 4
 # So many numbers of layers in 4 bits, and in float, are tried, and layers are ranked on so many images.
 MAX_MIXES, MAX_FLOATS, RANKING_IMAGES = 12, 6, 256
 # What the gate adds to the facts differs from file to file by a few digits.
@@ -117,19 +113,12 @@ class Search:
     ) -> None:
         self.budget, self.workshop, self.formats, self.seed, self.report = budget, workshop, formats, seed, report
         self.checked, self.gate = checked, dict[str, Any](checked)
-        original = workshop.original
-        first, second = halves(original.truth, seed)
-        self.half, proof = part(original, first), part(original, second)
-        self.prover = Prover(proof.images, proof.truth, proof.probabilities, original.facts.reject_below)
+        self.half, self.prover = divided(workshop.original, seed)
         self.tries: dict[str, Try] = {}
         self.candidates: dict[str, Candidate] = {}
         self.limits: dict[str, Tolerance] = {}
         self.kept: str | None = None
-        given = {"max_drop": budget.max_drop, "min_agreement": min_agreement}
-        limits = {name: value for name, value in given.items() if value is not None}
-        self.tolerances = {
-            row.name: replace(row.tolerance, **limits, agreement_is_required=min_agreement is not None) for row in formats
-        }
+        self.tolerances = {row.name: row.tolerance.limited(budget.max_drop, min_agreement) for row in formats}
         device = budget.device
         self.is_measured = device is None or runs_here(device)
         self.timing = f"measured on {processor_name()}" if self.is_measured else f"modelled for {device.title if device else ''}"
@@ -141,7 +130,7 @@ class Search:
         for row in self.quantized():
             if self.workshop.finetuned:
                 self.attempt_all(row, [self.first_recipe(row)])
-            own = self.tries.get(self.key(self.first_recipe(row)))
+            own = self.tries.get(self.first_recipe(row).key)
             if own is None or not self.budget.holds(own.size_bytes):
                 self.attempt_all(row, self.in_4_bits(row))
             elif own.verdict != PROVEN and not (self.budget.device and self.budget.device.name in INTEGER_ONLY):
@@ -150,11 +139,7 @@ class Search:
 
     def finished(self) -> Candidate | None:
         """Return the file that is kept, whose recipe says how many files the proof half judged; None if there is none."""
-        found = self.candidates[self.kept] if self.kept else None
-        if not found or not found.recipe:
-            return found
-        recipe = replace(found.recipe, looks=self.prover.looks)
-        return replace(found, recipe=recipe, facts=replace(found.facts, recipe=recipe.to_dict()))
+        return self.candidates[self.kept].judged_after(self.prover.looks) if self.kept else None
 
     def quantized(self) -> list[Format]:
         """Return the formats that recipes start from: int8, which runs on every device that takes its engine."""
@@ -167,10 +152,6 @@ class Search:
     def first_recipe(self, row: Format) -> Recipe:
         """Return the recipe that others start from: the format's own way, or what was fine-tuned."""
         return self.workshop.base(row, self.seed)
-
-    def key(self, recipe: Recipe) -> str:
-        """Return what a file is known by."""
-        return repr(recipe.to_dict())
 
     def attempt_own(self, row: Format) -> None:
         """Make a format in its own way."""
@@ -190,26 +171,24 @@ class Search:
 
     def attempt(self, row: Format, recipe: Recipe) -> Try | None:
         """Make the file of a recipe and compare it on the search half; None if there is no such file."""
-        if self.key(recipe) not in self.tries:
+        if recipe.key not in self.tries:
             self.report(f"trying {row.name}, {recipe.describe()}")
             try:
                 self.compare(recipe, self.workshop.make(row, recipe))
             except ValueError:
                 return None
-        return self.tries[self.key(recipe)]
+        return self.tries[recipe.key]
 
     def compare(self, recipe: Recipe, candidate: Candidate) -> None:
         """Compare a file on the search half, and measure its size with all that its facts will hold."""
-        half, tolerance = self.half, self.tolerances[candidate.row.name]
+        half = self.half
         answers = candidate.classify(shown(candidate.facts, half.images))
-        if not candidate.row.is_quantized:
-            network, is_half = self.workshop.original.network, "16" in candidate.row.name
-            tolerance = widen(tolerance, network, half.images, half.probabilities, answers, is_half=is_half)
+        tolerance = candidate.widened(self.tolerances[candidate.row.name], half, answers)
         level = level_of(self.prover.looks + 1)
         parity = compare(half.truth, half.probabilities, answers, tolerance.tie, half.facts.reject_below, level=level)
         self.gate = {**self.checked, **parity.to_facts(tolerance), "looks": 1}
-        self.tries[self.key(recipe)] = Try(recipe, self.size_of(candidate), parity, parity.verdict(tolerance))
-        self.candidates[self.key(recipe)], self.limits[self.key(recipe)] = candidate, tolerance
+        self.tries[recipe.key] = Try(recipe, self.size_of(candidate), parity, parity.verdict(tolerance))
+        self.candidates[recipe.key], self.limits[recipe.key] = candidate, tolerance
 
     def size_of(self, candidate: Candidate) -> int:
         """Return the size of a finished file in bytes, with what the gate will say about it."""
@@ -261,11 +240,11 @@ class Search:
         """Yield recipes that keep more and more layers in float, those first whose rounding changes most."""
         base = self.first_recipe(row)
         quantizer = self.workshop.quantizer(row, base)
-        groups = {layer.name: float_group(quantizer.layers, layer.name) for layer in quantizer.layers if layer.weights}
-        loss = self.losses(row, base, [(group, FLOAT) for group in groups.values()])
-        ranked = sorted(groups, key=lambda name: loss[name])
+        heavy = [layer.name for layer in quantizer.layers if layer.weights]
+        loss = self.losses(row, base, [(float_group(quantizer.layers, name), FLOAT) for name in heavy])
+        ranked = sorted(heavy, key=lambda name: loss[name])
         for count in [2**power for power in range(MAX_FLOATS) if 2**power < len(ranked)]:
-            yield base.with_layers(tuple(dict.fromkeys(one for name in ranked[:count] for one in groups[name])), FLOAT)
+            yield base.with_layers(float_groups(quantizer.layers, ranked[:count]), FLOAT)
 
     def losses(self, row: Format, base: Recipe, changes: Sequence[tuple[tuple[str, ...], str]]) -> dict[str, float]:
         """Return how far probabilities move from the original's if some layers have another precision than in a recipe.
@@ -312,9 +291,7 @@ class Search:
         answers = candidate.classify(images)
         proof = self.prover.look(lambda _: answers, tolerance.tie)
         verdict = proof.verdict(tolerance)
-        if candidate.row.suffix == "onnx" and candidate.row.is_quantized:
-            # Other processors must give the same answers.
-            verdict = MISSED if any(arithmetic_misses(candidate.model, candidate.found, images, answers)) else verdict
+        verdict = MISSED if candidate.unlike_elsewhere(images, answers) else verdict
         self.tries[key] = replace(one, proof=proof, verdict=verdict)
         return verdict == PROVEN
 

@@ -286,8 +286,7 @@ def export_model(
         artifacts += made
         is_interrupted = choice.is_interrupted
     for row, target in () if limits else zip(formats, targets, strict=True):
-        own = _given(max_drop=max_drop, min_agreement=min_agreement)
-        tolerance = replace(row.tolerance, **own, agreement_is_required=min_agreement is not None)
+        tolerance = row.tolerance.limited(max_drop, min_agreement)
         try:
             report(f"building {row.name}, checking it on {len(original.truth)} {original.facts.unit}")
             judged = partial(judge, target=target, tolerance=tolerance, check=check, pages=pages, require_proof=require_proof)
@@ -344,12 +343,11 @@ def within_budget(
     choice, found = within(limits, workshop, formats, told, min_agreement=min_agreement, seed=seed, report=report)
     if not found:
         return [], choice
-    limited = _given(max_drop=limits.max_drop, min_agreement=min_agreement)
     made = judge(
         found,
         out / found.row.file_name(original.facts.name),
         proof_half(original, seed),
-        replace(found.row.tolerance, **limited, agreement_is_required=min_agreement is not None),
+        found.row.tolerance.limited(limits.max_drop, min_agreement),
         check,
         pages=pages,
         require_proof=True,
@@ -434,7 +432,3 @@ def repairable() -> list[str]:
 def proof_half(original: Original, seed: int) -> Original:
     """Return an original with the half of its check images that proves what was chosen on the other."""
     return search.part(original, halves(original.truth, seed)[1])
-
-
-def _given(**values: float | None) -> dict[str, float]:
-    return {name: value for name, value in values.items() if value is not None}

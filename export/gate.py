@@ -5,7 +5,7 @@ The gate is a non-inferiority test: it asks whether the check set proves that th
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from statistics import NormalDist
 from typing import Any
 
@@ -72,6 +72,12 @@ class Tolerance:
     max_difference: float = 1.0
     tie: float = 0.0
     agreement_is_required: bool = False
+
+    def limited(self, max_drop: float | None, min_agreement: float | None) -> "Tolerance":
+        """Return the tolerance with limits that are given instead of its own; an agreement that is given is required."""
+        given = {"max_drop": max_drop, "min_agreement": min_agreement}
+        limits = {name: value for name, value in given.items() if value is not None}
+        return replace(self, **limits, agreement_is_required=min_agreement is not None)
 
 
 @dataclass(frozen=True)

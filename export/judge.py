@@ -59,6 +59,29 @@ class Candidate:
         """Return the probabilities (n, classes) of images (n, H, W, C) uint8, as the model is shown them."""
         return _run(self.content(), self.row, images)
 
+    def judged_after(self, looks: int) -> "Candidate":
+        """Return the candidate with a recipe, if it has one, that says how many files its images judged, this one included."""
+        if not self.recipe:
+            return self
+        recipe = replace(self.recipe, looks=looks)
+        return replace(self, recipe=recipe, facts=replace(self.facts, recipe=recipe.to_dict()))
+
+    def widened(self, tolerance: Tolerance, original: Original, answers: NDArray[np.float32]) -> Tolerance:
+        """Return a tolerance with what rounding alone explains, if the format is one of floats; answers are of the candidate."""
+        if self.row.is_quantized:
+            return tolerance
+        is_half = "16" in self.row.name
+        return widen(tolerance, original.network, original.images, original.probabilities, answers, is_half=is_half)
+
+    @property
+    def is_onnx_integer(self) -> bool:
+        """Whether it is computed with integers by ONNX Runtime, whose sums some processors cut off."""
+        return self.row.suffix == "onnx" and self.row.is_quantized
+
+    def unlike_elsewhere(self, images: Pixels, answers: NDArray[np.float32]) -> tuple[str, ...]:
+        """Return a line for each reason why other processors would give other answers (n, classes) to images."""
+        return tuple(onnx_int8.misses(self.model, self.found, images, answers)) if self.is_onnx_integer else ()
+
 
 def build(row: Format, original: Original) -> Candidate:
     """Build one format in its own way; raises ImpossibleError if it cannot hold the network."""
@@ -100,13 +123,11 @@ def judge(
     row, facts, found = candidate.row, candidate.facts, candidate.found
     images = shown(facts, original.images)
     answers = candidate.classify(images)
-    if not row.is_quantized:
-        tolerance = widen(tolerance, original.network, original.images, original.probabilities, answers, is_half="16" in row.name)
+    tolerance = candidate.widened(tolerance, original, answers)
     level = level_of(looks)
     parity = compare(original.truth, original.probabilities, answers, tolerance.tie, facts.reject_below, level=level)
     misses = tuple(parity.misses(tolerance))
-    is_integer = row.suffix == "onnx" and row.is_quantized
-    elsewhere = tuple(onnx_int8.misses(candidate.model, found, images, answers)) if is_integer else ()
+    elsewhere = candidate.unlike_elsewhere(images, answers)
     misses += elsewhere
     cause = diagnose(original, answers, found, row.name) if misses else None
     if require_proof and parity.verdict(tolerance) == UNPROVEN:
@@ -114,7 +135,7 @@ def judge(
     gate = {"data": check.name, "split": check.split, **parity.to_facts(tolerance)}
     if looks:
         gate["looks"] = looks
-    if is_integer:
+    if candidate.is_onnx_integer:
         gate["saturates"] = bool(found.saturating)
     read = None
     if pages and not misses and facts.takes == LETTERS:

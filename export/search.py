@@ -4,7 +4,7 @@ The search chooses on one half of the check images and proves on the other, see 
 what costs nothing on the device, then single layers that are not rounded, then what costs time in every layer.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,12 +15,11 @@ from ..train.data.drawing import shown
 from .formats import Format
 from .gate import MISSED, PROVEN, Tolerance, compare, drop_interval, normal_quantile
 from .judge import Candidate, ImpossibleError
-from .onnx_int8 import misses as arithmetic_misses
 from .original import Original
 from .repair.explain import Sample, draw_sample
 from .repair.latency import latency_ratios
-from .repair.layers import Layer, Quantizer, float_group
-from .repair.proof import Prover, halves, level_of
+from .repair.layers import Quantizer, float_group, float_groups
+from .repair.proof import MAX_LOOKS, Prover, halves, level_of
 from .repair.recipe import DYNAMIC, FLOAT, INT16, WEIGHTS, Recipe
 from .repair.tries import Try
 from .workshop import Workshop
@@ -33,8 +32,6 @@ LAYER_COUNTS = (1, 2, 3, 5, 8, 12, 18, 26, 36)
 # A larger share of the float32 file is little gain over float16, which is half of it and hardly ever misses. Of very small files,
 # in which facts and names weigh more than weights, a repaired one may grow by this factor.
 MAX_SHARE, MAX_GROWTH = 0.4, 1.3
-# The proof half is asked at most so often, because each look makes the next proof harder.
-MAX_LOOKS = 4
 # So many layers, the noisiest, are left out of the rounding one by one, on images that stand for the whole search half.
 MAX_RANKED, RANKING_IMAGES, NOISE_IMAGES = 60, 256, 64
 # A file is shown to the proof half if its agreement is this many standard errors above what is required.
@@ -53,11 +50,10 @@ Report = Callable[[str], None]
 class Repair:
     """What a search found.
 
-    candidate is the smallest file that is proven, None if there is none; looks is how many files the proof half judged.
+    candidate is the smallest file that is proven, None if there is none. float_bytes is the size of the float32 file.
     """
 
     candidate: Candidate | None
-    looks: int
     tries: tuple[Try, ...]
     float_bytes: int
     is_interrupted: bool = False
@@ -77,6 +73,13 @@ def part(original: Original, places: NDArray[np.int64]) -> Original:
         truth=original.truth[places],
         probabilities=original.probabilities[places],
     )
+
+
+def divided(original: Original, seed: int) -> tuple[Original, Prover]:
+    """Return an original with the half of its check images that chooses, and the other half, which proves."""
+    first, second = halves(original.truth, seed)
+    proof = part(original, second)
+    return part(original, first), Prover(proof.images, proof.truth, proof.probabilities, original.facts.reject_below)
 
 
 def repair(
@@ -112,7 +115,7 @@ def repair(
     kept = search.kept
     made_by = replace(kept.recipe, looks=0) if kept and kept.recipe else None
     tries = tuple(replace(one, is_kept=one.recipe == made_by) for one in search.tries.values())
-    return Repair(kept, search.prover.looks, tries, search.float_bytes, is_interrupted)
+    return Repair(kept, tries, search.float_bytes, is_interrupted)
 
 
 class Search:
@@ -129,17 +132,15 @@ class Search:
         report: Report,
     ) -> None:
         self.row, self.missed, self.workshop, self.tolerance, self.report = row, missed, workshop, tolerance, report
-        original = workshop.original
-        first, second = halves(original.truth, seed)
-        self.half, proof = part(original, first), part(original, second)
-        self.prover = Prover(proof.images, proof.truth, proof.probabilities, original.facts.reject_below)
+        self.half, self.prover = divided(workshop.original, seed)
         self.base = workshop.base(row, seed)
         self.tries: dict[str, Try] = {}
         self.rankings: dict[str, list[str]] = {}
+        self.candidates: dict[str, Candidate] = {}
         self.kept: Candidate | None = None
         self.float_bytes, self.max_size = 0, 0.0
         # With so few images nothing can be proven, and a file that misses no limit is all that can be had.
-        nothing_lost = drop_interval(0, 0, len(second), normal_quantile(level_of(1)))[1]
+        nothing_lost = drop_interval(0, 0, len(self.prover.truth), normal_quantile(level_of(1)))[1]
         self.can_prove = 100 * nothing_lost <= tolerance.max_drop
 
     def run(self) -> None:
@@ -166,7 +167,7 @@ class Search:
         """Yield the stages of the search, the cheapest first."""
         yield self.for_nothing()
         # Balancing needs a conversion of its own.
-        yield (replace(recipe, equalized=True) for recipe in [self.best_so_far()])
+        yield [replace(self.best_so_far(), equalized=True)]
         best = self.best_so_far()
         yield self.first_layers(best)
         yield self.layer_by_layer(best, FLOAT)
@@ -211,7 +212,7 @@ class Search:
         for count in LAYER_COUNTS:
             if count > len(ranking):
                 return
-            yield best.with_layers(self.groups(layers, ranking[:count]), precision)
+            yield best.with_layers(float_groups(layers, ranking[:count]), precision)
 
     def quantizer(self, recipe: Recipe) -> Quantizer:
         """Return the quantizer that a recipe needs."""
@@ -226,13 +227,9 @@ class Search:
         if self.row.suffix == "onnx":
             yield replace(self.base, unsigned_weights=True)
 
-    def groups(self, layers: tuple[Layer, ...], names: Sequence[str]) -> tuple[str, ...]:
-        """Return layers with those that would round their outputs, each once."""
-        return tuple(dict.fromkeys(one for name in names for one in float_group(layers, name)))
-
     def rank(self, best: Recipe) -> list[str]:
         """Return the layers of a file that are rounded, those first whose rounding changes the probabilities most."""
-        if (known := self.rankings.get(repr(best.to_dict()))) is not None:
+        if (known := self.rankings.get(best.key)) is not None:
             return known
         quantizer = self.quantizer(best)
         images = self.shown(self.half.images)
@@ -245,10 +242,10 @@ class Search:
         gains: dict[str, float] = {}
         for number, name in enumerate(noisy):
             self.say(f"without rounding layer {number + 1} of {len(noisy)}", number, len(noisy))
-            kept = best.with_layers(self.groups(quantizer.layers, [name]), FLOAT)
+            kept = best.with_layers(float_group(quantizer.layers, name), FLOAT)
             gains[name] = change - self.change(kept, sample, chosen, exact)
         ranking = sorted((name for name in noisy if gains[name] > 0), key=lambda name: -gains[name])
-        self.rankings[repr(best.to_dict())] = ranking
+        self.rankings[best.key] = ranking
         return ranking
 
     def change(self, recipe: Recipe, sample: Sample, images: Pixels, exact: NDArray[np.float32]) -> float:
@@ -278,13 +275,13 @@ class Search:
 
     def attempt(self, recipe: Recipe) -> Try | None:
         """Make the file of a recipe and compare it on the search half; None if there is no such file, or it is too large."""
-        key = repr(recipe.to_dict())
-        if key in self.tries:
-            return self.tries[key]
+        if recipe.key in self.tries:
+            return self.tries[recipe.key]
         self.say(recipe.describe())
         try:
             candidate = self.workshop.make(self.row, recipe)
-            if len(candidate.content()) > self.max_size:
+            content = candidate.content()
+            if len(content) > self.max_size:
                 return None
             answers = candidate.classify(self.shown(self.half.images))
         except (ValueError, ImpossibleError):
@@ -292,10 +289,10 @@ class Search:
         level = level_of(self.prover.looks + 1)
         half = self.half
         parity = compare(half.truth, half.probabilities, answers, self.tolerance.tie, half.facts.reject_below, level=level)
-        files = {"missed": self.missed.content(), "tried": candidate.content()}
+        files = {"missed": self.missed.content(), "tried": content}
         ratio = latency_ratios(files, self.row.suffix, self.shown(half.images), TIMING_S)["tried"]
-        tried = Try(recipe, len(candidate.content()), parity, parity.verdict(self.tolerance), ratio)
-        self.tries[key] = tried
+        tried = Try(recipe, len(content), parity, parity.verdict(self.tolerance), ratio)
+        self.tries[recipe.key], self.candidates[recipe.key] = tried, candidate
         return tried
 
     def promises(self, tried: Try) -> bool:
@@ -314,20 +311,15 @@ class Search:
         if self.prover.looks >= MAX_LOOKS:
             return False
         self.say(f"proving: {tried.recipe.describe()}")
-        candidate = self.workshop.make(self.row, tried.recipe)
-        proof = self.prover.look(lambda images: candidate.classify(self.shown(images)), self.tolerance.tie)
+        candidate, images = self.candidates[tried.recipe.key], self.shown(self.prover.images)
+        answers = candidate.classify(images)
+        proof = self.prover.look(lambda _: answers, self.tolerance.tie)
         verdict = proof.verdict(self.tolerance)
         passes = verdict == PROVEN or (verdict != MISSED and not self.can_prove)
-        if passes and self.row.suffix == "onnx":
-            # Other processors must give the same answers.
-            images = self.shown(self.prover.images)
-            passes = not any(arithmetic_misses(candidate.model, candidate.found, images, candidate.classify(images)))
-        self.tries[repr(tried.recipe.to_dict())] = replace(
-            tried, proof=proof, verdict=verdict if passes or verdict == MISSED else MISSED
-        )
+        passes = passes and not candidate.unlike_elsewhere(images, answers)
+        self.tries[tried.recipe.key] = replace(tried, proof=proof, verdict=verdict if passes or verdict == MISSED else MISSED)
         if passes:
-            recipe = replace(tried.recipe, looks=self.prover.looks)
-            self.kept = replace(candidate, recipe=recipe, facts=replace(candidate.facts, recipe=recipe.to_dict()))
+            self.kept = candidate.judged_after(self.prover.looks)
         return passes
 
     def shown(self, images: Pixels) -> Pixels:

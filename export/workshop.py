@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from .. import LettercastError
 from ..runtime.arguments import checked, positive
-from ..runtime.console import quiet, say
+from ..runtime.console import first_line, quiet, say
 from ..runtime.pixels import Pixels
 from ..train.data.open import Data
 from ..train.data.source import Source
@@ -41,8 +41,8 @@ class Workshop:
 
     def __init__(self, original: Original, finetuned: "tuple[keras.Model, Finetuning] | None" = None) -> None:
         self.original, self.finetuned = original, finetuned
-        self.networks: dict[tuple[bool, bool], keras.Model] = {}
-        self.quantizers: dict[tuple[str, bool, bool], Quantizer] = {}
+        self.balanced: dict[bool, keras.Model] = {}
+        self.quantizers: dict[tuple[str, int], Quantizer] = {}
 
     def base(self, row: Format, seed: int) -> Recipe:
         """Return the recipe that is closest to a format's own way."""
@@ -57,38 +57,36 @@ class Workshop:
 
     def quantizer(self, row: Format, recipe: Recipe) -> Quantizer:
         """Return the quantizer that a recipe needs; raises ImpossibleError if the format cannot hold the network."""
-        key = (bool(recipe.finetuning), recipe.equalized)
-        place = (row.suffix, *key)
-        if place not in self.quantizers:
-            try:
+        try:
+            network = self._network(is_finetuned=bool(recipe.finetuning), is_equalized=recipe.equalized)
+            # Balancing returns a network as it is if that gains nothing.
+            place = row.suffix, id(network)
+            if place not in self.quantizers:
                 with quiet():
-                    self.quantizers[place] = open_quantizer(row.suffix, self._network(key), self.original.calibration)
-            except (LettercastError, KeyboardInterrupt):
-                raise
-            except Exception as error:  # converters raise any type of error
-                raise ImpossibleError(str(error).partition("\n")[0] or type(error).__name__) from error
+                    self.quantizers[place] = open_quantizer(row.suffix, network, self.original.calibration)
+        except LettercastError:
+            raise
+        except Exception as error:  # converters raise any type of error
+            raise ImpossibleError(first_line(error)) from error
         return self.quantizers[place]
 
     def make(self, row: Format, recipe: Recipe) -> Candidate:
         """Make the file of a recipe; raises ValueError if the network cannot be made so, ImpossibleError if the format cannot."""
         quantizer = self.quantizer(row, recipe)
-        facts = replace(stated(row, self.original), input_dtype=getattr(quantizer, "input_dtype", row.input_dtype))
         with quiet():
             model = quantizer.build(recipe)
-        return candidate_of(row, facts, model, recipe)
+        return candidate_of(row, stated(row, self.original), model, recipe)
 
-    def _network(self, key: tuple[bool, bool]) -> "keras.Model":
-        if key not in self.networks:
-            is_finetuned, is_equalized = key
+    def _network(self, *, is_finetuned: bool, is_equalized: bool) -> "keras.Model":
+        network = self.finetuned[0] if is_finetuned and self.finetuned else self.original.network
+        if not is_equalized:
+            return network
+        if is_finetuned not in self.balanced:
             from .repair.equalize import equalized
 
-            network = self.original.network
-            if is_finetuned and self.finetuned:
-                network = self.finetuned[0]
-            if is_equalized:
-                network = equalized(network, self.original.calibration)
-            self.networks[key] = network
-        return self.networks[key]
+            with quiet():
+                self.balanced[is_finetuned] = equalized(network, self.original.calibration)
+        return self.balanced[is_finetuned]
 
 
 def refuse_other_recipe(recipe: Recipe, original: Original) -> None:

@@ -1,7 +1,7 @@
 """Layers of a network as a format computes them, and what a quantizer of a format can do with them."""
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -82,10 +82,15 @@ def signal_to_noise(exact: NDArray[Any], rounded: NDArray[Any], *, is_answer: bo
     Channels that are always 0 have no signal and are left out. If the output is the model's answer, its channels are taken
     together, because classes that no image belongs to have none.
     """
+    return ratio_of(*powers_of(exact, rounded, is_answer=is_answer))
+
+
+def powers_of(exact: NDArray[Any], rounded: NDArray[Any], *, is_answer: bool) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the power of the signal and of the noise of each channel, as `signal_to_noise` takes them apart."""
     channels = 1 if is_answer or exact.ndim < 2 else exact.shape[-1]
     signal = np.asarray(exact, np.float64).reshape(-1, channels)
     noise = np.asarray(rounded, np.float64).reshape(-1, channels) - signal
-    return ratio_of(np.square(signal).sum(0), np.square(noise).sum(0))
+    return np.square(signal).sum(0), np.square(noise).sum(0)
 
 
 def ratio_of(power: NDArray[np.float64], noise: NDArray[np.float64]) -> float:
@@ -124,3 +129,8 @@ def float_group(layers: tuple[Layer, ...], name: str) -> tuple[str, ...]:
         if follower in by_name and not by_name[follower].weights and inputs[follower] == 1:
             ahead += by_name[follower].followers
     return tuple(group)
+
+
+def float_groups(layers: tuple[Layer, ...], names: Iterable[str]) -> tuple[str, ...]:
+    """Return the layers that must be in float so that the outputs of several layers are never rounded, each once."""
+    return tuple(dict.fromkeys(one for name in names for one in float_group(layers, name)))

@@ -9,6 +9,8 @@ from ...runtime.pixels import Pixels
 from ..gate import LEVEL, Parity, compare
 
 HALVING_SEED = 7
+# A search asks the proof half at most so often, because each look makes the next proof harder.
+MAX_LOOKS = 4
 Classify = Callable[[Pixels], NDArray[np.float32]]
 
 

@@ -107,6 +107,11 @@ class Recipe:
                 words.append(f"{len(names)} layer{'s' if len(names) > 1 else ''} {IN_WORDS[precision]}")
         return ", ".join(words) or "8-bit weights and activations"
 
+    @property
+    def key(self) -> str:
+        """What files are known by in a search, because a recipe cannot be hashed."""
+        return repr(self.to_dict())
+
     def to_dict(self) -> dict[str, Any]:
         """Return the recipe as in the facts of a file, and in a recipe file."""
         return {name: value for name, value in asdict(self).items() if value not in (None, False, 0, {}, "")}

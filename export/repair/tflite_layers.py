@@ -12,7 +12,7 @@ from ...runtime.model.engine import dequantize
 from ...runtime.pixels import Pixels
 from .. import tflite
 from ..inference import unrolled
-from .layers import MAX_RATIO_DB, ratio_of
+from .layers import MAX_RATIO_DB, powers_of, ratio_of
 from .narrow import narrow_weights, with_narrow
 from .recipe import DYNAMIC, FLOAT, INT4, INT8, INT16, PRECISIONS, WEIGHTS, Recipe
 from .tflite_graph import CONV, DENSE, DEPTHWISE, FLOAT32, Graph, convert, find_versions, operator_kinds, read, write
@@ -325,11 +325,8 @@ class Noise:
 
     def add(self, exact: Floats, rounded: Floats) -> None:
         """Take the output of one image, exact and rounded, of the same shape."""
-        channels = 1 if self._is_answer or exact.ndim < 2 else exact.shape[-1]
-        signal = exact.astype(np.float64).reshape(-1, channels)
-        noise = rounded.astype(np.float64).reshape(-1, channels) - signal
-        self._signal = self._signal + np.square(signal).sum(0)
-        self._noise = self._noise + np.square(noise).sum(0)
+        signal, noise = powers_of(exact, rounded, is_answer=self._is_answer)
+        self._signal, self._noise = self._signal + signal, self._noise + noise
 
     def ratio(self) -> float:
         """Return the signal-to-noise ratio in dB."""
