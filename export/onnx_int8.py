@@ -24,6 +24,8 @@ MAX_PAIR = 32767 // 255
 MAX_WEIGHT = MAX_PAIR // 2
 # Products of uint8 with uint8 are added in 32 bits everywhere, so filters that are stored so take all eight bits.
 MAX_UNSIGNED_WEIGHT = 127
+# The zero point of weights that are stored as uint8.
+UNSIGNED_ZERO = 128
 # The axis of the output channels in the weights of a layer, and the input that holds these weights.
 LAYERS = {
     **{"Conv": (0, 1), "Gemm": (1, 1), "MatMul": (-1, 1), "ConvInteger": (0, 1), "MatMulInteger": (-1, 1)},
@@ -56,14 +58,7 @@ def static(graph: "onnx.ModelProto", calibration: Pixels, source: Path, target: 
         source, target: files for the float32 and the quantized graph.
     """
     import onnx
-    from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
-
-    class Images(CalibrationDataReader):
-        def __init__(self, name: str):
-            self.batches = iter([{name: calibration[i : i + 1].astype(np.float32)} for i in range(len(calibration))])
-
-        def get_next(self):
-            return next(self.batches, None)
+    from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 
     scales = round_weights(graph, calibration)
     onnx.save(graph, source)
@@ -76,7 +71,7 @@ def static(graph: "onnx.ModelProto", calibration: Pixels, source: Path, target: 
     quantize_static(
         source,
         target,
-        Images(graph.graph.input[0].name),
+        reader(graph, calibration, 1),
         quant_format=QuantFormat.QDQ,
         per_channel=True,
         # For weights that have no scales here.
@@ -150,6 +145,37 @@ def dynamic(graph: "onnx.ModelProto", source: Path, target: Path) -> None:
     onnx.save(quantized, target)
 
 
+def as_unsigned(integers: NDArray[np.int8]) -> NDArray[np.uint8]:
+    """Return int8 integers as uint8 with the zero point UNSIGNED_ZERO."""
+    return (integers.astype(np.int16) + UNSIGNED_ZERO).astype(np.uint8)
+
+
+def reader(graph: "onnx.ModelProto", calibration: Pixels, size: int) -> Any:
+    """Return calibration images (N, H, W, C) uint8 as ONNX Runtime's calibration takes them, in batches of a size."""
+    from onnxruntime.quantization import CalibrationDataReader
+
+    class Images(CalibrationDataReader):
+        def __init__(self, name: str):
+            starts = range(0, len(calibration), size)
+            self.batches = iter([{name: calibration[i : i + size].astype(np.float32)} for i in starts])
+
+        def get_next(self):
+            return next(self.batches, None)
+
+    return Images(graph.graph.input[0].name)
+
+
+def open_session(model: bytes, settings: Mapping[str, str] | None = None) -> Any:
+    """Open the content of a file in ONNX Runtime, without its warnings; settings are entries of the session's configuration."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    for name, value in (settings or {}).items():
+        options.add_session_config_entry(name, value)
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+
+
 def store_unsigned(graph: "onnx.GraphProto") -> None:
     """Store the int8 filters of dynamic convolutions as uint8 with a zero point that is 128 higher; changes the graph.
 
@@ -163,7 +189,7 @@ def store_unsigned(graph: "onnx.GraphProto") -> None:
     for name in names & values.keys():
         integers = to_array(values[name])
         if integers.dtype == np.int8:
-            values[name].CopyFrom(from_array((integers.astype(np.int16) + 128).astype(np.uint8), name))
+            values[name].CopyFrom(from_array(as_unsigned(integers), name))
 
 
 def dense_biases(graph: "onnx.ModelProto") -> list["onnx.NodeProto"]:
@@ -293,7 +319,6 @@ def input_moments(
     Layers with too many inputs are left out.
     """
     import onnx
-    import onnxruntime
 
     shapes = {value.name: tuple(value.dims) for value in graph.graph.initializer}
     watched = onnx.ModelProto()
@@ -301,9 +326,7 @@ def input_moments(
     results = {value.name for value in (*graph.graph.output, *graph.graph.input)}
     for name in {node.input[0] for node in layers.values()} - results:
         watched.graph.output.append(onnx.helper.make_empty_tensor_value_info(name))
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    session = onnxruntime.InferenceSession(watched.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    session = open_session(watched.SerializeToString())
     source, names = graph.graph.input[0].name, [value.name for value in session.get_outputs()]
     sums: dict[str, NDArray[np.float64]] = {}
     counts = dict.fromkeys(layers, 0)
@@ -399,12 +422,7 @@ def exact_answers(model: bytes, images: Pixels) -> NDArray[np.float32]:
 
     ONNX Runtime takes slower instructions for it on processors whose fast ones cut sums off, and the same ones elsewhere.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.add_session_config_entry("session.x64quantprecision", "1")
-    session = onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+    session = open_session(model, {"session.x64quantprecision": "1"})
     (source,), (target,) = session.get_inputs(), session.get_outputs()
     # Dynamic scales are those of a batch.
     size = 1 if b"DynamicQuantizeLinear" in model else BATCH

@@ -89,22 +89,24 @@ def take_table(exports: Exports, width: int = WIDE) -> Table | None:
     return table
 
 
+# What the tables of a budget and of a repair say about a file that was tried, beside its name.
+TRY_COLUMNS: dict[str, Cell[Try]] = {
+    "kB": lambda one: f"{one.size_bytes / 1000:.1f}",
+    "latency": lambda one: known(one.latency_ratio, lambda ratio: f"{ratio:.2f}"),
+    "drop": lambda one: _drop(one.proof or one.parity),
+    "agree %": lambda one: f"{(one.proof or one.parity).agreement:.2f}",
+    "verdict": lambda one: f"{one.verdict}{', kept' if one.is_kept else '' if one.proof else ' (search half)'}",
+}
+
+
 def choice_table(choice: Choice, width: int = WIDE) -> Table:
     """Return one line per file that a budget tried: its size, latency, accuracy drop and verdict; stars mark the front."""
     limits = f"at most {kilobytes(choice.budget.max_bytes)} and {choice.max_drop:g} points"
     table = Table(
         title=f"{limits}; latency as a multiple of {choice.tries[0].recipe.format}, {choice.timing}; * no other is better"
     )
-    columns: dict[str, Cell[Try]] = {
-        "file": lambda one: f"{'*' if one in choice.front else ''}{name_of(one)}",
-        "kB": lambda one: f"{one.size_bytes / 1000:.1f}",
-        "latency": lambda one: known(one.latency_ratio, lambda ratio: f"{ratio:.2f}"),
-        "drop": lambda one: _drop(one.proof or one.parity),
-        "agree %": lambda one: f"{(one.proof or one.parity).agreement:.2f}",
-        "verdict": lambda one: f"{one.verdict}{', kept' if one.is_kept else '' if one.proof else ' (search half)'}",
-    }
-    fill(table, columns, choice.tries, [name for name in columns if width >= WIDE or name != "agree %"])
-    return table
+    columns: dict[str, Cell[Try]] = {"file": lambda one: f"{'*' if one in choice.front else ''}{name_of(one)}", **TRY_COLUMNS}
+    return fill(table, columns, choice.tries, [name for name in columns if width >= WIDE or name != "agree %"])
 
 
 def repair_table(artifact: Artifact, width: int = WIDE) -> Table | None:
@@ -112,16 +114,8 @@ def repair_table(artifact: Artifact, width: int = WIDE) -> Table | None:
     if not artifact.tries:
         return None
     table = Table(title=f"{artifact.format.name}, repaired: latency as a multiple of the file that missed, measured here")
-    columns: dict[str, Cell[Try]] = {
-        "tried": lambda one: one.recipe.describe(),
-        "kB": lambda one: f"{one.size_bytes / 1000:.1f}",
-        "latency": lambda one: known(one.latency_ratio, lambda ratio: f"{ratio:.2f}"),
-        "drop": lambda one: _drop(one.proof or one.parity),
-        "agree %": lambda one: f"{(one.proof or one.parity).agreement:.2f}",
-        "verdict": lambda one: f"{one.verdict}{', kept' if one.is_kept else '' if one.proof else ' (search half)'}",
-    }
-    fill(table, columns, artifact.tries, [name for name in columns if width >= WIDE or name != "drop"])
-    return table
+    columns: dict[str, Cell[Try]] = {"tried": lambda one: one.recipe.describe(), **TRY_COLUMNS}
+    return fill(table, columns, artifact.tries, [name for name in columns if width >= WIDE or name != "drop"])
 
 
 def export_pages_table(exports: Exports) -> Table | None:

@@ -14,7 +14,7 @@ from ...runtime.pixels import Pixels
 from .. import onnx_int8
 from ..inference import unrolled
 from ..onnx import inputs_of, sort_nodes
-from ..onnx_int8 import MAX_UNSIGNED_WEIGHT, MAX_WEIGHT, Rounded
+from ..onnx_int8 import MAX_UNSIGNED_WEIGHT, MAX_WEIGHT, UNSIGNED_ZERO, Rounded, as_unsigned
 from .layers import ratio_of
 from .onnx_graph import CUTTING, INTEGER, LINEAR, PASSING, LayerGraph, open_graph
 from .recipe import DYNAMIC, FLOAT, INT8, WEIGHTS, Recipe
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 MAX_ACTIVATION, MIN_RANGE = 255, 1e-8
 # Images that run at once.
 BATCH = 20
-# The zero point of weights that are stored as uint8.
-ZERO = 128
 # The largest integer of a bias.
 MAX_BIAS = 2**31 - 1
 # Operations through which ONNX Runtime looks for the rounding of a layer's result.
@@ -93,7 +91,7 @@ class OnnxQuantizer:
         """Return the signal-to-noise ratio of the layers' outputs against those of the original."""
         results = writer.results()
         pairs = [name for value, exact in results.values() for name in (value, exact)]
-        session = _session(writer.model(pairs))
+        session = onnx_int8.open_session(writer.model(pairs).SerializeToString())
         source, answers = writer.graph.model.graph.input[0].name, {value.name for value in writer.graph.model.graph.output}
         axes = {exact: writer.channel_axis(exact.removeprefix(EXACT)) for _, exact in results.values()}
         sums: dict[str, tuple[Any, Any]] = {}
@@ -119,25 +117,14 @@ def by_channel(values: NDArray[np.float32], axis: int | None) -> NDArray[np.floa
 def value_ranges(model: "onnx.ModelProto", calibration: Pixels) -> dict[str, tuple[float, float]]:
     """Return the smallest and the largest number of each value that can be rounded, on images (N, H, W, C) uint8."""
     import onnx
-    from onnxruntime.quantization import CalibrationDataReader
     from onnxruntime.quantization.calibrate import create_calibrator
-
-    source = model.graph.input[0].name
-
-    class Images(CalibrationDataReader):
-        def __init__(self) -> None:
-            starts = range(0, len(calibration), BATCH)
-            self.batches = iter([{source: calibration[i : i + BATCH].astype(np.float32)} for i in starts])
-
-        def get_next(self) -> Any:
-            return next(self.batches, None)
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "float32.onnx"
         onnx.save(model, path)
         kinds = [*INTEGER, *PASSING, *CUTTING]
         calibrator = create_calibrator(path, kinds, augmented_model_path=str(Path(folder) / "watched.onnx"))
-        calibrator.collect_data(Images())
+        calibrator.collect_data(onnx_int8.reader(model, calibration, BATCH))
         found = calibrator.compute_data()
     return {name: (float(np.min(data.range_value[0])), float(np.max(data.range_value[1]))) for name, data in found.items()}
 
@@ -146,14 +133,6 @@ def _is_plain(node: "onnx.NodeProto") -> bool:
     """Whether a node multiplies its input as it is, and adds its bias as it is."""
     facts = onnx_int8.attributes(node)
     return (facts.get("transA", 0), facts.get("alpha", 1.0), facts.get("beta", 1.0)) == (0, 1.0, 1.0)
-
-
-def _session(model: "onnx.ModelProto") -> Any:
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
 class _Writer:
@@ -359,8 +338,8 @@ class _Writer:
         key = ("weights", name, is_signed)
         if key not in self.names:
             found = self.rounded(MAX_WEIGHT if is_signed else MAX_UNSIGNED_WEIGHT)[name]
-            integers = found.integers if is_signed else (found.integers.astype(np.int16) + ZERO).astype(np.uint8)
-            zeros = np.full(len(found.scales), 0 if is_signed else ZERO, integers.dtype)
+            integers = found.integers if is_signed else as_unsigned(found.integers)
+            zeros = np.full(len(found.scales), 0 if is_signed else UNSIGNED_ZERO, integers.dtype)
             inputs = [self._named(f"{name}:int", integers), self._constant(found.scales), self._constant(zeros)]
             self.names[key] = self._add("DequantizeLinear", inputs, f"{name}:rounded", axis=found.axis)
         return self.names[key]
@@ -432,11 +411,11 @@ class _Writer:
         if ("dynamic", source) not in self.names:
             self.names["dynamic", source] = self._add("DynamicQuantizeLinear", [source], taken, scale, zero)
         found = self.rounded(MAX_UNSIGNED_WEIGHT)[name]
-        integers = (found.integers.astype(np.int16) + ZERO).astype(np.uint8)
+        integers = as_unsigned(found.integers)
         integers = integers.T if facts.get("transB", 0) else integers
         # The channels of filters are the second axis of their results.
         shape = (-1, *[1] * (found.integers.ndim - 2)) if is_filter else (-1,)
-        inputs = [taken, self._named(f"{name}:uint8", integers), zero, self._constant(np.uint8(ZERO))]
+        inputs = [taken, self._named(f"{name}:uint8", integers), zero, self._constant(np.uint8(UNSIGNED_ZERO))]
         self._add("ConvInteger" if is_filter else "MatMulInteger", inputs, f"{value}:sums", **(facts if is_filter else {}))
         self._add("Cast", [f"{value}:sums"], f"{value}:cast", to=1)
         self._add("Mul", [scale, self._constant(found.scales.reshape(shape))], f"{value}:step")

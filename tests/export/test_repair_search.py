@@ -39,11 +39,16 @@ def spoiled(digits, tmp_path_factory) -> Path:
     return path
 
 
+def limits_on(data: Path) -> dict:
+    """Return what a repaired file is held to, on which images."""
+    return {"check": data, "max_drop": MAX_DROP, "min_agreement": 97, "progress": False}
+
+
 @pytest.fixture(scope="module", params=["tflite-int8", "onnx-int8"])
 def repaired(request, spoiled, digits, tmp_path_factory):
     """The artifact of a repaired format, with what it was made from."""
     data, out = digits / "digits.npz", tmp_path_factory.mktemp("repaired")
-    settings = {"formats": request.param, "check": data, "max_drop": MAX_DROP, "min_agreement": 97, "progress": False}
+    settings = {"formats": request.param, **limits_on(data)}
     (plain,) = export(spoiled, out=out, **settings)
     (artifact,) = export(spoiled, out=out, repair=True, **settings)
     return plain, artifact, spoiled, data, settings
@@ -167,16 +172,7 @@ def test_a_file_that_is_proven_is_not_searched(digits, tmp_path):
 def test_nothing_is_written_if_nothing_can_be_proven(spoiled, digits, tmp_path, monkeypatch):
     # Without layers in float and without other weights nothing helps this model.
     monkeypatch.setattr(search.Search, "stages", lambda self: iter([[self.base]]))
-    (artifact,) = export(
-        spoiled,
-        formats="tflite-int8",
-        check=digits / "digits.npz",
-        max_drop=MAX_DROP,
-        min_agreement=97,
-        repair=True,
-        out=tmp_path,
-        progress=False,
-    )
+    (artifact,) = export(spoiled, formats="tflite-int8", out=tmp_path, repair=True, **limits_on(digits / "digits.npz"))
     assert artifact.misses
     assert [one.recipe.precision for one in artifact.tries] == [INT8]
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".html"], "the page tells what was tried"
@@ -188,16 +184,8 @@ def test_ctrl_c_keeps_what_is_proven(spoiled, digits, tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(search.Search, "refine", interrupted)
-    exports = export(
-        spoiled,
-        formats=["tflite-int8", "tflite-float32"],
-        check=digits / "digits.npz",
-        max_drop=MAX_DROP,
-        min_agreement=97,
-        repair=True,
-        out=tmp_path,
-        progress=False,
-    )
+    formats = ["tflite-int8", "tflite-float32"]
+    exports = export(spoiled, formats=formats, out=tmp_path, repair=True, **limits_on(digits / "digits.npz"))
     assert exports.is_interrupted
     (artifact,) = exports
     assert artifact.verdict == PROVEN
