@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .convention import classify_scaled
+from .convert.network import flat_layers
 from .gate import Inspection
-from .inference import flat_layers
 from .original import Original
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .. import LettercastError
 from ..runtime.model.facts import Facts
 from ..runtime.pixels import Pixels
-from . import mobile, onnx, tflite
+from .convert import mobile, onnx, tflite
 from .gate import Inspection, Tolerance
 from .repair.recipe import DYNAMIC, INT16
 from .repair.recipe import FLOAT as FLOAT_LAYERS

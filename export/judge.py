@@ -17,8 +17,9 @@ from ..runtime.model.facts import LETTERS, Facts
 from ..runtime.pixels import Pixels
 from ..train.data.drawing import shown
 from ..train.data.source import Source
-from . import onnx_int8
 from .artifact import Artifact
+from .convert import onnx_int8
+from .convert.rounding_error import widen
 from .diagnose import Cause, diagnose
 from .formats import Format
 from .gate import UNPROVEN, Inspection, Tolerance, compare
@@ -27,7 +28,6 @@ from .original import Original
 from .pages import PageCheck
 from .repair.proof import level_of
 from .repair.recipe import Recipe
-from .rounding import widen
 
 if TYPE_CHECKING:
     import keras

@@ -24,8 +24,8 @@ from ..train.data.open import Data, default_split, held_out_split, is_same, open
 from ..train.data.source import Source, describe, draw_all, draw_some, relabel
 from ..train.predict import assumed_facts, classify, load_keras, model_facts, picture_shape
 from .convention import to_convention
+from .convert.network import dequantized, for_inference, is_single, quantized_layers
 from .detection import chance_limit
-from .inference import dequantized, for_inference, is_single, quantized_layers
 
 if TYPE_CHECKING:
     import keras

@@ -264,7 +264,7 @@ def digits_tflite(made_once) -> Path:
         from sklearn.datasets import load_digits
         from sklearn.linear_model import LogisticRegression
 
-        from lettercast.export import onnx, tflite
+        from lettercast.export.convert import onnx, tflite
         from lettercast.export.golden import write_with_golden
         from lettercast.runtime.model.facts import PICTURES, Facts
 

@@ -148,7 +148,7 @@ def make_products(
 def open_product(network: "keras.Sequential", ending: str, arithmetic: str) -> Run:
     """Export a network like a model, and open it with the engine of a file ending; return a call that runs it once."""
     with quiet():
-        from ...export import onnx, tflite
+        from ...export.convert import onnx, tflite
     pixels = np.random.default_rng(SEED).integers(0, 256, (CALIBRATION_IMAGES, *network.input_shape[1:]), dtype=np.uint8)
     build, start = {".tflite": (tflite, open_tflite), ".onnx": (onnx, OnnxRun)}[ending]
     with quiet():

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.pixels import Pixels
-from ..onnx_int8 import MAX_INPUTS, PATCHES, SEED, round_to_cancel
+from ..convert.onnx_int8 import MAX_INPUTS, PATCHES, SEED, round_to_cancel
 from .tflite_graph import CONV, DENSE, Graph
 
 # The largest integer of a weight with 4 bits, which is symmetric.

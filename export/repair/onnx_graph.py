@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import onnx_int8
-from ..onnx import convert, fold_scaling, inputs_of, sort_nodes
+from ..convert import onnx_int8
+from ..convert.onnx import convert, fold_scaling, inputs_of, sort_nodes
 from .layers import Layer, spread_of
 
 if TYPE_CHECKING:

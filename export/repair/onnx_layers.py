@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.pixels import Pixels
-from .. import onnx_int8
-from ..inference import unrolled
-from ..onnx import inputs_of, sort_nodes
-from ..onnx_int8 import MAX_UNSIGNED_WEIGHT, MAX_WEIGHT, UNSIGNED_ZERO, Rounded, as_unsigned
+from ..convert import onnx_int8
+from ..convert.network import unrolled
+from ..convert.onnx import inputs_of, sort_nodes
+from ..convert.onnx_int8 import MAX_UNSIGNED_WEIGHT, MAX_WEIGHT, UNSIGNED_ZERO, Rounded, as_unsigned
 from .layers import ratio_of
 from .onnx_graph import CUTTING, INTEGER, LINEAR, PASSING, LayerGraph, open_graph
 from .recipe import DYNAMIC, FLOAT, INT8, WEIGHTS, Recipe

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...runtime.console import quiet
-from .. import tflite
+from ..convert import tflite
 from .layers import Layer, spread_of
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from ...runtime.console import quiet
 from ...runtime.model.engine import dequantize
 from ...runtime.pixels import Pixels
-from .. import tflite
-from ..inference import unrolled
+from ..convert import tflite
+from ..convert.network import unrolled
 from .layers import MAX_RATIO_DB, powers_of, ratio_of
 from .narrow import narrow_weights, with_narrow
 from .recipe import DYNAMIC, FLOAT, INT4, INT8, INT16, PRECISIONS, WEIGHTS, Recipe

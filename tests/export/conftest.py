@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lettercast.export import tflite
+from lettercast.export.convert import tflite
+from lettercast.export.convert.mobile import embed_mobile, take_rgb
 from lettercast.export.exporter import DEFAULT_MODEL
-from lettercast.export.mobile import embed_mobile, take_rgb
 from lettercast.runtime.model.facts import keras_facts
 from lettercast.train.data.drawing import draw_ink
 from lettercast.train.predict import load_keras

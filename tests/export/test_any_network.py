@@ -8,11 +8,11 @@ import onnxruntime
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from lettercast.export import onnx, tflite
+from lettercast.export.convert import onnx, tflite
+from lettercast.export.convert.network import MAX_STEPS, for_inference, unrolled
+from lettercast.export.convert.rounding_error import MAX_FLOAT16, MAX_FLOAT32, widen
 from lettercast.export.formats import FLOAT, FLOAT16
 from lettercast.export.gate import compare
-from lettercast.export.inference import MAX_STEPS, for_inference, unrolled
-from lettercast.export.rounding import MAX_FLOAT16, MAX_FLOAT32, widen
 
 layers, activations, ops = keras.layers, keras.activations, keras.ops
 SHAPE = (8, 12, 3)

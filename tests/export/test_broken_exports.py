@@ -8,7 +8,7 @@ import keras
 import numpy as np
 import pytest
 
-from lettercast.export import onnx, tflite
+from lettercast.export.convert import onnx, tflite
 from lettercast.export.diagnose import Cause, best_order, depthwise_spread
 from lettercast.export.exporter import export_model
 from lettercast.export.formats import FORMATS

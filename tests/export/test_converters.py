@@ -8,8 +8,8 @@ import pytest
 from ai_edge_litert.interpreter import Interpreter
 from tensorflow.lite.python import schema_py_generated as schema
 
-from lettercast.export import tflite
-from lettercast.export.onnx import OPSET, convert, fold_scaling
+from lettercast.export.convert import tflite
+from lettercast.export.convert.onnx import OPSET, convert, fold_scaling
 from lettercast.runtime.model.engine import dequantize, open_engine, quantize
 from lettercast.runtime.model.facts import Facts, tflite_facts
 from lettercast.train.data.source import draw_some

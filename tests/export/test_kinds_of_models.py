@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
+from lettercast.export.convert.network import dequantized
 from lettercast.export.exporter import export
-from lettercast.export.inference import dequantized
 from lettercast.runtime.model.engine import open_engine
 from lettercast.train.evaluation import evaluate
 

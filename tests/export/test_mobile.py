@@ -13,9 +13,9 @@ from ai_edge_litert.interpreter import Interpreter
 from tensorflow.lite.python import schema_py_generated as schema
 
 from lettercast import LettercastError
-from lettercast.export import tflite
+from lettercast.export.convert import tflite
+from lettercast.export.convert.mobile import METADATA_KEY, embed_mobile, take_rgb, to_glyph, to_gray
 from lettercast.export.formats import FORMATS
-from lettercast.export.mobile import METADATA_KEY, embed_mobile, take_rgb, to_glyph, to_gray
 from lettercast.runtime.classifier import Classifier
 from lettercast.runtime.glyph import glyph
 from lettercast.runtime.model.engine import open_engine

@@ -14,10 +14,8 @@ import pytest
 from onnx import TensorProto, helper
 from onnx.numpy_helper import from_array, to_array
 
-from lettercast.export import onnx
-from lettercast.export.exporter import export_model
-from lettercast.export.formats import FORMATS
-from lettercast.export.onnx_int8 import (
+from lettercast.export.convert import onnx
+from lettercast.export.convert.onnx_int8 import (
     MAX_PAIR,
     can_overflow,
     channel_scales,
@@ -26,6 +24,8 @@ from lettercast.export.onnx_int8 import (
     saturating,
     unlike,
 )
+from lettercast.export.exporter import export_model
+from lettercast.export.formats import FORMATS
 from lettercast.export.original import open_letters
 from lettercast.runtime.model.doctor import Checkup, describe_saturation, model_lines
 from lettercast.runtime.model.engine import open_engine

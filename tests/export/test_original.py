@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
+from lettercast.export.convert.network import TRAINING_ONLY, flat_layers, for_inference, is_single
 from lettercast.export.detection import cross_entropy
-from lettercast.export.inference import TRAINING_ONLY, flat_layers, for_inference, is_single
 from lettercast.export.original import draw_calibration, name_outputs, refuse_shared
 from lettercast.runtime.model.facts import Facts
 from lettercast.train.data.open import open_source

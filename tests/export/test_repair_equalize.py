@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from keras import layers
 
-from lettercast.export import tflite
+from lettercast.export.convert import tflite
 from lettercast.export.repair.equalize import equalized
 from lettercast.export.repair.fold import folded
 from lettercast.runtime.model.engine import open_engine

@@ -11,7 +11,7 @@ import pytest
 from keras import layers
 
 from lettercast import LettercastError
-from lettercast.export.inference import for_inference
+from lettercast.export.convert.network import for_inference
 from lettercast.export.repair.finetune import finetune, open_images
 from lettercast.export.repair.fold import folded
 from lettercast.export.repair.simulate import INT8, Levels, Simulated, rounded_weights, steps_between

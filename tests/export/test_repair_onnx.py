@@ -8,8 +8,8 @@ import onnxruntime
 import pytest
 from onnx.numpy_helper import to_array
 
-from lettercast.export import onnx as onnx_format
-from lettercast.export import onnx_int8
+from lettercast.export.convert import onnx as onnx_format
+from lettercast.export.convert import onnx_int8
 from lettercast.export.repair.onnx_layers import open_onnx
 from lettercast.export.repair.recipe import DYNAMIC, FLOAT, INT4, INT8, WEIGHTS, Recipe
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-from lettercast.export import tflite
+from lettercast.export.convert import tflite
 from lettercast.export.repair.recipe import DYNAMIC, FLOAT, INT4, INT8, INT16, PRECISIONS, WEIGHTS, Recipe
 from lettercast.export.repair.tflite_graph import CONV, DENSE, DEPTHWISE, FLOAT32, read
 from lettercast.export.repair.tflite_layers import open_tflite

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
+from lettercast.export.convert.network import for_inference
 from lettercast.export.exporter import export, export_model
 from lettercast.export.formats import FORMATS
-from lettercast.export.inference import for_inference
 from lettercast.export.original import open_letters
 from lettercast.runtime.model.engine import open_engine
 from lettercast.runtime.model.facts import PICTURES

@@ -49,7 +49,7 @@ def test_layers_have_the_multiplications_of_keras(exported, network, name):
 
 
 def test_a_depthwise_layer_multiplies_each_channel_with_its_own_filter():
-    from lettercast.export.tflite import float32
+    from lettercast.export.convert.tflite import float32
 
     stack = [keras.Input((8, 8, 6)), keras.layers.DepthwiseConv2D(3), keras.layers.Conv2D(4, 1)]
     operations = tflite_operations(float32(keras.Sequential(stack), np.zeros((1, 8, 8, 6), np.uint8)))

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.export import onnx, tflite
+from lettercast.export.convert import onnx, tflite
 from lettercast.runtime.model.engine import dequantize, engine_errors, open_engine, quantize
 from lettercast.runtime.model.facts import Facts
 from lettercast.runtime.model.installed import TFLITE_RUNTIME, Found

@@ -53,7 +53,7 @@ def test_tflite_facts_are_read_back(exported):
 
 
 def test_a_tflite_file_without_facts_is_refused(model_file):
-    from lettercast.export import tflite
+    from lettercast.export.convert import tflite
     from lettercast.train.predict import load_keras
 
     bare = tflite.float32(load_keras(model_file), np.zeros((0, 28, 28, 1), np.uint8))

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.pixels import Pixels
-from .gate import Inspection
+from ...runtime.pixels import Pixels
+from ..gate import Inspection
 
 if TYPE_CHECKING:
     import onnx

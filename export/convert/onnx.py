@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..runtime.model.facts import FACTS_KEY, Facts
-from ..runtime.pixels import Pixels
+from ...runtime.model.facts import FACTS_KEY, Facts
+from ...runtime.pixels import Pixels
+from ..gate import Inspection
 from . import onnx_int8
-from .gate import Inspection
-from .inference import unrolled
+from .network import unrolled
 
 if TYPE_CHECKING:
     import keras

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.model.facts import FACTS_KEY, Facts
-from ..runtime.pixels import Pixels
-from .gate import Inspection
-from .inference import unrolled
+from ...runtime.model.facts import FACTS_KEY, Facts
+from ...runtime.pixels import Pixels
+from ..gate import Inspection
+from .network import unrolled
 
 if TYPE_CHECKING:
     import keras

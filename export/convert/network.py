@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .. import LettercastError
+from ... import LettercastError
 
 if TYPE_CHECKING:
     import keras

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from ..runtime.pixels import Pixels
-from ..train.predict import classify
-from .gate import Tolerance
-from .inference import in_precision
+from ...runtime.pixels import Pixels
+from ...train.predict import classify
+from ..gate import Tolerance
+from .network import in_precision
 
 if TYPE_CHECKING:
     import keras

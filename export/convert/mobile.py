@@ -10,11 +10,11 @@ from dataclasses import dataclass, replace
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
 
-from .. import LettercastError
-from ..runtime.glyph import BORDER_PX, EDGE_SHARE, GLYPH_PX, MAX_GAIN
-from ..runtime.model.facts import FACTS_KEY, LETTERS, PHOTOS, Facts
-from ..runtime.page.ink import CROP_TUNING, INK_TUNING, MAX_FLOOR
-from ..train.data.drawing import PHOTO_PX
+from ... import LettercastError
+from ...runtime.glyph import BORDER_PX, EDGE_SHARE, GLYPH_PX, MAX_GAIN
+from ...runtime.model.facts import FACTS_KEY, LETTERS, PHOTOS, Facts
+from ...runtime.page.ink import CROP_TUNING, INK_TUNING, MAX_FLOOR
+from ...train.data.drawing import PHOTO_PX
 from . import tflite
 
 if TYPE_CHECKING:
