@@ -1,7 +1,6 @@
 """Building one format of a network, and judging it: it is compared with the original, and written if it passes the gate."""
 
 import os
-import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import LettercastError
 from ..runtime.console import quiet
-from ..runtime.model.engine import first_line, open_engine
+from ..runtime.model.engine import first_line, open_content
 from ..runtime.model.facts import LETTERS, Facts
 from ..runtime.pixels import Pixels
 from ..train.data.drawing import shown
@@ -174,12 +173,10 @@ def _build(row: Format, network: "keras.Model", calibration: Pixels) -> bytes:
 
 def _run(model: bytes, row: Format, images: Pixels) -> NDArray[np.float32]:
     """Classify the images with the engine that the device runs, in parallel with one engine per thread."""
-    with tempfile.TemporaryDirectory() as folder, ThreadPoolExecutor() as pool:
-        path = Path(folder) / f"candidate.{row.suffix}"
-        path.write_bytes(model)
-        shares = np.array_split(images, min(os.cpu_count() or 1, len(images)))
-        try:
-            engines = [open_engine(path) for _ in shares]
+    shares = np.array_split(images, min(os.cpu_count() or 1, len(images)))
+    try:
+        engines = [open_content(model, row.suffix) for _ in shares]
+        with ThreadPoolExecutor() as pool:
             return np.concatenate(list(pool.map(lambda engine, share: engine(share), engines, shares)))
-        except LettercastError as error:
-            raise ImpossibleError(str(error).removeprefix(f"{path}: ").partition("; ")[0]) from error
+    except LettercastError as error:
+        raise ImpossibleError(str(error).partition(": ")[2].partition("; ")[0]) from error

@@ -1,6 +1,5 @@
 """Whole pages: whether the reader reads them as well with an exported file as with its original."""
 
-import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError
-from ..runtime.model.engine import Engine, open_engine
+from ..runtime.model.engine import Engine, open_content
 from ..runtime.model.facts import LETTERS
 from ..runtime.reader import Reader
 from ..train.pages import PagesResult, read_pages
@@ -64,11 +63,8 @@ class PageCheck:
 
     def check(self, model: bytes, suffix: str) -> PageParity:
         """Read the pages with an exported file, given its content and its suffix, and compare."""
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder) / f"candidate.{suffix}"
-            path.write_bytes(model)
-            engine = open_engine(path)
-        return compare_pages(self.labels.name, self.original, _read(engine, self.labels, self.report), self.max_rise)
+        read = _read(open_content(model, suffix), self.labels, self.report)
+        return compare_pages(self.labels.name, self.original, read, self.max_rise)
 
 
 def open_pages(

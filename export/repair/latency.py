@@ -2,14 +2,13 @@
 
 import platform
 import re
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
 from ...runtime.model.doctor import BOARD_FILE, CPU_FILE, VNNI
-from ...runtime.model.engine import Engine, open_engine
+from ...runtime.model.engine import Engine, open_content, open_engine
 from ...runtime.pixels import Pixels
 from ..devices import Device
 from .layers import Layer
@@ -60,7 +59,10 @@ def latency_ratios(
     Raises:
         LettercastError: the engine cannot open one of the files.
     """
-    engines = {name: _open(content, suffix) for name, content in files.items()}
+    engines = {
+        name: open_engine(content) if isinstance(content, Path) else open_content(content, suffix)
+        for name, content in files.items()
+    }
     single = [images[place : place + 1] for place in range(min(len(images), MAX_CALLS))]
     # Opening warms up, and the first round finds how many calls fill a turn.
     calls = {name: _calls_for(engine, single) for name, engine in engines.items()}
@@ -119,15 +121,6 @@ def _text(path: Path) -> str:
         return path.read_text("utf-8", "replace")
     except OSError:
         return ""
-
-
-def _open(content: bytes | Path, suffix: str) -> Engine:
-    if isinstance(content, Path):
-        return open_engine(content)
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / f"candidate.{suffix}"
-        path.write_bytes(content)
-        return open_engine(path)
 
 
 def _calls_for(engine: Engine, single: Sequence[Pixels]) -> int:

@@ -57,13 +57,13 @@ def open_engine(path: Path, threads: int = 1, package: Package | None = None) ->
         LettercastError: the file is missing or damaged, its facts are missing or do not fit its graph, or no engine for it
             is installed.
     """
-    engine = load_engine(path, threads, package)
-    blank = np.zeros((2, *engine.facts.input_shape), np.uint8)
-    with wrapping_errors(path):
-        probabilities = engine(blank)
-        if probabilities.shape != (2, len(engine.facts.labels)) or not np.isfinite(probabilities).all():
-            raise ValueError(f"output of shape {probabilities.shape} for two images, or NaN")
-    return engine
+    return _tried(path, load_engine(path, threads, package))
+
+
+def open_content(model: bytes, suffix: str) -> Engine:
+    """Open the content of a file like open_engine, with one thread; suffix is "tflite" or "onnx". Errors call it model.SUFFIX."""
+    path = Path(f"model.{suffix}")
+    return _tried(path, _load(path, model, 1, None))
 
 
 def load_engine(path: Path, threads: int = 1, package: Package | None = None) -> Engine:
@@ -75,8 +75,22 @@ def load_engine(path: Path, threads: int = 1, package: Package | None = None) ->
     except OSError as error:
         reason = error.strerror or "cannot be read"
         raise LettercastError(f"{path}: {reason}; give a .tflite or .onnx model from `lettercast export`") from error
+    return _load(path, model, threads, package)
+
+
+def _load(path: Path, model: bytes, threads: int, package: Package | None) -> Engine:
     with wrapping_errors(path):
         return OPENERS[path.suffix.lower()](path, model, threads, _engine_for(path, package))
+
+
+def _tried(path: Path, engine: Engine) -> Engine:
+    """Return an engine that gives probabilities for two blank images; raises LettercastError if it does not."""
+    blank = np.zeros((2, *engine.facts.input_shape), np.uint8)
+    with wrapping_errors(path):
+        probabilities = engine(blank)
+        if probabilities.shape != (2, len(engine.facts.labels)) or not np.isfinite(probabilities).all():
+            raise ValueError(f"output of shape {probabilities.shape} for two images, or NaN")
+    return engine
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.export.convert import onnx, tflite
-from lettercast.runtime.model.engine import dequantize, engine_errors, open_engine, quantize
+from lettercast.runtime.model.engine import dequantize, engine_errors, open_content, open_engine, quantize
 from lettercast.runtime.model.facts import Facts
 from lettercast.runtime.model.installed import TFLITE_RUNTIME, Found
 from lettercast.train.data.source import draw_some
@@ -62,6 +62,18 @@ def test_batch_size_and_threads_do_not_change_the_probabilities(exported, letter
     engine = open_engine(exported[name], threads=2)
     alone = np.concatenate([engine(letter[None]) for letter in letters])
     np.testing.assert_allclose(alone, batched, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["tflite-int8", "onnx-int8"])
+def test_the_content_of_a_file_gives_what_the_file_gives(exported, letters, name):
+    path = exported[name]
+    engine = open_content(path.read_bytes(), path.suffix.removeprefix("."))
+    np.testing.assert_array_equal(engine(letters), open_engine(path)(letters))
+
+
+def test_damaged_content_is_refused():
+    with pytest.raises(LettercastError, match=r"^model\.tflite: not a TFLite model"):
+        open_content(b"TFL", "tflite")
 
 
 def test_an_empty_batch_gives_no_rows(exported):
