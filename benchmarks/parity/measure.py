@@ -18,6 +18,7 @@ import numpy as np
 
 from ... import LettercastError
 from ...runtime.model.installed import Package
+from ...runtime.model.processor import cpu_info, info_line, read_if_there
 from ...train.custom import imported
 
 # A call to time; its argument is the number of the call.
@@ -66,7 +67,7 @@ except (OSError, IndexError):
 stages = (imported - begun, loaded - imported, first - loaded)
 print(json.dumps([*(1000 * stage for stage in stages), peak]))
 """
-CPUINFO, MEMINFO = Path("/proc/cpuinfo"), Path("/proc/meminfo")
+MEMINFO = Path("/proc/meminfo")
 GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 STEADY_GOVERNOR = "performance"
 # From this load (waiting or running processes per core, mean of the last minute) other processes distort times.
@@ -200,7 +201,7 @@ def footprint(path: Path, threads: int, package: Package | None, batch: int) -> 
 def this_machine() -> Machine:
     """Describe this machine as it is now."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    info = read_if_there(CPUINFO)
+    info = cpu_info()
     flags = set(info_line(info, "flags", "Features").split())
     memory = re.search(r"MemTotal:\s+(\d+) kB", read_if_there(MEMINFO))
     return Machine(
@@ -216,17 +217,3 @@ def this_machine() -> Machine:
         governor=read_if_there(GOVERNOR).strip() or None,
         load=os.getloadavg()[0] / (os.cpu_count() or 1) if hasattr(os, "getloadavg") else None,
     )
-
-
-def info_line(info: str, *names: str) -> str:
-    """Return the value of the first of these names in the text of /proc/cpuinfo; "" if it has none of them."""
-    found = (re.search(rf"^{name}\s*:\s*(.+)$", info, re.MULTILINE) for name in names)
-    return next((match[1].strip() for match in found if match), "")
-
-
-def read_if_there(path: Path) -> str:
-    """Return the text of a file of the system, "" if it cannot be read."""
-    try:
-        return path.read_text()
-    except OSError:
-        return ""

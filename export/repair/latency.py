@@ -1,14 +1,13 @@
 """How fast candidates are: measured here in turns, or modelled for a device that is not this machine, as ratios only."""
 
 import platform
-import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from statistics import median
 
-from ...runtime.model.doctor import BOARD_FILE, CPU_FILE, VNNI
 from ...runtime.model.engine import Engine, open_content, open_engine
+from ...runtime.model.processor import VNNI, board, cpu_info, info_line
 from ...runtime.pixels import Pixels
 from ..devices import Device
 from .layers import Layer
@@ -101,26 +100,14 @@ def runs_here(device: Device) -> bool:
     if platform.machine().lower().replace("amd64", "x86_64") != device.architecture:
         return False
     if device.board:
-        return device.board in _text(BOARD_FILE)
-    return bool(VNNI & set(_line("flags").split())) == device.has_dot_product
+        return device.board in board()
+    return bool(VNNI & set(info_line(cpu_info(), "flags").split())) == device.has_dot_product
 
 
 def processor_name() -> str:
     """Return the name of this machine's board or processor."""
-    board = _text(BOARD_FILE).strip("\0 \n")
-    return board or _line("model name") or platform.processor() or f"this {platform.machine()} processor"
-
-
-def _line(name: str) -> str:
-    found = re.search(rf"^{name}\s*:\s*(.+)$", _text(CPU_FILE), re.MULTILINE)
-    return found[1].strip() if found else ""
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text("utf-8", "replace")
-    except OSError:
-        return ""
+    name = board() or info_line(cpu_info(), "model name")
+    return name or platform.processor() or f"this {platform.machine()} processor"
 
 
 def _calls_for(engine: Engine, single: Sequence[Pixels]) -> int:

@@ -15,16 +15,13 @@ from ... import DONE, MISSED, UNUSABLE, LettercastError, __version__
 from ..console import quiet
 from .facts import Facts
 from .installed import ENGINES, NUMPY, OPENCV, Found, describe_missing, find_engine, find_package, this_platform
+from .processor import CPU_FILE, VNNI, board, info_line, read_if_there
 
 if TYPE_CHECKING:
     from .facts import Facts
     from .golden import Replay
 
-BOARD_FILE = Path("/proc/device-tree/model")
 CAMERAS = Path("/sys/class/video4linux")
-CPU_FILE = Path("/proc/cpuinfo")
-# Any of them adds products of int8 in 32 bits, in the names of /proc/cpuinfo.
-VNNI = {"avx512_vnni", "avx_vnni", "avx_vnni_int8", "amx_int8"}
 X86 = ("x86_64", "amd64", "i386", "i686", "x86")
 # Less than this is rounding, which needs no cause.
 MIN_DIFFERENCE = 0.001
@@ -137,20 +134,16 @@ def inspect_device(endings: set[str]) -> Device:
     engines = [find_package(package) for packages in ENGINES.values() for package in packages]
     needed = [find_engine(ending) for ending in sorted(endings & ENGINES.keys())]
     missing = [describe_missing(found, here) for found in (numpy, opencv, *needed) if not found.module]
+    name = f"({board()})" if board() else ""
     return Device(
         f"{platform.python_version()}, {here.bits} bit, {sys.executable}",
-        " ".join(filter(None, [platform.system(), platform.release(), platform.machine(), board()])),
+        " ".join(filter(None, [platform.system(), platform.release(), platform.machine(), name])),
         (numpy, opencv, *engines),
         inspect_opencv(opencv.module.getBuildInformation()) if opencv.module else None,
         tuple(find_cameras(CAMERAS)),
         find_spec("picamera2") is not None,
         tuple(missing),
     )
-
-
-def board() -> str:
-    """Return the name of a board, such as a Raspberry Pi, if Linux knows it."""
-    return f"({BOARD_FILE.read_text(errors='replace').strip(chr(0))})" if BOARD_FILE.exists() else ""
 
 
 def inspect_opencv(build: str) -> OpenCV:
@@ -207,8 +200,8 @@ def describe_saturation(facts: Facts, cpu_file: Path, machine: str = platform.ma
     """
     if facts.format not in ("onnx-int8", "onnx-dynamic") or machine.lower() not in X86 or facts.gate.get("saturates") is False:
         return ""
-    flags = re.search(r"^flags\s*:(.*)", cpu_file.read_text(errors="replace"), re.MULTILINE) if cpu_file.exists() else None
-    if flags and VNNI & set(flags[1].split()):
+    flags = info_line(read_if_there(cpu_file), "flags")
+    if VNNI & set(flags.split()):
         return ""
     processor = "this processor has no VNNI" if flags else "a processor without VNNI, which this may be,"
     weights = "the weights of this file" if facts.gate.get("saturates") else "the weights of files from earlier versions"

@@ -10,6 +10,7 @@ from lettercast.export.repair import latency
 from lettercast.export.repair.latency import latency_ratios, modelled_ratio, processor_name, runs_here
 from lettercast.export.repair.layers import Layer
 from lettercast.export.repair.recipe import DYNAMIC, FLOAT, INT4, INT8, INT16, WEIGHTS, Recipe
+from lettercast.runtime.model import processor
 
 MODELS = Path(latency.__file__).parents[2] / "runtime" / "models"
 LAYERS = (Layer("stem", "Conv2D", 100, 3000), Layer("pool", "MaxPooling2D", 0), Layer("head", "Dense", 900, 1000))
@@ -78,8 +79,8 @@ def test_every_precision_has_a_ratio_on_every_device(device, precision):
 def test_a_measurement_stands_for_the_machine_that_it_is_made_on_alone(tmp_path, monkeypatch, machine, board, flags, expected):
     (tmp_path / "board").write_text(board)
     (tmp_path / "cpu").write_text(f"model name\t: Some CPU\nflags\t\t: {flags}\n")
-    monkeypatch.setattr(latency, "BOARD_FILE", tmp_path / "board")
-    monkeypatch.setattr(latency, "CPU_FILE", tmp_path / "cpu")
+    monkeypatch.setattr(processor, "BOARD_FILE", tmp_path / "board")
+    monkeypatch.setattr(processor, "CPU_FILE", tmp_path / "cpu")
     monkeypatch.setattr(latency.platform, "machine", lambda: machine)
     assert [name for name, device in DEVICES.items() if runs_here(device)] == expected
     assert processor_name() == (board.strip("\0") or "Some CPU")

@@ -13,13 +13,13 @@ from lettercast.benchmarks.parity.measure import (
     WARM_RUNS,
     Latency,
     footprint,
-    info_line,
     latency_of,
     measure,
     take_turns,
     this_machine,
 )
 from lettercast.runtime.model.installed import ONNX_RUNTIME
+from lettercast.runtime.model.processor import info_line
 
 
 def test_calls_take_turns_and_the_warm_up_does_not_count():
