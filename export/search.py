@@ -26,6 +26,10 @@ from .workshop import Workshop
 
 # Numbers of first layers with weights that are kept in float, one after the other.
 FIRST_COUNTS = (2, 4, 6, 9, 12, 18, 24, 32)
+# With dynamic activations, layers with less than these shares of all weights are kept in float, one share after the other. They
+# are those on large images: rounding what they take at run time costs more than it saves. Agreement on 10,000 fashion images with
+# none, 0.1 and 0.3 %: MobileNetV2 99.3, 99.6, 99.9; MobileNetV3Small 99.5, 99.8, 99.9; EfficientNetV2B0 99.7, 99.8, 99.9.
+SMALL_SHARES = (0.001, 0.003, 0.01)
 # Numbers of worst layers that are not rounded, one after the other. Between the last number that fails and the first that
 # passes, all are searched by halving.
 LAYER_COUNTS = (1, 2, 3, 5, 8, 12, 18, 26, 36)
@@ -179,15 +183,20 @@ class Search:
         """Yield recipes that cost no bytes, and no time or little.
 
         Dynamic activations are as fast as static ones where the engine has kernels for them: in LiteRT for convolutions and dense
-        layers, in ONNX Runtime for products of matrices only. There, layers without weights are cheap in float.
+        layers, in ONNX Runtime for products of matrices only. There, layers without weights are cheap in float. Layers with few
+        weights cost few bytes in float.
         """
         yield self.base
         if self.base.precision == DYNAMIC:
             return
-        if self.row.suffix == "tflite":
-            yield replace(self.base, precision=DYNAMIC)
-            return
         layers = self.quantizer(self.base).layers
+        if self.row.suffix == "tflite":
+            dynamic = replace(self.base, precision=DYNAMIC)
+            yield dynamic
+            weights = sum(layer.weights for layer in layers)
+            for share in SMALL_SHARES:
+                yield dynamic.with_layers([layer.name for layer in layers if 0 < layer.weights < share * weights], FLOAT)
+            return
         in_float = self.base.with_layers([layer.name for layer in layers if not layer.weights], FLOAT)
         yield in_float
         if dense := [layer.name for layer in layers if layer.kind in DENSE_LAYERS]:

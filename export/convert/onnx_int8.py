@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ...runtime.model.engine import SCALES_OF_BATCH
 from ...runtime.pixels import Pixels
 from ..gate import Inspection
 
@@ -424,8 +425,7 @@ def exact_answers(model: bytes, images: Pixels) -> NDArray[np.float32]:
     """
     session = open_session(model, {"session.x64quantprecision": "1"})
     (source,), (target,) = session.get_inputs(), session.get_outputs()
-    # Dynamic scales are those of a batch.
-    size = 1 if b"DynamicQuantizeLinear" in model else BATCH
+    size = 1 if SCALES_OF_BATCH in model else BATCH
     batches = (images[i : i + size].astype(np.float32) for i in range(0, len(images), size))
     return np.concatenate([np.asarray(session.run([target.name], {source.name: batch})[0], np.float32) for batch in batches])
 

@@ -20,6 +20,8 @@ from .installed import ENGINES, NOT_INSTALLED, Found, Package, find_engine, find
 UNKNOWN_OPERATION = re.compile(r"Didn't find op|builtin_code out of range|not supported by this interpreter")
 # Formats whose operations even old interpreters know.
 OLDEST_FORMATS = ("tflite-int8", "tflite-float32")
+# The ONNX operation that takes the scales of dynamic quantization from the whole batch.
+SCALES_OF_BATCH = b"DynamicQuantizeLinear"
 
 Classify = Callable[[Pixels], NDArray[np.float32]]
 
@@ -157,8 +159,8 @@ def open_onnx(path: Path, model: bytes, threads: int, found: Found) -> Engine:
     (source,), (target,) = session.get_inputs(), session.get_outputs()
     _check_shapes(path, facts, tuple(source.shape[1:]), target.shape[-1])
     dtype = np.dtype(facts.input_dtype)
-    # Dynamic quantization takes its scales from the whole batch, so an image's probabilities would depend on the others.
-    is_alone = facts.format == "onnx-dynamic"
+    # An image's probabilities would depend on the others. Files that were repaired have such layers in other formats, too.
+    is_alone = SCALES_OF_BATCH in model
 
     def classify(images: Pixels) -> NDArray[np.float32]:
         pixels = images.astype(dtype)

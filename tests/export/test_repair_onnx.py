@@ -12,6 +12,8 @@ from lettercast.export.convert import onnx as onnx_format
 from lettercast.export.convert import onnx_int8
 from lettercast.export.repair.onnx_layers import open_onnx
 from lettercast.export.repair.recipe import DYNAMIC, FLOAT, INT4, INT8, WEIGHTS, Recipe
+from lettercast.runtime.model.engine import open_content
+from lettercast.runtime.model.facts import PICTURES, Facts
 
 RECIPE = Recipe("onnx-int8", "")
 IMAGES = np.random.default_rng(2).integers(0, 256, (24, 12, 12, 3), np.uint8)
@@ -151,6 +153,16 @@ def test_the_same_recipe_gives_the_same_bytes(quantizer):
         model = quantizer.build(recipe)
         assert model == quantizer.build(recipe)
         assert model == again.build(recipe)
+
+
+def test_an_image_gives_the_same_with_others_if_layers_take_their_scales_at_run_time(quantizer):
+    # ONNX Runtime takes such scales from the whole batch, and a format's name does not tell which layers do.
+    model = quantizer.build(RECIPE.with_layers(["attention"], DYNAMIC))
+    facts = Facts("mixed", "onnx-int8", tuple("ABCD"), (12, 12, 3), "float32", takes=PICTURES)
+    engine = open_content(onnx_format.embed(model, facts), "onnx")
+    alone = np.concatenate([engine(image[None]) for image in IMAGES])
+    np.testing.assert_array_equal(engine(IMAGES), alone)
+    np.testing.assert_allclose(alone, onnx_int8.exact_answers(model, IMAGES), atol=1e-6)
 
 
 def test_no_operation_squares_a_rounded_value(own_file, quantizer):
