@@ -30,6 +30,7 @@ TEXT_COLUMNS = (
     "image",
     "reader",
     "setting",
+    "tried",
 )
 
 

@@ -18,6 +18,8 @@ from .repair.tries import Try
 
 # The version of the JSON object of `lettercast export --json`.
 SCHEMA = 1
+# What formats call hardware that computes with integers alone.
+INTEGER_HARDWARE = ("NPU", "microcontroller", "microcontrollers")
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,17 @@ class Artifact:
         """
         is_refused = bool(self.pages and self.pages.misses) or not self.is_alike_everywhere
         return MISSED if is_refused else self.parity.verdict(self.tolerance)
+
+    @property
+    def is_integer_only(self) -> bool:
+        """Whether no layer of the file was left in float or takes its scale at run time; a format's own way is not asked."""
+        return self.recipe is None or self.recipe.is_integer_only
+
+    @property
+    def suits(self) -> str:
+        """The devices that the file is for, in words: those of its format, without those that compute with integers alone."""
+        named = self.format.device.split(", ")
+        return ", ".join(one for one in named if self.is_integer_only or one not in INTEGER_HARDWARE)
 
     @property
     def needed(self) -> int | None:
@@ -125,9 +138,11 @@ class Exports:
     @property
     def recommended(self) -> list[Recommendation]:
         """The file to take for each device that was asked for, by default for each that one of the files suits."""
-        usable = {artifact.format.name: artifact.path.name for artifact in self.artifacts if not artifact.misses}
         proven = [artifact.format.name for artifact in self.artifacts if artifact.verdict == PROVEN]
-        found = [by_table(device, usable, proven) for device in find_devices(self.devices or tuple(DEVICES))]
+        found = []
+        for device in find_devices(self.devices or tuple(DEVICES)):
+            passed = [one for one in self.artifacts if not one.misses and (one.is_integer_only or not device.is_integer_only)]
+            found.append(by_table(device, {one.format.name: one.path.name for one in passed}, proven))
         return [one for one in found if one.name or self.devices]
 
     def to_dict(self) -> dict[str, Any]:

@@ -36,8 +36,6 @@ SLACK_BYTES = 64
 TIMING_S = 4.0
 # Without logarithms of zero.
 MIN_PROBABILITY = 1e-6
-# Microcontrollers compute with integers alone.
-INTEGER_ONLY = {"mcu": ("tflite-int8", "tflite-int16x8")}
 
 
 def formats_within(device: Device | None) -> list[Format]:
@@ -48,8 +46,8 @@ def formats_within(device: Device | None) -> list[Format]:
     rows = [row for row in FORMATS.values() if row.name != "tflite-mobile"]
     if device is None:
         return rows
-    if device.name in INTEGER_ONLY:
-        return [row for row in rows if row.name in INTEGER_ONLY[device.name]]
+    if device.is_integer_only:
+        return [row for row in rows if row.name in device.formats]
     engines = {FORMATS[name].suffix for name in device.formats}
     return [row for row in rows if row.suffix in engines]
 
@@ -133,7 +131,7 @@ class Search:
             own = self.tries.get(self.first_recipe(row).key)
             if own is None or not self.budget.holds(own.size_bytes):
                 self.attempt_all(row, self.in_4_bits(row))
-            elif own.verdict != PROVEN and not (self.budget.device and self.budget.device.name in INTEGER_ONLY):
+            elif own.verdict != PROVEN and not (self.budget.device and self.budget.device.is_integer_only):
                 self.attempt_all(row, self.in_float(row))
         self.prove_fastest()
 

@@ -18,6 +18,7 @@ class Device:
         board: how Linux names the board, if a measurement may come from it.
         architecture: of the processor; a time from another one says nothing about this device.
         has_dot_product: whether the processor multiplies and adds 8-bit integers in one instruction; None if devices differ.
+        is_integer_only: whether it computes files of integers alone, so that no layer may be in float or dynamic.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Device:
     board: str = ""
     architecture: str = ""
     has_dot_product: bool | None = None
+    is_integer_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -136,6 +138,7 @@ DEVICES = {
                 "tflite-int8": "tflite-micro computes it with integers only",
                 "tflite-int16x8": "integers only, if int8 loses too much accuracy; slower",
             },
+            is_integer_only=True,
         ),
         Device(
             "browser",

@@ -129,8 +129,9 @@ def export(
     told = None if recipe is None else read_recipe(Path(recipe))
     if told and not (told.format in FORMATS and is_repairable(FORMATS[told.format])):
         raise LettercastError(f"{recipe}: '{told.format}' takes no recipe; formats that do are {', '.join(repairable())}")
-    limits = limits_of(max_size, max_drop, asked, told, repair=repair)
     named = [formats] if isinstance(formats, str) else formats
+    refuse_contradictions(told, named, max_size, repair=repair, explain=explain)
+    limits = limits_of(max_size, max_drop, asked)
     rows = find_formats([told.format] if told else named or formats_for(asked))
     if limits and not named:
         rows = formats_within(limits.device)
@@ -168,18 +169,30 @@ def export(
             )
 
 
-def limits_of(
-    max_size: int | str | None, max_drop: float | None, devices: Sequence[str], recipe: Recipe | None, *, repair: bool
-) -> Budget | None:
-    """Return the budget that the options set, None without a size; raises LettercastError if they contradict each other."""
+def refuse_contradictions(
+    recipe: Recipe | None, formats: Sequence[str] | None, max_size: int | str | None, *, repair: bool, explain: bool
+) -> None:
+    """Raise LettercastError for options of which one would be ignored without a word."""
+    if max_size is not None and (recipe or repair):
+        raise LettercastError(f"max_size: it searches a file itself; leave out {'--recipe' if recipe else '--repair'}")
+    if max_size is not None and explain:
+        raise LettercastError(
+            "--explain: it measures the files of formats, not one that --max-size finds; leave one of the two out"
+        )
+    if recipe and repair:
+        raise LettercastError("--repair: the recipe says already how the file is made; leave out --recipe to search another")
+    if recipe and formats and recipe.format not in formats:
+        raise LettercastError(f"--formats: the recipe makes {recipe.format} and nothing else; leave --formats out")
+
+
+def limits_of(max_size: int | str | None, max_drop: float | None, devices: Sequence[str]) -> Budget | None:
+    """Return the budget that the options set, None without a size; raises LettercastError if they cannot be met together."""
     if max_size is None:
         return None
     size = checked("max_size", byte_size, max_size)
     rows = find_devices(devices)
     if len(rows) > 1:
         raise LettercastError(f"max_size: one file is fastest on one device, not on {len(rows)}; name one device")
-    if recipe or repair:
-        raise LettercastError(f"max_size: it searches a file itself; leave out {'--recipe' if recipe else '--repair'}")
     return Budget(size, checked("max_drop", finite, max_drop), rows[0] if rows else None)
 
 

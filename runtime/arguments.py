@@ -15,6 +15,8 @@ from typing import Any
 from .. import LettercastError
 from .files import read_text
 
+# Libraries that take a count hold it in 32 bits, or a multiple of it in 64.
+MAX_COUNT = 1_000_000_000
 SERVE_HOST, SERVE_PORT, MAX_PORT = "127.0.0.1", 8080, 65535
 PACKAGE = Path(__file__).parents[1]
 DEFAULT_NAME = "letters-base"
@@ -22,9 +24,12 @@ SPLIT_CHOICES = ("train", "val", "test", "all")
 
 
 def positive(text: str) -> int:
-    """Parse a whole number above zero."""
-    if not (text.isascii() and text.isdecimal()) or int(text) < 1:
+    """Parse a whole number above zero, and at most MAX_COUNT."""
+    if not (text.isascii() and text.isdecimal()) or not text.strip("0"):
         raise argparse.ArgumentTypeError(f"'{text}' is not a whole number above 0")
+    # int() refuses thousands of digits.
+    if len(text) > len(str(MAX_COUNT)) or int(text) > MAX_COUNT:
+        raise argparse.ArgumentTypeError(f"'{text}' is more than {MAX_COUNT:,}")
     return int(text)
 
 

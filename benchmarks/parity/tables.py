@@ -67,7 +67,7 @@ def artifact_table(exports: Exports, width: int = WIDE) -> Table:
         "agree % (95 %)": lambda artifact: _agreement(artifact.parity),
         "gate": _verdict,
         "difference": lambda artifact: f"{artifact.parity.difference:.1e}",
-        "for": lambda artifact: artifact.format.device,
+        "for": lambda artifact: artifact.suits,
     }
     if width >= WIDE:
         return fill(table, columns, artifacts, [name for name in columns if name != "agree %"])

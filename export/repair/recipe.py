@@ -108,6 +108,11 @@ class Recipe:
         return ", ".join(words) or "8-bit weights and activations"
 
     @property
+    def is_integer_only(self) -> bool:
+        """Whether every layer computes with integers whose scales are in the file, as microcontrollers and NPUs need it."""
+        return {self.precision, *self.layers.values()} <= {INT4, INT8, INT16}
+
+    @property
     def key(self) -> str:
         """What files are known by in a search, because a recipe cannot be hashed."""
         return repr(self.to_dict())

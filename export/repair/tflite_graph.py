@@ -144,7 +144,7 @@ class Graph:
 
     def _spread(self, operator: int) -> float:
         op, code = self.subgraph.operators[operator], self.codes[operator]
-        if code not in (CONV, DEPTHWISE, DENSE) or not self.is_constant(op.inputs[1]):
+        if code not in (CONV, DEPTHWISE, DENSE, TRANSPOSED) or not self.is_constant(op.inputs[1]):
             return 1.0
         tensor = self.subgraph.tensors[op.inputs[1]]
         if tensor.type != FLOAT32:

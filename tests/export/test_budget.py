@@ -119,6 +119,8 @@ def test_a_budget_that_nothing_meets_names_the_nearest_file_and_writes_none(digi
         (("--max-size", "1k", "--device", "pi4,pi5"), "one file is fastest on one device, not on 2"),
         (("--max-size", "1k", "--device", "pi9"), "unknown device 'pi9'"),
         (("--max-size", "1k", "--repair"), "leave out --repair"),
+        (("--max-size", "1k", "--explain"), "--explain"),
+        (("--finetune", "pen", "--epochs", "1" * 30), "is more than 1,000,000,000"),
     ],
 )
 def test_options_that_make_no_sense_are_refused_in_one_line(capsys, tmp_path, arguments, message):

@@ -116,6 +116,15 @@ def test_a_recipe_that_names_an_unknown_layer_is_refused(repaired, tmp_path):
     assert not list((tmp_path / "out").glob("*.*"))
 
 
+@pytest.mark.parametrize(("options", "reason"), [({"repair": True}, "--repair"), ({"formats": "onnx-dynamic"}, "--formats")])
+def test_a_recipe_goes_with_no_other_way_to_make_a_file(tmp_path, options, reason):
+    path = tmp_path / "recipe.json"
+    path.write_text(json.dumps(Recipe("tflite-int8", "0" * 64).to_dict()), encoding="utf-8")
+    with pytest.raises(LettercastError, match=reason):
+        export(recipe=path, out=tmp_path / "out", progress=False, **options)
+    assert not (tmp_path / "out").exists()
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [

@@ -206,6 +206,20 @@ def test_errors_name_the_layer_whose_filters_differ(uneven, quantizer):
     assert after["second/conv"] == pytest.approx(before["second/conv"], abs=0.1)
 
 
+def test_a_filter_that_is_far_larger_is_seen_in_a_transposed_convolution():
+    import keras
+
+    keras.utils.set_random_seed(3)
+    source = keras.Input((6, 6, 1))
+    x = keras.layers.Conv2DTranspose(4, 2, strides=2, name="up")(source)
+    network = keras.Model(source, keras.layers.Dense(3, activation="softmax")(keras.layers.Flatten()(x)))
+    kernel, bias = network.get_layer("up").get_weights()
+    kernel[:, :, 1] *= 600
+    network.get_layer("up").set_weights([kernel, bias])
+    spreads = {layer.name: layer.spread for layer in open_tflite(network, IMAGES[:, :6, :6, :1]).layers}
+    assert spreads["up"] > 100
+
+
 def test_noise_adds_up_from_layer_to_layer(quantizer):
     alone, together = quantizer.errors(IMAGES[:8]), quantizer.accumulated(RECIPE, IMAGES[:8])
     assert together["first/conv"] == pytest.approx(alone["first/conv"], abs=0.5)

@@ -12,9 +12,12 @@ import pytest
 from rich.console import Console
 
 from lettercast.benchmarks.parity.contender import finder
-from lettercast.benchmarks.parity.tables import artifact_table, tables_of
+from lettercast.benchmarks.parity.tables import artifact_table, repair_table, tables_of
 from lettercast.export.exporter import DEFAULT_MODEL, export
+from lettercast.export.gate import PROVEN
 from lettercast.export.original import hash_network
+from lettercast.export.repair.recipe import DYNAMIC, FLOAT, Recipe
+from lettercast.export.repair.tries import Try
 from lettercast.runtime.console import UNLIMITED_COLUMNS, table_width
 from lettercast.runtime.model.engine import open_engine
 from lettercast.train.predict import load_keras
@@ -76,6 +79,31 @@ def test_the_table_says_on_which_images_and_speaks_of_no_letters(exports):
     text = " ".join(printed(artifact_table(exports)).split())
     assert "digits: checked on 497 images of digits.npz (the test split); calibrated on 500 images of digits.npz" in text
     assert "letter" not in text
+
+
+@pytest.fixture(scope="module")
+def mixed(exports):
+    """The exports as if the int8 file had been repaired with dynamic activations."""
+    first, *others = exports
+    recipe = Recipe("tflite-int8", "", precision=DYNAMIC, layers={"conv2d": FLOAT}, equalized=True)
+    tried = Try(recipe, first.size_bytes, first.parity, PROVEN, 0.87, is_kept=True)
+    return replace(exports, artifacts=(replace(first, misses=(), recipe=recipe, tries=(tried,)), *others))
+
+
+def test_no_microcontroller_is_told_to_take_a_file_that_holds_more_than_integers(exports, mixed):
+    whole = replace(exports, artifacts=tuple(replace(one, misses=()) for one in exports))
+    for found, takes_it, others in ((whole, True, True), (mixed, False, True)):
+        devices = {one.device for one in found.recommended if one.format == "tflite-int8"}
+        assert ("microcontroller" in devices, "Raspberry Pi 4" in devices) == (takes_it, others)
+        assert ("microcontroller" in found.artifacts[0].suits, "Raspberry Pi" in found.artifacts[0].suits) == (takes_it, others)
+
+
+@pytest.mark.parametrize("width", [80, 160])
+def test_a_table_of_what_was_tried_keeps_its_figures_whole(mixed, width):
+    text = printed(repair_table(mixed.artifacts[0], width), width)
+    assert "…" not in text
+    assert max(map(len, text.splitlines())) <= width
+    assert {"kB", "latency", "0.87", f"{mixed.artifacts[0].size_bytes / 1000:.1f}"} <= set(text.split())
 
 
 @pytest.mark.parametrize("width", [80, 160])
