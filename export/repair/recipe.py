@@ -2,12 +2,14 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import MISSING, asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 from ... import LettercastError
+from ...runtime.arguments import MAX_COUNT
 from ...runtime.model.engine import first_line, open_engine
+from .proof import MAX_LOOKS
 
 # How a layer computes. INT8: 8-bit weights, and activations with scales from the calibration set. INT4: 4-bit weights, the same
 # activations. INT16: 8-bit weights, 16-bit activations. DYNAMIC: 8-bit weights, and activations that are quantized at run time.
@@ -24,6 +26,12 @@ IN_WORDS = {
 }
 SCHEMA = 1
 EXPORTED = (".tflite", ".onnx")
+MAX_SEED = 2**32 - 1
+
+
+def is_whole(value: object, low: int, high: int) -> bool:
+    """Whether a value of a JSON file is a whole number from low to high; true and false are none."""
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
 @dataclass(frozen=True)
@@ -40,6 +48,14 @@ class Finetuning:
     rate: float
     seed: int
     was_interrupted: bool = False
+
+    def __post_init__(self) -> None:
+        if not (isinstance(self.data, str) and isinstance(self.split, str) and isinstance(self.was_interrupted, bool)):
+            raise ValueError("data and split of its fine-tuning must be text, and was_interrupted true or false")
+        if not (is_whole(self.n, 1, MAX_COUNT) and is_whole(self.epochs, 1, MAX_COUNT) and is_whole(self.seed, 0, MAX_SEED)):
+            raise ValueError("n, epochs and seed of its fine-tuning must be whole numbers, the first two above 0")
+        if not (isinstance(self.rate, float) and 0 < self.rate <= 1):
+            raise ValueError("the rate of its fine-tuning must be above 0 and at most 1")
 
 
 @dataclass(frozen=True)
@@ -78,8 +94,12 @@ class Recipe:
             raise ValueError("format, network_sha256 and calibration must be text")
         if not (isinstance(self.layers, Mapping) and all(isinstance(one, str) for one in self.layers.values())):
             raise ValueError("layers must be an object with the precision of each layer")
-        if not all(isinstance(number, int) and 0 <= number < 2**32 for number in (self.looks, self.seed)):
-            raise ValueError("looks and seed must be whole numbers from 0")
+        if not (is_whole(self.looks, 0, MAX_LOOKS) and is_whole(self.seed, 0, MAX_SEED)):
+            raise ValueError(f"looks and seed must be whole numbers, looks from 0 to {MAX_LOOKS} and seed from 0 to {MAX_SEED}")
+        if not (isinstance(self.unsigned_weights, bool) and isinstance(self.equalized, bool)):
+            raise ValueError("unsigned_weights and equalized must be true or false")
+        if not isinstance(self.precision, str):
+            raise ValueError("precision must be text")
         unknown = {self.precision, *self.layers.values()} - set(PRECISIONS)
         if unknown:
             raise ValueError(f"precision '{min(unknown)}' is unknown; this version knows {', '.join(PRECISIONS)}")
@@ -132,6 +152,9 @@ def parse_recipe(raw: Any) -> Recipe:
     if raw.get("finetuning"):
         if not isinstance(raw["finetuning"], dict):
             raise TypeError("finetuning must be an object")
+        missing = {one.name for one in fields(Finetuning) if one.default is MISSING} - set(raw["finetuning"])
+        if missing:
+            raise ValueError(f"its fine-tuning has no {min(missing)}")
         raw = {**raw, "finetuning": Finetuning(**raw["finetuning"])}
     return Recipe(**raw)
 

@@ -125,6 +125,13 @@ def test_a_recipe_goes_with_no_other_way_to_make_a_file(tmp_path, options, reaso
     assert not (tmp_path / "out").exists()
 
 
+def finetuned(**changes) -> str:
+    """Return the JSON of a recipe with a fine-tuning of which some values are others."""
+    done = {"data": "x.npz", "split": "all", "n": 10, "epochs": 3, "rate": 0.01, "seed": 7}
+    assert parse_recipe({"format": "tflite-int8", "network_sha256": "0", "finetuning": done}).finetuning
+    return json.dumps({"format": "tflite-int8", "network_sha256": "0", "finetuning": {**done, **changes}})
+
+
 @pytest.mark.parametrize(
     ("content", "reason"),
     [
@@ -136,7 +143,15 @@ def test_a_recipe_goes_with_no_other_way_to_make_a_file(tmp_path, options, reaso
         ('{"format": "tflite-int8", "network_sha256": "0", "schema": 2}', "update lettercast"),
         ('{"format": "tflite-int8", "network_sha256": "0", "layers": ["a"]}', "layers"),
         ('{"format": "tflite-int8", "network_sha256": "0", "looks": -1}', "looks"),
+        ('{"format": "tflite-int8", "network_sha256": "0", "looks": 1000000}', "looks"),
         ('{"format": "tflite-int8", "network_sha256": "0", "seed": "x"}', "seed"),
+        ('{"format": "tflite-int8", "network_sha256": "0", "equalized": "no"}', "equalized"),
+        ('{"format": "tflite-int8", "network_sha256": "0", "precision": ["int8"]}', "precision"),
+        ('{"format": "tflite-int8", "network_sha256": "0", "finetuning": {"data": "x"}}', "its fine-tuning has no"),
+        (finetuned(epochs="3"), "epochs"),
+        (finetuned(n=-1), "n, epochs"),
+        (finetuned(rate=1e9), "rate"),
+        (finetuned(seed=True), "seed"),
         ('{"format": "tflite-int8", "network_sha256": "0", "finetuning": 3}', "finetuning"),
         ('{"format": ["tflite-int8"], "network_sha256": "0"}', "format"),
     ],
