@@ -57,7 +57,11 @@ def artifact_table(exports: Exports, width: int = WIDE) -> Table:
     parity = artifacts[0].parity
     sets = {"checked on": exports.check, "calibrated on": exports.calibration}
     used = "; ".join(f"{use} {images.describe(exports.takes)}" for use, images in sets.items() if images)
-    table = Table(title=f"{exports.model}: {used}; accuracy of the original {parity.original_accuracy:.2f} %")
+    table = Table(
+        title=f"{exports.model}: {used}; accuracy of the original {parity.original_accuracy:.2f} %",
+        caption="\n".join(halved_notes(exports)) or None,
+        caption_justify="left",
+    )
     columns: dict[str, Cell[Artifact]] = {
         "file": lambda artifact: artifact.path.name,
         "kB": lambda artifact: f"{artifact.size_bytes / 1000:.0f}",
@@ -74,6 +78,15 @@ def artifact_table(exports: Exports, width: int = WIDE) -> Table:
     fill(table, columns, artifacts, NARROW_EXPORT)
     table.columns[0].width = min(MAX_WHOLE_FILE, max(len(artifact.path.name) for artifact in artifacts))
     return table
+
+
+def halved_notes(exports: Exports) -> list[str]:
+    """Return a line for each file that a part of the check images proved, because the others had chosen it."""
+    chosen = [one for one in exports if exports.check and one.parity.n != exports.check.n]
+    return [
+        f"{one.path.name}: on the {one.parity.n:,} {exports.takes} that did not choose it; interval of {one.parity.level:g} %"
+        for one in chosen
+    ]
 
 
 def take_table(exports: Exports, width: int = WIDE) -> Table | None:

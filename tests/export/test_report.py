@@ -98,6 +98,14 @@ def test_no_microcontroller_is_told_to_take_a_file_that_holds_more_than_integers
         assert ("microcontroller" in found.artifacts[0].suits, "Raspberry Pi" in found.artifacts[0].suits) == (takes_it, others)
 
 
+def test_the_table_says_which_files_were_judged_on_fewer_images(exports):
+    first, *others = exports
+    half = replace(first.parity, n=248, level=97.5)
+    text = " ".join(printed(artifact_table(replace(exports, artifacts=(replace(first, parity=half), *others)))).split())
+    assert "digits-int8.tflite: on the 248 images that did not choose it; interval of 97.5 %" in text
+    assert "did not choose" not in printed(artifact_table(exports))
+
+
 @pytest.mark.parametrize("width", [80, 160])
 def test_a_table_of_what_was_tried_keeps_its_figures_whole(mixed, width):
     text = printed(repair_table(mixed.artifacts[0], width), width)
