@@ -28,7 +28,7 @@ from ...runtime.model.engine import open_engine
 from ...runtime.reader import Reader
 from ...runtime.text import UNKNOWN
 from ...train.data.drawing import draw_plain
-from .scenes import ALL_AT_ONCE, CONDITIONS, PHONE_PX, PLAIN, STRENGTHS, WEBCAM_PX, Photo, photograph, scene_of
+from .scenes import ALL_AT_ONCE, CONDITIONS, PHONE_PX, PLAIN, SIZE_OF, STRENGTHS, WEBCAM_PX, Photo, photograph, scene_of
 from .scoring import Score, difference_interval, error_interval, score
 from .writing import Hand, open_hands
 
@@ -123,7 +123,8 @@ def take_page(hands: Sequence[Hand], condition: str, strength: str, number: int,
     # Every hand writes once before any hand writes again.
     hand = hands[int(np.random.default_rng(seed).permutation(len(hands))[number % len(hands)])]
     camera = np.random.default_rng([seed, number, zlib.crc32(condition.encode())])
-    return photograph(hand, scene_of(condition, strength, camera), SIZES[number % len(SIZES)], writer=writer, camera=camera)
+    size = SIZE_OF.get(condition, SIZES[number % len(SIZES)])
+    return photograph(hand, scene_of(condition, strength, camera), size, writer=writer, camera=camera)
 
 
 def cells_of(conditions: Sequence[str]) -> Iterator[tuple[str, str]]:

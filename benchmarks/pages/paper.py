@@ -92,12 +92,17 @@ class Paper:
 
 @dataclass(frozen=True)
 class View:
-    """How the sheet lies before the camera: turn and tilt in degrees; bend and visible desk in widths of the image."""
+    """How the sheet lies before the camera: turn and tilt in degrees; bend and visible desk in widths of the image.
+
+    With framing the camera comes so close that only this much paper is left beside the writing, at the left, the right and the
+    top, in widths of the image; if it is negative, the image cuts letters off.
+    """
 
     turn: float = 0.7
     tilt: float = 2.0
     bend: float = 0.0
     desk: float = 0.0
+    framing: float | None = None
 
 
 @dataclass(frozen=True)
@@ -228,6 +233,11 @@ def look_at(view: View, size: tuple[int, int], writing: NDArray[Any], rng: np.ra
     flat = Projection(matrix, wave)
     must, margin = (flat(corners), view.desk * width) if view.desk else (flat(writing), DRAWING.framing * width)
     low, high = must.min(0), must.max(0)
+    if view.framing is not None:
+        margin = view.framing * width
+        scale = float((width - 2 * margin) / (high[0] - low[0]))
+        shift = margin - scale * low
+        return Projection(np.array([[scale, 0, shift[0]], [0, scale, shift[1]], [0, 0, 1]]) @ matrix, wave)
     room = np.array([width, height]) - 2 * margin
     scale = min(1.0, float((room / (high - low)).min()))
     # Move the writing to the middle of the image only as far as the frame needs.

@@ -22,7 +22,7 @@ from .camera import Exposure, expose
 from .paper import Field, Paper, Projection, View, draw_sheet, look_at
 from .writing import Hand, Layout, PenHand, Writing, Written, write_page
 
-PHONE_PX, WEBCAM_PX = (1280, 960), (640, 480)
+PHONE_PX, WEBCAM_PX, LARGE_PX = (1280, 960), (640, 480), (4000, 3000)
 EXAMPLE_PX, EXAMPLE_SEED = (1280, 500), 12
 Changes: TypeAlias = dict[str, Any]
 STRENGTHS = ("mild", "moderate", "strong")
@@ -30,6 +30,9 @@ PLAIN = "plain"
 COLOURS = ("blue", "red", "green", "violet")
 CELLS = {"cells": True, "rulings": ("cells",), "rule": 0.9, "pitch": 2.3}
 BOARD = {"inks": ("chalk",), "papers": ("blackboard", "green board"), "grain": 0.03}
+# Letters of a few pixels in the middle of a sharp, large photograph.
+MEGAPIXELS = "12 megapixels"
+FAR_OFF = {"defocus": 0.15, "margin": 0.32, "max_letters": 120, "turn": 0.4, "tilt": 1.0}
 SCREEN = {"inks": ("glow",), "papers": ("screen",), "grain": 0.0}
 # The differences from a clean page at each strength. You meet mild conditions daily and moderate ones now and then; strong
 # ones are the worst that anyone would still expect to be read.
@@ -97,14 +100,36 @@ CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
     "crowded lines": ({"pitch": 1.7}, {"pitch": 1.4}, {"pitch": 1.2}),
     "tight letters": ({"spacing": 0.22}, {"spacing": 0.2, "kerned": True}, {"spacing": 0.13, "kerned": True, "word_gap": 0.9}),
     "touching letters": ({"touching": 0.06}, {"touching": 0.15, "spacing": 0.25}, {"touching": 0.35, "spacing": 0.2}),
+    "long tails": (
+        {"case": "any", "tail": 0.35, "pitch": 1.6},
+        {"case": "any", "tail": 0.65, "pitch": 1.6},
+        {"case": "any", "tail": 0.95, "pitch": 1.7},
+    ),
+    "odd letters": (
+        {"odd": 0.1, "odd_size": 1.5},
+        {"odd": 0.15, "odd_size": 2.0, "pitch": 2.4},
+        {"odd": 0.3, "odd_size": 2.2, "pitch": 2.6, "climb": 0.5},
+    ),
+    "at the edge": ({"framing": 0.01}, {"framing": 0.0}, {"framing": -0.006}),
+    MEGAPIXELS: ({**FAR_OFF, "size": 8.0}, {**FAR_OFF, "size": 5.2}, {**FAR_OFF, "size": 3.7}),
+    "faint thin pen": (
+        {"pen": 0.03, "cover": 0.55},
+        {"pen": 0.02, "cover": 0.42},
+        {"pen": 0.014, "cover": 0.3},
+    ),
     "small letters": ({"case": "title"}, {"case": "lower"}, {"case": "any"}),
     "dust and smudges": ({"dust": 12, "smudge": 0.05}, {"dust": 40, "smudge": 0.1}, {"dust": 120, "smudge": 0.2}),
 }
 # A real photograph has several of these conditions at once.
 ALL_AT_ONCE, AT_ONCE = "several at once", 4
 # These conditions do not combine with others.
-UNMIXED = ("glaring light", "grid card", "marker", "chalk", "dark screen", "large writing", "mixed sizes", "small letters")
+UNMIXED = (
+    "glaring light", "grid card", "marker", "chalk", "dark screen", "large writing", "mixed sizes", "small letters", "long tails",
+    "odd letters", "at the edge", MEGAPIXELS, "faint thin pen",
+)  # fmt: skip
 MIXABLE = tuple(name for name in CONDITIONS if name not in UNMIXED)
+# Photographs of these conditions have this size, and all others are a phone's or a webcam's.
+SIZE_OF = {MEGAPIXELS: LARGE_PX}
 
 
 @dataclass(frozen=True)

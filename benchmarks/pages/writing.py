@@ -29,7 +29,8 @@ class LetterShapes:
 
     small is the height of small letters and how far they hang below the line; other_small lists those that differ. No letter is
     wider than max_width times its height. Invented words have word_letters letters. The gap between two letters is measured in
-    profile_rows rows per capital, and the ink of touching letters overlaps by touch_depth.
+    profile_rows rows per capital, and the ink of touching letters overlaps by touch_depth. Letters of `tailed` may have a long
+    tail, which begins at this share of their height.
     """
 
     small: tuple[float, float] = (0.62, 0.0)
@@ -45,6 +46,8 @@ class LetterShapes:
     word_letters: tuple[int, int] = (2, 7)
     profile_rows: int = 24
     touch_depth: float = 0.02
+    tailed: str = "FJPYgjpqy"
+    tail_start: float = 0.55
 
 
 SHAPES = LetterShapes()
@@ -117,7 +120,8 @@ class Layout:
     standard deviations of the logarithm of a letter's and a line's size. touching is the share of neighbours in a word whose
     ink touches. kerned measures the spacing between ink instead of boxes, so that boxes may overlap. case is `upper`, `title`,
     `lower` or `any`. cells puts each letter into a cell, without words. margin is a share of the image's width. A page of
-    invented words has max_letters letters.
+    invented words has max_letters letters. tail is how much further down the tails of letters such as J and g reach. odd is the
+    share of letters that are odd_size times as tall as their neighbours or, just as often, as low.
     """
 
     size: float = 72
@@ -134,6 +138,9 @@ class Layout:
     cells: bool = False
     margin: float = 0.08
     max_letters: int = 40
+    tail: float = 0.0
+    odd: float = 0.0
+    odd_size: float = 2.0
 
 
 @dataclass(frozen=True)
@@ -181,6 +188,8 @@ def write_page(hand: Hand, layout: Layout, size: tuple[int, int], rng: np.random
     for_words, for_shapes, for_places = rng.spawn(3)
     lines = [line.split() for line in text] or [invent_words(hand, layout.case, layout.max_letters, for_words)]
     drawn = [[[(c, shape(hand, c, for_shapes)) for c in word if c.isascii() and c.isalpha()] for word in line] for line in lines]
+    if layout.tail:
+        drawn = [[[(c, with_tail(c, strokes, layout.tail)) for c, strokes in word] for word in line] for line in drawn]
     unit, (width, height) = layout.size * size[0] / REFERENCE_PX, size
     margin, pitch = layout.margin * width, layout.pitch * unit
     bottom = height - margin / 2
@@ -228,6 +237,17 @@ def shape(hand: Hand, letter: str, rng: np.random.Generator) -> list[Stroke]:
     return [smooth((s - foot) * np.float32(scale)) if len(s) > 2 else (s - foot) * np.float32(scale) for s in strokes]
 
 
+def with_tail(letter: str, strokes: list[Stroke], tail: float) -> list[Stroke]:
+    """Stretch the lower part of a letter that may have a tail by `tail` heights of a capital; others stay as they are."""
+    if letter not in SHAPES.tailed:
+        return strokes
+    top, foot = min(float(s[:, 1].min()) for s in strokes), max(float(s[:, 1].max()) for s in strokes)
+    start = top + SHAPES.tail_start * (foot - top)
+    factor = tail / max(foot - start, 1e-6)
+    # Single precision, as all strokes have.
+    return [np.column_stack([s[:, 0], s[:, 1] + factor * np.maximum(0, s[:, 1] - start)]).astype(np.float32) for s in strokes]
+
+
 @dataclass(frozen=True)
 class _Placer:
     """Places words into rows; stops are the x of the left and right margin, or of the sides of cells."""
@@ -272,6 +292,9 @@ class _Placer:
         placed: list[Written] = []
         for letter, strokes in word:
             size = scale * float(np.exp(self.layout.size_spread * self.rng.normal()))
+            # Only pages that have odd letters draw for them, so that all others stay the same.
+            if self.layout.odd and self.rng.random() < self.layout.odd:
+                size *= self.layout.odd_size if self.rng.random() < 0.5 else 1 / self.layout.odd_size
             foot = self.layout.jitter * scale * self.rng.normal()
             new = Written(letter, tuple(s * np.float32(size) + np.array([0, foot], np.float32) for s in strokes), size)
             touches = self.rng.random() < self.layout.touching

@@ -1,5 +1,6 @@
 """Find the candidates for letters on a photographed page."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,6 +16,7 @@ from ..text import Box
 from .ink import INK_TUNING, find_ink, ink_levels, pixel_noise, shrink, to_gray
 from .rules import without_rules
 from .strokes import (
+    MAX_PIECES,
     PIECES_TUNING,
     Pieces,
     around,
@@ -131,6 +133,12 @@ class FindTuning:
     # If the typical letter is smaller than this, the image is searched again with this longer side.
     min_typical_px: int = 36
     max_fine_side_px: int = 1600
+    # If it is smaller than this even then, the part of the image that has strokes is searched at such a size that the typical
+    # letter has this many pixels, or at its full size.
+    min_fine_typical_px: int = 20
+    close_typical_px: int = 28
+    # Around the strokes this many typical letters of paper belong to that part.
+    close_margin: float = 3.0
     # More noise than this (standard deviation of the ink) is smoothed by a Gaussian of this sigma, because noise joins strokes
     # and tears them.
     max_noise: float = 4.0
@@ -241,7 +249,25 @@ def find_on_paper(gray: Pixels) -> list[Candidate]:
     if strokes.scale < 1 and typical_size(pieces) < FIND_TUNING.min_typical_px:
         strokes = find_strokes(gray, FIND_TUNING.max_fine_side_px)
         pieces = find_pieces(strokes.mask)
-    return cut_candidates(strokes, pieces)
+    return look_closely(gray, strokes, pieces)
+
+
+def look_closely(gray: Pixels, strokes: Strokes, pieces: Pieces) -> list[Candidate]:
+    """Find what may be letters in an image (H, W) uint8 by its strokes and their pieces; look closer if these are tiny."""
+    tuning, size, scale = FIND_TUNING, typical_size(pieces), strokes.scale
+    writing = without_dust(pieces, size)
+    # As many pieces as that are texture, of which there would be only more.
+    if scale == 1 or size >= tuning.min_fine_typical_px or not 0 < len(writing.boxes) < MAX_PIECES:
+        return cut_candidates(strokes, pieces)
+    low = writing.boxes[:, :2].min(0) - tuning.close_margin * size
+    high = (writing.boxes[:, :2] + writing.boxes[:, 2:]).max(0) + tuning.close_margin * size
+    left, top = np.maximum(0, low / scale).astype(int).tolist()
+    right, bottom = np.ceil(high / scale).astype(int).tolist()
+    part = gray[top:bottom, left:right]
+    strokes = find_strokes(part, math.ceil(max(part.shape) * scale * tuning.close_typical_px / size))
+    # Letters that run together at one size may come apart as tiny ones at the next.
+    found = look_closely(part, strokes, find_pieces(strokes.mask))
+    return [one.at((one.box[0] + left, one.box[1] + top, *one.box[2:])) for one in found]
 
 
 def cut_candidates(strokes: Strokes, pieces: Pieces) -> list[Candidate]:

@@ -89,6 +89,14 @@ def test_all_ink_is_inside_the_boxes(take, changes):
     assert (np.abs(bare - written)[~inside] <= 6).all()
 
 
+@pytest.mark.parametrize(("framing", "left"), [(0.02, 13), (0.0, 0), (-0.01, -6)])
+def test_the_frame_may_come_close_to_the_writing(take, framing, left):
+    boxes = np.array([one.box for one in take(framing=framing, pen=0.01).letters])
+    assert boxes[:, 0].min() == pytest.approx(left, abs=1.5)
+    assert boxes[:, 1].min() == pytest.approx(left, abs=1.5)
+    assert (boxes[:, 0] + boxes[:, 2]).max() == pytest.approx(WEBCAM_PX[0] - left, abs=1.5)
+
+
 def test_another_photograph_has_the_same_letters(take):
     one, other = take(seed=0, text=()), take(seed=1, text=(), turn=5.0)
     assert one.text == other.text

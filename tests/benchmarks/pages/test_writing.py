@@ -83,6 +83,20 @@ def test_touching_letters_have_no_white_column_between_them(hand):
     assert max(white(replace(STILL, touching=1.0))) < 0.02 * STILL.size
 
 
+def test_tails_reach_further_down(hand):
+    short, long = (write(hand, replace(STILL, tail=tail), ["Jg AJ"]).letters for tail in (0.0, 0.8))
+    drops = [bounds(b)[1][1] - bounds(a)[1][1] for a, b in zip(short, long, strict=True)]
+    assert drops == pytest.approx([0.8 * STILL.size, 0.8 * STILL.size, 0, 0.8 * STILL.size], abs=0.1)
+    assert [bounds(a)[0][1] for a in short] == pytest.approx([bounds(b)[0][1] for b in long])
+
+
+def test_odd_letters_are_taller_or_lower_than_their_neighbours(hand):
+    page = write(hand, replace(STILL, odd=0.5, odd_size=2.0), ["EEEEEEEEEE", "EEEEEEEEEE"])
+    heights = np.array([np.ptp(np.concatenate(one.strokes)[:, 1]) for one in page.letters])
+    sizes = np.log2(heights / np.median(heights)).round()
+    assert set(sizes) == {-1, 0, 1}
+
+
 def test_a_cell_holds_one_letter(hand):
     page = write(hand, replace(STILL, cells=True, pitch=2.3))
     assert " " not in page.text

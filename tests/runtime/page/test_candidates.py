@@ -141,6 +141,17 @@ def test_boxes_on_a_large_photograph_are_in_its_own_pixels(draw_page):
     assert all(covers(box, tuple(5 * v for v in true), slack=20) for box, (_, true) in zip(found, placed, strict=True))
 
 
+def test_letters_of_a_few_pixels_are_found_on_a_large_photograph(draw_page):
+    image, placed = draw_page(*ROWS, side=56, pen_px=5, cell=72)
+    small = cv2.resize(image, None, fx=0.2, fy=0.2, interpolation=cv2.INTER_AREA)
+    large = np.full((3000, 4000, 3), image[0, 0], np.uint8)
+    x, y = 3100, 400
+    large[y : y + small.shape[0], x : x + small.shape[1]] = small
+    found, places = boxes(find_lines(large)), [[round(v / 5) for v in true] for _, true in placed]
+    assert max(h for _, _, _, h in places) <= 14
+    assert all(covers(box, (x + a, y + b, w, h)) for box, (a, b, w, h) in zip(found, places, strict=True))
+
+
 @pytest.mark.parametrize(
     ("width", "height", "size"), [(4000, 3000, (1024, 768)), (2309, 1733, (1024, 769)), (1500, 1001, (1024, 683))]
 )
