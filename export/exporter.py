@@ -135,6 +135,9 @@ def export(
     rows = find_formats([told.format] if told else named or formats_for(asked))
     if limits and not named:
         rows = formats_within(limits.device)
+    if finetune is not None and not any(map(is_repairable, rows)):
+        # It would take minutes, and change nothing.
+        raise LettercastError(f"--finetune: only these formats are made of its weights: {', '.join(repairable())}; name one")
     if pixels is not None:
         # Before the model is loaded.
         find_preprocessing(pixels)

@@ -120,6 +120,7 @@ def test_a_budget_that_nothing_meets_names_the_nearest_file_and_writes_none(digi
         (("--max-size", "1k", "--device", "pi9"), "unknown device 'pi9'"),
         (("--max-size", "1k", "--repair"), "leave out --repair"),
         (("--max-size", "1k", "--explain"), "--explain"),
+        (("--finetune", "pen", "--formats", "tflite-float32,tflite-mobile"), "--finetune: only these formats"),
         (("--finetune", "pen", "--epochs", "1" * 30), "is more than 1,000,000,000"),
     ],
 )
