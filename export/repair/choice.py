@@ -11,6 +11,8 @@ from .tries import Try
 
 # Files whose latencies differ by less are equally fast, and the smaller one comes first.
 SAME_SPEED = 0.03
+# Smaller sizes would be 0.0 kB.
+LEAST_IN_KB = 100
 
 
 @dataclass(frozen=True)
@@ -73,8 +75,11 @@ class Choice:
     def describe_nearest(self) -> str:
         """Return in one sentence that nothing meets the budget, and the nearest file."""
         limits = f"no file of at most {kilobytes(self.budget.max_bytes)} is proven to lose at most {self.max_drop:g} points"
+        if self.is_interrupted:
+            limits = f"the search was interrupted, and {limits} so far"
         if not (one := self.nearest):
-            return f"{limits}, because no format can hold this network"
+            reason = "none was tried" if self.is_interrupted else "no format can hold this network"
+            return f"{limits}, because {reason}"
         parity = one.proof or one.parity
         drop = f"{parity.drop:.2f} points ({parity.drop_low:.2f} to {parity.drop_high:.2f})"
         return f"{limits}; the nearest is {name_of(one)} with {kilobytes(one.size_bytes)} and a drop of {drop}"
@@ -94,7 +99,7 @@ class Choice:
 
 def kilobytes(size: int) -> str:
     """Return a size in kB, with as many digits as tell files apart."""
-    return f"{size / 1000:,.1f} kB"
+    return f"{size / 1000:,.1f} kB" if size >= LEAST_IN_KB else f"{size} byte{'s' if size > 1 else ''}"
 
 
 def name_of(one: Try) -> str:

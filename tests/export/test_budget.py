@@ -169,6 +169,9 @@ def test_the_nearest_file_misses_its_limits_by_the_smallest_factor():
         "the nearest is tflite-int8, 1 layer with 4-bit weights with 0.1 kB and a drop of 0.20 points (-0.80 to 1.20)"
     )
     assert "no format can hold this network" in replace(choice, tries=()).describe_nearest()
+    early = replace(choice, budget=Budget(99), tries=(), is_interrupted=True).describe_nearest()
+    assert early.startswith("the search was interrupted, and no file of at most 99 bytes")
+    assert early.endswith("so far, because none was tried")
 
 
 def test_names_say_the_format_and_what_differs_from_its_own_way():
