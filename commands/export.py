@@ -165,7 +165,8 @@ def add(commands: Any) -> None:
         type=natural,
         default=argparse.SUPPRESS,
         metavar="N",
-        help="of the halves of the --check images and of --finetune; the same seed makes the same file (default: 7)",
+        help="of the halves of the --check images and of --finetune; the same seed makes the same file, and a recipe has its own "
+        "(default: 7)",
     )
     command.add_argument(
         "--out", type=Path, default=Path("dist"), metavar="DIR", help="folder of the exported files (default: %(default)s)"

@@ -1,7 +1,7 @@
 """Why an export misses the gate: known faults, each tested on the export's outputs and on the file itself."""
 
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,16 +32,28 @@ LESS_QUANTIZED = {
     "onnx": ("onnx-float16", "onnx-float32", "tflite-int16x8"),
 }
 
+# What replaces a quantized file by another one of the same format.
+REPAIR = "--repair"
+
 
 @dataclass(frozen=True)
 class Cause:
-    """Why an export differs from its original, in one sentence, and the formats that may do better, the best first."""
+    """Why an export differs from its original, in one sentence.
+
+    instead are the formats that may do better, the best first; helps is what may help this one.
+    """
 
     text: str
     instead: tuple[str, ...] = ()
+    helps: tuple[str, ...] = ()
 
-    def advise(self, passed: Collection[str], tried: Collection[str]) -> str:
-        """Return the cause with a format to take instead: one that passed in this run, or else one that it did not try."""
+    def advise(self, passed: Collection[str], tried: Collection[str], used: Collection[str] = ()) -> str:
+        """Return the cause with what may help and was not used, and a format to take instead.
+
+        That is one that passed in this run, or else one that it did not try.
+        """
+        if helps := [one for one in self.helps if one not in used]:
+            return replace(self, text=f"{self.text}; {' or '.join(helps)} may help", helps=()).advise(passed, tried)
         if not self.instead:
             return self.text
         for formats, advice in ((passed, "take {}, which passed"), (set(self.instead) - set(tried), "try {}")):
@@ -61,9 +73,8 @@ def diagnose(original: Original, answers: NDArray[np.float32], found: Inspection
             return Cause("half precision costs this network too much", (f"{family}-float32", f"{other}-float32"))
         return Cause("the converter computes one of its layers differently, more than rounding explains", (f"{other}-float32",))
     instead = tuple(name for name in LESS_QUANTIZED.get(family, ()) if name != format)
-    is_calibrated = "int" in kind
-    text = f"quantization costs this network too much{'; more varied --calibrate images may help' if is_calibrated else ''}"
-    return Cause(text, instead)
+    helps = ("more varied --calibrate images",) * ("int" in kind) + (REPAIR,) * (format != "tflite-mobile")
+    return Cause("quantization costs this network too much", instead, helps)
 
 
 def causes(original: Original, answers: NDArray[np.float32], found: Inspection) -> Iterator[Cause]:

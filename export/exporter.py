@@ -28,10 +28,10 @@ from . import search
 from .artifact import Artifact, Exports
 from .budget import formats_within, within
 from .devices import find_devices, formats_for
-from .diagnose import Cause
+from .diagnose import REPAIR, Cause
 from .formats import FORMATS, Format, find_formats
 from .gate import PROVEN, ImageSet
-from .judge import Candidate, ImpossibleError, build, candidate_of, judge
+from .judge import ImpossibleError, build, candidate_of, judge
 from .original import Original, open_letters, open_original
 from .pages import PageCheck, open_pages
 from .preprocessing import find_preprocessing
@@ -312,7 +312,11 @@ def export_model(
             made = judged(candidate, original=half, looks=recipe.looks if recipe else 0)
             agreement = made[0].parity.agreement
             if repair and is_repairable(row) and not is_proven(made[0]):
-                made, is_interrupted = repaired(made, candidate, workshop, judged, seed=seed, report=report)
+                is_integer_only = any(one.is_integer_only and row.name in one.formats for one in find_devices(devices))
+                found = search.repair(
+                    candidate, workshop, made[0].tolerance, is_integer_only=is_integer_only, seed=seed, report=report
+                )
+                made, is_interrupted = repaired(made, found, proof_half(original, seed), judged), found.is_interrupted
             if explain:
                 found = explained(row, workshop, seed, report)
                 made = (replace(made[0], explanation=found and replace(found, judged=agreement)), made[1])
@@ -323,9 +327,9 @@ def export_model(
             break
     passed = [artifact.format.name for artifact, _ in artifacts if not artifact.misses]
     # A cause may recommend other formats, of which some are known to pass only now.
-    tried = [row.name for row in formats]
+    tried, used = [row.name for row in formats], [REPAIR] if repair else []
     exports = Exports(
-        tuple(replace(artifact, cause=cause.advise(passed, tried) if cause else "") for artifact, cause in artifacts),
+        tuple(replace(artifact, cause=cause.advise(passed, tried, used) if cause else "") for artifact, cause in artifacts),
         tuple(faults),
         model=original.facts.name,
         source_sha256=original.facts.source_sha256,
@@ -385,31 +389,25 @@ def is_proven(artifact: Artifact) -> bool:
 
 def repaired(
     made: tuple[Artifact, Cause | None],
-    candidate: Candidate,
-    workshop: Workshop,
+    found: search.Repair,
+    half: Original,
     judged: "Callable[..., tuple[Artifact, Cause | None]]",
-    *,
-    seed: int,
-    report: Callable[[str], None],
-) -> tuple[tuple[Artifact, Cause | None], bool]:
-    """Search a proven file in place of one that missed the gate or is unproven, and write it.
+) -> tuple[Artifact, Cause | None]:
+    """Write the file that a search found in place of one that missed the gate or is unproven.
 
     Args:
         made: the artifact of the format's own file, and why it misses.
-        candidate: this file.
-        workshop: makes files of recipes.
+        found: what the search found.
+        half: the original with the half of its check images that proves.
         judged: compares a candidate with an original, and writes it.
 
     Returns:
-        The artifact that was found and its cause, or those given if there is none, with what was tried; and whether Ctrl-C
-        ended the search.
+        The artifact that was found and its cause, or those given if there is none, with what was tried.
     """
     artifact, cause = made
-    found = search.repair(candidate.row, candidate, workshop, artifact.tolerance, seed=seed, report=report)
     if found.candidate and found.candidate.recipe:
-        half, looks = proof_half(workshop.original, seed), found.candidate.recipe.looks
-        artifact, cause = judged(found.candidate, original=half, looks=looks)
-    return (replace(artifact, tries=found.tries, float_bytes=found.float_bytes), cause), found.is_interrupted
+        artifact, cause = judged(found.candidate, original=half, looks=found.candidate.recipe.looks)
+    return replace(artifact, tries=found.tries, float_bytes=found.float_bytes), cause
 
 
 def explained(row: Format, workshop: Workshop, seed: int, report: Callable[[str], None]) -> Explanation | None:

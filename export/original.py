@@ -143,7 +143,7 @@ def open_original(
         refuse_missing_classes(check, truth, classes, facts)
     if "pen" not in (calibrate.name, check.name):
         say(f"calibrates on {describe(calibrate, facts.unit, len(calibration))}; checks on {describe(check, facts.unit)}")
-    count = f"{len(calibration)} {facts.takes}"
+    count = f"{len(calibration)} {facts.unit}"
     made["calibration"] = f"{calibrate.name}, {calibrate.split}, {count}, seed {CALIBRATION_SEED}"
     facts = replace(
         facts,

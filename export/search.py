@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from ..runtime.pixels import Pixels
 from ..train.data.drawing import shown
-from .formats import Format
 from .gate import MISSED, PROVEN, Tolerance, compare, drop_interval, normal_quantile
 from .judge import Candidate, ImpossibleError
 from .original import Original
@@ -87,21 +86,21 @@ def divided(original: Original, seed: int) -> tuple[Original, Prover]:
 
 
 def repair(
-    row: Format,
     missed: Candidate,
     workshop: Workshop,
     tolerance: Tolerance,
     *,
+    is_integer_only: bool = False,
     seed: int,
     report: Report = lambda step: None,
 ) -> Repair:
     """Search the smallest file of a format that keeps the tolerance on the proof half of the check images.
 
     Args:
-        row: the format.
-        missed: its own file, which missed the gate or is unproven.
+        missed: the format's own file, which missed the gate or is unproven.
         workshop: makes files of recipes.
         tolerance: what the file may lose.
+        is_integer_only: whether the device computes with integers alone, so that no layer may be in float or dynamic.
         seed: of the halves.
         report: is told what is tried.
 
@@ -110,7 +109,7 @@ def repair(
     Raises:
         ImpossibleError: the format's quantizer cannot hold the network.
     """
-    search = Search(row, missed, workshop, tolerance, seed=seed, report=report)
+    search = Search(missed, workshop, tolerance, is_integer_only=is_integer_only, seed=seed, report=report)
     is_interrupted = False
     try:
         search.run()
@@ -127,17 +126,18 @@ class Search:
 
     def __init__(
         self,
-        row: Format,
         missed: Candidate,
         workshop: Workshop,
         tolerance: Tolerance,
         *,
+        is_integer_only: bool,
         seed: int,
         report: Report,
     ) -> None:
-        self.row, self.missed, self.workshop, self.tolerance, self.report = row, missed, workshop, tolerance, report
+        self.row, self.missed, self.workshop, self.tolerance, self.report = missed.row, missed, workshop, tolerance, report
+        self.is_integer_only = is_integer_only
         self.half, self.prover = divided(workshop.original, seed)
-        self.base = workshop.base(row, seed)
+        self.base = workshop.base(missed.row, seed)
         self.tries: dict[str, Try] = {}
         self.rankings: dict[str, list[str]] = {}
         self.candidates: dict[str, Candidate] = {}
@@ -169,9 +169,13 @@ class Search:
 
     def stages(self) -> Iterator[Iterable[Recipe]]:
         """Yield the stages of the search, the cheapest first."""
+        equalized = replace(self.base, equalized=True)
+        if self.is_integer_only:
+            yield [self.base, equalized]
+            return
         yield self.for_nothing()
-        # Balancing needs a conversion of its own.
-        yield [replace(self.best_so_far(), equalized=True)]
+        # Balancing needs a conversion of its own. It may help integers alone, while dynamic activations gained more without it.
+        yield [equalized, replace(self.best_so_far(), equalized=True)]
         best = self.best_so_far()
         yield self.first_layers(best)
         yield self.layer_by_layer(best, FLOAT)

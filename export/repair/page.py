@@ -16,6 +16,8 @@ LEVELS = {LOSES_MUCH: "much", LOSES_SOME: "some", LOSES_LITTLE: "little"}
 MAX_SHOWN = 15
 # Layers whose bars carry their place in the table.
 MAX_NUMBERED = 5
+# Sizes in kB have one decimal place below so many bytes.
+WHOLE_KILOBYTES = 1_000_000
 # With at most so many layers, their names fit below the bars.
 MAX_NAMED = 36
 # A ratio from here on is as good as exact for a picture's bars.
@@ -102,13 +104,17 @@ def export_page(model: str, about: Sequence[str], reports: Sequence[FormatReport
 def _overview(reports: Sequence[FormatReport]) -> str:
     colours = {PROVEN: "good", UNPROVEN: "some"}
     rows = (
-        f'<tr><td class="text">{escape(one.format)}</td><td>{one.size_bytes / 1000:,.0f}</td><td>{one.parity.drop:.2f}</td>'
+        f'<tr><td class="text">{escape(one.format)}</td><td>{_kilobytes(one.size_bytes)}</td><td>{one.parity.drop:.2f}</td>'
         f"<td>{one.parity.drop_low:.2f}..{one.parity.drop_high:.2f}</td><td>{one.parity.agreement:.2f}</td>"
         f'<td class="text {colours.get(one.verdict, "much")}">{one.verdict}</td></tr>'
         for one in reports
     )
-    heads = ("format", "kB", "accuracy drop / points", "95 %", "agreement / %", "gate")
+    heads = ("format", "kB", "accuracy drop / points", "interval", "agreement / %", "gate")
     return _table(heads, (0, 5), rows)
+
+
+def _kilobytes(size_bytes: int) -> str:
+    return f"{size_bytes / 1000:,.{0 if size_bytes >= WHOLE_KILOBYTES else 1}f}"
 
 
 def _explained(found: Explanation) -> list[str]:
@@ -251,7 +257,7 @@ def _tried(report: FormatReport) -> list[str]:
         level = {PROVEN: "good", UNPROVEN: "some"}.get(one.verdict, "much")
         rows.append(
             f"<tr{' class=kept' if one.is_kept else ''}><td>{number}</td>"
-            f'<td class="name">{escape(one.recipe.describe())}</td><td>{one.size_bytes / 1000:,.0f}</td><td>{share}</td>'
+            f'<td class="name">{escape(one.recipe.describe())}</td><td>{_kilobytes(one.size_bytes)}</td><td>{share}</td>'
             f"<td>{parity.drop:.2f}</td><td>{parity.drop_low:.2f}..{parity.drop_high:.2f}</td><td>{parity.agreement:.2f}</td>"
             f"<td>{_figure(one.latency_ratio, '.2f')}</td>"
             f'<td class="text {level}">{one.verdict}{", kept" if one.is_kept else ""}</td></tr>'
@@ -262,7 +268,7 @@ def _tried(report: FormatReport) -> list[str]:
         "kB",
         "% of float32",
         "drop / points",
-        "95 %",
+        "interval",
         "agreement / %",
         "latency ratio",
         "verdict",
@@ -272,7 +278,9 @@ def _tried(report: FormatReport) -> list[str]:
     lead = f"The {report.search} made {count} and kept {f'number {kept[0]}' if kept else 'none'}."
     explained = (
         "Drop and agreement of files that were proven are those on the half of the check images that proves, and of the others "
-        f"those on the half that chooses. Latency ratio: time of one image, as a multiple of {report.reference}."
+        f"those on the half that chooses. Intervals are those of 95 %, and of more if the proving half judged the file. "
+        f"Latency ratio: time of one image, as a multiple of {report.reference}. Recipes start from a quantizer of their own, "
+        "so that the same precisions make another file than the format's own way."
     )
     return [
         f'<p class="lead">{lead}</p>',
@@ -288,7 +296,7 @@ FRONT_KEY = (
     f'<span class="good"><i class="dot"></i>up to {FAST}</span> <span class="some"><i class="dot"></i>up to {FAST_ENOUGH}</span> '
     '<span class="much"><i class="dot"></i>higher</span> <span class="unknown"><i class="dot"></i>not measured</span> '
     '<span><i class="dot hollow"></i>kept</span> '
-    "<span>dashed lines: limits; vertical bars: 95 % intervals; numbers: rows of the table</span></p>"
+    "<span>dashed lines: limits; vertical bars: intervals; numbers: rows of the table</span></p>"
 )
 
 

@@ -210,4 +210,6 @@ def test_a_cause_recommends_only_what_passed_or_was_not_tried(passed, tried, adv
 
 
 def test_a_cause_without_other_formats_gives_no_advice():
+    assert Cause("too much", (), ("--repair",)).advise([], []) == "too much; --repair may help"
+    assert Cause("too much", (), ("other images", "--repair")).advise([], [], ["--repair"]) == "too much; other images may help"
     assert Cause("the labels are swapped").advise([], ["tflite-int8"]) == "the labels are swapped"

@@ -202,6 +202,16 @@ def test_nothing_is_written_if_nothing_can_be_proven(spoiled, digits, tmp_path, 
     assert not [path for path in tmp_path.iterdir() if path.suffix != ".html"], "the page tells what was tried"
 
 
+def test_a_file_for_a_microcontroller_stays_one_of_integers_alone(spoiled, digits, tmp_path):
+    limits = limits_on(digits / "digits.npz")
+    exports = export(spoiled, formats="tflite-int8", devices="mcu", out=tmp_path, repair=True, **limits)
+    (artifact,) = exports
+    assert artifact.verdict == PROVEN
+    assert artifact.recipe.equalized
+    assert all(one.recipe.is_integer_only for one in artifact.tries)
+    assert [one.name for one in exports.recommended] == ["spoiled-int8.tflite"]
+
+
 def test_ctrl_c_keeps_what_is_proven(spoiled, digits, tmp_path, monkeypatch):
     def interrupted(self, failing, passing):
         assert self.kept is not None
