@@ -5,11 +5,13 @@ between words, and also the case of one word per line, is tried against all gaps
 explains these gaps (Bayes).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import pairwise
 from statistics import fmean, median
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,14 +24,27 @@ from ..text import Box
 class OrderTuning:
     """Which letters stand on one line.
 
-    Tuned on pages of validation writers (`python -m lettercast.benchmarks.pages.conditions --split val`).
+    Tuned on the boxes of letters on pages of validation writers, in the conditions of
+    `python -m lettercast.benchmarks.pages.conditions`.
     """
 
-    # A letter lies at most this far above or below the last letters of its line, as a share of their height; this many letters
-    # show where the line is.
-    max_offset: float = 0.6
+    # A letter lies at most this far above or below where its line leads, as a share of the letters' height. This many letters
+    # show where that is, and a slope: the more heights they span in comparison to `stiffness`, the more of their slope counts.
+    max_offset: float = 0.65
     last_letters: int = 3
-    # Two parts of one line that are not above each other differ at most this much in height, as a share of the letters' height.
+    stiffness: float = 2.0
+    # Lines slope on for at most this many heights beyond their letters.
+    max_reach: float = 4.0
+    # If a letter fits several lines, each costs the offset and this share of the distance to its letters.
+    distance_cost: float = 0.02
+    # A letter this many times as tall as its line hangs from it by its tail or, which costs this offset, stands out above it.
+    min_tall: float = 1.3
+    standing_cost: float = 0.1
+    # Letters of one line overlap by at most this share of the narrower one's width.
+    max_overlap: float = 0.35
+    # A letter without a line lies at most this far above or below a line that has room for it.
+    max_alone_offset: float = 0.8
+    # Two parts of one line differ at most this much in height, as a share of the letters' height.
     max_part_offset: float = 0.45
     # Only letters at most this many heights apart show the tilt of a page.
     max_neighbour_distance: float = 3.0
@@ -38,51 +53,139 @@ class OrderTuning:
 ORDER_TUNING = OrderTuning()
 
 
+class _Placed(NamedTuple):
+    """A letter: its middle (level without the page's tilt), size, box, and index."""
+
+    x: float
+    level: float
+    size: float
+    box: Box
+    letter: int
+
+
+class _Course(NamedTuple):
+    """Where a line leads: through (x, level) with a slope; size is that of its letters."""
+
+    x: float
+    level: float
+    slope: float
+    size: float
+
+    def offset(self, one: _Placed) -> float:
+        """Return how far a letter lies above or below the line, as a share of the letters' height.
+
+        A tall letter lies on the line if its head or its foot does.
+        """
+        across, reach = one.x - self.x, ORDER_TUNING.max_reach * self.size
+        if not -reach <= across <= reach:
+            across = reach if across > 0 else -reach
+        off = one.level - self.level - self.slope * across
+        height = one.box[3]
+        if height <= ORDER_TUNING.min_tall * self.size:
+            return abs(off) / max(one.size, self.size)
+        more = (height - self.size) / 2
+        return min(abs(off) / height, abs(off - more) / self.size, abs(off + more) / self.size + ORDER_TUNING.standing_cost)
+
+    def cost(self, one: _Placed, max_offset: float) -> float:
+        """Return how badly a letter fits the line; infinite beyond an offset."""
+        offset = self.offset(one)
+        return offset + ORDER_TUNING.distance_cost * abs(one.x - self.x) / self.size if offset <= max_offset else math.inf
+
+
+def _course(letters: Sequence[_Placed]) -> _Course:
+    """Return where a line leads by some of its letters; tall ones count only if there are no others."""
+    size = median(one.size for one in letters)
+    letters = [one for one in letters if one.size <= ORDER_TUNING.min_tall * size] if len(letters) > 1 else letters
+    x, level = sum(one.x for one in letters) / len(letters), sum(one.level for one in letters) / len(letters)
+    # Ridge regression, because few letters show a slope badly.
+    rise, run = 0.0, (ORDER_TUNING.stiffness * size) ** 2
+    for one in letters:
+        rise += (one.x - x) * (one.level - level)
+        run += (one.x - x) ** 2
+    return _Course(x, level, rise / run, size)
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    """Return whether one box is above or below another, so that they cannot be letters of one line."""
+    shared = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    return shared > ORDER_TUNING.max_overlap * min(a[2], b[2])
+
+
+NOWHERE = _Course(0.0, 0.0, 0.0, 1.0)
+
+
 @dataclass
 class _Row:
-    """The letters of one line: indices, and the left, the middle height (without the page's tilt) and the size of each.
+    """The letters of one line from the left, and where its end leads."""
 
-    end_level and end_size are the middle height and the size of the last letters.
-    """
+    letters: list[_Placed] = field(default_factory=list)
+    end: _Course = NOWHERE
 
-    letters: list[int] = field(default_factory=list)
-    left: list[float] = field(default_factory=list)
-    level: list[float] = field(default_factory=list)
-    size: list[float] = field(default_factory=list)
-    end_level: float = 0.0
-    end_size: float = 0.0
+    @property
+    def level(self) -> float:
+        return fmean(one.level for one in self.letters)
 
-    def add(self, letter: int, box: Box, level: float) -> None:
-        self.letters.append(letter)
-        self.left.append(box[0])
-        self.level.append(level)
-        self.size.append(_size(box))
-        last = ORDER_TUNING.last_letters
-        self.end_level, self.end_size = fmean(self.level[-last:]), median(self.size[-last:])
+    def add(self, one: _Placed) -> None:
+        """Add the next letter to the right."""
+        self.letters.append(one)
+        self.end = _course(self.letters[-ORDER_TUNING.last_letters :])
 
-    def height(self) -> float:
-        return median(self.size)
+    def near(self, one: _Placed) -> _Course:
+        """Return the line's course near a letter."""
+        return _course(sorted(self.letters, key=lambda other: abs(other.x - one.x))[: ORDER_TUNING.last_letters])
 
-    def offset(self, box: Box, level: float) -> float:
-        """Return how far a box lies above or below the end of the line, as a share of the letters' height."""
-        return abs(level - self.end_level) / max(_size(box), self.end_size)
+    def has_room(self, one: _Placed) -> bool:
+        """Return whether none of its letters is above or below another letter."""
+        return not any(_overlap(one.box, other.box) for other in self.letters)
+
+    def stray(self) -> list[_Placed]:
+        """Return the letters that have a neighbour of their line above or below them; or the only one."""
+        pairs = [pair for pair in pairwise(self.letters) if _overlap(pair[0].box, pair[1].box)]
+        return [one for pair in pairs for one in pair] if len(self.letters) > 1 else self.letters
 
 
 def order_lines(boxes: Sequence[Box]) -> list[list[int]]:
     """Sort boxes (x, y, width, height) into lines, the top line first; returns the indices of each line from the left."""
     slope = tilt(boxes)
+    placed = [
+        _Placed(x + w / 2, y + h / 2 - slope * (x + w / 2), _size((x, y, w, h)), (x, y, w, h), i)
+        for i, (x, y, w, h) in enumerate(boxes)
+    ]
+    rows = _rows(sorted(placed))
+    rows = sorted(_joined(_settled(rows)), key=lambda row: row.level)
+    return [[i for _, i in sorted((one.box[0], one.letter) for one in row.letters)] for row in rows]
+
+
+def _rows(letters: Sequence[_Placed]) -> list[_Row]:
+    """Put letters, from the left, into the rows where they fit best."""
     rows: list[_Row] = []
-    for i in sorted(range(len(boxes)), key=lambda i: boxes[i][0] + boxes[i][2] / 2):
-        x, y, w, h = boxes[i]
-        level = y + h / 2 - slope * (x + w / 2)
-        fits = [(row.offset(boxes[i], level), k) for k, row in enumerate(rows)]
-        nearest, k = min(fits, default=(np.inf, 0))
-        if nearest > ORDER_TUNING.max_offset:
+    for one in letters:
+        costs = [row.end.cost(one, ORDER_TUNING.max_offset) for row in rows]
+        least = min(costs, default=math.inf)
+        if least == math.inf:
             rows.append(_Row())
-            k = len(rows) - 1
-        rows[k].add(i, boxes[i], level)
-    rows = sorted(_joined(rows), key=lambda row: fmean(row.level))
-    return [[i for _, i in sorted(zip(row.left, row.letters, strict=True))] for row in rows]
+        rows[costs.index(least) if least < math.inf else -1].add(one)
+    return rows
+
+
+def _settled(rows: list[_Row]) -> list[_Row]:
+    """Move letters that stand above or below others of their line, or alone, to a line that has room for them."""
+    moves: dict[int, int] = {}
+    for k, row in enumerate(rows):
+        for one in row.stray():
+            most = ORDER_TUNING.max_offset if len(row.letters) > 1 else ORDER_TUNING.max_alone_offset
+            costs = [
+                other.near(one).cost(one, most) if j != k and len(other.letters) > 1 and other.has_room(one) else math.inf
+                for j, other in enumerate(rows)
+            ]
+            if min(costs) < math.inf:
+                moves[one.letter] = costs.index(min(costs))
+    if not moves:
+        return rows
+    settled = [_Row() for _ in rows]
+    for one, k in sorted((one, moves.get(one.letter, k)) for k, row in enumerate(rows) for one in row.letters):
+        settled[k].add(one)
+    return [row for row in settled if row.letters]
 
 
 def tilt(boxes: Sequence[Box]) -> float:
@@ -102,20 +205,29 @@ def tilt(boxes: Sequence[Box]) -> float:
 
 
 def _joined(rows: list[_Row]) -> list[_Row]:
-    """Join rows that are parts of one line: at the same height and beside each other."""
+    """Join rows that are parts of one line: at the same height and with room for each other."""
     whole: list[_Row] = []
-    for row in sorted(rows, key=lambda row: fmean(row.level)):
-        for other in whole[-2:]:
-            offset = abs(fmean(row.level) - fmean(other.level))
-            is_level = offset <= ORDER_TUNING.max_part_offset * max(row.height(), other.height())
-            is_beside = max(row.left) < min(other.left) or min(row.left) > max(other.left)
-            if is_level and is_beside:
-                for name in ("letters", "left", "level", "size"):
-                    getattr(other, name).extend(getattr(row, name))
+    for row in sorted(rows, key=lambda row: row.level):
+        for k in range(max(0, len(whole) - 2), len(whole)):
+            if _are_one(row, whole[k]):
+                both = sorted(row.letters + whole[k].letters)
+                whole[k] = _Row(both, _course(both[-ORDER_TUNING.last_letters :]))
                 break
         else:
             whole.append(row)
     return whole
+
+
+def _are_one(a: _Row, b: _Row) -> bool:
+    """Return whether two rows are parts of one line."""
+    offset = abs(a.level - b.level) / max(median(one.size for one in row.letters) for row in (a, b))
+    if a.letters[-1].x < b.letters[0].x or b.letters[-1].x < a.letters[0].x:
+        return offset <= ORDER_TUNING.max_part_offset
+    if offset > ORDER_TUNING.max_alone_offset:
+        return False
+    few, many = sorted((a, b), key=lambda row: len(row.letters))
+    offset = fmean(many.near(one).offset(one) for one in few.letters)
+    return offset <= ORDER_TUNING.max_part_offset and all(map(many.has_room, few.letters))
 
 
 def _size(box: Box) -> float:

@@ -51,6 +51,51 @@ def test_parts_of_a_line_with_a_wide_gap_between_them_are_one_line():
     assert read(boxes) == [list(range(6))]
 
 
+@pytest.mark.parametrize("column", range(8))
+@pytest.mark.parametrize("tail", [20, 40, 60, 75])
+def test_a_letter_stays_in_its_line_although_its_tail_hangs_into_the_next(column, tail):
+    boxes = rows(8, 8, 8, pitch=64)
+    x, y, w, h = boxes[column]
+    boxes[column] = (x + 12, y, w - 24, h + tail)
+    assert read(boxes) == [list(range(8)), list(range(8, 16)), list(range(16, 24))]
+
+
+@pytest.mark.parametrize("column", [0, 3, 7])
+@pytest.mark.parametrize("height", [16, 60, 80, 100])
+def test_a_letter_of_another_size_stays_in_its_line(column, height):
+    boxes = rows(8, 8, 8, pitch=88)
+    x, y, _, h = boxes[8 + column]
+    boxes[8 + column] = (x, y + h - height, height // 2, height)
+    assert read(boxes) == [list(range(8)), list(range(8, 16)), list(range(16, 24))]
+
+
+def test_a_tail_at_the_end_of_a_line_does_not_belong_to_the_end_of_a_short_line_below():
+    boxes = rows(10, 3, pitch=64)
+    x, y, w, h = boxes[9]
+    boxes[9] = (x, y, w, h + 64)
+    assert read(boxes) == [list(range(10)), [10, 11, 12]]
+
+
+@pytest.mark.parametrize("depth", [-60, 60])
+def test_lines_of_a_bent_page_stay_whole(depth):
+    boxes = [(x, round(y + depth * np.sin((x - 100) / 260)), w, h) for x, y, w, h in rows(16, 14, 16)]
+    assert read(boxes) == [list(range(16)), list(range(16, 30)), list(range(30, 46))]
+
+
+@pytest.mark.parametrize("slope", [-0.06, 0.06])
+def test_lines_that_climb_each_in_its_way_stay_whole(slope):
+    boxes = [(x, round(y + slope * (x - 100) * (y > 120)), w, h) for x, y, w, h in rows(12, 12, pitch=100)]
+    assert read(boxes) == [list(range(12)), list(range(12, 24))]
+
+
+@pytest.mark.parametrize("column", range(9))
+def test_a_letter_that_jumps_out_of_its_line_stays_in_it(column):
+    boxes = rows(9, 9, pitch=90)
+    x, y, w, h = boxes[9 + column]
+    boxes[9 + column] = (x, y - 28, w, h)
+    assert read(boxes) == [list(range(9)), list(range(9, 18))]
+
+
 def test_no_boxes_give_no_lines():
     assert order_lines([]) == []
 
