@@ -326,60 +326,105 @@ class StackedTuning:
     """
 
     # A tall candidate is at least this many times as high as this percentile of the page's candidates.
-    min_height: float = 1.55
+    min_height: float = 1.6
     height_percentile: int = 75
     # With fewer candidates one may simply be large.
     min_candidates: int = 5
     # Nothing beside a tall candidate is at least this share as high.
     min_neighbour_height: float = 0.75
-    # The product of both letters' confidences; and the confidence of one letter that is never cut, however tall.
+    # Unless its head and its foot lie where those of lower letters near it do, up to these shares of the letters' height: the
+    # tail of one letter ends elsewhere. Heads of small letters lie lower. Near is up to this many heights away.
+    max_foot_offset: float = 0.3
+    max_head_offset: tuple[float, float] = (0.3, 0.5)
+    max_distance: float = 3.0
+    # The product of both letters' confidences, the second if head and foot lie in two lines; and the confidence of one letter
+    # that is never cut, however tall.
     min_both_confidence: float = 0.6
+    min_both_in_lines: float = 0.35
     min_whole_confidence: float = 0.99
     # The share of the height of each letter.
     min_part_height: float = 0.3
+    # If no two parts are letters, the parts of this many cuts may be several letters each.
+    max_cuts_beside: int = 3
+    # Candidates are cut into letters of at most this many lines.
+    max_lines: int = 3
 
 
 STACKED_TUNING = StackedTuning()
 
 
 def split_stacked(engine: Engine, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Split candidates that are letters of two lines; returns all candidates in no order."""
-    tall = find_tall(candidates)
-    if not tall.any():
-        return list(candidates)
-    split = (split_across(engine, one) if is_tall else [one] for one, is_tall in zip(candidates, tall, strict=True))
-    return [part for parts in split for part in parts]
+    """Split candidates that are letters of several lines; returns all candidates in no order."""
+    whole, tried = list(candidates), set[int]()
+    for _ in range(STACKED_TUNING.max_lines - 1):
+        least = find_tall(whole)
+        parts = [
+            split_across(engine, one, both) if both and id(one) not in tried else [one]
+            for one, both in zip(whole, least.tolist(), strict=True)
+        ]
+        if sum(map(len, parts)) == len(whole):
+            break
+        tried = {id(few[0]) for few in parts if len(few) == 1}
+        whole = [one for few in parts for one in few]
+    return whole
 
 
-def find_tall(candidates: Sequence[Candidate]) -> NDArray[np.bool_]:
-    """Return which candidates (n,) are much higher than most, and than everything beside them."""
+def find_tall(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
+    """Return the least confidence (n,) with which each candidate may be two letters above each other.
+
+    It is 0 for a candidate that may not: one that is not much higher than most, or has another as high beside it.
+    """
     tuning = STACKED_TUNING
     boxes = np.array([one.box for one in candidates], np.int64).reshape(-1, 4)
-    tall = np.zeros(len(boxes), bool)
+    least = np.zeros(len(boxes))
     if len(boxes) < tuning.min_candidates:
-        return tall
-    for i in np.flatnonzero(boxes[:, 3] >= tuning.min_height * percentile(boxes[:, 3], tuning.height_percentile)):
+        return least
+    size = percentile(boxes[:, 3], tuning.height_percentile)
+    for i in np.flatnonzero(boxes[:, 3] >= tuning.min_height * size):
         x, y, w, h = boxes[i]
         gap = np.maximum(boxes[:, 0] - x - w, x - boxes[:, 0] - boxes[:, 2])
+        is_low, is_near = boxes[:, 3] < tuning.min_neighbour_height * h, gap <= tuning.max_distance * size
         is_level = (boxes[:, 1] < y + h) & (y < boxes[:, 1] + boxes[:, 3])
-        tall[i] = not (is_level & (gap > 0) & (boxes[:, 3] >= tuning.min_neighbour_height * h)).any()
-    return tall
+        beside = is_low & is_near & (boxes[:, 3] >= tuning.min_part_height * size) & (np.arange(len(boxes)) != i)
+        lower = y - boxes[beside, 1]
+        has_head = ((lower >= -tuning.max_head_offset[0] * size) & (lower <= tuning.max_head_offset[1] * size)).any()
+        has_foot = (np.abs(boxes[beside, 1] + boxes[beside, 3] - y - h) <= tuning.max_foot_offset * size).any()
+        if has_head and has_foot:
+            least[i] = tuning.min_both_in_lines
+        elif not (is_level & (gap > 0) & ~is_low).any():
+            least[i] = tuning.min_both_confidence
+    return least
 
 
-def split_across(engine: Engine, candidate: Candidate) -> list[Candidate]:
-    """Return the two letters above each other that a candidate consists of, or the candidate itself."""
-    share = STACKED_TUNING.min_part_height
+def split_across(engine: Engine, candidate: Candidate, least: float = STACKED_TUNING.min_both_confidence) -> list[Candidate]:
+    """Return the two letters above each other that a candidate consists of, or the candidate itself.
+
+    least is the product of confidences that the two letters must have. A part that is several letters beside each other has the
+    mean confidence of these.
+    """
+    tuning = STACKED_TUNING
+    # Every bare stroke is two bare strokes above each other, so for the parts I and L do not count as one class.
+    if certainty(engine(candidate.glyph_image[None, ..., None]), engine.facts.labels)[0] >= tuning.min_whole_confidence:
+        return [candidate]
     turned = np.ascontiguousarray(candidate.ink.T)
     height = turned.shape[1]
+    share = tuning.min_part_height
     cuts = [cut for cut in find_cuts(turned) if share * height <= cut.column <= (1 - share) * height]
     if not cuts:
         return [candidate]
     halves = [np.ascontiguousarray(ink_between(turned, *ends).T) for cut in cuts for ends in ((None, cut), (cut, None))]
-    rows = engine(np.stack([glyph(ink) for ink in (candidate.ink, *halves)])[..., None])
-    # Every bare stroke is two bare strokes above each other, so here I and L do not count as one class.
-    both = rows[1:].max(1).reshape(-1, 2).prod(1)
+    sure = engine(np.stack([glyph(ink) for ink in halves])[..., None]).max(1)
+    parts = [replace(candidate, box=part_box(candidate, ink), ink=ink) for ink in halves]
+    both = sure.reshape(-1, 2).prod(1)
+    if both.max() < tuning.min_both_confidence and least < tuning.min_both_confidence:
+        # A part may be several letters beside each other.
+        for k in np.argsort(-both)[: tuning.max_cuts_beside].tolist():
+            both[k] = np.prod([confidence_of(engine, parts[i], float(sure[i])) for i in (2 * k, 2 * k + 1)])
     best = int(both.argmax())
-    whole = certainty(rows[:1], engine.facts.labels)[0]
-    if both[best] < STACKED_TUNING.min_both_confidence or whole >= STACKED_TUNING.min_whole_confidence:
-        return [candidate]
-    return [replace(candidate, box=part_box(candidate, ink), ink=ink) for ink in halves[2 * best : 2 * best + 2]]
+    return [candidate] if both[best] < least else parts[2 * best : 2 * best + 2]
+
+
+def confidence_of(engine: Engine, candidate: Candidate, confidence: float) -> float:
+    """Return the confidence of a candidate, or the mean of its letters' if it is likelier to be several beside each other."""
+    split = split_candidate(engine, candidate, confidence) if may_be_split(candidate, confidence) else None
+    return float(np.exp(np.log(split.probabilities.max(1)).mean())) if split else confidence

@@ -179,8 +179,11 @@ class GroupsTuning:
     # A flat stroke above or below the rest of its letter: its height as a share of the rest's, and the gap.
     max_bar_height: float = 0.3
     max_bar_gap: float = 0.3
-    # Two pieces whose boxes share at least this much of the smaller box are one letter.
+    # Two pieces whose boxes share at least this much of the smaller box are one letter, unless one is taller than a letter and
+    # the other, with at least this height and width, and at most this share of its height, may be a letter beside its tail.
     min_overlap: float = 0.3
+    min_beside: tuple[float, float] = (0.45, 0.3)
+    max_beside_share: float = 0.75
     # The size of a letter of several pieces.
     max_joined_height: float = 1.4
     max_joined_width: float = 1.3
@@ -239,7 +242,7 @@ def belong_together(a: Box, b: Box, size: float) -> bool:
     shared_x = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     shared_y = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     small = min(a[2] * a[3], b[2] * b[3])
-    if shared_x > 0 and shared_y > 0 and shared_x * shared_y >= tuning.min_overlap * small:
+    if shared_x > 0 and shared_y > 0 and shared_x * shared_y >= tuning.min_overlap * small and not is_beside_tail(a, b, size):
         return True
     gap = -shared_y
     above, below = (a, b) if a[1] < b[1] else (b, a)
@@ -255,6 +258,15 @@ def belong_together(a: Box, b: Box, size: float) -> bool:
     is_dot = max(above[2:]) <= tuning.max_dot_share * min(below[3], size) and below[3] >= PIECES_TUNING.min_letter_share * size
     offset = max(0, -shared_x)
     return bool(is_dot and offset <= tuning.max_dot_offset * below[3] and 0 < gap <= tuning.max_dot_gap * below[3])
+
+
+def is_beside_tail(a: Box, b: Box, size: float) -> bool:
+    """Return whether one box may be a letter beside the tail of the other; size is the typical letter's."""
+    tuning = GROUPS_TUNING
+    letter, tall = (a, b) if a[3] < b[3] else (b, a)
+    is_tall = tall[3] > tuning.max_joined_height * size and letter[3] <= tuning.max_beside_share * tall[3]
+    height, width = tuning.min_beside
+    return is_tall and letter[3] >= height * size and min(a[2], b[2]) >= width * size
 
 
 def is_broken(a: NDArray[Any], b: NDArray[Any], size: float) -> bool:

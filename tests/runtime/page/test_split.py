@@ -4,6 +4,8 @@ import cv2
 import numpy as np
 import pytest
 
+from lettercast.benchmarks.pages.scenes import WEBCAM_PX, Scene, photograph
+from lettercast.benchmarks.pages.writing import PenHand
 from lettercast.runtime.page.find import Candidate, find_candidates
 from lettercast.runtime.page.split import (
     Cut,
@@ -132,7 +134,7 @@ def test_parts_above_each_other_keep_their_places_and_share_no_ink(reader, touch
 
 def test_only_candidates_higher_than_all_beside_them_are_tall():
     line = [candidate(50 * i, 0, 60) for i in range(6)]
-    assert find_tall([*line, candidate(300, 0, 125)]).tolist() == [False] * 6 + [True]
+    assert (find_tall([*line, candidate(300, 0, 125)]) > 0).tolist() == [False] * 6 + [True]
     # A heading has several high letters, and one of only two letters may be large.
     assert not find_tall([*line, candidate(0, 200, 125), candidate(60, 200, 120)]).any()
     assert not find_tall([candidate(0, 0, 60), candidate(60, 0, 125)]).any()
@@ -146,5 +148,32 @@ def test_a_tall_letter_stays_whole(reader, draw_page):
     large = cv2.resize(letter, None, fx=2, fy=2)
     page[image.shape[0] :][: large.shape[0], x : x + large.shape[1]] = large
     candidates = find_candidates(page)
-    assert find_tall(candidates).sum() == 1
+    assert (find_tall(candidates) > 0).sum() == 1
     assert len(split_stacked(reader.engine, candidates)) == len(candidates)
+
+
+def test_several_tall_candidates_from_line_to_line_are_tall():
+    lines = [candidate(50 * i, y, 60) for i in range(2, 8) for y in (0, 80)]
+    stacks = [candidate(0, 0, 140), candidate(50, 2, 137)]
+    assert (find_tall([*lines, *stacks]) > 0).tolist() == [False] * 12 + [True, True]
+    # The tails of two letters end between the feet of two lines, or below them.
+    for height in (112, 175):
+        tails = [candidate(0, 0, height), candidate(50, 0, height)]
+        assert not find_tall([*lines, *tails]).any()
+
+
+def test_letters_of_three_lines_are_parted(reader, draw_page):
+    image, _ = draw_page("FMDAH", "PRSEZ", "KNXMA", cell=90)
+    for y in (90, 180):
+        cv2.line(image, (78, y), (74, y + 62), (40, 40, 40), 5)
+    assert len(find_candidates(image)) == 13
+    assert [len(line.letters) for line in reader.read(image).lines] == [5, 5, 5]
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_tails_that_touch_the_next_line_are_parted(reader, pen, seed):
+    scene = Scene().change(tail=0.45, pitch=1.55, size=100.0, defocus=0.3, turn=0.0, tilt=0.0, jitter=0.0, climb=0.0)
+    writer, camera = np.random.default_rng(seed), np.random.default_rng(0)
+    photo = photograph(PenHand(pen), scene, WEBCAM_PX, writer=writer, camera=camera, text=["ABgDEgHg", "KEMSEBKX"])
+    assert len(find_candidates(photo.image)) < 16
+    assert [len(line.letters) for line in reader.read(photo.image).lines] == [8, 8]

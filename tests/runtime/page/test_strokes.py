@@ -102,6 +102,15 @@ def test_a_group_is_no_larger_than_a_letter_or_its_largest_piece():
     assert is_one_letter([(0, 0, 200, 300), (50, 50, 20, 20)], SIZE)
 
 
+def test_a_letter_beside_the_tail_of_another_is_no_part_of_it():
+    tail, letter = (0, 0, 40, 80), (14, 40, 30, 38)
+    assert not belong_together(tail, letter, size=40)
+    # As a bar, a stem, or on a page of larger letters it may be one.
+    assert belong_together(tail, (14, 40, 30, 12), size=40)
+    assert belong_together(tail, (14, 40, 8, 38), size=40)
+    assert belong_together(tail, letter, size=75)
+
+
 def test_pairs_are_listed_once_the_lower_index_first():
     boxes = np.array([(0, 0, 40, 60), (45, 0, 40, 60), (400, 0, 40, 60)], np.int64)
     assert near_pieces(boxes) == [(0, 1)]
