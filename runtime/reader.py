@@ -9,6 +9,7 @@ import math
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TypeAlias
 
@@ -156,6 +157,29 @@ def keep_by_neighbours(
     return is_writing & ~faint
 
 
+@dataclass(frozen=True)
+class PlaceTuning:
+    """When something in a box of a form is no letter. Tuned like FormTuning."""
+
+    # What the model takes for a non-letter is a remnant of print if it is smaller than this share of the other letters.
+    min_size_share: float = 0.5
+    # Fainter ink than this share of the letters' is none.
+    min_strength_share: float = 0.3
+
+
+PLACE_TUNING = PlaceTuning()
+
+
+def keep_in_places(boxes: Sequence[Box], strengths: NDArray[np.int64], known: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which candidates (n,) in the boxes of a form are writing: letters, and non-letters of their size and ink."""
+    size = np.array(boxes, float).reshape(-1, 4)[:, 2:].max(1)
+    usual = percentile(size[known] if known.any() else size, 50)
+    strong = percentile(strengths[known] if known.any() else strengths, 80)
+    is_large = size >= PLACE_TUNING.min_size_share * usual
+    kept: NDArray[np.bool_] = (known | is_large) & (strengths >= PLACE_TUNING.min_strength_share * strong)
+    return kept
+
+
 DEFAULT_MODEL = packaged("models/letters-base-int8.tflite")
 # The alternatives of a letter: at most this many, each at least this probable.
 MAX_ALTERNATIVES, MIN_PROBABILITY = 3, 0.01
@@ -229,14 +253,19 @@ class Reader:
         start = time.perf_counter()
         candidates = self.find(image)
         found = time.perf_counter()
-        lines = self.compose(self.recognize(candidates))
+        readings = self.recognize(candidates)
+        lines, outside = self.compose(readings), self.compose_outside(readings)
         done = time.perf_counter()
-        return Page((image.shape[1], image.shape[0]), lines, 1000 * (found - start), 1000 * (done - found))
+        return Page((image.shape[1], image.shape[0]), lines, 1000 * (found - start), 1000 * (done - found), outside)
 
     def find(self, image: Pixels) -> list[Candidate]:
         """Find what may be letters, in no order; takes images as `read` does."""
         check_image(image)
-        return split_stacked(self.engine, join_strokes(self.engine, find_candidates(image)))
+        found = find_candidates(image)
+        # Whatever stands in a box of a form is one letter.
+        placed = [one for one in found if one.place]
+        free = [one for one in found if not one.place] if placed else found
+        return placed + split_stacked(self.engine, join_strokes(self.engine, free))
 
     def recognize(self, candidates: Sequence[Candidate]) -> list[Reading]:
         """Classify candidates; returns one reading each, which does not depend on the other candidates."""
@@ -257,7 +286,39 @@ class Reader:
         return readings
 
     def compose(self, readings: Sequence[Reading]) -> tuple[Line, ...]:
-        """Make lines of all readings of a page: reject candidates by their neighbours, and let context settle doubts."""
+        """Make lines of all readings of a page: reject candidates by their neighbours, and let context settle doubts.
+
+        If there is a form, its rows are the lines.
+        """
+        if any(one.place for reading in readings for one in reading.candidates):
+            return self._compose_form([reading for reading in readings if reading.candidates[0].place])
+        if any(one.is_outside for reading in readings for one in reading.candidates):
+            # Nothing is filled in.
+            return ()
+        return self._compose_free(readings)
+
+    def compose_outside(self, readings: Sequence[Reading]) -> tuple[Line, ...]:
+        """Make lines of what stands outside the boxes of a form; there are none without a form."""
+        return self._compose_free([reading for reading in readings if reading.candidates[0].is_outside])
+
+    def _compose_form(self, readings: Sequence[Reading]) -> tuple[Line, ...]:
+        """Make a line of each row of a form, with a space for empty boxes between letters."""
+        candidates = [reading.candidates[0] for reading in readings]
+        rows = np.concatenate([reading.probabilities for reading in readings])
+        known = certainty(rows, self.engine.facts.labels) >= self.engine.facts.reject_below
+        strengths = np.array([one.strength for one in candidates])
+        kept = np.flatnonzero(keep_in_places([one.box for one in candidates], strengths, known))
+        places = {int(i): candidates[i].place for i in kept}
+        order: list[list[int]] = []
+        words: list[list[slice]] = []
+        for row in sorted({place.row for place in places.values() if place}):
+            own = sorted((place.column, i) for i, place in places.items() if place and place.row == row)
+            starts = [0, *(k + 1 for k, (a, b) in enumerate(pairwise(own)) if b[0] > a[0] + 1), len(own)]
+            order.append([i for _, i in own])
+            words.append([slice(a, b) for a, b in pairwise(starts)])
+        return self._lines(readings, [np.array(line, int) for line in order], words)
+
+    def _compose_free(self, readings: Sequence[Reading]) -> tuple[Line, ...]:
         candidates = [one for reading in readings for one in reading.candidates]
         if not candidates:
             return ()
@@ -266,8 +327,15 @@ class Reader:
         confidence = certainty(rows, self.engine.facts.labels)
         kept = np.flatnonzero(keep_by_neighbours(boxes, strengths, confidence, self.engine.facts.reject_below))
         order = [kept[line] for line in order_lines([boxes[i] for i in kept])]
-        places = [[boxes[i] for i in line] for line in order]
-        words = split_words(places)
+        return self._lines(readings, order, split_words([[boxes[i] for i in line] for line in order]))
+
+    def _lines(
+        self, readings: Sequence[Reading], order: Sequence[NDArray[np.intp]], words: list[list[slice]]
+    ) -> tuple[Line, ...]:
+        """Make lines of these candidates of the readings, split into these words."""
+        candidates = [one for reading in readings for one in reading.candidates]
+        rows = np.concatenate([reading.probabilities for reading in readings])
+        places = [[candidates[i].box for i in line] for line in order]
         images = np.concatenate([reading.images for reading in readings])
         seen = [rows[line] for line in order]
         settled = self._settle(seen, [images[line] for line in order], places, words)
@@ -275,8 +343,8 @@ class Reader:
         least = self.engine.facts.reject_below
         known = [np.maximum(before.max(1), after.max(1)) >= least for before, after in zip(seen, settled, strict=True)]
         return tuple(
-            Line(tuple(self._word(row[word], place[word], is_known[word]) for word in parts))
-            for row, place, is_known, parts in zip(settled, places, known, words, strict=True)
+            Line(tuple(self._word(row[word], [candidates[i] for i in line[word]], is_known[word]) for word in parts))
+            for row, line, is_known, parts in zip(settled, order, known, words, strict=True)
         )
 
     def _settle(
@@ -291,16 +359,18 @@ class Reader:
         rows = settle_case([Evidence(*line) for line in zip(rows, shares, firsts, strict=True)])
         return [settle_heights(*line) for line in zip(rows, boxes, firsts, strict=True)]
 
-    def _word(self, rows: NDArray[np.float32], boxes: Sequence[Box], known: NDArray[np.bool_]) -> Word:
-        letters = tuple(map(self._letter, rows, boxes, known))
+    def _word(self, rows: NDArray[np.float32], candidates: Sequence[Candidate], known: NDArray[np.bool_]) -> Word:
+        letters = tuple(map(self._letter, rows, candidates, known))
         if self.words is None:
             return Word(letters)
         found = find_word(self.words, rows, known)
         return Word(letters, found.word, found.probability)
 
-    def _letter(self, probabilities: NDArray[np.float32], box: Box, known: bool) -> Letter:
+    def _letter(self, probabilities: NDArray[np.float32], candidate: Candidate, known: bool) -> Letter:
         labels = self.engine.facts.labels
         best, *rest = np.argsort(-probabilities, kind="stable")[: MAX_ALTERNATIVES + 1]
         guesses = (rest if known else [best, *rest])[:MAX_ALTERNATIVES]
         others = tuple((labels[i], float(probabilities[i])) for i in guesses if probabilities[i] >= MIN_PROBABILITY)
-        return Letter(labels[best] if known else UNKNOWN, float(probabilities[best]), box, others)
+        place = candidate.place
+        counted = (place.row + 1, place.column + 1) if place else (None, None)
+        return Letter(labels[best] if known else UNKNOWN, float(probabilities[best]), candidate.box, others, *counted)

@@ -37,7 +37,7 @@ SIZES = (PHONE_PX, PHONE_PX, WEBCAM_PX, PHONE_PX)
 PAGES = 4
 # These threads draw the next pages while one page is read.
 DRAWING_THREADS = 2
-TABLE_COLUMNS = 120
+TABLE_COLUMNS = 128
 
 
 @dataclass(frozen=True)
@@ -73,13 +73,18 @@ class Cell:
         either = self.total("gaps") + self.total("gaps_invented")
         return self.total("gaps_found") / either if either else None
 
+    @property
+    def words_wrong(self) -> float | None:
+        """Words of forms with a wrong number of letters as a share of all; None without forms."""
+        return self.total("words_wrong") / self.total("words") if self.total("words") else None
+
     def against(self, plain: "Cell") -> tuple[float, float]:
         """Return the 95 % interval of the error that this condition adds to that of the same letters on plain pages."""
         return difference_interval([one.rate for one in self.scores], [one.rate for one in plain.scores])
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rates and the sums of all counts as a JSON object."""
-        sums = {name: self.total(name) for name in asdict(self.scores[0])}
+        sums = {f"{name}_count" if name == "words_wrong" else name: self.total(name) for name in asdict(self.scores[0])}
         return {
             "condition": self.condition,
             "strength": self.strength,
@@ -150,7 +155,7 @@ def run_conditions(
         progress(f"{condition} {strength}")
         with ThreadPoolExecutor(DRAWING_THREADS) as pool:
             photos = pool.map(partial(take_page, hands, condition, strength, seed=seed), range(pages))
-            scores = tuple(score(reader.read(photo.image), photo.text, photo.letters) for photo in photos)
+            scores = tuple(score(reader.read(photo.image), photo.text, photo.letters, photo.boxes) for photo in photos)
         cells.append(Cell(condition, strength, scores))
     alone = error_alone(reader, [take_page(hands, PLAIN, "", number, seed=seed) for number in range(pages)])
     return Conditions(reader.engine.facts.name, Path(data).name, split, seed, alone, tuple(cells))
@@ -175,10 +180,12 @@ The network's error on single clean drawings of the plain page's letters is {100
 error: edits in % of letters, at most 100 % per page
 vs plain: points above the same letters on the plain page, red if the difference is significant (95 %)
 missed: letters without a box of their own; misread: found, but with another name; extra: boxes without a letter
-gaps: correct gaps in % of all true or read gaps between words""",
+gaps: correct gaps in % of all true or read gaps between words
+words: words in boxes of forms with a wrong number of letters, in %""",
         caption_justify="left",
     )
-    for name in ("condition", "strength", "error %", "(95 %)", "vs plain", "missed", "misread", "extra", "gaps %", "letters"):
+    counts = ("missed", "misread", "extra", "gaps %", "words %", "letters")
+    for name in ("condition", "strength", "error %", "(95 %)", "vs plain", *counts):
         table.add_column(name, justify="left" if name in ("condition", "strength") else "right", no_wrap=True)
     for cell in result.cells:
         letters = max(1, cell.total("letters"))
@@ -193,6 +200,7 @@ gaps: correct gaps in % of all true or read gaps between words""",
             "" if cell is plain else Text(f"{100 * worse:+.1f} ±{50 * (high - low):.1f}", "red" if low > 0 else ""),
             *(f"{100 * cell.total(count) / letters:.1f}" for count in ("missed", "misread", "extra")),
             gaps,
+            "-" if cell.words_wrong is None else f"{100 * cell.words_wrong:.0f}",
             str(cell.total("letters")),
             end_section=cell.strength in ("", STRENGTHS[-1]),
         )

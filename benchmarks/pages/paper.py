@@ -251,8 +251,19 @@ def look_at(view: View, size: tuple[int, int], writing: NDArray[Any], rng: np.ra
     return Projection(framed @ matrix, wave)
 
 
-def draw_sheet(writing: Writing, paper: Paper, seen: Projection, has_edge: bool, rng: np.random.Generator) -> Field:
-    """Return the sheet's reflectance (H, W, 3) float32 of 0..1 for blue, green and red light."""
+def draw_sheet(
+    writing: Writing,
+    paper: Paper,
+    seen: Projection,
+    has_edge: bool,
+    rng: np.random.Generator,
+    *,
+    printed: tuple[Field, tuple[float, float, float]] | None = None,
+) -> Field:
+    """Return the sheet's reflectance (H, W, 3) float32 of 0..1 for blue, green and red light.
+
+    printed is what is printed below the writing: its opacity (H, W) float32 of 0..1, and its colour.
+    """
     width, height = writing.size
     shape, unit = (height, width), width / REFERENCE_PX
     pick, rough, specks, desk = rng.spawn(4)
@@ -272,6 +283,8 @@ def draw_sheet(writing: Writing, paper: Paper, seen: Projection, has_edge: bool,
         x = 0.6 * min((float(s[:, 0].min()) for one in writing.letters for s in one.strokes), default=0.1 * width)
         mask = _draw_lines([np.array([[x, -height], [x, 2 * height]])], paper.rule_px * unit, seen, shape)
         _cover(sheet, mask * np.float32(paper.rule), np.array(MARGIN_INK, np.float32))
+    if printed:
+        _cover(sheet, printed[0], np.array(printed[1], np.float32))
     if paper.wiped:
         swept = np.clip(0.5 + 0.3 * streaks(shape, 60 * unit, rough) + 0.15 * streaks(shape, 5 * unit, rough, 30), 0, 1)
         _cover(sheet, paper.wiped * swept, ink_colour)

@@ -14,11 +14,13 @@ from typing import Any, TypeAlias
 
 import cv2
 import numpy as np
+from numpy.typing import NDArray
 
 from ...runtime.files import write_bytes
 from ...runtime.pixels import Pixels
 from ...train.data.pen import load_pen
 from .camera import Exposure, expose
+from .forms import SIDE_INKS, Form, draw_form, write_form
 from .paper import Field, Paper, Projection, View, draw_sheet, look_at
 from .writing import Hand, Layout, PenHand, Writing, Written, write_page
 
@@ -34,6 +36,35 @@ BOARD = {"inks": ("chalk",), "papers": ("blackboard", "green board"), "grain": 0
 MEGAPIXELS = "12 megapixels"
 FAR_OFF = {"defocus": 0.15, "margin": 0.32, "max_letters": 120, "turn": 0.4, "tilt": 1.0}
 SCREEN = {"inks": ("glow",), "papers": ("screen",), "grain": 0.0}
+# The same boxes on three sheets: an office form on a desk, one that is photographed in haste, and one filled in carelessly.
+_FORM_INKS = ("black", "blue", "grey", "green", "red", "orange")
+_FORM: tuple[Changes, Changes, Changes] = (
+    {"size": 52.0, "max_letters": 60, "side_px": 1.5, "shadow": 0.15, "soft": 120.0},
+    {
+        **{"size": 46.0, "max_letters": 60, "box_height": 1.45, "box_width": 1.15, "fill": 0.85, "off": 0.08, "empty": 0.1},
+        **{"captions": "below", "side_inks": _FORM_INKS, "inks": ("blue-black", "black", "blue")},
+        **{"turn": 2.5, "tilt": 10.0, "shadow": 0.3, "soft": 60.0},
+    },
+    {
+        **{"size": 40.0, "max_letters": 60, "box_height": 1.25, "box_width": 1.0, "fill": 1.0, "off": 0.11, "empty": 0.15},
+        **{"captions": "above", "heading": True, "side_inks": _FORM_INKS, "side_px": 3.0, "pen": 0.1},
+        **{"inks": ("blue-black", "black", "blue", "green")},
+        **{"turn": 5.0, "tilt": 18.0, "shadow": 0.45, "soft": 20.0, "noise": 3.0},
+    },
+)
+FORMS: dict[str, tuple[Changes, Changes, Changes]] = {
+    kind: (
+        {**_FORM[0], "form": kind, **mild},
+        {**_FORM[1], "form": kind, **moderate},
+        {**_FORM[2], "form": kind, **strong},
+    )
+    for kind, mild, moderate, strong in (
+        ("apart", {}, {"captions": "letters"}, {}),
+        ("shared", {}, {}, {"joint": True, "captions": ""}),
+        ("comb", {}, {"form": "open"}, {"tick": 0.3}),
+        ("lines", {}, {}, {}),
+    )
+}
 # The differences from a clean page at each strength. You meet mild conditions daily and moderate ones now and then; strong
 # ones are the worst that anyone would still expect to be read.
 CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
@@ -119,13 +150,18 @@ CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
     ),
     "small letters": ({"case": "title"}, {"case": "lower"}, {"case": "any"}),
     "dust and smudges": ({"dust": 12, "smudge": 0.05}, {"dust": 40, "smudge": 0.1}, {"dust": 120, "smudge": 0.2}),
+    "boxes apart": FORMS["apart"],
+    "boxes joined": FORMS["shared"],
+    "comb": FORMS["comb"],
+    "letter lines": FORMS["lines"],
 }
 # A real photograph has several of these conditions at once.
 ALL_AT_ONCE, AT_ONCE = "several at once", 4
 # These conditions do not combine with others.
 UNMIXED = (
-    "glaring light", "grid card", "marker", "chalk", "dark screen", "large writing", "mixed sizes", "small letters", "long tails",
-    "odd letters", "at the edge", MEGAPIXELS, "faint thin pen",
+    "glaring light", "grid card", "marker", "chalk", "dark screen", "large writing", "mixed sizes",
+    "small letters", "boxes apart", "boxes joined", "comb", "letter lines", "long tails", "odd letters",
+    "at the edge", MEGAPIXELS, "faint thin pen",
 )  # fmt: skip
 MIXABLE = tuple(name for name in CONDITIONS if name not in UNMIXED)
 # Photographs of these conditions have this size, and all others are a phone's or a webcam's.
@@ -140,9 +176,10 @@ class Scene:
     paper: Paper = field(default_factory=Paper)
     view: View = field(default_factory=View)
     exposure: Exposure = field(default_factory=Exposure)
+    form: Form = field(default_factory=Form)
 
     def change(self, **values: Any) -> "Scene":
-        """Return a scene with other values, by the names of the fields of layout, paper, view and exposure, which all differ."""
+        """Return a scene with other values, by the names of the fields of its parts, which all differ."""
         parts = {part.name: getattr(self, part.name) for part in fields(self)}
         unknown = set(values) - {one.name for part in parts.values() for one in fields(part)}
         if unknown:
@@ -162,6 +199,15 @@ class PlacedLetter:
 
 
 @dataclass(frozen=True)
+class PlacedBox:
+    """The room for one letter of a form on a photograph: its row and column from 0, and its corners (4, 2) in pixels."""
+
+    row: int
+    column: int
+    corners: NDArray[np.float64]
+
+
+@dataclass(frozen=True)
 class Page:
     """A written page before the camera, without light: its sheet (H, W, 3) of reflectance, and what a Photo knows."""
 
@@ -169,6 +215,7 @@ class Page:
     text: str
     letters: tuple[PlacedLetter, ...]
     writing: Writing
+    boxes: tuple[PlacedBox, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -179,6 +226,7 @@ class Photo:
     text: str
     letters: tuple[PlacedLetter, ...]
     writing: Writing
+    boxes: tuple[PlacedBox, ...] = ()
 
 
 def photograph(
@@ -202,7 +250,7 @@ def photograph(
     """
     for_light, for_rest = camera.spawn(2)
     page = lay_out(hand, scene, size, writer=writer, camera=for_rest, text=text)
-    return Photo(expose(page.sheet, scene.exposure, for_light), page.text, page.letters, page.writing)
+    return Photo(expose(page.sheet, scene.exposure, for_light), page.text, page.letters, page.writing, page.boxes)
 
 
 def lay_out(
@@ -215,18 +263,28 @@ def lay_out(
     text: Sequence[str] = (),
 ) -> Page:
     """Write a page and place it before the camera, without light; the arguments are those of `photograph`."""
-    writing = write_page(hand, scene.layout, size, writer, text)
-    for_view, for_sheet = camera.spawn(2)
-    points = np.concatenate([s for one in writing.letters for s in one.strokes] or [np.array([size], float) / 2])
+    form = scene.form
+    if form.form:
+        writing = write_form(hand, form, scene.layout, size, writer)
+    else:
+        writing = write_page(hand, scene.layout, size, writer, text)
+    for_view, for_sheet, for_print = camera.spawn(3)
+    points = [*(s for one in writing.letters for s in one.strokes), *(one.corners for one in writing.boxes)]
+    points = np.concatenate(points or [np.array([size], float) / 2])
     seen = look_at(scene.view, size, points, for_view)
-    sheet = draw_sheet(writing, scene.paper, seen, scene.view.desk > 0, for_sheet)
+    printed = None
+    if form.form:
+        colour = SIDE_INKS[str(for_print.choice(form.side_inks))]
+        printed = form.side * draw_form(writing, form, seen, for_print), colour
+    sheet = draw_sheet(writing, scene.paper, seen, scene.view.desk > 0, for_sheet, printed=printed)
     placed = tuple(
         PlacedLetter(one.letter, _box(one, scene.paper.pen, seen), line, word)
         for line, words in enumerate(writing.lines)
         for word, letters in enumerate(words)
         for one in letters
     )
-    return Page(sheet, writing.text, placed, writing)
+    boxes = tuple(PlacedBox(one.row, one.column, seen(one.corners)) for one in writing.boxes)
+    return Page(sheet, writing.text, placed, writing, boxes)
 
 
 def _box(one: Written, pen: float, seen: Projection) -> tuple[float, float, float, float]:

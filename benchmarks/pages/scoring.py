@@ -14,6 +14,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from rapidfuzz.distance import LCSseq, Levenshtein
@@ -30,7 +31,7 @@ from ...runtime.text.words import read_text
 from ...train.data.source import LETTERS
 from ...train.pages import PagesResult, plain, read_pages
 from ...train.predict import open_any
-from .scenes import PHONE_PX, PlacedLetter, Scene, photograph
+from .scenes import PHONE_PX, PlacedBox, PlacedLetter, Scene, photograph
 from .writing import Hand, open_hands
 
 if TYPE_CHECKING:
@@ -85,6 +86,7 @@ class Score:
     errors are edits (insert, delete, substitute) of the text without spaces. missed counts letters without a box of their own,
     misread letters with a box but another name, and extra boxes without a letter. gaps counts the true gaps between
     neighbours that were found in one line, gaps_found those that were read, and gaps_invented gaps that were read inside words.
+    On forms words counts the words in boxes, and words_wrong those with another number of letters, or split.
     """
 
     letters: int
@@ -95,6 +97,8 @@ class Score:
     gaps: int
     gaps_found: int
     gaps_invented: int
+    words: int = 0
+    words_wrong: int = 0
 
     @property
     def lost(self) -> int:
@@ -142,8 +146,8 @@ def evaluate_pages(
         return read_pages(reader, Path(labels), report)
 
 
-def score(page: Page, text: str, placed: Sequence[PlacedLetter]) -> Score:
-    """Compare a page that was read with its true text and letters."""
+def score(page: Page, text: str, placed: Sequence[PlacedLetter], boxes: Sequence[PlacedBox] = ()) -> Score:
+    """Compare a page that was read with its true text and letters, and with the boxes of its form."""
     read = page.letters
     partner = match_boxes([one.box for one in placed], [one.box for one in read])
     misread = sum(read[b].letter.upper() != placed[a].letter.upper() for a, b in partner.items())
@@ -157,6 +161,7 @@ def score(page: Page, text: str, placed: Sequence[PlacedLetter]) -> Score:
         gaps,
         found,
         invented,
+        *score_words(page, placed, boxes),
     )
 
 
@@ -202,6 +207,40 @@ def score_gaps(placed: Sequence[PlacedLetter], lines: Sequence[Line], partner: d
         found += is_gap and was_read
         invented += was_read and not is_gap
     return gaps, found, invented
+
+
+def score_words(page: Page, placed: Sequence[PlacedLetter], boxes: Sequence[PlacedBox]) -> tuple[int, int]:
+    """Return how many words stand in the boxes of a form, and how many of them have another number of letters, or are split.
+
+    A row's letters are those whose middles lie between the tops and bottoms of its boxes. They belong to the word that is nearest
+    along the row, so that false letters in empty boxes count as well.
+    """
+    words = wrong = 0
+    read = [(one, (one.box[0] + one.box[2] / 2, one.box[1] + one.box[3] / 2)) for one in page.letters]
+    ends = {id(word.letters[-1]) for line in page.lines for word in line.words if word.letters}
+    for row in sorted({one.row for one in boxes}):
+        corners = np.concatenate([one.corners for one in boxes if one.row == row])
+        hull = cv2.convexHull(corners.astype(np.float32))
+        inside = [(x, one) for one, (x, y) in read if cv2.pointPolygonTest(hull, (x, y), False) >= 0]
+        inside.sort(key=lambda pair: pair[0])
+        own = [one for one in placed if one.line == row]
+        spans = [
+            (min(one.box[0] for one in own if one.word == word), max(one.box[0] + one.box[2] for one in own if one.word == word))
+            for word in sorted({one.word for one in own})
+        ]
+        if not spans:
+            # A letter in an empty row is a word too many.
+            words, wrong = words + bool(inside), wrong + bool(inside)
+            continue
+        counts, splits = [0] * len(spans), [0] * len(spans)
+        for k, (x, one) in enumerate(inside):
+            word = min(range(len(spans)), key=lambda i: max(spans[i][0] - x, x - spans[i][1], 0))
+            counts[word] += 1
+            splits[word] += id(one) in ends and k + 1 < len(inside) and inside[k + 1][0] <= spans[word][1]
+        true = [sum(one.word == word for one in own) for word in sorted({one.word for one in own})]
+        words += len(spans)
+        wrong += sum(count != want or split > 0 for count, want, split in zip(counts, true, splits, strict=True))
+    return words, wrong
 
 
 def gaps_after(line: Line) -> list[bool]:

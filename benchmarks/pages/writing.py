@@ -153,21 +153,38 @@ class Written:
 
 
 @dataclass(frozen=True)
+class FormBox:
+    """The room for one letter of a form: its row and column from 0, and its left, top, right and bottom in pixels."""
+
+    row: int
+    column: int
+    sides: tuple[float, float, float, float]
+
+    @property
+    def corners(self) -> NDArray[np.float64]:
+        """(4, 2) x and y, from the left top corner with the clock."""
+        left, top, right, bottom = self.sides
+        return np.array([(left, top), (right, top), (right, bottom), (left, bottom)], float)
+
+
+@dataclass(frozen=True)
 class Writing:
     """Lines of words of letters on a sheet of size (width, height) in pixels.
 
-    feet are the y of every line of writing, down to the end of the sheet; columns are the x of the sides of cells, if any.
+    feet are the y of every line of writing, down to the end of the sheet; columns are the x of the sides of cells, if any. On a
+    form each line is a row of its boxes.
     """
 
     size: tuple[int, int]
     lines: tuple[tuple[tuple[Written, ...], ...], ...]
     feet: tuple[float, ...]
     columns: tuple[float, ...]
+    boxes: tuple[FormBox, ...] = ()
 
     @property
     def text(self) -> str:
         """The text, with line breaks between lines and spaces between words."""
-        return "\n".join(" ".join("".join(one.letter for one in word) for word in line) for line in self.lines)
+        return "\n".join(" ".join("".join(one.letter for one in word) for word in line) for line in self.lines if line)
 
     @property
     def letters(self) -> list[Written]:

@@ -265,9 +265,10 @@ class Tracker:
         start = time.perf_counter()
         candidates = self.reader.find(image)
         found = time.perf_counter()
-        lines = self.reader.compose(self._track(image, candidates))
+        readings = self._track(image, candidates)
+        lines, outside = self.reader.compose(readings), self.reader.compose_outside(readings)
         done = time.perf_counter()
-        return Page((image.shape[1], image.shape[0]), lines, 1000 * (found - start), 1000 * (done - found))
+        return Page((image.shape[1], image.shape[0]), lines, 1000 * (found - start), 1000 * (done - found), outside)
 
     def _track(self, image: Pixels, candidates: Sequence[Candidate]) -> list[Reading]:
         """Update the tracks with the candidates of the next frame, and return the readings to show."""

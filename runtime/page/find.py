@@ -10,11 +10,13 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..glyph import glyph
+from ..glyph import at_least, glyph
 from ..pixels import Pixels, percentile
 from ..text import Box
+from .forms import may_be_form
 from .ink import INK_TUNING, find_ink, ink_levels, pixel_noise, shrink, to_gray
-from .rules import without_rules
+from .places import Form, Place, find_form
+from .rules import take_rules, without_edges
 from .strokes import (
     MAX_PIECES,
     PIECES_TUNING,
@@ -132,6 +134,8 @@ class FindTuning:
     max_side_px: int = 1024
     # If the typical letter is smaller than this, the image is searched again with this longer side.
     min_typical_px: int = 36
+    # So is a form whose places are lower than this.
+    min_box_px: int = 52
     max_fine_side_px: int = 1600
     # If it is smaller than this even then, the part of the image that has strokes is searched at such a size that the typical
     # letter has this many pixels, or at its full size.
@@ -143,8 +147,6 @@ class FindTuning:
     # and tears them.
     max_noise: float = 4.0
     blur_px: float = 1.1
-    # Writing is stronger than the least ink that can be distinguished from paper by this factor; grain, folds and wood are not.
-    min_stroke_ratio: float = 1.6
     # Smaller letters cannot be read.
     min_letter_px: int = 10
     # A candidate with less height for its width is a dash or a scrap of a rule.
@@ -167,13 +169,15 @@ class Candidate:
     """What may be one letter: its box (x, y, width, height) in pixels of the image, and its ink (h, w) uint8.
 
     corner is the left and top of the ink on the page, at the size at which the page was searched; strength is the ink (0..255)
-    of the darkest tenth of its pixels.
+    of the darkest tenth of its pixels. On a form, place is the box that it stands in; is_outside is True if it stands in none.
     """
 
     box: Box
     ink: Pixels
     corner: tuple[int, int] = (0, 0)
     strength: int = 255
+    place: Place | None = None
+    is_outside: bool = False
 
     @cached_property
     def glyph_image(self) -> Pixels:
@@ -182,20 +186,21 @@ class Candidate:
 
     def at(self, box: Box) -> "Candidate":
         """Return the same ink at another place in the image."""
-        return Candidate(box, self.ink, self.corner, self.strength)
+        return Candidate(box, self.ink, self.corner, self.strength, self.place, self.is_outside)
 
 
 @dataclass(frozen=True)
 class Strokes:
     """The strokes of a photograph, `scale` times its size: ink (H, W) uint8, and a mask (H, W) uint8 of 0 and 255.
 
-    is_ruled is True if ruled lines were removed.
+    is_ruled is True if ruled lines were removed; with_rules are ink and mask before that.
     """
 
     ink: Pixels
     mask: Pixels
     is_ruled: bool
     scale: float
+    with_rules: tuple[Pixels, Pixels] | None = None
 
 
 def find_strokes(image: Pixels, max_side_px: int = FIND_TUNING.max_side_px) -> Strokes:
@@ -213,10 +218,12 @@ def find_strokes(image: Pixels, max_side_px: int = FIND_TUNING.max_side_px) -> S
     if pixel_noise(ink) > FIND_TUNING.max_noise:
         ink = cv2.GaussianBlur(ink, (0, 0), FIND_TUNING.blur_px)
     levels = ink_levels(ink)
-    if levels.stroke < FIND_TUNING.min_stroke_ratio:
+    if levels.stroke < INK_TUNING.min_stroke_ratio:
         return Strokes(ink, np.zeros_like(ink), False, scale)
-    bare, mask = without_rules(ink, levels.threshold)
-    return Strokes(bare, mask, bare is not ink, scale)
+    whole = without_edges(at_least(ink, levels.threshold))
+    bare, mask = take_rules(ink, whole, levels.threshold)
+    is_ruled = bare is not ink
+    return Strokes(bare, mask, is_ruled, scale, (ink, whole) if is_ruled else None)
 
 
 def downscale(gray: Pixels, size: tuple[int, int]) -> Pixels:
@@ -246,10 +253,41 @@ def find_on_paper(gray: Pixels) -> list[Candidate]:
     """Find what may be letters in an image (H, W) uint8 that shows nothing but paper."""
     strokes = find_strokes(gray, FIND_TUNING.max_side_px)
     pieces = find_pieces(strokes.mask)
-    if strokes.scale < 1 and typical_size(pieces) < FIND_TUNING.min_typical_px:
+    form = find_printed(strokes, pieces)
+    if form and (strokes.scale == 1 or form.height >= FIND_TUNING.min_box_px):
+        return cut_form(form, strokes.scale)
+    if strokes.scale < 1 and (form or typical_size(pieces) < FIND_TUNING.min_typical_px):
         strokes = find_strokes(gray, FIND_TUNING.max_fine_side_px)
         pieces = find_pieces(strokes.mask)
+        form = find_printed(strokes, pieces)
+        if form:
+            return cut_form(form, strokes.scale)
     return look_closely(gray, strokes, pieces)
+
+
+def find_printed(strokes: Strokes, pieces: Pieces) -> Form | None:
+    """Find the form on a page with these strokes and pieces; None if there is none."""
+    if strokes.with_rules:
+        # The lines of a form may be long enough for ruled lines.
+        ink, mask = strokes.with_rules
+        return find_form(ink, mask, find_pieces(mask)) if may_be_form(mask, typical_size(pieces)) else None
+    return find_form(strokes.ink, strokes.mask, pieces)
+
+
+def cut_form(form: Form, scale: float) -> list[Candidate]:
+    """Cut out what stands in the places of a form, found at `scale` of the image's size, and what stands outside."""
+    found = []
+    for one in form.filled:
+        x, y, w, h = one.box
+        left, top = max(0, x - 1), max(0, y - 1)
+        own = cv2.copyMakeBorder(one.mask, y - top, 1, x - left, 1, cv2.BORDER_CONSTANT, value=0)
+        window = form.ink[top : y + h + 1, left : x + w + 1]
+        ink = cv2.bitwise_and(window, cv2.dilate(own, GROW)[: window.shape[0], : window.shape[1]])
+        place = (round(x / scale), round(y / scale), round(w / scale), round(h / scale))
+        found.append(Candidate(place, ink, (left, top), ink_strength(ink), one.place))
+    strokes = Strokes(form.ink, form.outside, False, scale)
+    outside = cut_candidates(strokes, find_pieces(form.outside))
+    return [one for one in found if one.strength >= FIND_TUNING.min_strength] + [replace(one, is_outside=True) for one in outside]
 
 
 def look_closely(gray: Pixels, strokes: Strokes, pieces: Pieces) -> list[Candidate]:

@@ -231,7 +231,11 @@ def without_rules(ink: Pixels, threshold: int) -> tuple[Pixels, Pixels]:
     Returns:
         The ink without rules, (H, W) uint8, and the mask of strokes, (H, W) uint8 of 0 and 255.
     """
-    mask = without_edges(at_least(ink, threshold))
+    return take_rules(ink, without_edges(at_least(ink, threshold)), threshold)
+
+
+def take_rules(ink: Pixels, mask: Pixels, threshold: int) -> tuple[Pixels, Pixels]:
+    """Do what without_rules does for the mask (H, W) uint8 of all pixels with at least this much ink."""
     thickness = max(RULE_TUNING.max_thickness_px, round(RULE_TUNING.max_thickness_share * max(mask.shape)))
     if min(mask.shape) < SQUEEZE:
         return ink, mask

@@ -74,7 +74,8 @@ class Reading:
 def may_be_split(candidate: Candidate, confidence: float) -> bool:
     """Return whether trying to cut a candidate that was read with this confidence is worth its time."""
     _, _, width, height = candidate.box
-    return confidence < SPLIT_TUNING.max_confidence and width >= SPLIT_TUNING.min_width * height
+    is_free = candidate.place is None
+    return is_free and confidence < SPLIT_TUNING.max_confidence and width >= SPLIT_TUNING.min_width * height
 
 
 def split_candidate(engine: Engine, candidate: Candidate, confidence: float) -> Reading | None:

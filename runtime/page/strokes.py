@@ -54,10 +54,14 @@ MAX_FRAMES = 8
 
 @dataclass(frozen=True)
 class Pieces:
-    """Connected strokes of a page: N outlines (n, 1, 2) int32, and their boxes (N, 4) int64 of x, y, width, height."""
+    """Connected strokes of a page: N outlines (n, 1, 2) int32, and their boxes (N, 4) int64 of x, y, width, height.
+
+    holes are the outlines of what the strokes of the whole page enclose.
+    """
 
     outlines: tuple[NDArray[Any], ...]
     boxes: NDArray[np.int64]
+    holes: tuple[NDArray[Any], ...] = ()
 
     def take(self, indices: NDArray[np.intp]) -> "Pieces":
         """Return the pieces with these indices."""
@@ -78,7 +82,8 @@ def find_pieces(mask: Pixels) -> Pieces:
         # A letter may fill the image and run out of it.
         most = PIECES_TUNING.max_letter_edge_share
         kept = [i for i, outline in enumerate(outer) if _share_along_edge(outline, mask.shape) < most]
-    return Pieces(tuple(outer[i] for i in kept), np.array([boxes[i] for i in kept], np.int64).reshape(-1, 4))
+    holes = tuple(o for o, node in zip(outlines, tree[0], strict=True) if node[3] >= 0)
+    return Pieces(tuple(outer[i] for i in kept), np.array([boxes[i] for i in kept], np.int64).reshape(-1, 4), holes)
 
 
 def typical_size(pieces: Pieces) -> float:

@@ -14,22 +14,27 @@ class Letter:
     """One letter: its label, probability 0..1, box (x, y, width, height) in pixels, and the next likeliest labels.
 
     If the model takes it for a non-letter, the label is `?`, the confidence is that of the likeliest label, and this label is
-    the first of the alternatives.
+    the first of the alternatives. In a form with a box a letter, row and column count its boxes from 1, empty ones as well.
     """
 
     letter: str
     confidence: float
     box: Box
     alternatives: tuple[tuple[str, float], ...] = ()
+    row: int | None = None
+    column: int | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the letter as in the JSON of a page."""
-        return {
+        record: dict[str, Any] = {
             "letter": self.letter,
             "confidence": round(self.confidence, 4),
             "box": list(self.box),
             "alternatives": [[name, round(probability, 4)] for name, probability in self.alternatives],
         }
+        if self.row is not None:
+            record |= {"row": self.row, "column": self.column}
+        return record
 
 
 @dataclass(frozen=True)
@@ -89,12 +94,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Page:
-    """The lines that were read from one image of size (width, height), and the milliseconds that it took."""
+    """The lines that were read from one image of size (width, height), and the milliseconds that it took.
+
+    If the image shows a form with a box a letter, the lines are the rows of its boxes, and outside are the lines of what stands
+    in no box, such as captions.
+    """
 
     size: tuple[int, int]
     lines: tuple[Line, ...]
     segment_ms: float
     classify_ms: float
+    outside: tuple[Line, ...] = ()
 
     @property
     def letters(self) -> tuple[Letter, ...]:
@@ -118,9 +128,11 @@ class Page:
     def to_dict(self) -> dict[str, Any]:
         """Return the page as the JSON object that `lettercast read --json` prints."""
         ms = {"segment": self.segment_ms, "classify": self.classify_ms, "total": self.segment_ms + self.classify_ms}
+        outside = {"outside": [line.to_dict() for line in self.outside]} if self.outside else {}
         return {
             "size": list(self.size),
             "text": self.text,
             "lines": [line.to_dict() for line in self.lines],
+            **outside,
             "ms": {stage: round(value, 3) for stage, value in ms.items()},
         }

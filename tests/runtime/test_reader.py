@@ -10,6 +10,7 @@ from lettercast.runtime import Reader
 from lettercast.runtime.glyph import glyph
 from lettercast.runtime.model.engine import Engine
 from lettercast.runtime.model.facts import Facts
+from lettercast.runtime.page.find import Candidate
 from lettercast.runtime.reader import LOOK_TUNING, keep_by_neighbours, look_again, seen_from
 from lettercast.runtime.sources.images import read_image
 
@@ -125,7 +126,8 @@ def test_shipped_model_reads_a_photographed_card(shared, reader):
 def test_an_unknown_letter_has_all_labels_as_alternatives(draw_page):
     engine = fixed(0.4, 0.35, 0.25)
     unsure = Engine("unsure", replace(engine.facts, reject_below=0.45), engine)
-    letter = Reader(unsure)._letter(np.array([0.4, 0.35, 0.25], np.float32), (0, 0, 9, 9), known=False)
+    nothing = Candidate((0, 0, 9, 9), np.zeros((9, 9), np.uint8))
+    letter = Reader(unsure)._letter(np.array([0.4, 0.35, 0.25], np.float32), nothing, known=False)
     assert letter.letter == "?"
     assert [name for name, _ in letter.alternatives] == ["a", "b", "c"]
 

@@ -56,7 +56,7 @@ def test_every_field_of_every_tuned_instance_is_found_once():
     assert len(names) == len(set(names)) > 100
     assert {f"ink.INK_TUNING.{one.name}" for one in fields(ink.INK_TUNING)} <= set(names)
     assert {name.partition(".")[0] for name in names} == {
-        *("find", "ink", "lines", "rules", "split", "strokes"),
+        *("find", "forms", "ink", "lines", "places", "rules", "split", "strokes"),
         *("context", "words", "reader"),
     }
 
@@ -158,7 +158,7 @@ def test_samples_are_cards_pages_letters_and_frames(tmp_path, samples):
 
 
 def test_results_come_with_the_most_important_constant_first(samples, printed):
-    names = ("lines.SPACING_TUNING.any_gap", "find.FIND_TUNING.min_stroke_ratio")
+    names = ("lines.SPACING_TUNING.any_gap", "ink.INK_TUNING.min_stroke_ratio")
     result = run_sensitivity(
         device_model("letters-nano"), samples, factor=50.0, constants=[constant(name) for name in names], processes=2
     )

@@ -1,0 +1,311 @@
+"""Take the print of a form off the page, and put the strokes in each of its places together."""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..glyph import at_least
+from ..pixels import Pixels
+from ..text import Box
+from .forms import SAMPLES, PlaceRow, find_rows, size_of
+from .strokes import Pieces
+
+
+@dataclass(frozen=True)
+class PlacesTuning:
+    """What belongs to the print of a form, and what to which of its places; tuned like FormTuning."""
+
+    # The middle of a part of a letter above a comb is at most this high, in the letters' usual heights.
+    max_height: float = 1.05
+    # Ink darker than the print by this factor is pen.
+    max_print_factor: float = 1.3
+    # A stroke belongs to the place that has at least this share of it; otherwise it is cut along the sides.
+    min_own_share: float = 0.7
+    # Strokes shorter than this share of a place's height are specks, and a letter has at least the second share.
+    min_speck: float = 0.08
+    min_letter: float = 0.15
+    # What has more than this share of its pixels beside the print is a remnant of it.
+    max_beside: float = 0.8
+    # A row whose strokes run on across places, or with several letters in a place, more often than this is no row of places.
+    max_crossing: float = 0.34
+    # If letters as large as those in the places stand elsewhere, and are more than this share of them, the page is no form.
+    max_outside: float = 0.8
+
+
+PLACES_TUNING = PlacesTuning()
+# With fewer letters the row has no usual height of its own.
+MIN_RISES = 3
+MIN_SPECK_PX = 3
+
+
+@dataclass(frozen=True)
+class Place:
+    """The place of a letter in a form: its row and column, from 0, the row from the top and the column from the left."""
+
+    row: int
+    column: int
+
+
+@dataclass(frozen=True)
+class Filled:
+    """What is written in one place of a form: the place, its box on the page, and its mask (h, w) uint8 of 0 and 255."""
+
+    place: Place
+    box: Box
+    mask: Pixels
+
+
+@dataclass(frozen=True)
+class Form:
+    """A page with a form: its ink (H, W) uint8 without the print, what is filled in, and the mask (H, W) of what is outside.
+
+    height is the usual height of its places in pixels.
+    """
+
+    ink: Pixels
+    filled: tuple[Filled, ...]
+    outside: Pixels
+    height: float
+
+
+def find_form(ink: Pixels, mask: Pixels, pieces: Pieces) -> Form | None:
+    """Find a form and take it off; None if there is none.
+
+    Args:
+        ink: (H, W) uint8, 0 on paper.
+        mask: (H, W) uint8 of 0 and 255: strokes and printed lines.
+        pieces: of this mask.
+    """
+    rows = find_rows(mask, pieces)
+    if not rows:
+        return None
+    return fill_rows(ink, mask, rows)
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """All places of a page as numbers from 1, row after row; 0 is outside.
+
+    firsts (R + 1,) are the numbers of the first places of the R rows, row_of (n,) and height_of (n,) the row and the height of
+    each number, and where (H, W) the number of the place at each pixel.
+    """
+
+    rows: Sequence[PlaceRow]
+    firsts: NDArray[np.int64]
+    row_of: NDArray[np.int64]
+    height_of: NDArray[np.float64]
+    where: NDArray[np.int32]
+
+
+@dataclass(frozen=True)
+class _Parts:
+    """The N connected strokes of a page without its print, the first being the paper.
+
+    labels (H, W) are their numbers, stats (N, 5) what OpenCV says of them, and middles (N,) their middle rows. main (N,) is the
+    place with most of each, share (N,) the part of it that lies there, is_held (N,) whether it belongs to any place, and
+    is_scrap (N,) whether it is a remnant of the print or a speck.
+    """
+
+    labels: NDArray[np.int32]
+    stats: NDArray[np.int64]
+    middles: NDArray[np.float64]
+    main: NDArray[np.int64]
+    share: NDArray[np.float64]
+    is_held: NDArray[np.bool_]
+    is_scrap: NDArray[np.bool_]
+
+    @property
+    def sizes(self) -> NDArray[np.int64]:
+        """(N,) longer sides of the parts, in pixels."""
+        return np.max(self.stats[:, 2:4], 1)
+
+
+def fill_rows(ink: Pixels, mask: Pixels, rows: Sequence[PlaceRow]) -> Form | None:
+    """Take the print of rows of places off a page, and cut out what is filled in; None if they are no places for letters."""
+    grid = _grid_of(rows, mask.shape)
+    bare, strokes, beside = take_off(ink, mask, centred(np.concatenate([row.lines for row in rows]), mask))
+    y, x = np.nonzero(strokes)
+    parts = _parts_of(strokes, beside, grid, (y, x))
+    kept = parts.is_held & ~parts.is_scrap
+    is_crossing = kept & (parts.share < PLACES_TUNING.min_own_share)
+    # On squared paper letters run across places, and a form that is found by half leaves letters outside.
+    if is_crossing.sum() > max(2.0, PLACES_TUNING.max_crossing * kept.sum()) or _has_letters_outside(parts, kept):
+        return None
+    owner = np.where(kept, parts.main, 0)
+    owner[kept & (parts.middles < _limits(grid, parts, kept)[parts.main])] = 0
+    owner[parts.is_held & parts.is_scrap] = -1
+    piece = parts.labels[y, x]
+    owner_at = owner[piece]
+    # Letters of neighbouring places that touch are cut along the sides.
+    place = grid.where[y, x]
+    cut = is_crossing[piece] & (place > 0) & (owner_at > 0)
+    owner_at[cut] = place[cut]
+    outside = np.zeros_like(mask)
+    outside[y[owner_at == 0], x[owner_at == 0]] = 255
+    return Form(bare, tuple(_filled(grid, owner_at, y, x)), outside, float(np.median(grid.height_of[1:])))
+
+
+def _grid_of(rows: Sequence[PlaceRow], shape: tuple[int, ...]) -> _Grid:
+    counts = [len(row.places) for row in rows]
+    firsts = np.cumsum([1, *counts])
+    heights = [float(np.median([size_of(quad)[1] for quad in row.places])) for row in rows]
+    where = np.zeros(shape, np.int32)
+    # From below, because the room above a comb may reach into the row above it.
+    for row, first in reversed(list(zip(rows, firsts.tolist(), strict=False))):
+        for k, quad in enumerate(row.places):
+            cv2.fillConvexPoly(where, np.rint(quad).astype(np.int32), first + k)
+    return _Grid(rows, firsts, np.repeat(np.arange(-1, len(rows)), [1, *counts]), np.repeat([1.0, *heights], [1, *counts]), where)
+
+
+def _parts_of(strokes: Pixels, beside: Pixels, grid: _Grid, inked: tuple[NDArray[np.intp], NDArray[np.intp]]) -> _Parts:
+    """Find the connected strokes of a mask (H, W); beside (H, W) is the mask of the print's surroundings, inked its pixels."""
+    _, labels, stats, middles = cv2.connectedComponentsWithStats(strokes, connectivity=8)
+    stats = np.asarray(stats, np.int64)
+    count, total = len(stats), int(grid.firsts[-1])
+    piece, place = labels[inked], grid.where[inked]
+    shares = np.bincount(piece * total + place, minlength=count * total).reshape(count, total)
+    area, inside = np.maximum(shares.sum(1), 1), shares[:, 1:]
+    main, within = inside.argmax(1) + 1, inside.sum(1)
+    is_held = within >= 0.5 * area
+    is_held[0] = False
+    residue = np.bincount(piece[beside[inked] > 0], minlength=count)
+    is_speck = stats[:, 2:4].max(1) < np.maximum(MIN_SPECK_PX, PLACES_TUNING.min_speck * grid.height_of[main])
+    is_scrap = (residue >= PLACES_TUNING.max_beside * area) | is_speck
+    rows = np.asarray(middles, np.float64)[:, 1]
+    return _Parts(np.asarray(labels, np.int32), stats, rows, main, inside.max(1) / np.maximum(within, 1), is_held, is_scrap)
+
+
+def _has_letters_outside(parts: _Parts, kept: NDArray[np.bool_]) -> bool:
+    """Return whether nearly as many parts of the size of letters lie outside the places as inside."""
+    if not kept.any():
+        return False
+    sizes, usual = parts.sizes, float(np.median(parts.sizes[kept]))
+    is_letter = ~parts.is_held & (sizes > 0.6 * usual) & (sizes < 1.6 * usual) & (parts.stats[:, 2:4].min(1) > 0.2 * sizes)
+    is_letter[0] = False
+    return bool(is_letter.sum() > PLACES_TUNING.max_outside * kept.sum())
+
+
+def _limits(grid: _Grid, parts: _Parts, kept: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return for each place (n,) the row on the page above which nothing belongs to it: captions stand above combs."""
+    above = np.full(len(grid.row_of), -np.inf)
+    rises: dict[int, NDArray[np.int64]] = {}
+    for r, row in enumerate(grid.rows):
+        if row.is_open:
+            foot = row.places[:, 2:, 1].mean(1)
+            own = np.flatnonzero(kept & (grid.row_of[parts.main] == r))
+            own_foot = foot[parts.main[own] - grid.firsts[r]]
+            # What reaches down to the line is a letter.
+            is_low = parts.stats[own, 1] + parts.stats[own, 3] > own_foot - 0.45 * size_of(row.places[0])[0]
+            rises[r] = (own_foot - parts.stats[own, 1])[is_low]
+    if not any(map(len, rises.values())):
+        return above
+    usual = float(np.median(np.concatenate(list(rises.values()))))
+    for r, rise in rises.items():
+        foot = grid.rows[r].places[:, 2:, 1].mean(1)
+        height = float(np.median(rise)) if len(rise) >= MIN_RISES else usual
+        above[grid.firsts[r] : grid.firsts[r + 1]] = foot - PLACES_TUNING.max_height * height
+    return above
+
+
+def _filled(grid: _Grid, owner: NDArray[np.int64], y: NDArray[np.intp], x: NDArray[np.intp]) -> Iterator[Filled]:
+    """Yield what is in each place, by the number of the place (n,) that each inked pixel belongs to."""
+    order = np.argsort(owner, kind="stable")
+    numbers = np.arange(1, int(grid.firsts[-1]) + 1)
+    starts = np.searchsorted(owner[order], numbers).tolist()
+    for number, (start, end) in enumerate(pairwise(starts), 1):
+        if start == end:
+            continue
+        ys, xs = y[order[start:end]], x[order[start:end]]
+        left, top, right, bottom = int(xs.min()), int(ys.min()), int(xs.max()) + 1, int(ys.max()) + 1
+        row = int(grid.row_of[number])
+        least = PLACES_TUNING.min_letter * min(grid.height_of[number], 2 * size_of(grid.rows[row].places[0])[0])
+        if max(right - left, bottom - top) >= least:
+            own = np.zeros((bottom - top, right - left), np.uint8)
+            own[ys - top, xs - left] = 255
+            place = Place(row, int(number - grid.firsts[row]))
+            yield Filled(place, (left, top, right - left, bottom - top), own)
+
+
+def take_off(ink: Pixels, mask: Pixels, lines: NDArray[np.float64]) -> tuple[Pixels, Pixels, Pixels]:
+    """Remove printed lines (k, 2, 2); returns ink and mask (H, W) of what remains, and a mask of the lines' surroundings.
+
+    Ink darker than the line is pen and stays. If pen and print are equally dark, what lies between strokes on both sides of a
+    line is restored.
+    """
+    thickness = line_thickness(lines, mask)
+    levels = line_levels(lines, ink)
+    limit = np.zeros_like(ink)
+    around = np.zeros_like(ink)
+    upright = np.zeros_like(ink)
+    shift, one = 4, 16
+    points = np.rint(lines * one).astype(np.int32)
+    broad = max(1, math.ceil(thickness + 1.5))
+    is_across = np.abs(lines[:, 1, 0] - lines[:, 0, 0]) >= np.abs(lines[:, 1, 1] - lines[:, 0, 1])
+    for line, level, across in zip(points, levels, is_across, strict=True):
+        value = int(min(255, max(1, PLACES_TUNING.max_print_factor * level)))
+        a, b = (int(line[0, 0]), int(line[0, 1])), (int(line[1, 0]), int(line[1, 1]))
+        cv2.line(limit, a, b, value, broad, cv2.LINE_8, shift)
+        cv2.line(around, a, b, 255, broad + 3, cv2.LINE_8, shift)
+        if not across:
+            cv2.line(upright, a, b, 255, broad, cv2.LINE_8, shift)
+    taken = cv2.bitwise_and(mask, at_least(cv2.subtract(limit, ink), 1))
+    strokes = cv2.subtract(mask, taken)
+    bridge = broad + 3
+    level = cv2.subtract(taken, upright)
+    standing = cv2.bitwise_and(taken, upright)
+    back = cv2.bitwise_and(level, cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, np.ones((bridge, 1), np.uint8)))
+    back = cv2.bitwise_or(
+        back, cv2.bitwise_and(standing, cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, np.ones((1, bridge), np.uint8)))
+    )
+    strokes = cv2.bitwise_or(strokes, back)
+    bare = ink.copy()
+    bare[(limit > 0) & (strokes == 0)] = 0
+    return bare, strokes, around
+
+
+def centred(lines: NDArray[np.float64], mask: Pixels) -> NDArray[np.float64]:
+    """Move both ends of each line (k, 2, 2) across it by up to a few pixels, to the middle of what is printed."""
+    thickness = max(3, round(line_thickness(lines, mask)) | 1)
+    soft = cv2.blur(mask, (thickness, thickness))
+    along = lines[:, 1] - lines[:, 0]
+    length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1)
+    normal = (np.column_stack([-along[:, 1], along[:, 0]]) / length[:, None])[:, None, None]
+    shifts = np.arange(-3, 4, dtype=np.float64)
+    shifts = shifts[np.argsort(np.abs(shifts), kind="stable")]
+    both, one = np.column_stack([shifts, shifts]), np.column_stack([-shifts, shifts]) / 2
+    for moves in (both, one):
+        tried = lines[:, None] + moves[None, :, :, None] * normal
+        points = tried[..., :1, :] + SAMPLES[:, None] * (tried[..., 1:, :] - tried[..., :1, :])
+        x = np.clip(np.rint(points[..., 0]).astype(np.intp), 0, mask.shape[1] - 1)
+        y = np.clip(np.rint(points[..., 1]).astype(np.intp), 0, mask.shape[0] - 1)
+        lines = tried[np.arange(len(lines)), soft[y, x].astype(np.float32).mean(-1).argmax(-1)]
+    return lines
+
+
+def line_thickness(lines: NDArray[np.float64], mask: Pixels) -> float:
+    """Return how thick lines (k, 2, 2) usually are, in pixels."""
+    along = lines[:, 1] - lines[:, 0]
+    length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1)
+    normal = np.column_stack([-along[:, 1], along[:, 0]]) / length[:, None]
+    middle = lines[:, :1] + SAMPLES[::3, None] * along[:, None]
+    offsets = np.arange(-8, 9)
+    points = middle[:, :, None] + offsets[:, None] * normal[:, None, None]
+    x, y = np.rint(points[..., 0]).astype(np.intp), np.rint(points[..., 1]).astype(np.intp)
+    inked = mask[np.clip(y, 0, mask.shape[0] - 1), np.clip(x, 0, mask.shape[1] - 1)] > 0
+    out = np.cumprod(inked[..., 8:], -1).sum(-1) + np.cumprod(inked[..., 8::-1], -1).sum(-1) - inked[..., 8]
+    out = out[inked[..., 8]]
+    return float(np.median(out)) if len(out) else 1.0
+
+
+def line_levels(lines: NDArray[np.float64], ink: Pixels) -> NDArray[np.float64]:
+    """Return the usual ink (k,) in the middle of each line (k, 2, 2)."""
+    points = lines[:, :1] + SAMPLES[:, None] * (lines[:, 1:] - lines[:, :1])
+    x, y = np.rint(points[..., 0]).astype(np.intp), np.rint(points[..., 1]).astype(np.intp)
+    near = cv2.dilate(ink, np.ones((3, 3), np.uint8))
+    found: NDArray[np.float64] = np.median(near[np.clip(y, 0, ink.shape[0] - 1), np.clip(x, 0, ink.shape[1] - 1)], 1)
+    return found
