@@ -244,21 +244,21 @@ def find_candidates(image: Pixels) -> list[Candidate]:
     sheet = find_sheet(gray)
     if sheet is None:
         return find_on_paper(gray)
-    (x, y), found = sheet.corner, find_on_paper(sheet.image)
+    (x, y), found = sheet.corner, find_on_paper(sheet.image, is_sheet=True)
     found = [replace(one, box=(one.box[0] + x, one.box[1] + y, *one.box[2:])) for one in found]
     return found if len(found) >= FIND_TUNING.min_sheet_candidates else max(find_on_paper(gray), found, key=len)
 
 
-def find_on_paper(gray: Pixels) -> list[Candidate]:
-    """Find what may be letters in an image (H, W) uint8 that shows nothing but paper."""
+def find_on_paper(gray: Pixels, *, is_sheet: bool = False) -> list[Candidate]:
+    """Find what may be letters in an image (H, W) uint8 that shows nothing but paper, or in a sheet that was cut out."""
     strokes = find_strokes(gray, FIND_TUNING.max_side_px)
-    pieces = find_pieces(strokes.mask)
+    pieces = find_pieces(strokes.mask, is_sheet=is_sheet)
     form = find_printed(strokes, pieces)
     if form and (strokes.scale == 1 or form.height >= FIND_TUNING.min_box_px):
         return cut_form(form, strokes.scale)
     if strokes.scale < 1 and (form or typical_size(pieces) < FIND_TUNING.min_typical_px):
         strokes = find_strokes(gray, FIND_TUNING.max_fine_side_px)
-        pieces = find_pieces(strokes.mask)
+        pieces = find_pieces(strokes.mask, is_sheet=is_sheet)
         form = find_printed(strokes, pieces)
         if form:
             return cut_form(form, strokes.scale)

@@ -208,9 +208,11 @@ class RuleTuning:
     extension_share: float = 0.06
     # Strokes with a gap of a rule's thickness and this much more are joined again.
     bridge_px: int = 4
-    # The frame of a page lies in this zone along a side of the image, and along at least this share of the side.
+    # The frame of a page lies in this zone along a side of the image, and along at least this share of the side, in runs of at
+    # least this share: letters along a side are shorter.
     edge_zone: float = 0.02
     min_edge_share: float = 0.4
+    min_edge_run: float = 0.2
 
 
 RULE_TUNING = RuleTuning()
@@ -306,8 +308,18 @@ def without_edges(mask: Pixels) -> Pixels:
         if zone >= len(side):
             continue
         framed: NDArray[np.bool_] = np.any(side[:zone], axis=0)
-        if np.count_nonzero(framed) > RULE_TUNING.min_edge_share * len(framed):
+        least = RULE_TUNING.min_edge_share * len(framed)
+        if np.count_nonzero(framed) > least and np.count_nonzero(framed := _long_runs(framed)) > least:
             # If ink continues beyond the zone, a letter touches the frame.
             side[:zone, framed & (side[zone] == 0)] = 0
             side[: zone // 2] = 0
     return mask
+
+
+def _long_runs(framed: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return which of the columns (n,) belong to a long run: a frame has some, and letters along a side have gaps."""
+    ends = np.flatnonzero(np.diff(framed, prepend=False, append=False)).reshape(-1, 2)
+    kept = np.zeros(len(framed), bool)
+    for start, end in ends[ends[:, 1] - ends[:, 0] >= RULE_TUNING.min_edge_run * len(framed)]:
+        kept[start:end] = True
+    return kept

@@ -43,6 +43,12 @@ class PiecesTuning:
     # The share of a piece's outline in that zone: an edge has more, and a letter that fills the image has less than the second.
     max_edge_share: float = 0.8
     max_letter_edge_share: float = 0.3
+    # Pieces there of this size are strokes of letters, if they are at most this share of all others; more are remains of an edge.
+    edge_letter_size: tuple[float, float] = (0.4, 1.3)
+    max_edge_letters: float = 0.2
+    # Another piece of at least the smaller size lies this far beside them, and this far above or below.
+    max_edge_distance: float = 1.5
+    max_edge_offset: float = 0.5
 
 
 PIECES_TUNING = PiecesTuning()
@@ -68,8 +74,11 @@ class Pieces:
         return Pieces(tuple(self.outlines[i] for i in indices), self.boxes[indices])
 
 
-def find_pieces(mask: Pixels) -> Pieces:
-    """Find the connected strokes of a mask (H, W), without dust and without what lies along the image's edge."""
+def find_pieces(mask: Pixels, *, is_sheet: bool = False) -> Pieces:
+    """Find the connected strokes of a mask (H, W), without dust and without what lies along the image's edge.
+
+    If the image is a sheet that was cut out, what lies along its edge is the sheet's rim and no letter.
+    """
     outlines, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if not outlines:
         return Pieces((), np.zeros((0, 4), np.int64))
@@ -78,6 +87,8 @@ def find_pieces(mask: Pixels) -> Pieces:
         outer = sorted(outer, key=len, reverse=True)[:MAX_PIECES]
     boxes: list[Box] = [(x, y, w, h) for x, y, w, h in map(cv2.boundingRect, outer)]
     kept = [i for i, outline in enumerate(outer) if not _is_edge(outline, boxes[i], mask.shape)]
+    if 0 < len(kept) < len(outer) and not is_sheet:
+        kept = sorted(kept + _letters_at_edge(outer, boxes, kept))
     if not kept:
         # A letter may fill the image and run out of it.
         most = PIECES_TUNING.max_letter_edge_share
@@ -139,6 +150,25 @@ def enclosing(pieces: Pieces, which: NDArray[np.intp], min_size: float) -> NDArr
     outer = pieces.boxes[which][:, None]
     inside = (low >= outer[..., :2]).all(2) & (high <= outer[..., :2] + outer[..., 2:]).all(2)
     return which[inside.sum(1) > PIECES_TUNING.max_enclosed]
+
+
+def _letters_at_edge(outlines: Sequence[NDArray[Any]], boxes: Sequence[Box], kept: Sequence[int]) -> list[int]:
+    """Return which outlines along the image's edge are strokes of letters: as large as those that were kept, and beside one.
+
+    The stem of an I or a P at the left of the image runs along its edge, too.
+    """
+    (low, high), away, off = PIECES_TUNING.edge_letter_size, PIECES_TUNING.max_edge_distance, PIECES_TUNING.max_edge_offset
+    others = np.array([boxes[i] for i in kept], np.int64)
+    size = typical_size(Pieces(tuple(outlines[i] for i in kept), others))
+    others = others[others[:, 2:].max(1) >= low * size]
+    found = []
+    for i in set(range(len(boxes))).difference(kept):
+        x, y, w, h = boxes[i]
+        gap = np.maximum(others[:, 0] - x - w, x - others[:, 0] - others[:, 2])
+        level = np.abs(others[:, 1] + others[:, 3] / 2 - y - h / 2)
+        if low * size <= max(w, h) <= high * size and ((gap <= away * size) & (level <= off * size)).any():
+            found.append(i)
+    return found if len(found) <= PIECES_TUNING.max_edge_letters * len(kept) else []
 
 
 def _is_edge(outline: NDArray[Any], box: Box, shape: tuple[int, ...]) -> bool:

@@ -13,6 +13,7 @@ from lettercast.runtime.page.rules import (
     find_curves,
     is_long,
     squeeze,
+    without_edges,
     without_rules,
 )
 
@@ -188,3 +189,14 @@ def test_a_row_of_short_bars_is_not_long():
     assert is_long(np.arange(10, 140), 150, UNRULED_TUNING)
     assert not is_long(np.arange(10, 60), 150, UNRULED_TUNING)
     assert is_long(np.arange(10, 60), 150, RULED_TUNING)
+
+
+def test_letters_along_a_side_are_no_frame():
+    letters = np.zeros((600, 800), np.uint8)
+    for y in range(20, 580, 80):
+        letters[y : y + 60, :6] = letters[y : y + 6, :50] = 255
+    for mask in (letters, letters[:, ::-1], letters.T, letters.T[::-1]):
+        np.testing.assert_array_equal(without_edges(mask), mask)
+    framed = letters.copy()
+    framed[:, :4] = 255
+    assert not without_edges(framed)[:, :4].any()

@@ -41,6 +41,17 @@ def test_pieces_along_the_edge_are_removed():
     assert found(find_pieces(mask(*LETTERS, (0, 0, 600, 5), (0, 100, 6, 290)))) == set(LETTERS)
 
 
+@pytest.mark.parametrize("x", [0, 4])
+def test_the_stem_of_a_letter_along_the_edge_is_kept(x):
+    stem, letters = (x, 150, 6, 60), [(20 + 60 * i, 150, 40, 60) for i in range(8)]
+    assert found(find_pieces(mask(*letters, stem))) == {*letters, stem}
+    # No letter is beside these, or they are too many, or what lies along the edge is the rim of a sheet.
+    lone, many = (x, 300, 6, 60), [(x, 80 + 22 * i, 6, 20) for i in range(14)]
+    assert found(find_pieces(mask(*letters, lone))) == set(letters)
+    assert found(find_pieces(mask(*letters, *many))) == set(letters)
+    assert found(find_pieces(mask(*letters, stem), is_sheet=True)) == set(letters)
+
+
 def test_typical_size_ignores_dust():
     dust = [(20 + 12 * i, 350, 5, 5) for i in range(20)]
     assert typical_size(find_pieces(mask(*LETTERS, *dust))) == 60
