@@ -130,6 +130,10 @@ def shadowed_paper(size: Size, rng: np.random.Generator) -> Pixels:
     return empty_sheet(size, rng, Paper(), exposure)
 
 
+def lamplit_paper(size: Size, rng: np.random.Generator) -> Pixels:
+    return empty_sheet(size, rng, Paper(grain=rng.uniform(0.003, 0.015)), any_exposure(rng, lamp=rng.uniform(0.3, 0.9)))
+
+
 def folded_paper(size: Size, rng: np.random.Generator) -> Pixels:
     return empty_sheet(size, rng, Paper(), any_exposure(rng, folds=int(rng.integers(1, 6)), fold=rng.uniform(0.1, 0.4)))
 
@@ -166,6 +170,7 @@ KINDS: dict[str, Callable[[Size, np.random.Generator], Pixels]] = {
     "ruled paper": ruled_paper,
     "squared paper": squared_paper,
     "shadow": shadowed_paper,
+    "lamp": lamplit_paper,
     "folds": folded_paper,
     "dust": dusty_paper,
     "wiped board": wiped_board,

@@ -13,6 +13,8 @@ from .writing import REFERENCE_PX
 # The shadow of a hand with a phone: corners around its middle, in widths of the image.
 PHONE = np.array([[-0.16, -0.3], [0.14, -0.32], [0.17, 0.2], [0.3, 0.9], [-0.3, 0.9], [-0.2, 0.3]])
 WHITE = 255.0
+# Where a desk lamp stands (x, y), and how high, in widths of the image.
+LAMP_AT, LAMP_HEIGHTS = ((-0.2, -0.2), (1.2, 0.95)), (0.35, 0.9)
 # Colours of light, from warm lamps to blue shade, as factors of blue, green and red.
 WARM, COOL = np.array([0.88, 0.97, 1.02]), np.array([1.04, 1.0, 0.96])
 
@@ -38,7 +40,8 @@ SENSOR = Sensor()
 class Exposure:
     """The light and the camera; lengths in pixels of an image 1280 wide.
 
-    level is the brightness of the light (1 shows white paper as 230 of 255) and falloff its loss towards the far corner.
+    level is the brightness of the light (1 shows white paper as 230 of 255) and falloff its loss towards the far corner. A lamp
+    near the sheet takes the share `lamp` of the light from the darkest corner.
     A shadow takes the share `shadow` of the light, and its edge is `soft` pixels wide. `folds` is the number of folds across
     the sheet, and each changes the light by `fold`. defocus is the radius of the lens's blur, motion the length of the hand's.
     noise is the sensor's noise in grey levels, and jpeg the quality of the file.
@@ -46,6 +49,7 @@ class Exposure:
 
     level: float = 1.0
     falloff: float = 0.06
+    lamp: float = 0.0
     shadow: float = 0.0
     soft: float = 60.0
     folds: int = 0
@@ -77,12 +81,14 @@ def take(scene: Field, exposure: Exposure, rng: np.random.Generator) -> Pixels:
 
 
 def light(shape: tuple[int, int], exposure: Exposure, rng: np.random.Generator) -> Field:
-    """Return the light (H, W) float32 on a sheet: falloff from the lamp, the shadow of hand and phone, and folds."""
+    """Return the light (H, W) float32 on a sheet: falloff from the window or lamp, the shadow of hand and phone, and folds."""
     x, y = grid(shape)
     unit = shape[1] / REFERENCE_PX
-    for_shadow, for_folds = rng.spawn(2)
+    for_shadow, for_folds, for_lamp = rng.spawn(3)
     lamp = for_shadow.uniform(0, 1, 2)
     lit = (1 - exposure.falloff * np.hypot(x - lamp[0], y - 0.75 * lamp[1])).astype(np.float32)
+    if exposure.lamp:
+        lit *= 1 - exposure.lamp * (1 - lamplight(x, y, for_lamp))
     if exposure.shadow:
         cast = np.zeros(shape, np.uint8)
         corners = PHONE * for_shadow.uniform(0.8, 1.5) @ _turn(for_shadow.normal(0, 0.6))
@@ -102,6 +108,16 @@ def light(shape: tuple[int, int], exposure: Exposure, rng: np.random.Generator) 
         # The side that faces the light is brighter, most at the crease, and the crease itself is a fine dark line.
         lit *= 1 + exposure.fold * ((side - 0.5) * np.exp(-np.abs(off) / 260) - 0.35 * np.exp(-((off / 2.2) ** 2)))
     return lit
+
+
+def lamplight(x: Field, y: Field, rng: np.random.Generator) -> Field:
+    """Return the light (H, W) of a lamp over or beside a sheet, 1 where it is brightest and 0 where it is darkest.
+
+    x (1, W) and y (H, 1) are in widths of the image. The light of a small lamp falls with the cube of the cosine of its angle.
+    """
+    at, height = rng.uniform(*LAMP_AT), rng.uniform(*LAMP_HEIGHTS)
+    lit = (1 + ((x - at[0]) ** 2 + (y - at[1]) ** 2) / height**2) ** -1.5
+    return ((lit - lit.min()) / (lit.max() - lit.min())).astype(np.float32)
 
 
 def through_lens(image: Field, exposure: Exposure, unit: float, rng: np.random.Generator) -> Field:

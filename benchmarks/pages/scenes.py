@@ -82,6 +82,12 @@ CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
     "JPEG": ({"jpeg": 60}, {"jpeg": 35}, {"jpeg": 15}),
     "dim light": ({"level": 0.6, "noise": 2.5}, {"level": 0.35, "noise": 3.5}, {"level": 0.18, "noise": 4.5}),
     "glaring light": ({"level": 1.2}, {"level": 1.5, "falloff": 0.3}, {"level": 2.0, "falloff": 0.5}),
+    "desk lamp": ({"lamp": 0.5}, {"lamp": 0.7}, {"lamp": 0.85}),
+    "few letters": (
+        {"max_letters": 3, "lamp": 0.5},
+        {"max_letters": 2, "size": 60.0, "lamp": 0.7},
+        {"max_letters": 1, "size": 40.0, "lamp": 0.85},
+    ),
     "tinted paper": (
         {"papers": ("cream", "blue")},
         {"papers": ("yellow", "pink", "grey")},
@@ -159,6 +165,7 @@ CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
 ALL_AT_ONCE, AT_ONCE = "several at once", 4
 # These conditions do not combine with others.
 UNMIXED = (
+    "desk lamp", "few letters",
     "glaring light", "grid card", "marker", "chalk", "dark screen", "large writing", "mixed sizes",
     "small letters", "boxes apart", "boxes joined", "comb", "letter lines", "long tails", "odd letters",
     "at the edge", MEGAPIXELS, "faint thin pen",

@@ -26,12 +26,19 @@ class InkTuning:
     paper_window_px: int = 17
     # Wider than most strokes and letters on that copy.
     writing_window_px: int = 21
+    # Light writing on a dark board has at least this skew on that copy, in cubed grey levels; light of a lamp has 0.3.
+    min_light_skew: float = 0.5
     # Added to pixel and paper alike, so that nearly black pixels count as unlit paper and not as ink.
     darkness: int = 8
     # Weaker ink cannot be distinguished from paper.
     min_ink: int = 14
     # The ink of a page's strokes is this quantile of all pixels with at least `min_ink`.
     stroke_quantile: float = 0.75
+    # Writing is stronger than the least ink that can be distinguished from paper by this factor; grain, folds and wood are not.
+    min_stroke_ratio: float = 1.6
+    # If most pixels above it have less, the ink of few letters still counts, weighed by itself, if it is stronger by this factor.
+    # One to three letters under a lamp have 10 and more, bare paper, rooms and noise up to 2.5.
+    min_lone_ratio: float = 3.0
     # The edge of a stroke lies at this share of that ink.
     threshold_share: float = 0.4
     # Paper grain reaches this many robust standard deviations.
@@ -76,8 +83,7 @@ def find_ink(image: Pixels) -> Pixels:
     small = shrink(gray, max(1, max(gray.shape) // INK_TUNING.paper_side_px))
     if is_light_on_dark(small):
         gray, small = cv2.bitwise_not(gray), cv2.bitwise_not(small)
-    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (INK_TUNING.paper_window_px, INK_TUNING.paper_window_px))
-    paper = cv2.morphologyEx(cv2.blur(small, (3, 3)), cv2.MORPH_CLOSE, window)
+    paper = close_strokes(cv2.blur(small, (3, 3)))
     # OpenCV's faster methods here and for the quotient below round differently on ARM, which changes doubtful letters.
     paper = cv2.resize(paper, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR_EXACT)
     # In place, because new memory costs more time than the arithmetic.
@@ -86,6 +92,25 @@ def find_ink(image: Pixels) -> Pixels:
     share /= paper
     ink = cv2.convertScaleAbs(share, alpha=255)
     return cv2.bitwise_not(ink, dst=ink)
+
+
+def close_strokes(small: Pixels) -> Pixels:
+    """Return the paper (H, W) uint8 under the strokes of an image, which are narrower than INK_TUNING.paper_window_px.
+
+    At a border that the light falls off towards, half a window of the image is filled as a stroke is, and would look like ink.
+    So paper falls there as it does just inside.
+    """
+    size = INK_TUNING.paper_window_px
+    window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
+    paper = cv2.morphologyEx(small, cv2.MORPH_CLOSE, window)
+    rim = size // 2
+    if min(small.shape) <= 4 * rim:
+        return paper
+    inside = paper[rim:-rim, rim:-rim]
+    edge, mirrored = (
+        cv2.copyMakeBorder(inside, rim, rim, rim, rim, kind) for kind in (cv2.BORDER_REPLICATE, cv2.BORDER_REFLECT_101)
+    )
+    return cv2.max(cv2.min(paper, cv2.addWeighted(edge, 2, mirrored, -1, 0)), small)
 
 
 def shrink(image: Pixels, factor: int) -> Pixels:
@@ -107,9 +132,14 @@ def is_light_on_dark(small: Pixels) -> bool:
     """Return whether writing is light on dark, as chalk on a board: the residual is skewed to the ink's side, the minority."""
     # Narrower than a sheet of paper, which is light on a dark desk but is no writing.
     window = max(3, min(INK_TUNING.writing_window_px, max(small.shape) // 3 | 1))
-    residual = small.astype(np.float32) - cv2.blur(small, (window, window))
+    residual = small.astype(np.float32)
+    # Twice, because the middle of a lamp's light is brighter than what is around it.
+    for _ in range(2):
+        residual -= cv2.blur(residual, (window, window))
+    # At a border there is light from one side alone.
+    residual = residual[tuple(slice(window // 2, -(window // 2)) if side > 2 * window else slice(None) for side in small.shape)]
     # A product, because NumPy's power of three is ten times slower.
-    return float((residual * residual * residual).mean()) > 0
+    return float((residual * residual * residual).mean()) > INK_TUNING.min_light_skew
 
 
 @dataclass(frozen=True)
@@ -138,8 +168,17 @@ def ink_levels(ink: Pixels) -> Levels:
     strokes = histogram[floor:]
     if strokes.sum() == 0:
         return Levels(grain, floor, 0.0)
-    level = floor + int(np.searchsorted(np.cumsum(strokes) / strokes.sum(), INK_TUNING.stroke_quantile))
+    level = floor + _quantile_place(strokes)
+    if level < INK_TUNING.min_stroke_ratio * floor:
+        # Few letters have fewer pixels than a large sheet has residues of uneven light, but theirs have much more ink.
+        by_ink = floor + _quantile_place(strokes * np.arange(len(strokes)))
+        level = by_ink if by_ink >= INK_TUNING.min_lone_ratio * floor else level
     return Levels(grain, max(floor, int(INK_TUNING.threshold_share * level)), level / floor)
+
+
+def _quantile_place(histogram: NDArray[np.float32]) -> int:
+    """Return the place in a histogram (n,) below which the share `stroke_quantile` of it lies; 0 if it is empty."""
+    return int(np.searchsorted(np.cumsum(histogram), INK_TUNING.stroke_quantile * histogram.sum()))
 
 
 def pixel_noise(ink: Pixels) -> float:

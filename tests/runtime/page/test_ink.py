@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from lettercast.runtime.glyph import at_least
-from lettercast.runtime.page.ink import INK_TUNING, find_ink, ink_levels, letter_ink, shrink, to_gray
+from lettercast.runtime.page.ink import INK_TUNING, find_ink, ink_levels, is_light_on_dark, letter_ink, shrink, to_gray
 
 PAPER, STROKE = 200, 50
 STROKES = np.s_[95:105, 40:160]
@@ -138,3 +138,47 @@ def test_a_letter_that_touches_all_edges_stays():
 @pytest.mark.parametrize("level", [0, 128, 255])
 def test_an_even_image_has_no_letter(level):
     assert not letter_ink(np.full((40, 40), level, np.uint8)).any()
+
+
+def falling(shape: tuple[int, int], lamp: tuple[float, float], height: float) -> np.ndarray:
+    """The light of a small lamp at (x, y) over a sheet, all in widths of the image, 1 below it."""
+    y, x = np.mgrid[: shape[0], : shape[1]] / shape[1]
+    return (1 + ((x - lamp[0]) ** 2 + (y - lamp[1]) ** 2) / height**2) ** -1.5
+
+
+@pytest.mark.parametrize("lamp", [(0.5, 0.4), (0.1, 0.1), (1.1, 0.7)])
+def test_light_that_falls_off_towards_the_borders_is_no_ink(lamp):
+    image = (230 * falling((480, 640), lamp, 0.7)).astype(np.uint8)
+    assert find_ink(image).max() < INK_TUNING.min_ink
+
+
+def test_a_stroke_at_the_border_stays_ink_where_the_light_falls_off():
+    image = 230 * falling((480, 640), (0.1, 0.4), 0.5)
+    stroke = np.s_[200:260, 628:636]
+    image[stroke] *= 0.3
+    assert find_ink(image.astype(np.uint8))[stroke].min() > 100
+
+
+@pytest.mark.parametrize("side", [0.2, 0.8])
+def test_a_lamp_does_not_make_dark_ink_light(side):
+    image = 230 * falling((480, 640), (side, 0.4), 0.35)
+    image[200:230, 300:304] *= 0.2
+    small = shrink(image.astype(np.uint8), 4)
+    assert not is_light_on_dark(small)
+    assert is_light_on_dark(255 - small)
+
+
+def test_the_level_of_strokes_is_that_of_few_letters_among_much_residue_of_light():
+    ink = np.zeros((400, 400), np.uint8)
+    ink[:100, :60] = 16
+    ink[200:230, 200:203] = 170
+    levels = ink_levels(ink)
+    assert levels.stroke > 5
+    assert 30 < levels.threshold < 120
+
+
+def test_residue_alone_is_no_writing():
+    ink = np.zeros((400, 400), np.uint8)
+    ink[:100, :60] = 16
+    ink[200:220, 200:203] = 30
+    assert ink_levels(ink).stroke < INK_TUNING.min_stroke_ratio
