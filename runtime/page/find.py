@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..glyph import at_least, glyph
-from ..pixels import Pixels, percentile
+from ..pixels import Pixels, median, percentile
 from ..text import Box
 from .forms import may_be_form
 from .ink import INK_TUNING, find_ink, ink_levels, pixel_noise, shrink, to_gray
@@ -153,6 +153,9 @@ class FindTuning:
     min_height_share: float = 0.15
     # The ink (0..255) of a candidate's darkest tenth; a smear, a fold and the edge of a shadow have less, pencil has more.
     min_strength: int = 32
+    # On a page written so faintly that at least the first share of its candidates, but not all, have that much, it may be less:
+    # the second share of what those have.
+    faint_shares: tuple[float, float] = (0.35, 0.65)
     # A sheet with fewer candidates may be a patch of light, so the whole image is searched too.
     min_sheet_candidates: int = 5
 
@@ -319,7 +322,17 @@ def cut_candidates(strokes: Strokes, pieces: Pieces) -> list[Candidate]:
     found = [
         cut_candidate(box, [pieces.outlines[i] for i in group], strokes) for box, group in groups if is_letter_sized(box, size)
     ]
-    return [one for one in found if one.strength >= FIND_TUNING.min_strength]
+    return without_faint(found)
+
+
+def without_faint(found: list[Candidate]) -> list[Candidate]:
+    """Remove candidates with too little ink to be strokes."""
+    least, (count, share) = FIND_TUNING.min_strength, FIND_TUNING.faint_shares
+    strong = [one for one in found if one.strength >= least]
+    if len(strong) in (0, len(found)) or len(strong) < count * len(found):
+        return strong
+    least = min(least, share * median(np.array([one.strength for one in strong])))
+    return [one for one in found if one.strength >= least]
 
 
 def is_letter_sized(box: Box, size: float) -> bool:

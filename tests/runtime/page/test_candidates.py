@@ -1,11 +1,13 @@
 """Candidates for letters on a page, and on a sheet that lies on a desk."""
 
+from dataclasses import replace
+
 import cv2
 import numpy as np
 import pytest
 
 from lettercast.runtime.glyph import glyph
-from lettercast.runtime.page.find import Candidate, downscale, find_candidates, find_sheet
+from lettercast.runtime.page.find import FIND_TUNING, Candidate, downscale, find_candidates, find_sheet, without_faint
 from lettercast.runtime.page.lines import order_lines
 
 ROWS = ("ABCD", "OLMR", "SUVZ")
@@ -139,6 +141,20 @@ def test_boxes_on_a_large_photograph_are_in_its_own_pixels(draw_page):
     large = cv2.resize(image, None, fx=5, fy=5, interpolation=cv2.INTER_LINEAR)
     found = boxes(find_lines(large))
     assert all(covers(box, tuple(5 * v for v in true), slack=20) for box, (_, true) in zip(found, placed, strict=True))
+
+
+def test_the_faintest_letters_of_a_faint_page_are_found(draw_page):
+    image, _ = draw_page("ABCDEH", "KLMORZ", pen_px=2)
+    # Strokes have a strength of about 26 to 40.
+    share = np.linspace(0.105, 0.165, image.shape[1])[None, :, None]
+    faint = np.round(235 - (235 - image.astype(float)) * share).astype(np.uint8)
+    found = find_candidates(faint)
+    assert min(one.strength for one in found) < FIND_TUNING.min_strength < max(one.strength for one in found)
+    assert len(found) == len(find_candidates(image))
+    # On a page of which few have that much, those that have less are no writing.
+    assert not without_faint([replace(one, strength=20) for one in found])
+    mixed = [replace(one, strength=20 if i else 90) for i, one in enumerate(found)]
+    assert without_faint(mixed) == mixed[:1]
 
 
 def test_letters_of_a_few_pixels_are_found_on_a_large_photograph(draw_page):
