@@ -18,7 +18,6 @@ from .ink import INK_TUNING, find_ink, ink_levels, pixel_noise, shrink, to_gray
 from .places import Form, Place, find_form
 from .rules import take_rules, without_edges
 from .strokes import (
-    MAX_PIECES,
     PIECES_TUNING,
     Pieces,
     around,
@@ -141,6 +140,8 @@ class FindTuning:
     # letter has this many pixels, or at its full size.
     min_fine_typical_px: int = 20
     close_typical_px: int = 28
+    # More pieces than this are texture, of which there would be only more.
+    max_close_pieces: int = 800
     # Around the strokes this many typical letters of paper belong to that part.
     close_margin: float = 3.0
     # More noise than this (standard deviation of the ink) is smoothed by a Gaussian of this sigma, because noise joins strokes
@@ -295,10 +296,11 @@ def cut_form(form: Form, scale: float) -> list[Candidate]:
 
 def look_closely(gray: Pixels, strokes: Strokes, pieces: Pieces) -> list[Candidate]:
     """Find what may be letters in an image (H, W) uint8 by its strokes and their pieces; look closer if these are tiny."""
-    tuning, size, scale = FIND_TUNING, typical_size(pieces), strokes.scale
+    tuning, scale = FIND_TUNING, strokes.scale
+    if scale == 1 or len(pieces.boxes) > tuning.max_close_pieces or (size := typical_size(pieces)) >= tuning.min_fine_typical_px:
+        return cut_candidates(strokes, pieces)
     writing = without_dust(pieces, size)
-    # As many pieces as that are texture, of which there would be only more.
-    if scale == 1 or size >= tuning.min_fine_typical_px or not 0 < len(writing.boxes) < MAX_PIECES:
+    if not len(writing.boxes):
         return cut_candidates(strokes, pieces)
     low = writing.boxes[:, :2].min(0) - tuning.close_margin * size
     high = (writing.boxes[:, :2] + writing.boxes[:, 2:]).max(0) + tuning.close_margin * size
