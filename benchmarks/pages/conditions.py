@@ -74,7 +74,7 @@ class Cell:
         return self.total("gaps_found") / either if either else None
 
     @property
-    def words_wrong(self) -> float | None:
+    def miscounted(self) -> float | None:
         """Words of forms with a wrong number of letters as a share of all; None without forms."""
         return self.total("words_wrong") / self.total("words") if self.total("words") else None
 
@@ -84,7 +84,7 @@ class Cell:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the rates and the sums of all counts as a JSON object."""
-        sums = {f"{name}_count" if name == "words_wrong" else name: self.total(name) for name in asdict(self.scores[0])}
+        sums = {name: self.total(name) for name in asdict(self.scores[0])}
         return {
             "condition": self.condition,
             "strength": self.strength,
@@ -92,6 +92,7 @@ class Cell:
             "cer": self.cer,
             "interval": list(self.interval),
             "gaps_right": self.gaps_right,
+            "miscounted": self.miscounted,
             "pages": len(self.scores),
             **sums,
         }
@@ -200,7 +201,7 @@ words: words in boxes of forms with a wrong number of letters, in %""",
             "" if cell is plain else Text(f"{100 * worse:+.1f} ±{50 * (high - low):.1f}", "red" if low > 0 else ""),
             *(f"{100 * cell.total(count) / letters:.1f}" for count in ("missed", "misread", "extra")),
             gaps,
-            "-" if cell.words_wrong is None else f"{100 * cell.words_wrong:.0f}",
+            "-" if cell.miscounted is None else f"{100 * cell.miscounted:.0f}",
             str(cell.total("letters")),
             end_section=cell.strength in ("", STRENGTHS[-1]),
         )

@@ -35,9 +35,10 @@ class FormTuning:
     max_aspect: float = 3.2
     # An outline is a box if it fills at least this share of its hull's smallest rectangle (a circle fills 0.79).
     min_filled: float = 0.86
-    # Squared paper has at least this many squares, and letters that are more than this many times higher. Fewer boxes than the
-    # third number that are higher than the fourth share of the image are the cells of a card.
+    # Squared paper has at least this many squares, and letters that are lower or higher than these shares of them. Fewer boxes
+    # than the fourth number that are higher than the fifth share of the image are the cells of a card.
     min_squares: int = 160
+    min_letter: float = 0.35
     max_letter: float = 1.35
     min_large: int = 7
     max_box_share: float = 0.18
@@ -50,10 +51,12 @@ class FormTuning:
     # A side is there if this share of it is inked; a box needs three such sides, and this mean of all four.
     min_side: float = 0.72
     min_mean_side: float = 0.7
+    # Rows start at boxes of which each side has this.
+    min_whole_side: float = 0.9
     # If all four have this, the box is not searched for.
     min_sure_side: float = 0.95
     # The row is followed across this many boxes whose sides cannot be seen.
-    max_hidden: int = 1
+    max_hidden: int = 2
     # Above and below a row there is another one if at least this share of its boxes is found.
     min_stacked: float = 0.5
     # Each of the four sides of its boxes has this on average.
@@ -86,6 +89,8 @@ SAMPLES = np.linspace(0.08, 0.92, 20)
 MAX_SEEDS = 400
 # Of more holes only a sample is looked at to tell squared paper.
 MAX_HOLES = 120
+# The shares of the error of a box's place that correct the step, and the growth of the step.
+STEPPING = (0.5, 0.1)
 # The shares of the error of a tick's place that correct the place, the step, and the growth of the step.
 TRACKING = (0.6, 0.25, 0.03)
 # Two rows of lines are one if more than this share of their lines are the same.
@@ -127,7 +132,8 @@ def may_be_form(mask: Pixels, size: float) -> bool:
         heights = [float(size_of(quad)[1]) for quad in quads]
         # A letter cuts boxes into smaller ones.
         height = sorted(heights)[len(heights) * 3 // 4]
-        is_squared = every * len(quads) >= tuning.min_squares and size > tuning.max_letter * height
+        fits = tuning.min_letter * height <= size <= tuning.max_letter * height
+        is_squared = every * len(quads) >= tuning.min_squares and not fits
         is_card = len(quads) < tuning.min_large and height > tuning.max_box_share * mask.shape[0]
         if is_squared or is_card:
             return False
@@ -242,17 +248,21 @@ def box_rows(quads: NDArray[np.float64], mask: Pixels, near: Pixels) -> list[Pla
     grown = quads + (quads - middles[:, None]) / np.array([size_of(q) for q in quads])[:, None] * thickness
     seeds = Seeds(grown, grown.mean(1), np.array([size_of(quad) for quad in grown]))
     centres, sizes = seeds.centres, seeds.sizes
-    alike = (np.abs(np.log(sizes[:, None] / sizes[None])) < tuning.max_difference).all(2)
+    alike = np.all(np.abs(np.log(sizes[:, None] / sizes[None])) < tuning.max_difference, axis=2)
     # Boxes of the most usual size come first: parts of boxes that a letter cuts in two are found taken then.
     holds = holds_others(seeds.quads, centres)
-    order = np.lexsort((-sizes.prod(1), -alike.sum(1)))
+    # A letter that touches the sides cuts corners off its box.
+    is_whole = np.nan_to_num(support(sides_of(seeds.quads), near)).min(1) >= tuning.min_whole_side
+    order = np.lexsort((-sizes.prod(1), -alike.sum(1), ~is_whole))
     taken = holds.copy()
     rows: list[PlaceRow] = []
     indices: list[int] = order.tolist()
     for i in indices:
         if taken[i]:
             continue
-        step = step_from(i, seeds, alike[i] & ~holds)
+        step = step_from(i, seeds, alike[i] & ~holds & is_whole)
+        if step is None:
+            step = step_from(i, seeds, alike[i] & ~holds)
         if step is None:
             continue
         row = [*reversed(list(walk(seeds.quads[i], -step, seeds, near))), seeds.quads[i]]
@@ -365,16 +375,18 @@ def walk(
 ) -> Iterator[Quad]:
     """Yield box after box in the direction of the step, as long as there are sides."""
     hidden: list[Quad] = []
-    limit = near.shape[1]
-    while len(hidden) <= FORM_TUNING.max_hidden and 0 <= quad[:, 0].mean() < limit:
-        following = find_box(quad + step, seeds, near)
+    growth = np.zeros(2)
+    while len(hidden) <= FORM_TUNING.max_hidden and 0 <= quad[:, 0].mean() < near.shape[1]:
+        expected = quad + step
+        following = find_box(expected, seeds, near)
         if following is None:
-            hidden.append(quad + step)
-            quad = quad + step
+            hidden.append(expected)
+            quad, step = expected, step + growth
             continue
-        moved = (following - quad).mean(0)
+        error = (following - expected).mean(0)
+        growth = growth + STEPPING[1] * error
+        step = step + STEPPING[0] * error + growth
         quad = following
-        step = 0.5 * step + 0.5 * moved
         yield from hidden
         hidden = []
         yield quad
