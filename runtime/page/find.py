@@ -144,6 +144,9 @@ class FindTuning:
     max_close_pieces: int = 800
     # Around the strokes this many typical letters of paper belong to that part.
     close_margin: float = 3.0
+    # The lens is covered if no pixel is lighter: there a single grey level counts as ink. White paper in the dimmest light that can
+    # be read has 40.
+    min_light: int = 20
     # More noise than this (standard deviation of the ink) is smoothed by a Gaussian of this sigma, because noise joins strokes
     # and tears them.
     max_noise: float = 4.0
@@ -218,6 +221,8 @@ def find_strokes(image: Pixels, max_side_px: int = FIND_TUNING.max_side_px) -> S
     scale = min(1.0, max_side_px / max(gray.shape))
     if scale < 1:
         gray = downscale(gray, (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))))
+    if gray[::4, ::4].max() < FIND_TUNING.min_light:
+        return Strokes(np.zeros_like(gray), np.zeros_like(gray), False, scale)
     ink = find_ink(gray)
     if pixel_noise(ink) > FIND_TUNING.max_noise:
         ink = cv2.GaussianBlur(ink, (0, 0), FIND_TUNING.blur_px)
