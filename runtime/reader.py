@@ -256,7 +256,9 @@ class Reader:
         readings = self.recognize(candidates)
         lines, outside = self.compose(readings), self.compose_outside(readings)
         done = time.perf_counter()
-        return Page((image.shape[1], image.shape[0]), lines, 1000 * (found - start), 1000 * (done - found), outside)
+        size, count = (image.shape[1], image.shape[0]), sum(len(reading.candidates) for reading in readings)
+        left_out = count - sum(len(line.letters) for line in (*lines, *outside))
+        return Page(size, lines, 1000 * (found - start), 1000 * (done - found), outside, left_out)
 
     def find(self, image: Pixels) -> list[Candidate]:
         """Find what may be letters, in no order; takes images as `read` does."""

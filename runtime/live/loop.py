@@ -18,7 +18,7 @@ from ..files import make_folder, write_bytes
 from ..pixels import Frame, Pixels
 from ..reader import Reader
 from ..sources.source import Frames
-from ..text import Page
+from ..text import UNKNOWN, Page
 from .display import Window, free_path, has_display, record_of
 from .overlay import Status, add_bar, annotate
 from .recorder import Recorder
@@ -208,5 +208,10 @@ class Session:
 def describe(frame: Frame, page: Page) -> str:
     """Return the text of a frame as it is printed."""
     name = frame.source if frame.is_still else f"{frame.source}, frame {frame.number}"
-    total = page.segment_ms + page.classify_ms
-    return f"{name}: {len(page.letters)} letters in {total:.1f} ms\n{page.shown_text}"
+    took = f"in {page.segment_ms + page.classify_ms:.1f} ms"
+    known = sum(letter.letter != UNKNOWN for letter in page.letters)
+    marks = len(page.letters) - known + page.left_out
+    if known or not marks:
+        return f"{name}: {len(page.letters)} letters {took}\n{page.shown_text}"
+    reason = "lettercast reads single letters, no digits, print or joined writing"
+    return f"{name}: no letters among {marks} mark{'s' if marks > 1 else ''} {took}; {reason}\n{page.shown_text}"

@@ -144,8 +144,8 @@ class FindTuning:
     max_close_pieces: int = 800
     # Around the strokes this many typical letters of paper belong to that part.
     close_margin: float = 3.0
-    # The lens is covered if no pixel is lighter: there a single grey level counts as ink. White paper in the dimmest light that can
-    # be read has 40.
+    # The lens is covered if no pixel is lighter: there a single grey level counts as ink. White paper in the dimmest light that
+    # can be read has 40.
     min_light: int = 20
     # More noise than this (standard deviation of the ink) is smoothed by a Gaussian of this sigma, because noise joins strokes
     # and tears them.

@@ -97,7 +97,8 @@ class Page:
     """The lines that were read from one image of size (width, height), and the milliseconds that it took.
 
     If the image shows a form with a box a letter, the lines are the rows of its boxes, and outside are the lines of what stands
-    in no box, such as captions.
+    in no box, such as captions. left_out counts the marks that look like no letters and stand beside none, so that they are not
+    reported as such: digits, print, joined writing or texture.
     """
 
     size: tuple[int, int]
@@ -105,6 +106,7 @@ class Page:
     segment_ms: float
     classify_ms: float
     outside: tuple[Line, ...] = ()
+    left_out: int = 0
 
     @property
     def letters(self) -> tuple[Letter, ...]:
@@ -134,5 +136,6 @@ class Page:
             "text": self.text,
             "lines": [line.to_dict() for line in self.lines],
             **outside,
+            "left_out": self.left_out,
             "ms": {stage: round(value, 3) for stage, value in ms.items()},
         }

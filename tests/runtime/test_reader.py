@@ -100,7 +100,7 @@ def test_a_bare_stroke_by_itself_is_read(reader):
 
 def test_json_has_the_documented_keys(reader, draw_page):
     page = reader.read(draw_page("AB")[0]).to_dict()
-    assert list(page) == ["size", "text", "lines", "ms"]
+    assert list(page) == ["size", "text", "lines", "left_out", "ms"]
     assert list(page["ms"]) == ["segment", "classify", "total"]
     assert list(page["lines"][0]) == ["text", "letters"]
     assert list(page["lines"][0]["letters"][0]) == ["letter", "confidence", "box", "alternatives"]
@@ -258,3 +258,14 @@ def test_much_fainter_ink_is_rejected_and_pencil_is_not():
 def test_without_letters_nothing_is_kept():
     assert kept() == []
     assert kept((0, 0, 40, 0.1), (50, 0, 40, 0.1)) == [False, False]
+
+
+def test_marks_that_are_no_letters_are_counted(draw_page):
+    image, placed = draw_page(*ROWS)
+    engine = fixed(0.2, 0.2, 0.2, 0.2, 0.2)
+    rejecting = Engine("fixed", replace(engine.facts, reject_below=0.5), engine.classify)
+    page = Reader(rejecting).read(image)
+    assert not page.letters
+    assert page.left_out >= len(placed)
+    assert page.to_dict()["left_out"] == page.left_out
+    assert Reader().read(image).left_out == 0

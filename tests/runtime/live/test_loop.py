@@ -90,12 +90,28 @@ def test_json_prints_one_object_per_frame_and_nothing_else(lettercast, video):
 def test_json_has_exactly_the_documented_keys(lettercast, page_file):
     _, out, _ = lettercast("read", page_file, "--json")
     frame = json.loads(out)
-    assert list(frame) == ["source", "frame", "size", "text", "lines", "ms"]
+    assert list(frame) == ["source", "frame", "size", "text", "lines", "left_out", "ms"]
     assert set(frame["ms"]) == {"segment", "classify", "total"}
     letter = frame["lines"][0]["letters"][0]
     assert set(letter) == {"letter", "confidence", "box", "alternatives"}
     assert "".join(letter["letter"] for letter in frame["lines"][0]["letters"]) == frame["lines"][0]["text"]
     assert "\n".join(line["text"] for line in frame["lines"]) == frame["text"]
+
+
+def test_an_image_without_letters_says_what_is_not_read(lettercast, tmp_path):
+    page, blank = np.full((400, 600), 225, np.uint8), tmp_path / "blank.png"
+    cv2.imwrite(str(blank), page)
+    _, out, _ = lettercast("read", blank)
+    assert "blank.png: 0 letters in" in out
+    for x in range(60, 540, 80):
+        cv2.line(page, (x, 120), (x + 50, 240), 30, 6)
+        cv2.circle(page, (x + 25, 180), 30, 30, 6)
+        cv2.line(page, (x + 50, 120), (x, 240), 30, 6)
+    signs = tmp_path / "signs.png"
+    cv2.imwrite(str(signs), page)
+    _, out, _ = lettercast("read", signs)
+    assert "no letters among" in out
+    assert "no digits, print or joined writing" in out
 
 
 def test_max_frames_stops(lettercast, video):
