@@ -7,15 +7,19 @@ from lettercast.runtime.live.overlay import (
     DARK,
     DESIGN,
     DOUBTFUL,
+    LISTED,
     REJECTED,
     SURE,
+    Label,
     Status,
     add_bar,
     annotate,
     bar,
     dashes,
     draw_help,
-    label_place,
+    overlap,
+    place_labels,
+    scales_of,
     shortened,
     text_width,
     unit_of,
@@ -79,13 +83,96 @@ def test_labels_at_the_edges_stay_in_the_image(box):
     assert len(where(image, DARK)) > 100
 
 
-def test_a_label_is_placed_where_it_hides_nothing():
-    box, size = (100, 100, 40, 40), (50, 20)
-    taken = np.zeros((480, 640), np.uint8)
-    taken[100:140, 100:140] = 1
-    assert label_place(taken, box, size, 3) == (100, 77)
-    taken[60:98, 100:140] = 1
-    assert label_place(taken, box, size, 3) == (100, 143)
+def written(rows: int, columns: int, height: int, pitch: float, size: tuple[int, int] = (1280, 960)) -> Page:
+    """A page of letters as high and half as wide, with lines at a distance of `pitch` heights."""
+    lines = []
+    for row in range(rows):
+        boxes = [(60 + round(0.8 * height) * i, 60 + round(pitch * height * row), height // 2, height) for i in range(columns)]
+        word = Word(tuple(Letter("ABCDEFGH"[i % 8], 0.6 + 0.05 * (i % 8), box, (("X", 0.1),)) for i, box in enumerate(boxes)))
+        lines.append(Line((word,)))
+    return Page(size, tuple(lines), 1.0, 1.0)
+
+
+def labels_of(seen: Page, image=None) -> list[Label]:
+    image = paper(*seen.size) if image is None else image
+    return place_labels(image, seen, scales_of(seen, unit_of(image)))
+
+
+@pytest.mark.parametrize("pitch", [1.1, 1.25, 1.4, 1.7, 2.2])
+@pytest.mark.parametrize("height", [14, 20, 40, 90])
+def test_no_label_hides_other_letters_or_labels(pitch, height):
+    seen = written(5, 8, height, pitch)
+    labels = labels_of(seen)
+    boxes = [label.box for label in labels]
+    assert not any(overlap(a, b) for i, a in enumerate(boxes) for b in boxes[:i])
+    # At most its own letter, in a corner.
+    assert all(sum(overlap(box, letter.box) for letter in seen.letters) <= 1 for box in boxes)
+    assert len(labels) >= len(seen.letters) / 2 if height < 40 else len(labels) == len(seen.letters)
+
+
+@pytest.mark.parametrize("pitch", [1.5, 1.7, 2.2])
+def test_between_two_lines_stand_only_the_labels_of_the_lower_one(pitch):
+    seen = written(4, 8, 60, pitch)
+    labels = labels_of(seen)
+    assert len(labels) == len(seen.letters)
+    for label, letter in zip(labels, seen.letters, strict=True):
+        assert label.text == letter.letter
+        assert label.top + label.box[3] <= letter.box[1]
+        assert letter.box[0] - label.box[2] < label.left < letter.box[0] + letter.box[2]
+
+
+def test_labels_go_by_the_letters_and_not_by_the_frame():
+    tops = [label.height for size in ((640, 480), (4000, 3000)) for label in labels_of(written(2, 6, 20, 2.2, size))]
+    assert max(tops) == min(tops) < 10
+    assert min(label.height for label in labels_of(written(2, 6, 100, 2.2))) > 20
+
+
+def test_small_letters_on_a_large_photograph_stay_visible():
+    seen = written(2, 30, 18, 2.1, (4000, 3000))
+    image = annotate(paper(4000, 3000), seen)
+    boxes = [letter.box for letter in seen.letters]
+    assert all((image[y + 1 : y + h - 1, x + 1 : x + w - 1] == 255).all() for x, y, w, h in boxes)
+
+
+def test_a_label_without_room_stands_where_its_own_letter_has_no_ink():
+    seen, image = written(3, 6, 60, 1.02), paper(1280, 960)
+    for x, y, w, h in (letter.box for letter in seen.letters):
+        # A diagonal leaves two corners free.
+        image[range(y, y + h), [x + i * w // h for i in range(h)]] = 0
+    ink = (image == 0).all(2).sum()
+    labels = labels_of(seen, image)
+    assert len(labels) == len(seen.letters)
+    assert sum((image[y : y + h, x : x + w] == 0).all(2).sum() for x, y, w, h in (one.box for one in labels)) < 0.02 * ink
+
+
+def test_a_label_at_the_lower_edge_may_stand_below_if_no_line_follows():
+    (label,) = labels_of(page(Letter("A", 0.9, (300, 0, 60, 80))))
+    assert label.top > 80
+
+
+@pytest.mark.parametrize(("listed", "marked"), [("ABC", 3), (None, 0)])
+def test_a_word_of_the_list_is_underlined(listed, marked):
+    letters = tuple(Letter(name, 0.99, (100 + 60 * i, 100, 40, 60)) for i, name in enumerate("ABC"))
+    image = annotate(paper(), Page((640, 480), (Line((Word(letters, listed, 0.9),)),), 1.0, 1.0))
+    below = where(image[160:], LISTED)
+    assert len(below) >= marked * 40 and bool(len(below)) == bool(marked)
+    assert (image[100:160, 100:140] == 255).all()
+
+
+def test_another_word_of_the_list_is_written_below():
+    letters = tuple(Letter(name, 0.99, (100 + 60 * i, 100, 40, 60)) for i, name in enumerate("HEIIO"))
+    for listed, shown in (("hello", ["hello"]), ("Heiio", [])):
+        seen = Page((640, 480), (Line((Word(letters, listed, 0.9),)),), 1.0, 1.0)
+        words = [label for label in labels_of(seen) if len(label.text) > 1]
+        assert [label.text for label in words] == shown
+        assert all(label.top > 160 and label.colour == LISTED for label in words)
+
+
+def test_what_stands_outside_a_form_is_not_hidden():
+    letters = (Letter("A", 0.99, (300, 200, 60, 80)),)
+    caption = (Line((Word((Letter("N", 0.99, (290, 170, 90, 24)),)),)),)
+    seen = Page((640, 480), (Line((Word(letters),)),), 1.0, 1.0, caption)
+    assert not any(overlap(label.box, caption[0].letters[0].box) for label in labels_of(seen))
 
 
 def test_second_guess_and_confidence_are_left_out_without_room():
@@ -130,6 +217,13 @@ def test_the_bar_shows_the_text_and_a_long_one_leaves_room_for_the_rate():
     edge = where(rate, WHITE)[:, 1].min() - 5
     np.testing.assert_array_equal(long[:, edge:], rate[:, edge:])
     assert (short[:, :100] != rate[:, :100]).any() and (short[:, 200:edge] == rate[:, 200:edge]).all()
+
+
+def test_the_bar_shows_a_hint_if_the_text_leaves_room():
+    plain, hinted = bar(page(), Status(30), 640, 1.0), bar(page(), Status(30, hint="h help"), 640, 1.0)
+    assert (plain != hinted).any()
+    long = page(*[Letter("W", 0.9, (1, 1, 2, 2))] * 200)
+    np.testing.assert_array_equal(bar(long, Status(30), 640, 1.0), bar(long, Status(30, hint="h help"), 640, 1.0))
 
 
 def test_text_that_is_too_long_ends_in_dots():
