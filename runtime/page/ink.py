@@ -176,7 +176,7 @@ def ink_levels(ink: Pixels) -> Levels:
     return Levels(grain, max(floor, int(INK_TUNING.threshold_share * level)), level / floor)
 
 
-def _quantile_place(histogram: NDArray[np.float32]) -> int:
+def _quantile_place(histogram: NDArray[Any]) -> int:
     """Return the place in a histogram (n,) below which the share `stroke_quantile` of it lies; 0 if it is empty."""
     return int(np.searchsorted(np.cumsum(histogram), INK_TUNING.stroke_quantile * histogram.sum()))
 
