@@ -24,6 +24,8 @@ class Frame:
     is_still: bool = False
     # The frames of a camera come in real time; those of a video are read as fast as you like.
     is_live: bool = False
+    # The frames per second of a recorded video, if its file says so.
+    fps: float | None = None
 
 
 def check_image(image: Pixels) -> None:

@@ -22,13 +22,15 @@ from ..text import Line, Page, Word
 from .overlay import Status, add_bar, annotate, draw_help
 
 PROBE_LIMIT_S = 15
+# Stands in the bar, because not every desktop shows the title of the window.
+HINT = "h help"
 TITLE = "lettercast (h: help)"
 # Without GUI_NORMAL Qt adds a toolbar whose keys would collide with ours.
 WINDOW_FLAGS = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
 # The window opens no larger than this, but you can enlarge it.
 MAX_WIDTH_PX, MAX_HEIGHT_PX = 1280, 800
-# A video is shown no faster than this, which is also the frame rate of recordings.
-MAX_VIDEO_FPS = 30
+# A video is shown at its own rate, at this one if its file names none, and no faster than the other.
+VIDEO_FPS, MAX_VIDEO_FPS = 30.0, 60.0
 # While an image stays in the window, its keys are polled this often.
 KEY_POLL_MS = 30
 # X11 gives codes from 0xff00 to keys without a character; toolkits add bits for modifiers above these 16.
@@ -88,7 +90,7 @@ class Window:
         if self.helping:
             draw_help(canvas, [(written, does) for written, does, _ in KEYS.values() if does])
         marks = (*(("FROZEN",) if self.frozen else ()), *status.marks)
-        return add_bar(canvas, page, replace(status, marks=marks))
+        return add_bar(canvas, page, replace(status, marks=marks, hint="" if self.helping else HINT))
 
     def snapshot(self, frame: Frame, page: Page) -> None:
         """Write the annotated image and the page as JSON, side by side, under a new name.
@@ -125,7 +127,7 @@ class Window:
             return 1
         now = time.monotonic()
         pause = max(0.0, self._due - now)
-        self._due = now + pause + 1 / MAX_VIDEO_FPS
+        self._due = now + pause + 1 / min(frame.fps or VIDEO_FPS, MAX_VIDEO_FPS)
         return max(1, round(1000 * pause))
 
     def _key(self, wait_ms: int) -> str | None:

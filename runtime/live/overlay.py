@@ -451,7 +451,7 @@ def draw_bar(strip: Pixels, page: Page, status: Status, unit: float) -> None:
         right -= 2 * pad
     text = LINE_BREAK.join(row for row in page.shown_text.split("\n") if row)
     small = DESIGN.small_px * unit
-    if status.hint and right - pad - text_width(status.hint, small) >= text_width(text, size):
+    if status.hint and right - pad - text_width(status.hint, small) >= width / 3:
         right -= text_width(status.hint, small)
         draw_text(strip, status.hint, (right, (high + small) / 2), small, REJECTED)
         right -= 2 * pad

@@ -15,6 +15,8 @@ from .camera import Camera, Timeouts, open_stream, quiet_opencv
 
 # Containers without an index only estimate how many frames they hold; the estimate may be wrong by this much.
 COUNT_ERROR_FRAMES, COUNT_ERROR_SHARE = 2, 0.02
+# Other frame rates are damage, or the time base of a container that has no rate.
+MIN_FPS, MAX_FPS = 0.5, 240.0
 
 Result = TypeVar("Result")
 
@@ -51,10 +53,12 @@ def _open_video(path: Path) -> tuple[cv2.VideoCapture, Pixels]:
 def recorded_frames(name: str, capture: cv2.VideoCapture, first: Pixels) -> Iterator[Frame]:
     """Return every frame of an open video, of which the first is already read."""
     expected = int(capture.get(cv2.CAP_PROP_FRAME_COUNT))
+    fps = capture.get(cv2.CAP_PROP_FPS)
+    rate = fps if MIN_FPS <= fps <= MAX_FPS else None
     is_read, image, number = True, first, 0
     try:
         while is_read:
-            yield Frame(name, number, np.asarray(image, np.uint8))
+            yield Frame(name, number, np.asarray(image, np.uint8), fps=rate)
             number += 1
             is_read, image = capture.read()
     finally:

@@ -3,6 +3,7 @@
 import resource
 import subprocess
 import sys
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -23,6 +24,11 @@ def frames_of(path) -> list[int]:
         found.append(round(answer[1].mean()))
     capture.release()
     return found
+
+
+def rate_of(path) -> float:
+    """Return the frames per second of a video."""
+    return cv2.VideoCapture(str(path)).get(cv2.CAP_PROP_FPS)
 
 
 class Clock:
@@ -77,7 +83,69 @@ def test_a_recording_of_a_camera_keeps_time(tmp_path, rate):
         for i in range(3 * rate):
             clock.now = 100 + i / rate
             recorder.write(GREY, LIVE)
-    assert len(frames_of(tmp_path / "video.avi")) == pytest.approx(3 * FPS, abs=FPS / rate + 1)
+    assert rate_of(tmp_path / "video.avi") == rate
+    assert len(frames_of(tmp_path / "video.avi")) == pytest.approx(3 * rate, abs=1)
+
+
+def test_a_camera_that_slows_down_keeps_time_at_the_measured_rate(tmp_path):
+    clock = Clock()
+    with Recorder(tmp_path / "video.avi", clock=clock) as recorder:
+        for i in range(30):
+            recorder.write(GREY, LIVE)
+            clock.now += 1 / 30 if i < 15 else 1 / 10
+    assert rate_of(tmp_path / "video.avi") == 30
+    assert recorder.seconds == pytest.approx(0.5 + 1.5, abs=0.15)
+
+
+def test_a_short_recording_of_a_camera_has_its_frames(tmp_path):
+    clock = Clock()
+    with Recorder(tmp_path / "video.avi", clock=clock) as recorder:
+        for _ in range(3):
+            recorder.write(GREY, LIVE)
+            clock.now += 0.1
+    assert (rate_of(tmp_path / "video.avi"), len(frames_of(tmp_path / "video.avi"))) == (10, 3)
+
+
+def test_frames_of_a_camera_that_take_much_memory_are_not_held(tmp_path, monkeypatch):
+    monkeypatch.setattr("lettercast.runtime.live.recorder.MAX_HELD_BYTES", 2 * GREY.nbytes - 1)
+    clock = Clock()
+    with Recorder(tmp_path / "video.avi", clock=clock) as recorder:
+        recorder.write(GREY, LIVE)
+        clock.now += 0.05
+        recorder.write(GREY, LIVE)
+        assert recorder.seconds > 0
+    assert rate_of(tmp_path / "video.avi") == 20
+
+
+@pytest.mark.parametrize("fps", [1, 12.5, 23.976, 25, 29.97, 59.94, 60, 120])
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv"])
+def test_a_film_is_recorded_at_its_own_rate(tmp_path, suffix, fps):
+    path = tmp_path / f"video{suffix}"
+    with Recorder(path) as recorder:
+        for _ in range(4):
+            recorder.write(GREY, replace(VIDEO, fps=fps))
+    assert rate_of(path) == pytest.approx(fps, rel=1e-3)
+    assert len(frames_of(path)) == 4
+
+
+def test_a_film_of_another_rate_keeps_time(tmp_path):
+    with Recorder(tmp_path / "video.avi") as recorder:
+        for fps, count in ((20, 20), (10, 10), (50, 50)):
+            for _ in range(count):
+                recorder.write(GREY, replace(VIDEO, fps=fps))
+        recorder.write(GREY, STILL)
+    assert recorder.seconds == pytest.approx(3 + STILL_S, abs=0.06)
+
+
+def test_a_camera_after_a_film_is_recorded_from_its_first_frame(tmp_path):
+    clock = Clock()
+    with Recorder(tmp_path / "video.avi", clock=clock) as recorder:
+        for _ in range(60):
+            recorder.write(GREY, replace(VIDEO, fps=20))
+        for _ in range(20):
+            recorder.write(GREY, LIVE)
+            clock.now += 1 / 20
+    assert recorder.seconds == pytest.approx(4, abs=0.15)
 
 
 def test_a_gap_of_the_camera_is_filled_only_in_part(tmp_path):
