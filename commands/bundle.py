@@ -39,6 +39,13 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--out", type=Path, metavar="FILE", help="the file to write (default: reader.pyz, or classifier.pyz for other images)"
     )
+    command.add_argument(
+        "--language",
+        action="append",
+        default=[],
+        metavar="L",
+        help="also put in this language, for read --language L; give it once for each (default: none)",
+    )
     command.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
 
 
@@ -47,7 +54,9 @@ def run(options: argparse.Namespace) -> int:
     with importing():
         from ..export.bundle import CLASSIFY, write_bundle
 
-        bundle = write_bundle(options.model or device_model(DEFAULT_NAME), options.out, overwrite=options.overwrite)
+        bundle = write_bundle(
+            options.model or device_model(DEFAULT_NAME), options.out, overwrite=options.overwrite, languages=options.language
+        )
     print(f"{bundle.path}: {bundle.size_bytes:,} bytes")
     program = f"python3 {shlex.quote(str(bundle.path))}"
     print(f"next: {program} doctor")

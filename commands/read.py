@@ -1,7 +1,6 @@
 """The command `read`: it reads letters from cameras, images and videos."""
 
 import argparse
-import sys
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -52,8 +51,8 @@ def add_options(command: argparse.ArgumentParser, models: str) -> None:
         nargs="*",
         default=["0"],
         metavar="SOURCE",
-        help="an image, a folder, a video, an http or rtsp URL, a camera number, or picamera (picamera:1) for the camera on a "
-        "Pi's ribbon cable; write ./0 for a file named 0 (default: camera 0)",
+        help="an image, a folder of images, a video, an http or rtsp URL (a stream that is not up yet is waited for), a camera "
+        "number, or picamera (picamera:1) for the camera on a Pi's ribbon cable; write ./0 for a file named 0 (default: camera 0)",
     )
     command.add_argument(
         "--camera-size",
@@ -68,6 +67,12 @@ def add_options(command: argparse.ArgumentParser, models: str) -> None:
         type=file_to_read,
         metavar="FILE",
         help="also say which words of this list were probably written; UTF-8 text with one word per line, # starts a comment",
+    )
+    command.add_argument(
+        "--language",
+        metavar="L",
+        help="weigh the alternatives of each letter over its word, as in this language: de, en, or a file of a fitted one; "
+        "names and codes stay as they are, and --json keeps what was seen (default: none)",
     )
     command.add_argument(
         "--threads", type=thread_count, metavar="N", default=1, help="threads of the engine and of OpenCV (default: %(default)s)"
@@ -111,20 +116,29 @@ def run(options: argparse.Namespace) -> int:
     with importing():
         import cv2
 
+        from ..runtime.console import say
         from ..runtime.live.loop import Outputs, read_frames
         from ..runtime.reader import Reader
         from ..runtime.sources.source import check_outputs, open_frames
         from ..runtime.web.server import WebView
 
         # Opening the model imports its engine.
-        reader = Reader(options.model, options.threads, options.words)
+        reader = Reader(options.model, options.threads, options.words, options.language)
     cv2.setNumThreads(options.threads)
     check_outputs(options.sources, options.save, options.record)
     with ExitStack() as opened:
         view = opened.enter_context(WebView(*options.serve, token=options.token)) if options.serve else None
-        frames = opened.enter_context(open_frames(options.sources, options.camera_size))
-        if view:
-            print(f"lettercast: watch at {view.url}", file=sys.stderr, flush=True)
+        address = [f"watch at {view.url}"] if view else []
+
+        def wait(message: str) -> None:
+            # Whoever waits for a stream can open the page meanwhile.
+            while address:
+                say(address.pop())
+            say(message)
+
+        frames = opened.enter_context(open_frames(options.sources, options.camera_size, wait))
+        while address:
+            say(address.pop())
         outputs = Outputs(
             options.json,
             not options.no_window,

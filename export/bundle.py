@@ -2,7 +2,7 @@
 
 import shlex
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
 from pathlib import Path
@@ -13,6 +13,7 @@ from ..runtime.model.engine import open_engine
 from ..runtime.model.facts import LETTERS
 from ..runtime.model.golden import golden_path, load_golden
 from ..runtime.reader import Reader
+from ..runtime.text.language import SHIPPED, find_language
 
 PACKAGE = "lettercast"
 # From the package itself; from the runtime a bundle takes all modules.
@@ -51,16 +52,20 @@ class Bundle:
     command: str
 
 
-def write_bundle(model: Path, out: Path | None = None, *, overwrite: bool = False) -> Bundle:
+def write_bundle(
+    model: Path, out: Path | None = None, *, overwrite: bool = False, languages: Sequence[str | Path] = ()
+) -> Bundle:
     """Write a model with its golden cases, and what uses it, as one file, the same bytes for the same input.
 
     Args:
         model: a `.tflite` or `.onnx` file. A model that takes letters gets the reader, any other model the classifier.
         out: the file to write; by default `reader.pyz`, or `classifier.pyz` for a model that does not take letters.
         overwrite: whether to replace `out` if it exists.
+        languages: names of languages that come with lettercast, or paths of fitted ones named letters-xx.npz. The reader in the
+            bundle takes no others.
 
     Raises:
-        LettercastError: the model cannot be used, or `out` exists or cannot be written.
+        LettercastError: the model or a language cannot be used, or `out` exists or cannot be written.
     """
     if model.suffix.lower() == ".keras":
         raise LettercastError(f"{model}: devices cannot run Keras models; run lettercast export {shlex.quote(str(model))} first")
@@ -68,12 +73,17 @@ def write_bundle(model: Path, out: Path | None = None, *, overwrite: bool = Fals
     command = READ if engine.facts.takes == LETTERS else CLASSIFY
     if command == READ:
         # It says why it cannot use a model.
-        Reader(engine)
+        for language in languages or (None,):
+            Reader(engine, language=language)
+    elif languages:
+        raise LettercastError(f"{model}: classifies whole images, in which no letters follow each other; leave --language out")
     out = out or Path(DEFAULT_NAMES[command])
     if out.exists() and (not overwrite or out.samefile(model)):
         hint = "choose another --out" if overwrite else "add --overwrite, or choose another --out"
         raise LettercastError(f"{out}: exists already; {hint}")
-    program = SHEBANG + archive({"__main__.py": START.encode(), **dict(contents(model, command))})
+    program = SHEBANG + archive(
+        {"__main__.py": START.encode(), **dict(contents(model, command)), **dict(language_files(languages))}
+    )
     make_folder(out.parent)
     with replacing(out) as temporary:
         temporary.write_bytes(program)
@@ -96,6 +106,15 @@ def contents(model: Path, command: str) -> Iterator[tuple[str, bytes]]:
         if not load_golden(cases).is_of(content):
             raise LettercastError(f"{cases}: golden cases belong to another model; export it again, or copy both files")
         yield f"{PACKAGE}/runtime/models/{cases.name}", cases.read_bytes()
+
+
+def language_files(languages: Sequence[str | Path]) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and bytes of the file of each language; raises LettercastError if its name is none of a language."""
+    for language in languages:
+        path = find_language(language)
+        if not SHIPPED.fullmatch(path.name):
+            raise LettercastError(f"{path}: name the file letters-xx.npz, with two small letters for the language")
+        yield f"{PACKAGE}/runtime/models/{path.name}", path.read_bytes()
 
 
 def archive(files: dict[str, bytes]) -> bytes:

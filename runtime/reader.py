@@ -29,6 +29,7 @@ from .page.split import Reading, certainty, join_strokes, may_be_split, split_ca
 from .pixels import Pixels, check_image, percentile
 from .text import UNKNOWN, Box, Letter, Line, Page, Word
 from .text.context import LABELS, Evidence, load_case, settle_case, settle_heights
+from .text.language import load_language, weigh_word
 from .text.words import find_word, load_words
 
 # Two rows of a 2x2 matrix.
@@ -209,9 +210,11 @@ class Reader:
         threads: threads of the engine.
         words: a UTF-8 text file with one word per line, or the words themselves. The reader looks for them in what it
             reads, see `Word.listed`.
+        language: the name of a language that comes with lettercast, such as `en`, or the path of a fitted one. It weighs the
+            alternatives of each letter over its word, see `Letter.seen`.
 
     Raises:
-        LettercastError: there is no such model, no engine for it is installed, or it does not read letters.
+        LettercastError: there is no such model or language, no engine for the model is installed, or it does not read letters.
 
     Example:
         page = Reader("letters-nano").read("page.jpg")
@@ -219,7 +222,11 @@ class Reader:
     """
 
     def __init__(
-        self, model: str | Path | Engine | None = None, threads: int = 1, words: str | Path | Iterable[str] | None = None
+        self,
+        model: str | Path | Engine | None = None,
+        threads: int = 1,
+        words: str | Path | Iterable[str] | None = None,
+        language: str | Path | None = None,
     ) -> None:
         # A model inside a zip file is neither a str nor a Path but reads like one, so it stays as it is.
         path = find_model(model) if isinstance(model, str | Path) else model or DEFAULT_MODEL
@@ -235,6 +242,9 @@ class Reader:
                 f"{facts.name}: reads images of shape {facts.input_shape}, but letters have {GLYPH_SHAPE}; use another model"
             )
         self.words = None if words is None else load_words(words, facts.labels)
+        if language is not None and facts.labels != LABELS:
+            raise LettercastError(f"{facts.name}: reads other labels than A to Z, which no language knows; leave --language out")
+        self.language = None if language is None else load_language(language)
 
     def read(self, image: Pixels | str | Path) -> Page:
         """Read one image.
@@ -362,17 +372,26 @@ class Reader:
         return [settle_heights(*line) for line in zip(rows, boxes, firsts, strict=True)]
 
     def _word(self, rows: NDArray[np.float32], candidates: Sequence[Candidate], known: NDArray[np.bool_]) -> Word:
-        letters = tuple(map(self._letter, rows, candidates, known))
+        weighed = rows if self.language is None else weigh_word(self.language, rows, known)
+        letters = tuple(map(self._letter, rows, weighed, candidates, known))
+        # The list of words knows better what follows what, so it takes the letters as they were seen.
         if self.words is None:
             return Word(letters)
         found = find_word(self.words, rows, known)
         return Word(letters, found.word, found.probability)
 
-    def _letter(self, probabilities: NDArray[np.float32], candidate: Candidate, known: bool) -> Letter:
+    def _letter(self, seen: NDArray[np.float32], weighed: NDArray[np.float32], candidate: Candidate, known: bool) -> Letter:
         labels = self.engine.facts.labels
+        # What the language does not change stays exactly as it was seen.
+        is_changed = bool(known and seen.argmax() != weighed.argmax())
+        probabilities = weighed if is_changed else seen
         best, *rest = np.argsort(-probabilities, kind="stable")[: MAX_ALTERNATIVES + 1]
         guesses = (rest if known else [best, *rest])[:MAX_ALTERNATIVES]
         others = tuple((labels[i], float(probabilities[i])) for i in guesses if probabilities[i] >= MIN_PROBABILITY)
         place = candidate.place
         counted = (place.row + 1, place.column + 1) if place else (None, None)
-        return Letter(labels[best] if known else UNKNOWN, float(probabilities[best]), candidate.box, others, *counted)
+        before = np.argsort(-seen, kind="stable")[: MAX_ALTERNATIVES + 1] if is_changed else ()
+        as_seen = tuple((labels[i], float(seen[i])) for i in before if seen[i] >= MIN_PROBABILITY)
+        return Letter(
+            labels[best] if known else UNKNOWN, float(probabilities[best]), candidate.box, others, *counted, seen=as_seen
+        )

@@ -15,6 +15,8 @@ class Letter:
 
     If the model takes it for a non-letter, the label is `?`, the confidence is that of the likeliest label, and this label is
     the first of the alternatives. In a form with a box a letter, row and column count its boxes from 1, empty ones as well.
+    If a language changed the letter, the values above are those with the language, and seen are the labels and probabilities
+    without it, the likeliest first; else seen is empty.
     """
 
     letter: str
@@ -23,6 +25,12 @@ class Letter:
     alternatives: tuple[tuple[str, float], ...] = ()
     row: int | None = None
     column: int | None = None
+    seen: tuple[tuple[str, float], ...] = ()
+
+    @property
+    def seen_letter(self) -> str:
+        """The letter that was seen, before a language changed it."""
+        return self.seen[0][0] if self.seen else self.letter
 
     def to_dict(self) -> dict[str, Any]:
         """Return the letter as in the JSON of a page."""
@@ -34,6 +42,8 @@ class Letter:
         }
         if self.row is not None:
             record |= {"row": self.row, "column": self.column}
+        if self.seen:
+            record["seen"] = [[name, round(probability, 4)] for name, probability in self.seen]
         return record
 
 
@@ -53,6 +63,11 @@ class Word:
     def text(self) -> str:
         """The letters that were read."""
         return "".join(letter.letter for letter in self.letters)
+
+    @property
+    def seen_text(self) -> str:
+        """The letters that were seen, before a language changed any."""
+        return "".join(letter.seen_letter for letter in self.letters)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the word as in the JSON of a page that was read with a list of words."""
@@ -75,6 +90,11 @@ class Line:
         return " ".join(word.text for word in self.words)
 
     @property
+    def seen_text(self) -> str:
+        """The same text as it was seen, before a language changed any letter."""
+        return " ".join(word.seen_text for word in self.words)
+
+    @property
     def listed_text(self) -> str:
         """The same text, with words of the list spelled as in the list."""
         return " ".join(word.listed or word.text for word in self.words)
@@ -87,6 +107,8 @@ class Line:
     def to_dict(self) -> dict[str, Any]:
         """Return the line as in the JSON of a page; with words only if there is a list of them."""
         record: dict[str, Any] = {"text": self.text, "letters": [letter.to_dict() for letter in self.letters]}
+        if self.seen_text != self.text:
+            record["seen"] = self.seen_text
         if any(word.probability is not None for word in self.words):
             record["words"] = [word.to_dict() for word in self.words]
         return record
@@ -116,6 +138,11 @@ class Page:
     def text(self) -> str:
         """The lines that were read, separated by line breaks; a list of words does not change them."""
         return "\n".join(line.text for line in self.lines)
+
+    @property
+    def seen_text(self) -> str:
+        """The same text as it was seen, before a language changed any letter."""
+        return "\n".join(line.seen_text for line in self.lines)
 
     @property
     def listed_text(self) -> str:

@@ -21,6 +21,7 @@ from lettercast.export.golden import pack
 from lettercast.runtime import Classifier
 from lettercast.runtime.arguments import device_model
 from lettercast.runtime.model.golden import golden_path, load_golden
+from lettercast.runtime.text.language import find_language
 
 # What reading takes of the packages that are installed for the tests, and what those take in turn.
 TAKEN = ("numpy", "cv2", "opencv_python", "ai_edge_litert", "backports", "flatbuffers", "ml_dtypes", "typing_extensions", "tqdm")
@@ -98,6 +99,34 @@ def test_it_reads_where_numpy_opencv_and_an_engine_are_installed_and_no_more(sta
     ours, theirs = json.loads(done.stdout), json.loads(out)
     assert ours["text"] == "ABC\nDEF"
     assert ours["lines"] == theirs["lines"]
+
+
+def test_it_holds_a_language_only_if_you_ask_for_it(start, bundle, page_file, tmp_path, lettercast):
+    assert "'en': no such language" in start(bundle, page_file, "--language", "en", "--no-window").stderr
+    code, _, _ = lettercast("bundle", "letters-nano", "--language", "en", "--out", "english.pyz")
+    assert code == 0
+    with zipfile.ZipFile("english.pyz") as archive:
+        languages = {"lettercast/runtime/models/letters-en.npz", "lettercast/runtime/models/letters-de.npz"} & set(
+            archive.namelist()
+        )
+    assert languages == {"lettercast/runtime/models/letters-en.npz"}
+    assert Path("english.pyz").stat().st_size - bundle.stat().st_size < 100_000
+    done = start("english.pyz", page_file, "--language", "en", "--no-window")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.endswith("ABC\nDEF\n")
+
+
+def test_a_language_that_a_bundle_cannot_use_is_refused(mobile_base, tmp_path):
+    nano = device_model("letters-nano")
+    (tmp_path / "my.npz").write_bytes(find_language("en").read_bytes())
+    for model, language, said in (
+        (nano, "xx", "no such language"),
+        (mobile_base, "en", "whole images"),
+        (nano, tmp_path / "my.npz", "name"),
+    ):
+        with pytest.raises(LettercastError, match=said):
+            write_bundle(model, tmp_path / "out.pyz", languages=[language])
+        assert not (tmp_path / "out.pyz").exists()
 
 
 @pytest.fixture(scope="module")
