@@ -51,8 +51,9 @@ def add_options(command: argparse.ArgumentParser, models: str) -> None:
         nargs="*",
         default=["0"],
         metavar="SOURCE",
-        help="an image, a folder of images, a video, an http or rtsp URL (a stream that is not up yet is waited for), a camera "
-        "number, or picamera (picamera:1) for the camera on a Pi's ribbon cable; write ./0 for a file named 0 (default: camera 0)",
+        help="an image, a folder of images, a video, an http or rtsp URL, a camera number, or picamera (picamera:1) for the "
+        "camera on a Pi's ribbon cable; a stream that is not up yet is waited for; write ./0 for a file named 0 (default: "
+        "camera 0)",
     )
     command.add_argument(
         "--camera-size",

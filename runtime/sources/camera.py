@@ -45,6 +45,8 @@ class Timeouts:
     # The wait before each attempt to reconnect. A minute in total: enough to plug a camera in again, or to restart one on the
     # network.
     retries_s: tuple[float, ...] = (1, 2, 4, 8, 15, 30)
+    # The wait before each attempt to open a stream that is not up yet.
+    wait_s: float = 1.0
     # A healthy camera is released faster than this; a thread that hangs for longer is abandoned.
     release_s: float = 2.0
 

@@ -1,6 +1,7 @@
 """Sources of frames (images, folders, videos, cameras and URLs), recognised by how you write them."""
 
 import difflib
+import os
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack
@@ -11,7 +12,7 @@ from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 from ... import LettercastError
-from ..console import say
+from ..console import say, say_once
 from ..model.engine import OPENERS
 from ..pixels import Frame
 from .camera import CAMERA_SIZE, Camera, PiCamera, import_picamera2, open_webcam, picamera_number
@@ -23,6 +24,8 @@ URL = re.compile(r"([a-z][a-z0-9+.-]*)://", re.IGNORECASE)
 # A host with its port, or an IPv4 address, without the scheme of a URL.
 ADDRESS = re.compile(r"(\d+(\.\d+){3}|[\w.-]+:\d+)(:\d+)?(/|$)")
 URL_SCHEMES = ("http", "https", "rtsp", "rtsps", "rtmp", "udp", "tcp")
+# A message names this many folders, and the search ends after so many.
+NAMED_FOLDERS, MAX_FOLDERS = 3, 1000
 IMAGE_KINDS = "an image or a folder of images"
 KINDS = "an image, a folder, a video, a camera number such as 0, picamera or an http or rtsp URL"
 
@@ -64,12 +67,14 @@ class Frames(Iterator[Frame]):
         close_cameras(self._streams)
 
 
-def open_frames(sources: Sequence[str], size: tuple[int, int] = CAMERA_SIZE) -> Frames:
+def open_frames(
+    sources: Sequence[str], size: tuple[int, int] = CAMERA_SIZE, on_wait: Callable[[str], None] | None = None
+) -> Frames:
     """Open several sources at once, so that a bad one raises early; see open_source for what they may be."""
     with ExitStack() as opened:
         streams = []
         for source in sources:
-            streams.append(open_source(source, size))
+            streams.append(open_source(source, size, on_wait))
             opened.callback(close_cameras, streams[-1:])
         frames = Frames(streams)
         opened.pop_all()
@@ -99,11 +104,12 @@ def chain_streams(streams: Sequence[Stream]) -> Generator[Frame, None, None]:
         raise pending
 
 
-def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE) -> Stream:
+def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE, on_wait: Callable[[str], None] | None = None) -> Stream:
     """Open one source: an image, a folder of images, a video, a URL, or a camera, which is asked for images of `size`.
 
     A camera is a number, `picamera` for the one on a Pi's ribbon cable, `picamera:1` for the second, or a file such as
-    /dev/video0. To read a file that is named 0, write ./0.
+    /dev/video0. To read a file that is named 0, write ./0. With `on_wait`, a stream on the network that is not up yet is waited
+    for; it is called once, with a line that says so.
 
     Raises:
         LettercastError: the source does not exist, contains nothing that can be read, or does not answer.
@@ -125,7 +131,7 @@ def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE) -> Stream:
         if scheme not in URL_SCHEMES:
             raise LettercastError(f"{source}: unknown kind of address; use {', '.join(URL_SCHEMES)}, or the path of a file")
         # FFmpeg knows schemes in small letters only.
-        return url_frames(scheme + source[address.end(1) :])
+        return url_frames(scheme + source[address.end(1) :], on_wait=on_wait)
     path = Path(source)
     if path.is_char_device():
         return Camera(source, lambda: open_webcam(source, size))
@@ -190,13 +196,35 @@ def describe_missing(source: str, kinds: str = KINDS) -> str:
 
 
 def images_in(folder: Path) -> list[Path]:
-    """Return the images of a folder, page2 before page10; raises LettercastError if there are none."""
+    """Return the images of a folder, page2 before page10; raises LettercastError if there are none.
+
+    Images in folders inside it are not among them, because results may be saved there; a line on stderr names these folders.
+    """
     files = image_files(folder)
+    inside = folders_of_images(folder)
+    named = "; ".join(f"{path} ({count} image{'s' * (count > 1)})" for path, count in inside[:NAMED_FOLDERS])
+    if len(inside) > NAMED_FOLDERS:
+        named += f" and {len(inside) - NAMED_FOLDERS} more"
+    if inside and files:
+        say_once(f"{folder}: folders inside it are not read; to read them, name them as well: {named}")
+    elif inside:
+        raise LettercastError(f"{folder}: no images in this folder itself, only in folders inside it; name those: {named}")
     if not files:
         others = count_endings(f for f in folder.iterdir() if f.is_file() and not f.name.startswith("."))
         held = f", only {others}" if others else ""
         raise LettercastError(f"{folder}: no images in this folder{held}; put some there ({', '.join(IMAGE_SUFFIXES)})")
     return sorted(files, key=natural_order)
+
+
+def folders_of_images(folder: Path) -> list[tuple[Path, int]]:
+    """Return the folders inside a folder, at any depth, with the number of their images; hidden ones do not count."""
+    found = []
+    for root, names, files in islice(os.walk(folder), MAX_FOLDERS):
+        names[:] = sorted(name for name in names if not name.startswith("."))
+        count = sum(Path(name).suffix.lower() in IMAGE_SUFFIXES and not name.startswith(".") for name in files)
+        if count and Path(root) != folder:
+            found.append((Path(root), count))
+    return found
 
 
 def image_files(folder: Path) -> list[Path]:

@@ -1,9 +1,12 @@
 """Recorded videos, from files and from the network: every frame, in order."""
 
+import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
+from urllib.parse import urlsplit
 
 import cv2
 import numpy as np
@@ -17,6 +20,9 @@ from .camera import Camera, Timeouts, open_stream, quiet_opencv
 COUNT_ERROR_FRAMES, COUNT_ERROR_SHARE = 2, 0.02
 # Other frame rates are damage, or the time base of a container that has no rate.
 MIN_FPS, MAX_FPS = 0.5, 240.0
+# A web server without images is given up after this many tries, if it was waited for.
+MAX_ANSWERS, CONNECT_TIMEOUT_S = 5, 2.0
+WEB_PORTS = {"http": 80, "https": 443}
 
 Result = TypeVar("Result")
 
@@ -67,10 +73,11 @@ def recorded_frames(name: str, capture: cv2.VideoCapture, first: Pixels) -> Iter
         say(f"{name}: breaks off after {number} of {expected} frames; copy or record it again")
 
 
-def url_frames(url: str, timeouts: Timeouts | None = None) -> Iterator[Frame]:
+def url_frames(url: str, timeouts: Timeouts | None = None, on_wait: Callable[[str], None] | None = None) -> Iterator[Frame]:
     """Return the frames of a URL: the newest ones of a live stream, all frames of a video, or a single image.
 
-    Raises LettercastError if the URL does not answer in time.
+    With `on_wait`, a stream that is not up yet is waited for without an end; it is called once, with a line that says so. Raises
+    LettercastError if the URL does not answer in time, and with `on_wait` only if a web server answers, but not with images.
     """
     timeouts = timeouts or Timeouts()
 
@@ -82,7 +89,22 @@ def url_frames(url: str, timeouts: Timeouts | None = None) -> Iterator[Frame]:
 
     # OpenCV has a timeout of its own, but some network failures bypass it.
     limit_s = timeouts.silence_s + timeouts.release_s
-    capture, first, more = with_timeout(limit_s, open_url, LettercastError(f"{url} does not answer: is it running?"))
+    late = LettercastError(f"{url} does not answer: is it running?")
+    # How often the web server of an unusable URL answered, one time after the other.
+    answers, is_waiting = 0, False
+    while True:
+        try:
+            capture, first, more = with_timeout(limit_s, open_url, late)
+            break
+        except LettercastError:
+            answers = answers + 1 if is_web_server(url) else 0
+            # A server that has just started may need a moment until it has images.
+            if on_wait is None or answers > (MAX_ANSWERS if is_waiting else 0):
+                raise
+        if not is_waiting:
+            on_wait(f"{url} does not answer yet; waiting for it until Ctrl-C")
+            is_waiting = True
+        time.sleep(timeouts.wait_s)
     if first is None:
         raise LettercastError(f"{url} gives no image: does a browser or VLC show it?")
     if is_recorded(capture):
@@ -92,6 +114,18 @@ def url_frames(url: str, timeouts: Timeouts | None = None) -> Iterator[Frame]:
         return iter([Frame(url, 0, first, is_still=True)])
     opened = [capture]
     return Camera(url, lambda: opened.pop() if opened else open_stream(url, timeouts), timeouts)
+
+
+def is_web_server(url: str) -> bool:
+    """Tell whether a web server answers at this URL; other streams may come and go while their server runs."""
+    parts = urlsplit(url)
+    if parts.scheme not in WEB_PORTS:
+        return False
+    try:
+        with socket.create_connection((parts.hostname, parts.port or WEB_PORTS[parts.scheme]), CONNECT_TIMEOUT_S):
+            return True
+    except (OSError, ValueError):
+        return False
 
 
 def is_recorded(capture: cv2.VideoCapture) -> bool:

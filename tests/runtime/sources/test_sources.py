@@ -132,6 +132,27 @@ def test_hidden_files_and_folders_are_skipped(tmp_path):
     assert len(list(open_source(str(tmp_path)))) == 1
 
 
+def test_folders_inside_a_folder_are_named_and_not_read(tmp_path, capsys):
+    write_image(tmp_path / "a.png", 7)
+    for name, count in (("2024/may", 2), ("old", 1), (".hidden", 1), ("empty", 0)):
+        (tmp_path / name).mkdir(parents=True)
+        for i in range(count):
+            write_image(tmp_path / name / f"{i}.jpg", 9)
+    assert len(list(open_source(str(tmp_path)))) == 1
+    assert capsys.readouterr().err == (
+        f"lettercast: {tmp_path}: folders inside it are not read; to read them, name them as well: "
+        f"{tmp_path}/2024/may (2 images); {tmp_path}/old (1 image)\n"
+    )
+
+
+def test_a_folder_with_images_only_in_folders_inside_it_names_them(tmp_path):
+    for i in range(5):
+        (tmp_path / f"day{i}").mkdir()
+        write_image(tmp_path / f"day{i}" / "a.png", 7)
+    with pytest.raises(LettercastError, match=r"only in folders inside it; name those: .*/day0 \(1 image\); .* and 2 more$"):
+        open_source(str(tmp_path))
+
+
 def test_a_folder_without_images_is_refused(tmp_path):
     for name in ("notes.txt", "more.txt", "README"):
         (tmp_path / name).write_text("no image")

@@ -43,8 +43,8 @@ class NetworkCamera(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Answer)
+    def __init__(self, port: int = 0):
+        super().__init__(("127.0.0.1", port), Answer)
         self.files: dict[str, tuple[str, bytes]] = {}
         self.changed = threading.Condition()
         self.mood, self.sent, self.viewers = WELL, 0, 0
@@ -150,6 +150,11 @@ def level(frame) -> float:
     return float(frame.image.mean())
 
 
+def test_a_frame_of_a_video_knows_the_rate_of_the_video(tmp_path):
+    path = write_video(tmp_path / "video.avi", LEVELS)
+    assert {frame.fps for frame in video_frames(path)} == {10}
+
+
 def test_every_frame_of_a_video_is_read_in_order(tmp_path):
     path = write_video(tmp_path / "video.avi", LEVELS)
     frames = list(video_frames(path))
@@ -252,6 +257,56 @@ def test_a_url_without_images_is_an_error(network, path):
     network.files["words"] = ("text/plain", b"not an image")
     with pytest.raises(LettercastError, match=f"/{path} does not answer: .*VLC"):
         url_frames(network.url(path), PATIENT)
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return free.getsockname()[1]
+
+
+def test_a_stream_that_is_not_up_yet_is_waited_for_with_one_line():
+    said = []
+    started = []
+
+    def start(message: str) -> None:
+        said.append(message)
+        started.append(NetworkCamera(port))
+        threading.Thread(target=started[0].serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
+
+    port = free_port()
+    url = f"http://127.0.0.1:{port}/live"
+    frames = url_frames(url, replace(PATIENT, wait_s=0.02), on_wait=start)
+    try:
+        assert next(frames).is_live
+        assert said == [f"{url} does not answer yet; waiting for it until Ctrl-C"]
+    finally:
+        frames.close()
+        started[0].turn(DEAD)
+        started[0].shutdown()
+        started[0].server_close()
+
+
+@pytest.mark.parametrize("kind", ["http", "rtsp"])
+def test_without_waiting_a_stream_that_is_not_up_is_an_error(kind):
+    with pytest.raises(LettercastError, match="does not answer"):
+        url_frames(f"{kind}://127.0.0.1:{free_port()}/live", PATIENT)
+
+
+def test_a_wrong_path_on_a_web_server_is_not_waited_for(network):
+    with pytest.raises(LettercastError, match="/nothing does not answer"):
+        url_frames(network.url("nothing"), PATIENT, on_wait=pytest.fail)
+
+
+@pytest.mark.parametrize(("sent", "message"), [(signal.SIGINT, ["lettercast: interrupted\n"]), (signal.SIGTERM, [])])
+def test_a_signal_ends_the_waiting(sent, message):
+    url = f"rtsp://127.0.0.1:{free_port()}/live"
+    words = [sys.executable, "-m", "lettercast", "read", url, "--serve", "0"]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as reading:
+        assert reading.stderr.readline().startswith("lettercast: watch at http://127.0.0.1:")
+        assert reading.stderr.readline() == f"lettercast: {url} does not answer yet; waiting for it until Ctrl-C\n"
+        reading.send_signal(sent)
+        assert reading.stderr.readlines() == message
+        assert (reading.wait(LIMIT_S), reading.stdout.read()) == (130, "")
 
 
 def test_a_server_that_never_answers_is_given_up():
