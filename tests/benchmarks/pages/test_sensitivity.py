@@ -57,7 +57,7 @@ def test_every_field_of_every_tuned_instance_is_found_once():
     assert {f"ink.INK_TUNING.{one.name}" for one in fields(ink.INK_TUNING)} <= set(names)
     assert {name.partition(".")[0] for name in names} == {
         *("find", "forms", "ink", "lines", "places", "rules", "split", "strokes"),
-        *("context", "words", "reader"),
+        *("context", "language", "words", "reader"),
     }
 
 
