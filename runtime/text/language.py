@@ -41,6 +41,8 @@ class LanguageTuning:
     share: float = 0.4
     # The logarithms of the network's probabilities count this much, because it is surer than it is right.
     shape_weight: float = 0.85
+    # The scores of whole strings count this much, so that letters that the language changed are right as often as they claim.
+    string_weight: float = 0.7
     # No letter has a lower probability than this; alternatives less likely than the best by this factor (log) are ignored.
     min_probability: float = 0.001
     max_log_distance: float = 5.0
@@ -179,6 +181,6 @@ def follow(language: Language, choices: Sequence[Sequence[tuple[int, float]]]) -
                 longer.append((score, shapes, paid, (first + letter + 1) % CONTEXTS, (*string, letter)))
         longer.sort(reverse=True)
         beam = longer[: tuning.beam]
-    shares = [exp(one[0] - beam[0][0]) for one in beam]
+    shares = [exp(tuning.string_weight * (one[0] - beam[0][0])) for one in beam]
     total = sum(shares)
     return [one[4][:-1] for one in beam], [share / total for share in shares]
