@@ -7,8 +7,10 @@ from typing import Any
 
 from .. import DONE, LettercastError
 from ..runtime.arguments import (
+    CASES,
     SERVE_HOST,
     SERVE_PORT,
+    UPPER,
     device_model,
     file_to_read,
     image_size,
@@ -76,6 +78,13 @@ def add_options(command: argparse.ArgumentParser, models: str) -> None:
         "names and codes stay as they are, and --json keeps what was seen (default: none)",
     )
     command.add_argument(
+        "--case",
+        choices=CASES,
+        metavar="C",
+        default=UPPER,
+        help="upper gives all letters as capitals, written in the case in which they were written (default: %(default)s)",
+    )
+    command.add_argument(
         "--threads", type=thread_count, metavar="N", default=1, help="threads of the engine and of OpenCV (default: %(default)s)"
     )
     command.add_argument("--json", action="store_true", help="print one JSON object per frame, and open no window")
@@ -124,7 +133,7 @@ def run(options: argparse.Namespace) -> int:
         from ..runtime.web.server import WebView
 
         # Opening the model imports its engine.
-        reader = Reader(options.model, options.threads, options.words, options.language)
+        reader = Reader(options.model, options.threads, options.words, options.language, options.case)
     cv2.setNumThreads(options.threads)
     check_outputs(options.sources, options.save, options.record)
     with ExitStack() as opened:

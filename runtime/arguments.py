@@ -17,6 +17,8 @@ from .files import read_text
 
 # Libraries that take a count hold it in 32 bits, or a multiple of it in 64.
 MAX_COUNT = 1_000_000_000
+# How letters are given: all as capitals, or in the case in which they were written.
+UPPER, WRITTEN = CASES = ("upper", "written")
 SERVE_HOST, SERVE_PORT, MAX_PORT = "127.0.0.1", 8080, 65535
 PACKAGE = Path(__file__).parents[1]
 DEFAULT_NAME = "letters-base"

@@ -8,8 +8,8 @@ print(page.text)
 import math
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, replace
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import TypeAlias
 
@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .. import LettercastError
-from .arguments import find_model
+from .arguments import CASES, UPPER, WRITTEN, find_model
 from .files import packaged
 from .glyph import GLYPH_SHAPE, glyph
 from .model.engine import Engine, open_engine
@@ -28,7 +28,7 @@ from .page.lines import first_letters, order_lines, split_words
 from .page.split import Reading, certainty, join_strokes, may_be_split, split_candidate, split_stacked
 from .pixels import Pixels, check_image, percentile
 from .text import UNKNOWN, Box, Letter, Line, Page, Word
-from .text.context import LABELS, Evidence, load_case, settle_case, settle_heights
+from .text.context import LABELS, Evidence, Shapes, find_small, load_case, settle_case, settle_heights
 from .text.language import load_language, weigh_word
 from .text.words import find_word, load_words
 
@@ -181,6 +181,24 @@ def keep_in_places(boxes: Sequence[Box], strengths: NDArray[np.int64], known: ND
     return kept
 
 
+def in_written_case(lines: tuple[Line, ...], images: Sequence[Pixels]) -> tuple[Line, ...]:
+    """Return lines of capitals with small letters where they were written; images (n, 28, 28, 1) are those of each line."""
+    shapes = [
+        Shapes(
+            np.array([LABELS.index(one.letter) if one.letter in LABELS else -1 for one in line.letters]),
+            load_case().capital(own),
+            [one.box for one in line.letters],
+            np.array([not i for word in line.words for i, _ in enumerate(word.letters)]),
+        )
+        for line, own in zip(lines, images, strict=True)
+    ]
+    written = []
+    for line, small in zip(lines, find_small(shapes), strict=True):
+        letters = iter([one.in_small() if is_small else one for one, is_small in zip(line.letters, small, strict=True)])
+        written.append(Line(tuple(replace(word, letters=tuple(islice(letters, len(word.letters)))) for word in line.words)))
+    return tuple(written)
+
+
 DEFAULT_MODEL = packaged("models/letters-base-int8.tflite")
 # The alternatives of a letter: at most this many, each at least this probable.
 MAX_ALTERNATIVES, MIN_PROBABILITY = 3, 0.01
@@ -212,6 +230,7 @@ class Reader:
             reads, see `Word.listed`.
         language: the name of a language that comes with lettercast, such as `en`, or the path of a fitted one. It weighs the
             alternatives of each letter over its word, see `Letter.seen`.
+        case: `upper`, so that all letters are given as capitals, or `written`, so that they are given as they were written.
 
     Raises:
         LettercastError: there is no such model or language, no engine for the model is installed, or it does not read letters.
@@ -227,6 +246,7 @@ class Reader:
         threads: int = 1,
         words: str | Path | Iterable[str] | None = None,
         language: str | Path | None = None,
+        case: str = UPPER,
     ) -> None:
         # A model inside a zip file is neither a str nor a Path but reads like one, so it stays as it is.
         path = find_model(model) if isinstance(model, str | Path) else model or DEFAULT_MODEL
@@ -245,6 +265,11 @@ class Reader:
         if language is not None and facts.labels != LABELS:
             raise LettercastError(f"{facts.name}: reads other labels than A to Z, which no language knows; leave --language out")
         self.language = None if language is None else load_language(language)
+        if case not in CASES:
+            raise LettercastError(f"case {case}: no such case; use {' or '.join(CASES)}")
+        if case == WRITTEN and facts.labels != LABELS:
+            raise LettercastError(f"{facts.name}: reads other labels than A to Z, which have no case; leave --case out")
+        self.case = case
 
     def read(self, image: Pixels | str | Path) -> Page:
         """Read one image.
@@ -354,10 +379,11 @@ class Reader:
         # Context only chooses between letters: if the model alone is sure that something is a letter, it stays one.
         least = self.engine.facts.reject_below
         known = [np.maximum(before.max(1), after.max(1)) >= least for before, after in zip(seen, settled, strict=True)]
-        return tuple(
+        lines = tuple(
             Line(tuple(self._word(row[word], [candidates[i] for i in line[word]], is_known[word]) for word in parts))
             for row, line, is_known, parts in zip(settled, order, known, words, strict=True)
         )
+        return in_written_case(lines, [images[line] for line in order]) if self.case == WRITTEN else lines
 
     def _settle(
         self, rows: list[NDArray[np.float32]], images: list[Pixels], boxes: list[list[Box]], words: list[list[slice]]

@@ -70,7 +70,17 @@ class Frames(Iterator[Frame]):
 def open_frames(
     sources: Sequence[str], size: tuple[int, int] = CAMERA_SIZE, on_wait: Callable[[str], None] | None = None
 ) -> Frames:
-    """Open several sources at once, so that a bad one raises early; see open_source for what they may be."""
+    """Open several sources at once, so that a bad one raises early.
+
+    Args:
+        sources: images, folders, videos, URLs and cameras, see open_source.
+        size: (width, height) in pixels to ask cameras for.
+        on_wait: waits for streams on the network that are not up yet, and is called once for each, with a line that says so; by
+            default they raise an error.
+
+    Raises:
+        LettercastError: a source does not exist, contains nothing that can be read, or does not answer.
+    """
     with ExitStack() as opened:
         streams = []
         for source in sources:

@@ -1,6 +1,6 @@
 """Results of reading: letters, words, lines and pages."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 # Stands for what the model takes for a non-letter.
@@ -26,6 +26,11 @@ class Letter:
     row: int | None = None
     column: int | None = None
     seen: tuple[tuple[str, float], ...] = ()
+
+    def in_small(self) -> "Letter":
+        """Return the same letter with small letters as its labels."""
+        others, seen = (tuple((name.lower(), share) for name, share in shares) for shares in (self.alternatives, self.seen))
+        return replace(self, letter=self.letter.lower(), alternatives=others, seen=seen)
 
     @property
     def seen_letter(self) -> str:

@@ -127,7 +127,8 @@ def test_an_unknown_letter_has_all_labels_as_alternatives(draw_page):
     engine = fixed(0.4, 0.35, 0.25)
     unsure = Engine("unsure", replace(engine.facts, reject_below=0.45), engine)
     nothing = Candidate((0, 0, 9, 9), np.zeros((9, 9), np.uint8))
-    letter = Reader(unsure)._letter(np.array([0.4, 0.35, 0.25], np.float32), nothing, known=False)
+    row = np.array([0.4, 0.35, 0.25], np.float32)
+    letter = Reader(unsure)._letter(row, row, nothing, known=False)
     assert letter.letter == "?"
     assert [name for name, _ in letter.alternatives] == ["a", "b", "c"]
 

@@ -1,10 +1,26 @@
 """Capital or small letter, by the shapes and the heights of all letters of a page."""
 
+import json
+
+import cv2
 import numpy as np
 import pytest
 
+from lettercast import LettercastError
+from lettercast.benchmarks.pages.scenes import PHONE_PX, Photo, Scene, photograph
+from lettercast.benchmarks.pages.writing import PenHand
+from lettercast.runtime import Reader
 from lettercast.runtime.glyph import glyph
-from lettercast.runtime.text.context import LABELS, Evidence, case_input, load_case, settle_case, settle_heights
+from lettercast.runtime.text.context import (
+    LABELS,
+    Evidence,
+    Shapes,
+    case_input,
+    find_small,
+    load_case,
+    settle_case,
+    settle_heights,
+)
 from lettercast.train.data.drawing import draw_ink
 
 STROKE, TALL = LABELS.index("I"), LABELS.index("L")
@@ -142,3 +158,74 @@ def test_heights_of_impossible_letters_do_not_divide_by_zero():
     with np.errstate(all="raise"):
         settled = settle_heights(np.zeros((4, 26), np.float32), [(40 * i, 0, 30, 40) for i in range(4)], np.zeros(4, bool))
     assert not settled.any()
+
+
+def shaped(text: str, heights: dict[str, float], capital: float = 0.5, size: int = 50) -> Shapes:
+    """A line of words whose shapes tell nothing if capital is 0.5, with letters of these heights in heights of a capital."""
+    letters = text.replace(" ", "")
+    labels = np.array([LABELS.index(c.upper()) for c in letters])
+    first = np.array([not i for word in text.split() for i, _ in enumerate(word)])
+    boxes = [(60 * i, 0, 40, round(size * (1 if c.isupper() else heights.get(c, 0.62)))) for i, c in enumerate(letters)]
+    return Shapes(labels, np.full((len(letters), 26), capital, np.float32), boxes, first)
+
+
+def written(line: Shapes, small: np.ndarray) -> str:
+    return "".join(LABELS[i].lower() if is_small else LABELS[i] for i, is_small in zip(line.labels, small, strict=True))
+
+
+TALL_SMALL = {"h": 1.0, "l": 1.0, "k": 1.0, "d": 1.0, "p": 0.95, "y": 0.95, "t": 0.9, "i": 0.85}
+
+
+@pytest.mark.parametrize("text", ["WORDS COUNT", "Words Count", "words hold", "Cows are"])
+def test_heights_tell_the_case_of_letters_whose_shapes_do_not(text):
+    line = shaped(text, TALL_SMALL)
+    (small,) = find_small([line])
+    assert written(line, small) == text.replace(" ", "")
+
+
+def test_a_lone_letter_that_could_be_both_follows_its_page():
+    for text, capital in (("SWAMP", 0.9), ("swamp", 0.1)):
+        line = shaped(text, TALL_SMALL, capital)
+        alone = shaped("X" if text.isupper() else "x", TALL_SMALL)
+        assert find_small([line, line, alone])[2].tolist() == [text.islower()]
+
+
+def test_non_letters_and_empty_lines_have_no_case():
+    nothing = Shapes(np.array([-1, -1]), np.full((2, 26), 0.5, np.float32), [(0, 0, 9, 9)] * 2, np.array([True, False]))
+    assert [len(small) for small in find_small([nothing, shaped("AB", {}, 0.9)])] == [2, 2]
+    assert find_small([]) == []
+    assert not find_small([nothing])[0].any()
+
+
+@pytest.fixture(scope="module")
+def mixed_page(pen) -> Photo:
+    writer, camera = np.random.default_rng(3), np.random.default_rng(4)
+    text = ["Anna Berg", "GARDEN", "red house"]
+    return photograph(PenHand(pen), Scene(), PHONE_PX, writer=writer, camera=camera, text=text)
+
+
+def test_a_page_is_given_in_the_case_that_was_written(mixed_page):
+    page, capitals = Reader(case="written", words=["Berg"]).read(mixed_page.image), Reader().read(mixed_page.image)
+    assert capitals.text == page.text.upper() and capitals.text.isupper()
+    read, true = page.text.replace(" ", "").replace("\n", ""), mixed_page.text.replace(" ", "").replace("\n", "")
+    assert len(read) == len(true)
+    pairs = [(a, b) for a, b in zip(read, true, strict=True) if a.upper() == b.upper()]
+    assert len(pairs) >= 0.8 * len(true)
+    assert sum(a == b for a, b in pairs) >= 0.9 * len(pairs)
+    # Alternatives have the case of their letter, and the rest is the same.
+    for letter, other in zip(page.letters, capitals.letters, strict=True):
+        assert (letter.confidence, letter.box) == (other.confidence, other.box)
+        assert all(name.islower() == letter.letter.islower() for name, _ in letter.alternatives)
+
+
+def test_the_command_gives_the_written_case(lettercast, mixed_page, tmp_path):
+    cv2.imwrite(str(tmp_path / "mixed.png"), mixed_page.image)
+    shown = [json.loads(lettercast("read", "mixed.png", "--json", *case)[1])["text"] for case in ((), ("--case", "written"))]
+    assert shown[0].isupper() and not shown[1].isupper()
+    assert shown[1].upper() == shown[0]
+
+
+def test_an_unknown_case_is_refused(refused):
+    with pytest.raises(LettercastError, match="case lower: no such case; use upper or written"):
+        Reader(case="lower")
+    assert "choose from upper, written" in refused("read", "--case", "lower")
