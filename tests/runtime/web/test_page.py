@@ -1,5 +1,6 @@
 """The page of the web view in a real browser."""
 
+import json
 import shutil
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -165,6 +166,58 @@ def test_the_link_saves_the_image(page, view, tmp_path):
     assert saved.value.suggested_filename == "lettercast-1.jpg"
     saved.value.save_as(tmp_path / "saved.jpg")
     assert cv2.imread(str(tmp_path / "saved.jpg")).shape == (HEIGHT, WIDTH, 3)
+
+
+def test_a_pause_keeps_image_text_and_links(page, view, tmp_path):
+    view.publish(colour(0, 200, 0), PAGE)
+    until(page, lambda: looks(page, 0, 200, 0) and page.locator(".line").count() == 2)
+    page.click("#pause")
+    assert (page.inner_text("#pause"), page.get_attribute("#pause", "aria-pressed")) == ("Continue", "true")
+    until(page, lambda: view.viewers == 0)
+    view.publish(colour(200, 0, 0), {**PAGE, "frame": 8, "text": "Z", "lines": LINES[:1]})
+    # The connection lives on.
+    view.set_state("camera lost, reconnecting")
+    until(page, lambda: state(page) == "camera lost, reconnecting")
+    assert looks(page, 0, 200, 0)
+    assert page.locator(".line").count() == 2 and page.inner_text("#source") == "camera 0, frame 7"
+    for link, name in (("Save image", "lettercast-7.jpg"), ("JSON", "lettercast-7.json")):
+        with page.expect_download() as saved:
+            page.click(f"text={link}")
+        assert saved.value.suggested_filename == name
+        saved.value.save_as(tmp_path / name)
+    assert np.abs(cv2.imread(str(tmp_path / "lettercast-7.jpg"))[9, 9] - [0.0, 200, 0]).max() <= 8
+    assert json.loads((tmp_path / "lettercast-7.json").read_text()) == PAGE
+    page.click("#pause")
+    view.publish(colour(200, 0, 0), {**PAGE, "frame": 9, "lines": LINES[:1]})
+    until(page, lambda: looks(page, 200, 0, 0) and page.locator(".line").count() == 1)
+    assert page.get_attribute("#save", "href") == "snapshot.jpg"
+
+
+@pytest.mark.parametrize("has_clipboard", [True, False])
+def test_the_text_is_copied_with_its_lines(page, view, has_clipboard):
+    if has_clipboard:
+        page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    else:
+        # As on a page from another machine, over plain HTTP.
+        page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")
+        page.evaluate("document.addEventListener('copy', () => { window.copied = document.activeElement.value; })")
+    view.publish(colour(1, 2, 3), PAGE)
+    until(page, lambda: page.locator(".line").count() == 2)
+    page.click("#copy")
+    until(page, lambda: page.inner_text("#copy") == "Copied")
+    assert page.evaluate("navigator.clipboard ? navigator.clipboard.readText() : window.copied") == PAGE["text"]
+
+
+def test_words_of_the_list_are_underlined_and_other_spellings_shown(page, view):
+    words = [{"text": "AB", "listed": "aq", "probability": 0.9}, {"text": "C", "listed": None, "probability": 0.1}]
+    view.publish(colour(1, 2, 3), {**PAGE, "lines": [{**LINES[0], "words": words}]})
+    until(page, lambda: page.locator(".line").count() == 1)
+    assert page.locator(".listed").all_text_contents() == ["AB"]
+    assert page.locator(".meant").all_text_contents() == ["aq C"]
+    same = [{**words[0], "listed": "ab"}, words[1]]
+    view.publish(colour(1, 2, 3), {**PAGE, "lines": [{**LINES[0], "words": same}]})
+    until(page, lambda: page.locator(".meant").count() == 0)
+    assert page.locator(".listed").all_text_contents() == ["AB"]
 
 
 def test_the_page_is_not_wider_than_a_phone(page, view):
