@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime import Reader
+from lettercast.runtime import Reader, Tracker
 from lettercast.runtime.text.context import LABELS
 from lettercast.runtime.text.language import Language, known_languages, load_language, weigh_word
 
@@ -86,8 +86,8 @@ def test_a_long_word_of_which_nothing_was_seen_has_probabilities_too(english):
     assert settled.sum(1) == pytest.approx(1, abs=1e-4)
 
 
-def doubtful_page(draw_page, text: str, place: int, other: str) -> tuple[Reader, Reader, np.ndarray]:
-    """Readers without and with English that see the letter at this place as another, which is a little likelier."""
+def doubtful_page(draw_page, text: str, place: int, other: str, **options: str) -> tuple[Reader, Reader, np.ndarray]:
+    """Readers with these options, without and with English, to which the letter at this place looks like another one."""
     image = draw_page(text)[0]
 
     class Doubting(Reader):
@@ -97,7 +97,7 @@ def doubtful_page(draw_page, text: str, place: int, other: str) -> tuple[Reader,
             settled[0][place, [LABELS.index(other), LABELS.index(text[place])]] = 0.6, 0.4
             return settled
 
-    return Doubting(), Doubting(language="en"), image
+    return Doubting(**options), Doubting(language="en", **options), image
 
 
 def test_the_page_shows_the_result_and_keeps_what_was_seen(draw_page):
@@ -113,6 +113,20 @@ def test_the_page_shows_the_result_and_keeps_what_was_seen(draw_page):
     assert (line["text"], line["seen"]) == ("GARDEN", "GAPDEN")
     assert [one.get("seen", [])[:1] for one in line["letters"]] == [[], [], [["P", 0.6]], [], [], []]
     assert "seen" not in before.to_dict()["lines"][0]
+
+
+def test_the_case_that_was_written_stays_with_a_language(draw_page):
+    plain, english, image = doubtful_page(draw_page, "GARDEN", 2, "P", case="written")
+    before, page = plain.read(image), english.read(image)
+    assert page.seen_text == before.text
+    assert page.text.upper() == "GARDEN"
+    assert [one.letter.isupper() for one in page.letters[:2]] == [one.letter.isupper() for one in before.letters[:2]]
+
+
+def test_a_video_is_read_with_a_language(draw_page):
+    _, english, image = doubtful_page(draw_page, "GARDEN", 2, "P")
+    page = Tracker(english).read(image)
+    assert (page.text, page.seen_text) == ("GARDEN", "GAPDEN")
 
 
 def test_a_list_of_words_sees_the_same_with_and_without_a_language(draw_page):
