@@ -74,7 +74,7 @@ def add_options(command: argparse.ArgumentParser, models: str) -> None:
     command.add_argument(
         "--language",
         metavar="L",
-        help="weigh the alternatives of each letter over its word, as in this language: de, en, or a file of a fitted one; "
+        help="weigh the alternatives of each letter over its word, as in this language: en, or a file of a fitted one; "
         "names and codes stay as they are, and --json keeps what was seen (default: none)",
     )
     command.add_argument(
