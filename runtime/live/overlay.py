@@ -47,6 +47,8 @@ class Design:
     label_px: float = 11.0
     text_px: float = 15.0
     small_px: float = 8.0
+    # In large labels the details have at least this share of the label's height.
+    small_share: float = 0.55
     padding_px: float = 3.0
     margin_px: float = 3.5
     line_px: float = 1.5
@@ -125,7 +127,7 @@ class Label:
     @property
     def small(self) -> float:
         """The height of the details in pixels."""
-        return DESIGN.small_px / DESIGN.label_px * self.height
+        return max(DESIGN.small_share * self.height, min(DESIGN.small_px, DESIGN.small_px / DESIGN.label_px * self.height))
 
     @property
     def box(self) -> Box:
