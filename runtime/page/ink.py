@@ -67,7 +67,7 @@ def on_paper(image: Pixels) -> Pixels:
     return ((image[:, :, :3] * alpha + 255 * (255 - alpha)) // 255).astype(np.uint8)
 
 
-def find_ink(image: Pixels) -> Pixels:
+def find_ink(image: Pixels, *, is_page: bool = True) -> Pixels:
     """Measure the ink of a photograph against the paper around it.
 
     The measure is reflectance (pixel over paper) and not a difference, so that ink counts the same in a shadow and in light.
@@ -75,15 +75,16 @@ def find_ink(image: Pixels) -> Pixels:
 
     Args:
         image: (H, W) grey or (H, W, 3) BGR or (H, W, 4) BGRA, uint8.
+        is_page: whether most of it is paper, also at its borders; in an image of one letter strokes may lie there.
 
     Returns:
         (H, W) uint8: 0 is paper, 255 is ink that reflects nothing.
     """
     gray = to_gray(image)
     small = shrink(gray, max(1, max(gray.shape) // INK_TUNING.paper_side_px))
-    if is_light_on_dark(small):
+    if is_light_on_dark(small, has_paper_rim=is_page):
         gray, small = cv2.bitwise_not(gray), cv2.bitwise_not(small)
-    paper = close_strokes(cv2.blur(small, (3, 3)))
+    paper = close_strokes(cv2.blur(small, (3, 3)), has_paper_rim=is_page)
     # OpenCV's faster methods here and for the quotient below round differently on ARM, which changes doubtful letters.
     paper = cv2.resize(paper, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR_EXACT)
     # In place, because new memory costs more time than the arithmetic.
@@ -94,7 +95,7 @@ def find_ink(image: Pixels) -> Pixels:
     return cv2.bitwise_not(ink, dst=ink)
 
 
-def close_strokes(small: Pixels) -> Pixels:
+def close_strokes(small: Pixels, *, has_paper_rim: bool) -> Pixels:
     """Return the paper (H, W) uint8 under the strokes of an image, which are narrower than INK_TUNING.paper_window_px.
 
     At a border that the light falls off towards, half a window of the image is filled as a stroke is, and would look like ink.
@@ -104,7 +105,7 @@ def close_strokes(small: Pixels) -> Pixels:
     window = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size))
     paper = cv2.morphologyEx(small, cv2.MORPH_CLOSE, window)
     rim = size // 2
-    if min(small.shape) <= 4 * rim:
+    if not has_paper_rim or min(small.shape) <= 4 * rim:
         return paper
     inside = paper[rim:-rim, rim:-rim]
     edge, mirrored = (
@@ -128,18 +129,22 @@ def shrink(image: Pixels, factor: int) -> Pixels:
     return cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA)
 
 
-def is_light_on_dark(small: Pixels) -> bool:
-    """Return whether writing is light on dark, as chalk on a board: the residual is skewed to the ink's side, the minority."""
+def is_light_on_dark(small: Pixels, *, has_paper_rim: bool) -> bool:
+    """Return whether writing is light on dark, as chalk on a board: the residual is skewed to the ink's side, the minority.
+
+    An image of one letter has strokes at its borders, and hardly any light of a lamp in it.
+    """
     # Narrower than a sheet of paper, which is light on a dark desk but is no writing.
     window = max(3, min(INK_TUNING.writing_window_px, max(small.shape) // 3 | 1))
-    residual = small.astype(np.float32)
-    # Twice, because the middle of a lamp's light is brighter than what is around it.
-    for _ in range(2):
+    residual = small.astype(np.float32) - cv2.blur(small, (window, window))
+    if has_paper_rim:
+        # Once more, because the middle of a lamp's light is brighter than what is around it.
         residual -= cv2.blur(residual, (window, window))
-    # At a border there is light from one side alone.
-    residual = residual[tuple(slice(window // 2, -(window // 2)) if side > 2 * window else slice(None) for side in small.shape)]
+        # At a border there is light from one side alone.
+        rim = window // 2
+        residual = residual[tuple(slice(rim, -rim) if side > 2 * window else slice(None) for side in small.shape)]
     # A product, because NumPy's power of three is ten times slower.
-    return float((residual * residual * residual).mean()) > INK_TUNING.min_light_skew
+    return float((residual * residual * residual).mean()) > (INK_TUNING.min_light_skew if has_paper_rim else 0)
 
 
 @dataclass(frozen=True)
@@ -232,7 +237,7 @@ def letter_ink(image: Pixels) -> Pixels:
     Returns:
         (H, W) uint8 ink, 0 outside the letter.
     """
-    ink = find_ink(image)
+    ink = find_ink(image, is_page=False)
     mask = at_least(ink, ink_levels(ink).threshold)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
     if count <= 1:

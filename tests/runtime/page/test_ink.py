@@ -164,8 +164,8 @@ def test_a_lamp_does_not_make_dark_ink_light(side):
     image = 230 * falling((480, 640), (side, 0.4), 0.35)
     image[200:230, 300:304] *= 0.2
     small = shrink(image.astype(np.uint8), 4)
-    assert not is_light_on_dark(small)
-    assert is_light_on_dark(255 - small)
+    assert not is_light_on_dark(small, has_paper_rim=True)
+    assert is_light_on_dark(255 - small, has_paper_rim=True)
 
 
 def test_the_level_of_strokes_is_that_of_few_letters_among_much_residue_of_light():
