@@ -265,6 +265,7 @@ def box_rows(quads: NDArray[np.float64], mask: Pixels, near: Pixels) -> list[Pla
             step = step_from(i, seeds, alike[i] & ~holds)
         if step is None:
             continue
+        step = finest(step, seeds.quads[i], seeds, near)
         row = [*reversed(list(walk(seeds.quads[i], -step, seeds, near))), seeds.quads[i]]
         row += walk(seeds.quads[i], step, seeds, near)
         if len(row) < tuning.min_row:
@@ -364,6 +365,15 @@ def step_from(
         return None
     nearest = np.flatnonzero(fits)[np.abs(across[fits]).argmin()]
     step: NDArray[np.float64] = apart[nearest] * np.sign(across[nearest])
+    return step
+
+
+def finest(step: NDArray[np.float64], quad: Quad, seeds: "Seeds", near: Pixels) -> NDArray[np.float64]:
+    """Return the step (2,) to the box beside a box, if a step leads over others that letters have cut; else the step itself."""
+    width = size_of(quad)[0]
+    for parts in range(round(float(np.hypot(*step)) / width), 1, -1):
+        if find_box(quad + step / parts, seeds, near) is not None or find_box(quad - step / parts, seeds, near) is not None:
+            return step / parts
     return step
 
 

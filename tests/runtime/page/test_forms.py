@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
+from lettercast.benchmarks.pages.conditions import take_page
 from lettercast.benchmarks.pages.scenes import Photo, Scene, photograph
 from lettercast.benchmarks.pages.scoring import score
 from lettercast.benchmarks.pages.writing import PenHand
@@ -55,6 +56,12 @@ def test_every_place_gives_one_letter_with_its_row_and_column(reader: Reader, ki
 def test_forms_are_read_turned_and_at_an_angle(reader: Reader, kind: str):
     photo = form(kind, 1, turn=5.0, tilt=14.0, side_inks=("blue",))
     assert layout(reader.read(photo.image).text) == layout(photo.text)
+
+
+def test_a_row_whose_neighbouring_boxes_letters_have_cut_is_one_row(reader: Reader):
+    # The nearest box without a cut lies two boxes away: stepping from it to the next would leave out every second box.
+    photo = take_page([PenHand(load_pen())], "boxes joined", "moderate", 0, seed=0)
+    assert places(reader.read(photo.image)) == true_places(photo)
 
 
 @pytest.mark.parametrize("captions", ["below", "above", "letters"])
