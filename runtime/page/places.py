@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from ..glyph import at_least
 from ..pixels import Pixels
 from ..text import Box
-from .forms import SAMPLES, PlaceRow, find_rows, size_of
+from .forms import find_rows
+from .quads import PlaceRow, looked_up, sampled, size_of
 from .strokes import Pieces
 
 
@@ -272,31 +273,29 @@ def centred(lines: NDArray[np.float64], mask: Pixels) -> NDArray[np.float64]:
     """Move both ends of each line (k, 2, 2) across it by up to a few pixels, to the middle of what is printed."""
     thickness = max(3, round(line_thickness(lines, mask)) | 1)
     soft = cv2.blur(mask, (thickness, thickness))
-    along = lines[:, 1] - lines[:, 0]
-    length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1)
-    normal = (np.column_stack([-along[:, 1], along[:, 0]]) / length[:, None])[:, None, None]
+    normal = normals(lines)[:, None, None]
     shifts = np.arange(-3, 4, dtype=np.float64)
     shifts = shifts[np.argsort(np.abs(shifts), kind="stable")]
     both, one = np.column_stack([shifts, shifts]), np.column_stack([-shifts, shifts]) / 2
     for moves in (both, one):
         tried = lines[:, None] + moves[None, :, :, None] * normal
-        points = tried[..., :1, :] + SAMPLES[:, None] * (tried[..., 1:, :] - tried[..., :1, :])
-        x = np.clip(np.rint(points[..., 0]).astype(np.intp), 0, mask.shape[1] - 1)
-        y = np.clip(np.rint(points[..., 1]).astype(np.intp), 0, mask.shape[0] - 1)
-        lines = tried[np.arange(len(lines)), soft[y, x].astype(np.float32).mean(-1).argmax(-1)]
+        shade = looked_up(soft, sampled(tried)).astype(np.float32).mean(-1)
+        lines = tried[np.arange(len(lines)), shade.argmax(-1)]
     return lines
+
+
+def normals(lines: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the unit vectors (k, 2) across lines (k, 2, 2); shorter ones for lines of less than a pixel."""
+    along = lines[:, 1] - lines[:, 0]
+    length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1)
+    return np.column_stack([-along[:, 1], along[:, 0]]) / length[:, None]
 
 
 def line_thickness(lines: NDArray[np.float64], mask: Pixels) -> float:
     """Return how thick lines (k, 2, 2) usually are, in pixels."""
-    along = lines[:, 1] - lines[:, 0]
-    length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1)
-    normal = np.column_stack([-along[:, 1], along[:, 0]]) / length[:, None]
-    middle = lines[:, :1] + SAMPLES[::3, None] * along[:, None]
     offsets = np.arange(-8, 9)
-    points = middle[:, :, None] + offsets[:, None] * normal[:, None, None]
-    x, y = np.rint(points[..., 0]).astype(np.intp), np.rint(points[..., 1]).astype(np.intp)
-    inked = mask[np.clip(y, 0, mask.shape[0] - 1), np.clip(x, 0, mask.shape[1] - 1)] > 0
+    points = sampled(lines)[:, ::3, None] + offsets[:, None] * normals(lines)[:, None, None]
+    inked = looked_up(mask, points) > 0
     out = np.cumprod(inked[..., 8:], -1).sum(-1) + np.cumprod(inked[..., 8::-1], -1).sum(-1) - inked[..., 8]
     out = out[inked[..., 8]]
     return float(np.median(out)) if len(out) else 1.0
@@ -304,8 +303,6 @@ def line_thickness(lines: NDArray[np.float64], mask: Pixels) -> float:
 
 def line_levels(lines: NDArray[np.float64], ink: Pixels) -> NDArray[np.float64]:
     """Return the usual ink (k,) in the middle of each line (k, 2, 2)."""
-    points = lines[:, :1] + SAMPLES[:, None] * (lines[:, 1:] - lines[:, :1])
-    x, y = np.rint(points[..., 0]).astype(np.intp), np.rint(points[..., 1]).astype(np.intp)
     near = cv2.dilate(ink, np.ones((3, 3), np.uint8))
-    found: NDArray[np.float64] = np.median(near[np.clip(y, 0, ink.shape[0] - 1), np.clip(x, 0, ink.shape[1] - 1)], 1)
+    found: NDArray[np.float64] = np.median(looked_up(near, sampled(lines)), 1)
     return found

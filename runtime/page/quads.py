@@ -1,0 +1,174 @@
+"""The quads and lines of a form's print: their sizes, and how much of them is inked."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from ..pixels import Pixels
+
+# (4, 2) x and y of the corners, from the left top one with the clock.
+Quad: TypeAlias = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class FormTuning:
+    """What counts as a row of boxes, as a comb, or as a row of short lines.
+
+    Tuned on generated forms of validation writers
+    (`python -m lettercast.benchmarks.pages.conditions --split val --only "boxes apart" --only comb`).
+    """
+
+    # The shorter side of a box in pixels, and its longest side for its shortest.
+    min_box_px: int = 11
+    max_aspect: float = 3.2
+    # An outline is a box if it fills at least this share of its hull's smallest rectangle (a circle fills 0.79).
+    min_filled: float = 0.86
+    # Squared paper has at least this many squares, and letters that are lower or higher than these shares of them. Fewer boxes
+    # than the fourth number that are higher than the fifth share of the image are the cells of a card.
+    min_squares: int = 160
+    min_letter: float = 0.35
+    max_letter: float = 1.35
+    min_large: int = 7
+    max_box_share: float = 0.18
+    # A page has a form if it has at least this many places in one row; other rows have at least the second number.
+    min_places: int = 4
+    min_row: int = 2
+    # Boxes of a row are alike: this share of their sides; and the next box is this far away, in its widths.
+    max_difference: float = 0.22
+    max_step: float = 2.1
+    # A side is there if this share of it is inked; a box needs three such sides, and this mean of all four.
+    min_side: float = 0.72
+    min_mean_side: float = 0.7
+    # Rows start at boxes of which each side has this.
+    min_whole_side: float = 0.9
+    # If all four have this, the box is not searched for.
+    min_sure_side: float = 0.95
+    # The row is followed across this many boxes whose sides cannot be seen.
+    max_hidden: int = 2
+    # Above and below a row there is another one if at least this share of its boxes is found.
+    min_stacked: float = 0.5
+    # Each of the four sides of its boxes has this on average.
+    min_stacked_side: float = 0.8
+    # The sides of such a row that are this near to the end of the image, in heights of a box, need not be seen.
+    edge: float = 0.2
+    # A side is looked for within this share of the box.
+    snap: float = 0.1
+    # A comb is this many times longer than high, and its line fills at least this share of it.
+    min_comb_aspect: float = 3.0
+    min_comb_filled: float = 0.75
+    # At least this share of a comb's places has a tick on its left, within this share of the step.
+    min_ticks: float = 0.8
+    # Ticks of at least this height, in steps, are the sides of boxes without a top.
+    min_tall_tick: float = 0.75
+    max_tick_error: float = 0.16
+    # A line for one letter is at most this thick for its length.
+    max_line_thickness: float = 0.22
+    # The next line is looked for within this share of its length, and is inked along at least the second share.
+    line_reach: float = 0.24
+    min_line: float = 0.85
+    # The room above a comb or a line, in steps.
+    room: float = 2.2
+
+
+FORM_TUNING = FormTuning()
+# The corners at the ends of each side: top, right, bottom, left.
+SIDE_ENDS = np.array([[0, 1], [1, 2], [2, 3], [3, 0]])
+SAMPLES = np.linspace(0.08, 0.92, 20)
+MAX_SEEDS = 400
+# A side that has fewer of its samples in the image is not seen.
+MIN_SEEN = 6
+
+
+@dataclass(frozen=True)
+class PlaceRow:
+    """A row of places (n, 4, 2); lines (k, 2, 2) are the printed lines; is_open if the places have no top, as in a comb."""
+
+    places: NDArray[np.float64]
+    lines: NDArray[np.float64]
+    is_open: bool
+
+
+def find_quads(holes: Sequence[NDArray[Any]], min_px: float) -> NDArray[np.float64]:
+    """Return the outlines (n, 1, 2) that are boxes, with sides of at least min_px pixels, as quads (N, 4, 2)."""
+    tuning = FORM_TUNING
+    found = []
+    for outline in holes:
+        if len(outline) < 3 * min_px:
+            continue
+        _, _, w, h = cv2.boundingRect(outline)
+        if min(w, h) < min_px or cv2.contourArea(outline) < 0.35 * w * h:
+            continue
+        hull = cv2.convexHull(outline)
+        rect = cv2.minAreaRect(hull)
+        a, b = sorted(rect[1])
+        if a < min_px or b > tuning.max_aspect * a or cv2.contourArea(hull) < tuning.min_filled * a * b:
+            continue
+        corners = cv2.approxPolyDP(hull, 0.04 * cv2.arcLength(hull, True), True)
+        points = corners if len(corners) == 4 else cv2.boxPoints(rect)
+        quad = in_order(points.reshape(4, 2).astype(np.float64))
+        if abs(quad[1, 1] - quad[0, 1]) < 0.6 * abs(quad[1, 0] - quad[0, 0]):
+            found.append(quad)
+    found.sort(key=lambda quad: -float(size_of(quad).prod()))
+    return np.array(found[:MAX_SEEDS]).reshape(-1, 4, 2)
+
+
+def in_order(points: NDArray[np.float64]) -> Quad:
+    """Return four corners from the left top one with the clock."""
+    across, down = points.sum(1), np.diff(points, axis=1)[:, 0]
+    return points[[int(across.argmin()), int(down.argmin()), int(across.argmax()), int(down.argmax())]]
+
+
+def size_of(quad: Quad) -> NDArray[np.float64]:
+    """Return the mean width and height of a quad."""
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = quad.tolist()
+    width = math.hypot(bx - ax, by - ay) + math.hypot(cx - dx, cy - dy)
+    return np.array([width / 2, (math.hypot(cx - bx, cy - by) + math.hypot(dx - ax, dy - ay)) / 2])
+
+
+def sides_of(quads: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the sides (..., 4, 2, 2) of quads (..., 4, 2): top, right, bottom, left."""
+    return quads[..., SIDE_ENDS, :]
+
+
+def is_inside(quad: Quad, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which points (n, 2) lie in a convex quad, whose corners run with the clock."""
+    edge, to = quad[SIDE_ENDS[:, 1]] - quad, points[:, None] - quad[None]
+    inside: NDArray[np.bool_] = np.all(edge[None, :, 0] * to[..., 1] - edge[None, :, 1] * to[..., 0] >= 0, axis=1)
+    return inside
+
+
+def are_covered(quads: Sequence[Quad] | NDArray[np.float64], points: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which points (n, 2) lie in any of some quads."""
+    covered = np.zeros(len(points), bool)
+    for quad in quads:
+        covered |= is_inside(quad, points)
+    return covered
+
+
+def sampled(lines: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return points (..., 20, 2) along lines (..., 2, 2)."""
+    return lines[..., :1, :] + SAMPLES[:, None] * (lines[..., 1:, :] - lines[..., :1, :])
+
+
+def looked_up(image: Pixels, points: NDArray[np.float64]) -> Pixels:
+    """Return the pixels (...) of an image (H, W) at points (..., 2), and those at its border for points outside."""
+    x, y = np.moveaxis(np.rint(points).astype(np.intp), -1, 0)
+    return image[np.clip(y, 0, image.shape[0] - 1), np.clip(x, 0, image.shape[1] - 1)]
+
+
+def support(lines: NDArray[np.float64], near: Pixels, margin: float = 0.0) -> NDArray[np.float64]:
+    """Return the share of each line (..., 2, 2) that is inked in a mask (H, W); NaN outside the image and in its margin."""
+    whole = np.rint(sampled(lines)).astype(np.intp)
+    x, y = whole[..., 0], whole[..., 1]
+    inside = (x >= margin) & (y >= margin) & (x < near.shape[1] - margin) & (y < near.shape[0] - margin)
+    if inside.all():
+        inked: NDArray[np.float64] = (near[y, x] > 0).mean(-1)
+        return inked
+    inked = (near[np.clip(y, 0, near.shape[0] - 1), np.clip(x, 0, near.shape[1] - 1)] > 0) & inside
+    seen = inside.sum(-1)
+    return np.where(seen >= MIN_SEEN, inked.sum(-1) / np.maximum(seen, 1), np.nan)
