@@ -25,7 +25,7 @@ from .model.engine import Engine, open_engine
 from .model.facts import LETTERS, PHOTOS
 from .page.find import Candidate, find_candidates
 from .page.lines import first_letters, order_lines, split_words
-from .page.split import Reading, certainty, join_strokes, may_be_split, split_candidate, split_stacked
+from .page.split import Reading, certainty, join_strokes, may_be_split, merged, split_candidate, split_stacked
 from .pixels import Pixels, check_image, percentile
 from .text import UNKNOWN, Box, Letter, Line, Page, Word
 from .text.context import LABELS, Evidence, Shapes, find_small, load_case, settle_case, settle_heights
@@ -328,21 +328,21 @@ class Reader:
         If there is a form, its rows are the lines.
         """
         if any(one.place for reading in readings for one in reading.candidates):
-            return self._compose_form([reading for reading in readings if reading.candidates[0].place])
+            return self._compose_form(merged([reading for reading in readings if reading.candidates[0].place]))
         if any(one.is_outside for reading in readings for one in reading.candidates):
             # Nothing is filled in.
             return ()
-        return self._compose_free(readings)
+        return self._compose_free(merged(readings)) if readings else ()
 
     def compose_outside(self, readings: Sequence[Reading]) -> tuple[Line, ...]:
         """Make lines of what stands outside the boxes of a form; there are none without a form."""
-        return self._compose_free([reading for reading in readings if reading.candidates[0].is_outside])
+        outside = [reading for reading in readings if reading.candidates[0].is_outside]
+        return self._compose_free(merged(outside)) if outside else ()
 
-    def _compose_form(self, readings: Sequence[Reading]) -> tuple[Line, ...]:
+    def _compose_form(self, reading: Reading) -> tuple[Line, ...]:
         """Make a line of each row of a form, with a space for empty boxes between letters."""
-        candidates = [reading.candidates[0] for reading in readings]
-        rows = np.concatenate([reading.probabilities for reading in readings])
-        known = certainty(rows, self.engine.facts.labels) >= self.engine.facts.reject_below
+        candidates = reading.candidates
+        known = certainty(reading.probabilities, self.engine.facts.labels) >= self.engine.facts.reject_below
         strengths = np.array([one.strength for one in candidates])
         kept = np.flatnonzero(keep_in_places([one.box for one in candidates], strengths, known))
         places = {int(i): candidates[i].place for i in kept}
@@ -353,29 +353,23 @@ class Reader:
             starts = [0, *(k + 1 for k, (a, b) in enumerate(pairwise(own)) if b[0] > a[0] + 1), len(own)]
             order.append([i for _, i in own])
             words.append([slice(a, b) for a, b in pairwise(starts)])
-        return self._lines(readings, [np.array(line, int) for line in order], words)
+        return self._lines(reading, [np.array(line, int) for line in order], words)
 
-    def _compose_free(self, readings: Sequence[Reading]) -> tuple[Line, ...]:
-        candidates = [one for reading in readings for one in reading.candidates]
-        if not candidates:
-            return ()
+    def _compose_free(self, reading: Reading) -> tuple[Line, ...]:
+        candidates = reading.candidates
         boxes, strengths = [one.box for one in candidates], np.array([one.strength for one in candidates])
-        rows = np.concatenate([reading.probabilities for reading in readings])
-        confidence = certainty(rows, self.engine.facts.labels)
+        confidence = certainty(reading.probabilities, self.engine.facts.labels)
         kept = np.flatnonzero(keep_by_neighbours(boxes, strengths, confidence, self.engine.facts.reject_below))
         order = [kept[line] for line in order_lines([boxes[i] for i in kept])]
-        return self._lines(readings, order, split_words([[boxes[i] for i in line] for line in order]))
+        return self._lines(reading, order, split_words([[boxes[i] for i in line] for line in order]))
 
-    def _lines(
-        self, readings: Sequence[Reading], order: Sequence[NDArray[np.intp]], words: list[list[slice]]
-    ) -> tuple[Line, ...]:
-        """Make lines of these candidates of the readings, split into these words."""
-        candidates = [one for reading in readings for one in reading.candidates]
-        rows = np.concatenate([reading.probabilities for reading in readings])
-        places = [[candidates[i].box for i in line] for line in order]
-        images = np.concatenate([reading.images for reading in readings])
-        seen = [rows[line] for line in order]
-        settled = self._settle(seen, [images[line] for line in order], places, words)
+    def _lines(self, reading: Reading, order: Sequence[NDArray[np.intp]], words: list[list[slice]]) -> tuple[Line, ...]:
+        """Make lines of these candidates of a reading, split into these words."""
+        candidates = reading.candidates
+        boxes = [[candidates[i].box for i in line] for line in order]
+        images = [reading.images[line] for line in order]
+        seen = [reading.probabilities[line] for line in order]
+        settled = self._settle(seen, images, boxes, words)
         # Context only chooses between letters: if the model alone is sure that something is a letter, it stays one.
         least = self.engine.facts.reject_below
         known = [np.maximum(before.max(1), after.max(1)) >= least for before, after in zip(seen, settled, strict=True)]
@@ -383,7 +377,7 @@ class Reader:
             Line(tuple(self._word(row[word], [candidates[i] for i in line[word]], is_known[word]) for word in parts))
             for row, line, is_known, parts in zip(settled, order, known, words, strict=True)
         )
-        return in_written_case(lines, [images[line] for line in order]) if self.case == WRITTEN else lines
+        return in_written_case(lines, images) if self.case == WRITTEN else lines
 
     def _settle(
         self, rows: list[NDArray[np.float32]], images: list[Pixels], boxes: list[list[Box]], words: list[list[slice]]

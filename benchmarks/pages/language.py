@@ -17,15 +17,14 @@ from rich.console import Console
 from rich.table import Table
 
 from ... import UNUSABLE, LettercastError
-from ...runtime.arguments import SPLIT_CHOICES, device_model, natural, positive
+from ...runtime.arguments import device_model
 from ...runtime.reader import Reader
 from ...runtime.text.words import read_text
 from ...train.data.source import LETTERS
 from ...train.fit_language import is_left_out
 from .conditions import TABLE_COLUMNS
-from .scenes import PHONE_PX, Scene, photograph
-from .scoring import CASES, PAGES, WORD_PAGES, choose
-from .writing import Hand, open_hands
+from .scoring import WORD_PAGES, add_page_options, open_word_hands, word_photos
+from .writing import Hand
 
 
 @dataclass(frozen=True)
@@ -55,13 +54,7 @@ def score_language(
 ) -> LanguageScore:
     """Write words on pages, photograph and read them; spaces do not count."""
     letters = seen_errors = errors = changed = 0
-    for number in range(pages):
-        hand, case = hands[number % len(hands)], CASES[number % len(CASES)]
-        rng = np.random.default_rng([seed, number])
-        lines = [" ".join(choose(hand, case, words, rng) for _ in range(WORD_PAGES.line_words)) for _ in range(WORD_PAGES.lines)]
-        writer, camera = rng.spawn(2)
-        scene = Scene().change(spacing=rng.uniform(*WORD_PAGES.spacing), word_gap=rng.uniform(*WORD_PAGES.word_gap))
-        photo = photograph(hand, scene, PHONE_PX, writer=writer, camera=camera, text=lines)
+    for photo in word_photos(hands, words, pages, seed):
         page = reader.read(photo.image)
         truth, seen, read = ("".join(text.upper().split()) for text in (photo.text, page.seen_text, page.text))
         letters += len(truth)
@@ -91,25 +84,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("words", type=Path, help="the words that the language was fitted to: UTF-8 text with one word per line")
     parser.add_argument("language", help="a language that comes with lettercast, or a file of a fitted one")
     parser.add_argument("--model", type=device_model, metavar="M", help="the model (default: letters-base)")
-    parser.add_argument("--data", default="pen", metavar="D", help="the handwriting: pen (the default) or an .npz of strokes")
-    parser.add_argument("--split", choices=SPLIT_CHOICES, default="val", help="whose strokes to use (default: %(default)s)")
-    parser.add_argument(
-        "--pages", type=positive, default=PAGES, metavar="N", help="pages of each kind of words (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seed", type=natural, default=0, metavar="N", help="another seed writes other pages (default: %(default)s)"
-    )
+    add_page_options(parser)
     options = parser.parse_args(arguments)
     try:
         kinds = kinds_of_words(read_text(options.words).split(), options.seed)
         reader = Reader(options.model, language=options.language)
-        hands = [
-            hand
-            for hand in open_hands(options.data, options.split)
-            if min(len(hand.letters(True)), len(hand.letters(False))) >= WORD_PAGES.min_writer_letters
-        ]
-        if not hands:
-            raise LettercastError(f"{options.data}: no writer has enough letters in split '{options.split}'; try another --split")
+        hands = open_word_hands(options.data, options.split)
         scores = [
             score_language(reader, hands, kind, words, pages=options.pages, seed=options.seed) for kind, words in kinds.items()
         ]

@@ -8,7 +8,7 @@ Maintainer's command, which measures how much a list of words helps on generated
 import argparse
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -31,7 +31,7 @@ from ...runtime.text.words import read_text
 from ...train.data.source import LETTERS
 from ...train.pages import PagesResult, plain, read_pages
 from ...train.predict import open_any
-from .scenes import PHONE_PX, PlacedBox, PlacedLetter, Scene, photograph
+from .scenes import PHONE_PX, Photo, PlacedBox, PlacedLetter, Scene, photograph
 from .writing import Hand, open_hands
 
 if TYPE_CHECKING:
@@ -299,13 +299,7 @@ def kinds_of_words(words: Sequence[str], seed: int) -> dict[str, list[str]]:
 def score_kind(reader: Reader, hands: Sequence[Hand], kind: str, words: Sequence[str], *, pages: int, seed: int) -> WordScore:
     """Write words on pages, photograph and read them; words with missing or extra gaps count as misread."""
     count = read = listed = wronged = 0
-    for number in range(pages):
-        hand, case = hands[number % len(hands)], CASES[number % len(CASES)]
-        rng = np.random.default_rng([seed, number])
-        lines = [" ".join(choose(hand, case, words, rng) for _ in range(WORD_PAGES.line_words)) for _ in range(WORD_PAGES.lines)]
-        writer, camera = rng.spawn(2)
-        scene = Scene().change(spacing=rng.uniform(*WORD_PAGES.spacing), word_gap=rng.uniform(*WORD_PAGES.word_gap))
-        photo = photograph(hand, scene, PHONE_PX, writer=writer, camera=camera, text=lines)
+    for photo in word_photos(hands, words, pages, seed):
         page = reader.read(photo.image)
         truth = photo.text.upper().split()
         words_read = [word for line in page.lines for word in line.words]
@@ -315,6 +309,40 @@ def score_kind(reader: Reader, hands: Sequence[Hand], kind: str, words: Sequence
         listed += LCSseq.similarity(truth, with_list)
         wronged += sum(one not in (word.text.upper(), *truth) for one, word in zip(with_list, words_read, strict=True))
     return WordScore(kind, count, read, listed, wronged)
+
+
+def word_photos(hands: Sequence[Hand], words: Sequence[str], pages: int, seed: int) -> Iterator[Photo]:
+    """Write words on pages, with hands and cases in turns, and photograph them."""
+    for number in range(pages):
+        hand, case = hands[number % len(hands)], CASES[number % len(CASES)]
+        rng = np.random.default_rng([seed, number])
+        lines = [" ".join(choose(hand, case, words, rng) for _ in range(WORD_PAGES.line_words)) for _ in range(WORD_PAGES.lines)]
+        writer, camera = rng.spawn(2)
+        scene = Scene().change(spacing=rng.uniform(*WORD_PAGES.spacing), word_gap=rng.uniform(*WORD_PAGES.word_gap))
+        yield photograph(hand, scene, PHONE_PX, writer=writer, camera=camera, text=lines)
+
+
+def open_word_hands(data: str, split: str) -> list[Hand]:
+    """Return the hands that have enough letters of both cases to write words; raises LettercastError if there are none."""
+    least = WORD_PAGES.min_writer_letters
+    hands = [one for one in open_hands(data, split) if min(len(one.letters(True)), len(one.letters(False))) >= least]
+    if not hands:
+        raise LettercastError(
+            f"{data}: no writer has {least} capitals and as many small letters in split '{split}'; try another --split"
+        )
+    return hands
+
+
+def add_page_options(parser: argparse.ArgumentParser) -> None:
+    """Add what pages of words are made of: --data, --split, --pages and --seed."""
+    parser.add_argument("--data", default="pen", metavar="D", help="the handwriting: pen (the default) or an .npz of strokes")
+    parser.add_argument("--split", choices=SPLIT_CHOICES, default="val", help="whose strokes to use (default: %(default)s)")
+    parser.add_argument(
+        "--pages", type=positive, default=PAGES, metavar="N", help="pages of each kind of words (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--seed", type=natural, default=0, metavar="N", help="another seed writes other pages (default: %(default)s)"
+    )
 
 
 def choose(hand: Hand, case: str, words: Sequence[str], rng: np.random.Generator) -> str:
@@ -350,28 +378,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         description="Measure how much a list of words helps to read generated pages; half of the words are kept from the reader.",
     )
     parser.add_argument("words", type=Path, help="a UTF-8 text file with one word per line")
-    parser.add_argument("--data", default="pen", metavar="D", help="the handwriting: pen (the default) or an .npz of strokes")
-    parser.add_argument("--split", choices=SPLIT_CHOICES, default="val", help="whose strokes to use (default: %(default)s)")
-    parser.add_argument(
-        "--pages", type=positive, default=PAGES, metavar="N", help="pages of each kind of words (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--seed", type=natural, default=0, metavar="N", help="another seed writes other pages (default: %(default)s)"
-    )
+    add_page_options(parser)
     options = parser.parse_args(arguments)
     try:
         kinds = kinds_of_words(read_text(options.words).split(), options.seed)
         reader = Reader(words=kinds.get("in the list", ()))
-        hands = [
-            hand
-            for hand in open_hands(options.data, options.split)
-            if min(len(hand.letters(True)), len(hand.letters(False))) >= WORD_PAGES.min_writer_letters
-        ]
-        if not hands:
-            raise LettercastError(
-                f"{options.data}: no writer has {WORD_PAGES.min_writer_letters} capitals and as many small letters "
-                f"in split '{options.split}'; try another --split"
-            )
+        hands = open_word_hands(options.data, options.split)
         for kind, words in kinds.items():
             one = score_kind(reader, hands, kind, words, pages=options.pages, seed=options.seed)
             shares = [f"{100 * part / one.words:5.1f} %" for part in (one.read, one.listed, one.wronged)]

@@ -287,13 +287,10 @@ def cut_form(form: Form, scale: float) -> list[Candidate]:
     """Cut out what stands in the places of a form, found at `scale` of the image's size, and what stands outside."""
     found = []
     for one in form.filled:
-        x, y, w, h = one.box
-        left, top = max(0, x - 1), max(0, y - 1)
+        (x, y, w, h), (left, top) = one.box, corner_of(one.box)
         own = cv2.copyMakeBorder(one.mask, y - top, 1, x - left, 1, cv2.BORDER_CONSTANT, value=0)
         window = form.ink[top : y + h + 1, left : x + w + 1]
-        ink = cv2.bitwise_and(window, cv2.dilate(own, GROW)[: window.shape[0], : window.shape[1]])
-        place = (round(x / scale), round(y / scale), round(w / scale), round(h / scale))
-        found.append(Candidate(place, ink, (left, top), ink_strength(ink), one.place))
+        found.append(cut_out(window, own[: window.shape[0], : window.shape[1]], one.box, scale, one.place))
     strokes = Strokes(form.ink, form.outside, False, scale)
     outside = cut_candidates(strokes, find_pieces(form.outside))
     return [one for one in found if one.strength >= FIND_TUNING.min_strength] + [replace(one, is_outside=True) for one in outside]
@@ -351,17 +348,25 @@ def is_letter_sized(box: Box, size: float) -> bool:
 
 def cut_candidate(box: Box, outlines: Sequence[Pixels], strokes: Strokes) -> Candidate:
     """Cut the ink within outlines (n, 1, 2), which this box bounds, out of the page, without its neighbours' ink."""
-    x, y, w, h = box
-    # One pixel more than the mask, for the soft edge of the strokes.
-    left, top = max(0, x - 1), max(0, y - 1)
+    (x, y, w, h), (left, top) = box, corner_of(box)
     window = np.s_[top : y + h + 1, left : x + w + 1]
-    mask, scale = strokes.mask[window], strokes.scale
+    mask = strokes.mask[window]
     own = np.zeros(mask.shape, np.uint8)
     cv2.fillPoly(own, outlines, 255, offset=(-left, -top))
-    own = cv2.dilate(cv2.bitwise_and(own, mask), GROW)
-    place = (round(x / scale), round(y / scale), round(w / scale), round(h / scale))
-    ink = cv2.bitwise_and(strokes.ink[window], own)
-    return Candidate(place, ink, (left, top), ink_strength(ink))
+    return cut_out(strokes.ink[window], cv2.bitwise_and(own, mask), box, strokes.scale)
+
+
+def corner_of(box: Box) -> tuple[int, int]:
+    """Return the left and top of the window around a box: one pixel more on each side, for the soft edge of the strokes."""
+    return max(0, box[0] - 1), max(0, box[1] - 1)
+
+
+def cut_out(window: Pixels, own: Pixels, box: Box, scale: float, place: Place | None = None) -> Candidate:
+    """Return the ink under a mask (h, w) in the window around a box as a candidate; scale is the page's, see Strokes."""
+    ink = cv2.bitwise_and(window, cv2.dilate(own, GROW))
+    x, y, w, h = box
+    in_image = (round(x / scale), round(y / scale), round(w / scale), round(h / scale))
+    return Candidate(in_image, ink, corner_of(box), ink_strength(ink), place)
 
 
 def ink_strength(ink: Pixels) -> int:

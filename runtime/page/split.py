@@ -61,7 +61,7 @@ class Cut:
 
 @dataclass(frozen=True)
 class Reading:
-    """How the model reads one candidate: as n letters from left to right.
+    """How the model reads one candidate: as n letters from left to right; or several candidates, see `merged`.
 
     images (n, 28, 28, 1) uint8 are what the network saw, probabilities (n, classes) are its outputs.
     """
@@ -69,6 +69,13 @@ class Reading:
     candidates: tuple[Candidate, ...]
     images: Pixels
     probabilities: NDArray[np.float32]
+
+
+def merged(readings: Sequence[Reading]) -> Reading:
+    """Return some readings, at least one, as a single one of all their letters."""
+    candidates = tuple(one for reading in readings for one in reading.candidates)
+    images = np.concatenate([reading.images for reading in readings])
+    return Reading(candidates, images, np.concatenate([reading.probabilities for reading in readings]))
 
 
 def may_be_split(candidate: Candidate, confidence: float) -> bool:
