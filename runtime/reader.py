@@ -7,7 +7,7 @@ print(page.text)
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice, pairwise
 from pathlib import Path
@@ -285,10 +285,14 @@ class Reader:
             from .sources.images import read_image
 
             image = read_image(Path(image))
+        return self.make_page(image, self.recognize)
+
+    def make_page(self, image: Pixels, recognize: Callable[[Sequence[Candidate]], list[Reading]]) -> Page:
+        """Read one image like `read`, with another function that recognizes its candidates."""
         start = time.perf_counter()
         candidates = self.find(image)
         found = time.perf_counter()
-        readings = self.recognize(candidates)
+        readings = recognize(candidates)
         lines, outside = self.compose(readings), self.compose_outside(readings)
         done = time.perf_counter()
         size, count = (image.shape[1], image.shape[0]), sum(len(reading.candidates) for reading in readings)

@@ -1,8 +1,8 @@
 """Letters tracked from frame to frame: readings stay steady, and only letters that changed are classified again."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -262,13 +262,7 @@ class Tracker:
 
     def read(self, image: Pixels) -> Page:
         """Read the next frame; takes images like Reader.read."""
-        start = time.perf_counter()
-        candidates = self.reader.find(image)
-        found = time.perf_counter()
-        readings = self._track(image, candidates)
-        lines, outside = self.reader.compose(readings), self.reader.compose_outside(readings)
-        done = time.perf_counter()
-        return Page((image.shape[1], image.shape[0]), lines, 1000 * (found - start), 1000 * (done - found), outside)
+        return self.reader.make_page(image, partial(self._track, image))
 
     def _track(self, image: Pixels, candidates: Sequence[Candidate]) -> list[Reading]:
         """Update the tracks with the candidates of the next frame, and return the readings to show."""

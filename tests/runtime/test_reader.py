@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast.runtime import Reader
+from lettercast.runtime import Reader, Tracker
 from lettercast.runtime.glyph import glyph
 from lettercast.runtime.model.engine import Engine
 from lettercast.runtime.model.facts import Facts
@@ -269,4 +269,5 @@ def test_marks_that_are_no_letters_are_counted(draw_page):
     assert not page.letters
     assert page.left_out >= len(placed)
     assert page.to_dict()["left_out"] == page.left_out
+    assert Tracker(Reader(rejecting)).read(image).left_out == page.left_out
     assert Reader().read(image).left_out == 0
