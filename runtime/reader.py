@@ -28,8 +28,9 @@ from .page.lines import first_letters, order_lines, split_words
 from .page.split import Reading, certainty, join_strokes, may_be_split, merged, split_candidate, split_stacked
 from .pixels import Pixels, check_image, percentile
 from .text import UNKNOWN, Box, Letter, Line, Page, Word
+from .text.codes import Alphabet, alphabet_of, best_of, settle_kinds
 from .text.context import LABELS, Evidence, Shapes, find_small, load_case, settle_case, settle_heights
-from .text.language import load_language, weigh_word
+from .text.language import Language, load_language, weigh_word
 from .text.words import find_word, load_words
 
 # Two rows of a 2x2 matrix.
@@ -199,6 +200,22 @@ def in_written_case(lines: tuple[Line, ...], images: Sequence[Pixels]) -> tuple[
     return tuple(written)
 
 
+def letters_in(rows: NDArray[np.float32], places: Alphabet) -> NDArray[np.float32]:
+    """Return the probabilities (n, 26) of A to Z in rows (n, classes), as if there were no digits."""
+    own = rows[:, places.letters]
+    return own / np.maximum(own.sum(1, keepdims=True), np.finfo(np.float32).tiny) if len(places.digits) else own
+
+
+def with_letters(
+    rows: NDArray[np.float32], chosen: NDArray[np.intp], letters: NDArray[np.float32], places: Alphabet
+) -> NDArray[np.float32]:
+    """Return rows (n, classes) with the probabilities (k, 26) of A to Z for the k chosen rows; digits keep their own."""
+    changed = rows.copy()
+    share = rows[chosen][:, places.letters].sum(1, keepdims=True) if len(places.digits) else np.float32(1)
+    changed[chosen[:, None], places.letters] = share * letters
+    return changed
+
+
 DEFAULT_MODEL = packaged("models/letters-base-int8.tflite")
 # The alternatives of a letter: at most this many, each at least this probable.
 MAX_ALTERNATIVES, MIN_PROBABILITY = 3, 0.01
@@ -262,12 +279,13 @@ class Reader:
                 f"{facts.name}: reads images of shape {facts.input_shape}, but letters have {GLYPH_SHAPE}; use another model"
             )
         self.words = None if words is None else load_words(words, facts.labels)
-        if language is not None and facts.labels != LABELS:
+        self.alphabet: Alphabet | None = alphabet_of(facts.labels)
+        if language is not None and not self.alphabet:
             raise LettercastError(f"{facts.name}: reads other labels than A to Z, which no language knows; leave --language out")
         self.language = None if language is None else load_language(language)
         if case not in CASES:
             raise LettercastError(f"case {case}: no such case; use {' or '.join(CASES)}")
-        if case == WRITTEN and facts.labels != LABELS:
+        if case == WRITTEN and not self.alphabet:
             raise LettercastError(f"{facts.name}: reads other labels than A to Z, which have no case; leave --case out")
         self.case = case
 
@@ -314,13 +332,14 @@ class Reader:
             np.stack([one.glyph_image for one in candidates])[..., None] if candidates else np.zeros((0, *GLYPH_SHAPE), np.uint8)
         )
         rows = look_again(self.engine, [one.ink for one in candidates], self.engine(images))
+        sure = best_of(rows, self.engine.facts.labels).tolist()
         least = self.engine.facts.reject_below
         is_gravel = len(candidates) > GRAVEL_TUNING.max_candidates and (
             (certainty(rows, self.engine.facts.labels) >= least).mean() < GRAVEL_TUNING.min_letter_share
         )
         readings = []
         for i, candidate in enumerate(candidates):
-            confidence, split = float(rows[i].max()), None
+            confidence, split = sure[i], None
             if not is_gravel and may_be_split(candidate, confidence):
                 split = split_candidate(self.engine, candidate, confidence)
             readings.append(split or Reading((candidate,), images[i : i + 1], rows[i : i + 1]))
@@ -375,34 +394,54 @@ class Reader:
         seen = [reading.probabilities[line] for line in order]
         settled = self._settle(seen, images, boxes, words)
         # Context only chooses between letters: if the model alone is sure that something is a letter, it stays one.
-        least = self.engine.facts.reject_below
-        known = [np.maximum(before.max(1), after.max(1)) >= least for before, after in zip(seen, settled, strict=True)]
+        known = [self._is_known(before) | self._is_known(after) for before, after in zip(seen, settled, strict=True)]
         lines = tuple(
             Line(tuple(self._word(row[word], [candidates[i] for i in line[word]], is_known[word]) for word in parts))
             for row, line, is_known, parts in zip(settled, order, known, words, strict=True)
         )
         return in_written_case(lines, images) if self.case == WRITTEN else lines
 
+    def _is_known(self, rows: NDArray[np.float32]) -> NDArray[np.bool_]:
+        """Return which rows (n, classes) are letters or digits for the model, not non-letters."""
+        facts = self.engine.facts
+        known: NDArray[np.bool_] = best_of(rows, facts.labels) >= facts.reject_below
+        return known
+
     def _settle(
         self, rows: list[NDArray[np.float32]], images: list[Pixels], boxes: list[list[Box]], words: list[list[slice]]
     ) -> list[NDArray[np.float32]]:
-        """Return the probabilities (n, classes) of each line, weighted by the case and the heights of the page's letters."""
-        if self.engine.facts.labels != LABELS or not rows:
+        """Return the probabilities (n, classes) of each line, weighted by the groups, the case and the heights of the page."""
+        if not self.alphabet or not rows:
             return rows
+        places = self.alphabet
+        rows = [settle_kinds(row, parts, places, self._is_known(row)) for row, parts in zip(rows, words, strict=True)]
+        # Digits have no case and no height of their own.
+        letters = [np.flatnonzero(~np.isin(row.argmax(1), places.digits)) for row in rows]
         capital = load_case().capital(np.concatenate(images))
         shares = np.split(capital, np.cumsum([len(row) for row in rows])[:-1])
-        firsts = [first_letters(parts) for parts in words]
-        rows = settle_case([Evidence(*line) for line in zip(rows, shares, firsts, strict=True)])
-        return [settle_heights(*line) for line in zip(rows, boxes, firsts, strict=True)]
+        firsts = [first_letters(parts)[own] for parts, own in zip(words, letters, strict=True)]
+        seen = [letters_in(row[own], places) for row, own in zip(rows, letters, strict=True)]
+        shares = [share[own] for share, own in zip(shares, letters, strict=True)]
+        settled = settle_case([Evidence(*line) for line in zip(seen, shares, firsts, strict=True)])
+        own_boxes = [[line[i] for i in own] for line, own in zip(boxes, letters, strict=True)]
+        settled = [settle_heights(*line) for line in zip(settled, own_boxes, firsts, strict=True)]
+        return [with_letters(row, own, one, places) for row, own, one in zip(rows, letters, settled, strict=True)]
 
     def _word(self, rows: NDArray[np.float32], candidates: Sequence[Candidate], known: NDArray[np.bool_]) -> Word:
-        weighed = rows if self.language is None else weigh_word(self.language, rows, known)
+        weighed = rows if self.language is None else self._by_language(self.language, rows, known)
         letters = tuple(map(self._letter, rows, weighed, candidates, known))
         # The list of words knows better what follows what, so it takes the letters as they were seen.
         if self.words is None:
             return Word(letters)
         found = find_word(self.words, rows, known)
         return Word(letters, found.word, found.probability)
+
+    def _by_language(self, language: Language, rows: NDArray[np.float32], known: NDArray[np.bool_]) -> NDArray[np.float32]:
+        """Return a word's probabilities (n, classes), weighed by a language; groups with digits are of none."""
+        places = self.alphabet
+        if not places or np.isin(rows[known].argmax(1), places.digits).any():
+            return rows
+        return with_letters(rows, np.arange(len(rows)), weigh_word(language, letters_in(rows, places), known), places)
 
     def _letter(self, seen: NDArray[np.float32], weighed: NDArray[np.float32], candidate: Candidate, known: bool) -> Letter:
         labels = self.engine.facts.labels

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from ..glyph import glyph
 from ..model.engine import Engine
 from ..pixels import Pixels, median, percentile
+from ..text.codes import best_of
 from .find import Candidate
 from .strokes import around
 
@@ -105,14 +106,16 @@ def split_candidate(engine: Engine, candidate: Candidate, confidence: float) -> 
     if not spans:
         return None
     images = dict(zip(spans, (glyph(inks[span]) for span in spans), strict=True))
-    rows = dict(zip(spans, engine(np.stack(list(images.values()))[..., None]), strict=True))
+    seen = engine(np.stack(list(images.values()))[..., None])
+    rows = dict(zip(spans, seen, strict=True))
+    sure: dict[tuple[int, int], np.float32] = dict(zip(spans, best_of(seen, engine.facts.labels), strict=True))
     is_run = width > tuning.min_run_width * height
     least = tuning.min_part_confidence_in_run if is_run else tuning.min_part_confidence
-    path = best_path(len(ends), {span: float(row.max()) for span, row in rows.items() if row.max() >= least})
+    path = best_path(len(ends), {span: float(value) for span, value in sure.items() if value >= least})
     chosen = list(pairwise(path))
     if len(chosen) < 2:
         return None
-    if sum(np.log(rows[span].max()) - tuning.cut_cost for span in chosen) <= np.log(max(confidence, 1e-6)):
+    if sum(np.log(sure[span]) - tuning.cut_cost for span in chosen) <= np.log(max(confidence, 1e-6)):
         return None
     parts = tuple(replace(candidate, box=part_box(candidate, inks[span]), ink=inks[span]) for span in chosen)
     return Reading(parts, np.stack([images[span] for span in chosen])[..., None], np.stack([rows[span] for span in chosen]))
@@ -228,8 +231,8 @@ JOIN_TUNING = JoinTuning()
 Near: TypeAlias = tuple[tuple[int, ...], int]
 # In an image of gravel everything is near everything, so the number of tries is limited.
 MAX_PAIRS, MAX_TRIPLES = 100, 30
-# A bare stroke may be either letter, and is certainly a stroke.
-BARE_STROKES = ("I", "L")
+# A bare stroke may be any of these, and is certainly a stroke.
+BARE_STROKES = ("I", "L", "1")
 
 
 def join_strokes(engine: Engine, candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -246,7 +249,7 @@ def join_strokes(engine: Engine, candidates: Sequence[Candidate]) -> list[Candid
     singles = sorted({i for members, _ in near for i in members})
     rows = engine(np.stack([one.glyph_image for one in (*(candidates[i] for i in singles), *unions)])[..., None])
     confidence = dict(zip(singles, certainty(rows[: len(singles)], engine.facts.labels), strict=True))
-    whole = rows[len(singles) :].max(1)
+    whole = best_of(rows[len(singles) :], engine.facts.labels)
     apart = np.array([sum(np.log(confidence[i]) for i in members) for members, _ in near])
     gaps = np.array([gap for _, gap in near])
     tuning = JOIN_TUNING
@@ -319,8 +322,11 @@ def union(a: Candidate, b: Candidate) -> Candidate:
 
 
 def certainty(rows: NDArray[np.float32], labels: Sequence[str]) -> NDArray[np.float32]:
-    """Return how sure the model is that each is a letter (n,): its highest probability, with I and L counted as one class."""
-    best = rows.max(1)
+    """Return how sure the model is that each is a letter (n,): its highest probability, with I and L counted as one class.
+
+    So are a digit and the letter that it looks like.
+    """
+    best = best_of(rows, labels)
     bare = [labels.index(name) for name in BARE_STROKES if name in labels]
     return np.maximum(best, rows[:, bare].sum(1)) if bare else best
 
@@ -421,7 +427,7 @@ def split_across(engine: Engine, candidate: Candidate, least: float = STACKED_TU
     if not cuts:
         return [candidate]
     halves = [np.ascontiguousarray(ink_between(turned, *ends).T) for cut in cuts for ends in ((None, cut), (cut, None))]
-    sure = engine(np.stack([glyph(ink) for ink in halves])[..., None]).max(1)
+    sure = best_of(engine(np.stack([glyph(ink) for ink in halves])[..., None]), engine.facts.labels)
     parts = [replace(candidate, box=part_box(candidate, ink), ink=ink) for ink in halves]
     both = sure.reshape(-1, 2).prod(1)
     if both.max() < tuning.min_both_confidence and least < tuning.min_both_confidence:
@@ -435,4 +441,4 @@ def split_across(engine: Engine, candidate: Candidate, least: float = STACKED_TU
 def confidence_of(engine: Engine, candidate: Candidate, confidence: float) -> float:
     """Return the confidence of a candidate, or the mean of its letters' if it is likelier to be several beside each other."""
     split = split_candidate(engine, candidate, confidence) if may_be_split(candidate, confidence) else None
-    return float(np.exp(np.log(split.probabilities.max(1)).mean())) if split else confidence
+    return float(np.exp(np.log(best_of(split.probabilities, engine.facts.labels)).mean())) if split else confidence
