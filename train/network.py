@@ -28,8 +28,8 @@ class Size:
 # base and nano are for devices; large is their teacher.
 SIZES = {
     "large": Size(((48,), (96, 96), (128, 160, 160)), 0.3),
-    "base": Size(((32,), (64, 64), (80, 96, 96)), 0.2),
-    "nano": Size(((16,), (24, 32), (40, 48)), 0.0),
+    "base": Size(((16,), (24, 32), (64, 88, 96)), 0.1),
+    "nano": Size(((8,), (16, 28), (36, 40)), 0.0),
 }
 
 

@@ -55,7 +55,7 @@ PEAK_RATE, TUNING_RATE = 2e-3, 5e-4
 CLUTTER_SHARE = 0.05
 SHA256_DIGITS = 64
 # Raise it with every change of how letters are drawn, so that older caches are not used.
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
 # Every drawing of a letter is different, so an epoch draws the letters of a small source several times.
 MIN_STEPS = 50
 

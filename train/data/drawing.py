@@ -1,7 +1,7 @@
 """Draw letters from pen strokes as another hand, pen and camera might: each stays the same letter.
 
-The constants of the classes below were chosen by hand; no search over them is recorded. The models of docs/model-card.md
-were trained with these values.
+The constants of the classes below were chosen by hand; docs/training.md says what leave-one-source-out gave for stronger
+and weaker ones. The models of docs/model-card.md were trained with these values.
 """
 
 import math
@@ -30,10 +30,10 @@ class PenRange:
     """The longer side of a letter that is drawn plainly, in pixels."""
     plain_width: float = 0.08
     """The plain pen, as a share of the letter's longer side."""
-    widths: tuple[float, float] = (0.03, 0.22)
-    """From a fine liner to a broad marker, as shares of the letter's longer side."""
-    sides_px: tuple[int, int] = (20, 84)
-    """From a letter far from the camera to one that fills a good part of the frame."""
+    widths: tuple[float, float] = (0.02, 0.25)
+    """From a fine liner to a marker that fills small loops, as shares of the letter's longer side."""
+    sides_px: tuple[int, int] = (10, 90)
+    """From a letter that is hardly resolved to one that fills a good part of the frame."""
     camera_share: float = 0.4
     """Share of letters that are photographed and found again; the others skip the paper."""
 
@@ -45,17 +45,17 @@ class HandRange:
     Lengths are shares of the letter's longer side.
     """
 
-    strengths: tuple[float, float] = (0.1, 1.9)
-    """From hardly any distortion to nearly twice the usual one."""
+    strengths: tuple[float, float] = (0.2, 2.4)
+    """From little distortion to more than twice the usual one."""
     turn: float = math.radians(6)
     slant: float = 0.15
     stretch: float = 0.13
     keystone: float = 0.06
-    stroke_shift: float = 0.015
+    stroke_shift: float = 0.02
     """How far one stroke moves against the others."""
-    stroke_turn: float = math.radians(2.5)
-    stroke_growth: float = 0.035
-    max_wave_depth: float = 0.035
+    stroke_turn: float = math.radians(3)
+    stroke_growth: float = 0.045
+    max_wave_depth: float = 0.04
     """Depth of the slow waves that bend strokes."""
     wave_rates: tuple[float, float] = (2.0, 7.0)
     """Radians of a wave per longer side."""

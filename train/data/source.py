@@ -18,7 +18,7 @@ from ...runtime.classifier import fit_image
 from ...runtime.glyph import glyph
 from ...runtime.page.ink import letter_only
 from ...runtime.pixels import Pixels
-from .drawing import draw_plain, draw_random
+from .drawing import draw_plain, draw_random, log_uniform
 from .strokes import Strokes
 
 SPLITS = {"train": 0, "val": 1, "test": 2}
@@ -48,6 +48,9 @@ def hashed_split(keys: Iterable[object], labels: NDArray[Any] | None = None) -> 
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 # Weight of each letter as a power of its writer's count: a writer of four times as many letters counts twice as much.
 WRITER_POWER = -0.5
+# The same for classes, because pages of letters hold J and Z as often as E, which texts do not; capitals and small letters
+# are classes apart where they are known.
+CLASS_POWER = -0.5
 
 
 class Source(Protocol):
@@ -119,6 +122,13 @@ def digest_of(*parts: object) -> str:
     return digest.hexdigest()
 
 
+def balanced(weights: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return weights (N,) that sum to 1, those of each group (N,) lowered by a power of the group's sum."""
+    masses = np.bincount(groups, weights)
+    even = weights * np.maximum(masses, np.finfo(float).tiny)[groups] ** CLASS_POWER
+    return even / max(even.sum(), np.finfo(float).tiny)
+
+
 class UnknownWriters:
     """A source whose writers and capitals are unknown; unless it says otherwise, it has its own splits and named classes."""
 
@@ -152,8 +162,7 @@ class StrokeSource:
     @property
     def weights(self) -> NDArray[np.float64]:
         _, writer, count = np.unique(self.strokes.writer, return_inverse=True, return_counts=True)
-        weights = count[writer].astype(np.float64) ** WRITER_POWER
-        return weights / weights.sum()
+        return balanced(count[writer].astype(np.float64) ** WRITER_POWER, 2 * self.labels + self.upper)
 
     @property
     def writers(self) -> NDArray[np.int64]:
@@ -186,7 +195,7 @@ class ImageSource(UnknownWriters):
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        return np.full(len(self.labels), 1 / max(1, len(self.labels)))
+        return balanced(np.ones(len(self.labels)), self.labels)
 
     @property
     def digest(self) -> str:
@@ -211,7 +220,7 @@ class PictureSource(UnknownWriters):
 
     @property
     def weights(self) -> NDArray[np.float64]:
-        return np.full(len(self.labels), 1 / max(1, len(self.labels)))
+        return balanced(np.ones(len(self.labels)), self.labels)
 
     @property
     def digest(self) -> str:
@@ -292,8 +301,16 @@ class WarpRange:
     """
 
     turn: float = 0.1
-    slant: float = 0.12
-    stretch: float = 0.1
+    slant: float = 0.14
+    stretch: float = 0.12
+    bend: float = 0.025
+    """Standard deviation of how far ink moves between the others, in sides of the canvas."""
+    bend_places: int = 4
+    """Places along each side that move apart from each other."""
+    tiny_share: float = 0.15
+    """Share of letters that are seen from afar."""
+    tiny_sides_px: tuple[float, float] = (9, 24)
+    """Longer side of those, in pixels, evenly on a log scale."""
     min_side_px: int = 48
     """Smaller ink is enlarged to this side first."""
     room: float = 1.5
@@ -316,14 +333,26 @@ def warp(ink: Pixels, rng: np.random.Generator) -> Pixels:
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = scale * turn @ np.array([[stretch, slant], [0, 1]])
     shift = np.array([side / 2, side / 2]) - matrix @ np.array([width / 2, height / 2])
-    warped = cv2.warpAffine(ink, np.column_stack([matrix, shift]), (side, side), flags=cv2.INTER_LINEAR)
+    warped = _bend(cv2.warpAffine(ink, np.column_stack([matrix, shift]), (side, side), flags=cv2.INTER_LINEAR), rng)
     kind = rng.random()
+    if kind > 1 - WARP.tiny_share:
+        tiny = max(2, round(WARP.room * log_uniform(WARP.tiny_sides_px, rng)))
+        return cv2.resize(warped, (min(tiny, side), min(tiny, side)), interpolation=cv2.INTER_AREA)
     if kind < WARP.thicker_share:
         return cv2.dilate(warped, np.ones((3, 3), np.uint8))
     if kind < WARP.thicker_share + WARP.thinner_share:
         return cv2.erode(warped, np.ones((2, 2), np.uint8))
     # The image went through a camera already: a little more blur, and no grain on top of its own.
     return cv2.GaussianBlur(warped, (0, 0), rng.uniform(*WARP.blur_px))
+
+
+def _bend(ink: Pixels, rng: np.random.Generator) -> Pixels:
+    """Move the ink (side, side) uint8 smoothly and at random, here more than there."""
+    side = len(ink)
+    coarse = rng.normal(0, WARP.bend * side, (WARP.bend_places, WARP.bend_places, 2)).astype(np.float32)
+    moves = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
+    rows, columns = np.mgrid[:side, :side].astype(np.float32)
+    return np.asarray(cv2.remap(ink, columns + moves[..., 0], rows + moves[..., 1], cv2.INTER_LINEAR), np.uint8)
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from lettercast.runtime.page.ink import MAX_INK_PX, letter_ink, letter_only
 from lettercast.train.data.drawing import draw_plain
 from lettercast.train.data.pen import PenSource
 from lettercast.train.data.source import (
+    WARP,
     ImageSource,
     MixedSource,
     StrokeSource,
@@ -59,6 +60,28 @@ def test_writer_of_four_times_as_many_letters_counts_twice_as_much():
     assert weights[:4].sum() == pytest.approx(2 * weights[4])
 
 
+def test_class_of_four_times_as_many_letters_counts_twice_as_much():
+    weights = images(("A", "B"), [0, 0, 0, 0, 1]).weights
+    assert weights.sum() == pytest.approx(1)
+    assert weights[:4].sum() == pytest.approx(2 * weights[4])
+    assert len(images(("A", "B"), []).weights) == 0
+
+
+def test_capitals_and_small_letters_are_classes_apart():
+    count = 5
+    strokes = Strokes(
+        np.tile(np.array([[0, 0], [9, 9]], np.float32), (count, 1)),
+        np.full(count, 2),
+        np.ones(count, int),
+        np.zeros(count, int),
+        np.array([True, False, False, False, False]),
+        np.zeros(count, int),
+        np.zeros(count, int),
+    )
+    weights = StrokeSource("one hand", "train", strokes).weights
+    assert weights[1:].sum() == pytest.approx(2 * weights[0])
+
+
 def test_strokes_know_writer_and_case_and_images_do_not(strokes_arrays):
     given = strokes_arrays | {"upper": np.arange(1144) % 2 == 0}
     known = StrokeSource("strokes", "test", load_strokes(Path("s.npz"), given).only(given["split"] == 2))
@@ -92,6 +115,15 @@ def test_warped_letter_stays_inside_its_image(pen):
         edges = np.concatenate([warped[0], warped[-1], warped[:, 0], warped[:, -1]])
         assert warped.max() > 150
         assert edges.max() < 60
+
+
+def test_some_warped_letters_are_seen_from_afar(pen):
+    ink = draw_plain(pen.sample(12, np.random.default_rng(1)))
+    sides = np.array([len(warp(ink, np.random.default_rng(seed))) for seed in range(200)])
+    limits = np.array(WARP.tiny_sides_px) * WARP.room
+    is_tiny = sides <= limits[1] + 1
+    assert is_tiny.mean() == pytest.approx(WARP.tiny_share, abs=0.07)
+    assert sides[is_tiny].min() >= limits[0] - 1
 
 
 def test_large_photograph_is_stored_small_and_shows_the_same_letter():
