@@ -50,6 +50,8 @@ def fit_case(source: Source, seed: int = 1) -> CaseNet:
 
     if source.upper is None or not {True, False} <= set(source.upper.tolist()):
         raise LettercastError(f"{source.name}: needs letters of both cases; give `upper` in the strokes file")
+    if source.classes != LABELS:
+        raise LettercastError(f"{source.name}: has other classes than A to Z, which have no case; give letters only")
     keras.utils.set_random_seed(seed)
     inputs = np.concatenate([case_input(draw_all(source, drawn)) for drawn in FIT.draw_seeds])
     labels, upper = np.tile(source.labels, len(FIT.draw_seeds)), np.tile(source.upper, len(FIT.draw_seeds))

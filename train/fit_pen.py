@@ -23,7 +23,7 @@ from ..runtime.pixels import Pixels
 from .data.drawing import draw_ink
 from .data.pen import PEN_FILE, POINTS_PER_STROKE, Pen, Shape, pack, unpack
 from .data.source import LETTERS, SPLITS, WRITER_POWER
-from .data.strokes import Strokes, load_strokes
+from .data.strokes import Strokes, load_strokes, stroke_classes
 
 # The sheet of samples: cells, letters and the pen in pixels, and cells per row.
 CELL_PX, LETTER_PX, PEN_PX, COLUMNS = 48, 36, 2.6, 24
@@ -139,6 +139,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         with np.load(options.strokes, allow_pickle=False) as archive:
             arrays = dict(archive)
         strokes = load_strokes(options.strokes, arrays)
+        if (stroke_classes(arrays) or LETTERS) != LETTERS:
+            raise LettercastError(f"{options.strokes}: has other classes than A to Z; the pen writes letters only")
         if options.without:
             names = arrays["contributors"][arrays["contributor"]]
             strokes = strokes.only(~np.isin(names, options.without))

@@ -18,7 +18,7 @@ from ...runtime.page.ink import letter_only
 from ...runtime.pixels import Pixels
 from .emnist import sample_places, stored_way
 from .source import LETTERS, SPLITS, ImageSource, Source, StrokeSource, hashed_split, image_source, in_split, relabel
-from .strokes import load_strokes
+from .strokes import load_strokes, stroke_classes
 
 # A million letters of 64 x 64 pixels.
 MAX_BYTES = 4_000_000_000
@@ -70,7 +70,7 @@ def open_npz(path: Path, split: str, shape: Shape | None = None) -> Source:
         raise LettercastError(f"{path}: {reason}; write it again with numpy.savez") from error
     if "points" in arrays and not shape:
         strokes = load_strokes(path, arrays)
-        return StrokeSource(path.name, split, strokes.only(in_split(strokes.split, split)))
+        return StrokeSource(path.name, split, strokes.only(in_split(strokes.split, split)), stroke_classes(arrays) or LETTERS)
     return arrays_source(path.name, named_arrays(str(path), arrays), split, shape)
 
 

@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from ... import LettercastError
+from ...runtime.arguments import plain_name
 from ...runtime.files import write_bytes
 
+ALPHABET = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
 # More than any tablet resolves; larger float32 coordinates would overflow when they are subtracted.
 MAX_COORDINATE = 1e9
 
@@ -22,8 +24,9 @@ class Strokes:
     """N letters as pen strokes.
 
     points (P, 2): x, y of every pen point, y grows downwards; points_per_stroke (S,) and
-    strokes_per_sample (N,) cut them into strokes and strokes into letters. label (N,) counts from 0 for A;
-    upper (N,) is True for capitals; writer (N,) is a number per writer; split (N,) is 0 train, 1 val, 2 test.
+    strokes_per_sample (N,) cut them into strokes and strokes into letters. label (N,) counts from 0 for A, or
+    for the first of other classes; upper (N,) is True for capitals; writer (N,) is a number per writer; split
+    (N,) is 0 train, 1 val, 2 test.
     """
 
     points: NDArray[np.float32]
@@ -91,9 +94,9 @@ class Strokes:
 
 
 def load_strokes(path: Path, arrays: dict[str, NDArray[Any]]) -> Strokes:
-    """Build Strokes from the arrays of a `.npz`; upper, writer and split may be absent.
+    """Build Strokes from the arrays of a `.npz`; upper, writer, split and classes may be absent.
 
-    Raises LettercastError if the arrays do not fit together or a label is not one of A to Z.
+    Raises LettercastError if the arrays do not fit together or a label is not one of the classes.
     """
     try:
         count = len(arrays["strokes_per_sample"])
@@ -109,13 +112,28 @@ def load_strokes(path: Path, arrays: dict[str, NDArray[Any]]) -> Strokes:
             arrays.get("writer", np.zeros(count)).astype(np.int64),
             arrays.get("split", np.zeros(count)).astype(np.int64),
         )
-        if count and not (label.min() >= 0 and label.max() < 26):
-            raise LettercastError("label must count from 0 (A) to 25 (Z)")
+        classes = stroke_classes(arrays) or ALPHABET
+        if count and not (label.min() >= 0 and label.max() < len(classes)):
+            raise LettercastError(f"label must count from 0 ({classes[0]}) to {len(classes) - 1} ({classes[-1]})")
     except (KeyError, ValueError, TypeError) as error:
         raise LettercastError(f"{path}: not readable as strokes ({error}); see docs/data.md") from error
     except LettercastError as error:
         raise LettercastError(f"{path}: {error}; see docs/data.md") from error
     return strokes
+
+
+def stroke_classes(arrays: dict[str, NDArray[Any]]) -> tuple[str, ...] | None:
+    """Return the names of the classes of a strokes `.npz`; None if it has none, so that they are A to Z.
+
+    Raises LettercastError if they are no different names.
+    """
+    if "classes" not in arrays:
+        return None
+    own = arrays["classes"]
+    names = tuple(map(plain_name, own.tolist())) if own.ndim == 1 and own.dtype.kind == "U" else ()
+    if not names or len(set(names)) != len(names):
+        raise LettercastError("classes must be different names, (C,) of text")
+    return names
 
 
 def save_strokes(
@@ -126,16 +144,20 @@ def save_strokes(
     upper: ArrayLike | None = None,
     writer: ArrayLike | None = None,
     split: ArrayLike | None = None,
+    classes: Sequence[str] | None = None,
+    writers: Sequence[str] | None = None,
 ) -> None:
     """Write letters as a strokes `.npz` for `--data`; the file is never half-written.
 
     Args:
         path: ends in `.npz`.
         letters: each is a list of strokes, each (n, 2): x and y of its points, y grows downwards, in any unit.
-        labels: (N,) from 0 for A to 25 for Z.
+        labels: (N,) from 0 for A to 25 for Z, or indices of the classes.
         upper: (N,) True for capitals; by default all letters are capitals.
         writer: (N,) a whole number per writer; by default one writer wrote all letters.
         split: (N,) 0 train, 1 val, 2 test; by default all are for training.
+        classes: the names of the classes, if they are others than A to Z.
+        writers: the name of each writer, by number.
 
     Raises:
         LettercastError: the arrays are not letters, or the file cannot be written.
@@ -145,7 +167,7 @@ def save_strokes(
     try:
         strokes = [np.asarray(stroke, np.float32) for letter in letters for stroke in letter]
         points = np.concatenate(strokes) if strokes else np.empty((0, 2), np.float32)
-        given = {"upper": upper, "writer": writer, "split": split}
+        given = {"upper": upper, "writer": writer, "split": split, "classes": classes, "writers": writers}
         arrays = {
             "points": points,
             "points_per_stroke": np.array([len(stroke) for stroke in strokes], np.int64),

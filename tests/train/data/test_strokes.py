@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.data.open import open_source
+from lettercast.train.data.open import open_source, open_sources
+from lettercast.train.data.source import LETTERS, relabel
 from lettercast.train.data.strokes import Strokes, load_strokes, save_strokes
 
 HERE = Path("letters.npz")
@@ -98,6 +99,26 @@ def test_file_that_lacks_an_array_is_named(arrays, key):
     del arrays[key]
     with pytest.raises(LettercastError, match=r"letters.npz"):
         load_strokes(HERE, arrays)
+
+
+@pytest.mark.parametrize(
+    "classes",
+    [np.array(["0"]), np.array(["0", "0"]), np.array([0, 1]), np.array([["0", "1"]]), np.array([], "U1"), np.array("01")],
+)
+def test_classes_that_do_not_name_the_labels_are_refused(arrays, classes):
+    with pytest.raises(LettercastError, match=r"letters.npz"):
+        load_strokes(HERE, arrays | {"classes": classes, "label": np.array([0, 1])})
+
+
+def test_strokes_of_other_classes_are_opened_by_name(strokes, tmp_path):
+    letters = [strokes.letter(index) for index in range(len(strokes))]
+    save_strokes(tmp_path / "digits.npz", letters, [1, 0], classes=["7", "B"], writers=["me"])
+    source = open_source(tmp_path / "digits.npz", "all")
+    assert [source.classes[label] for label in source.labels] == ["B", "7"]
+    both = tuple("0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    assert relabel(source, both).tolist() == [11, 7]
+    mixed = open_sources([f"{tmp_path / 'digits.npz'}@0.5", "pen@0.5"], "train")
+    assert set(mixed.classes) == {"7", *LETTERS}
 
 
 def loaded(path: Path) -> Strokes:
