@@ -57,8 +57,8 @@ def train(
     """Train a letter model, calibrate it, and write the model, its history, figures and a card.
 
     Args:
-        data: what `--data` takes (`pen`, `emnist`, the path of an `.npz`, `.csv` or folder of class folders, each with a
-            share such as `strokes.npz@0.9` if there are several), a list of these, or arrays `(images, labels)` or
+        data: what `--data` takes (`pen`, `emnist`, `sklearn-digits`, the path of an `.npz`, `.csv` or folder of class folders,
+            each with a share such as `strokes.npz@0.9` if there are several), a list of these, or arrays `(images, labels)` or
             `(images, labels, class names)`: images (N, H, W) grey or (N, H, W, 3) RGB uint8, labels (N,) numbers or names.
         val: letters that choose the best epoch; by default the validation split of `data`.
         size: `base` (the default), `nano` or `large`.

@@ -1,4 +1,4 @@
-"""Open what `--data` names: the built-in pen, EMNIST, strokes or images in a `.npz`, an A-Z CSV, or a folder of class folders."""
+"""Open what `--data` names: a named source, strokes or images in a `.npz`, an A-Z CSV, or a folder of class folders."""
 
 import os
 import re
@@ -11,15 +11,17 @@ from ...runtime.console import say_once
 from ...runtime.model.facts import Facts
 from .arrays import Shape, arrays_source, given_arrays, npz_splits, open_npz
 from .az_csv import open_az_csv
+from .digits import NAME as DIGITS
+from .digits import open_digits
 from .emnist import emnist_splits, open_emnist, open_emnist_folder
 from .folder import open_folder, split_folders
-from .pen import PenSource, load_pen
+from .pen import open_pen
 from .source import SPLITS, MixedSource, Source
 
 SPLIT_NAMES = (*SPLITS, "all")
 # Sources that have a name instead of a path; they have every split.
-NAMED = ("pen", "emnist")
-TAKEN = "pen, emnist, an .npz file, an A-Z .csv, a folder of class folders or of EMNIST files"
+NAMED = ("pen", "emnist", DIGITS)
+TAKEN = f"pen, emnist, {DIGITS}, an .npz file, an A-Z .csv, a folder of class folders or of EMNIST files"
 SHARE = re.compile(r"^(?P<path>.+)@(?P<share>\d+(\.\d+)?)$")
 
 
@@ -100,8 +102,9 @@ def open_source(spec: Data, split: str, shape: Shape | None = None) -> Source:
     """Open labelled letters or images.
 
     Args:
-        spec: `pen`, `emnist`, the path of an `.npz`, an A-Z `.csv`, a folder of class folders or of EMNIST files, or arrays
-            `(images, labels)` or `(images, labels, class names)`: images (N, H, W) grey or (N, H, W, 3) RGB uint8.
+        spec: `pen`, `emnist`, `sklearn-digits`, the path of an `.npz`, an A-Z `.csv`, a folder of class folders or of EMNIST
+            files, or arrays `(images, labels)` or `(images, labels, class names)`: images (N, H, W) grey or (N, H, W, 3) RGB
+            uint8.
         split: train, val, test or all.
         shape: (H, W, C) of a model that takes images as they are; None for a model that takes letters.
 
@@ -123,7 +126,8 @@ def read_source(spec: Data, split: str, shape: Shape | None = None) -> Source:
     """Read what one `--data` names; the split may be empty.
 
     Args:
-        spec: `pen`, `emnist`, a `.npz` of strokes or images, an A-Z `.csv`, or a folder of class folders or of EMNIST files.
+        spec: `pen`, `emnist`, `sklearn-digits`, a `.npz` of strokes or images, an A-Z `.csv`, or a folder of class folders or of
+            EMNIST files.
         split: train, val, test or all.
         shape: (H, W, C) of a model that gets images as they are; None for a model of letters.
 
@@ -140,10 +144,8 @@ def read_source(spec: Data, split: str, shape: Shape | None = None) -> Source:
         raise LettercastError(
             f"{spec}: holds letters, but the model takes images of {size}; give a folder of class folders or an .npz"
         )
-    if spec == "pen":
-        return PenSource(load_pen(), split)
-    if spec == "emnist":
-        return open_emnist(split)
+    if spec in NAMED:
+        return {"pen": open_pen, "emnist": open_emnist, DIGITS: open_digits}[str(spec)](split)
     if path.is_dir():
         return open_emnist_folder(path, split) if emnist_splits(path) else open_folder(path, split, shape)
     if path.suffix.lower() == ".npz" and (path.is_file() or not path.exists()):

@@ -95,6 +95,11 @@ class PenSource(UnknownWriters):
         return draw_plain(self.pen.sample(index % len(self.classes), fixed))
 
 
+def open_pen(split: str) -> PenSource:
+    """Open the built-in pen as a data source; raises LettercastError if the file is damaged."""
+    return PenSource(load_pen(), split)
+
+
 @lru_cache(maxsize=1)
 def load_pen(path: Path = PEN_FILE) -> Pen:
     """Load the pen that comes with the package; raises LettercastError if the file is damaged."""

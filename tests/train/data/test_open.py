@@ -213,9 +213,21 @@ def test_figures_of_emnist_are_reported_on_its_test_letters(emnist_folder):
     assert default_split(str(emnist_folder)) == held_out_split(str(emnist_folder)) == "val"
 
 
+def test_digits_of_scikit_learn_are_split_by_the_people_who_wrote_them():
+    sizes = {split: len(open_source("sklearn-digits", split).labels) for split in ("train", "val", "test", "all")}
+    assert sizes == {"train": 1287, "val": 258, "test": 252, "all": 1797}
+    test = open_source("sklearn-digits", "test")
+    # Everybody filled in the same form, so that each part begins with its first digits.
+    assert test.labels[:12].tolist() == open_source("sklearn-digits", "val").labels[:12].tolist() == [*range(10), 0, 1]
+    assert test.classes == tuple("0123456789")
+    assert test.image(0, None).shape == test.image(0, np.random.default_rng(0)).shape == (28, 28)
+    mixed = open_sources(["sklearn-digits@0.2", "pen@0.8"], "train")
+    assert mixed.classes == (*"0123456789", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
 def test_named_source_is_not_mistaken_for_a_folder_of_that_name(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    for name in ("pen", "emnist"):
+    for name in ("pen", "emnist", "sklearn-digits"):
         picture(tmp_path / name / "val" / "A" / "1.png")
         assert default_split(name) == held_out_split(name) == "test"
         assert default_split(f"./{name}") == held_out_split(f"./{name}") == "val"
@@ -262,7 +274,7 @@ def test_row_number_decides_the_split_of_a_csv(tmp_path):
 def test_invalid_source_lists_the_valid_ones(tmp_path, name, said):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(
-        LettercastError, match=rf"{name}: {said}.*; --data takes pen, emnist, .*\.npz .*\.csv, .* of EMNIST files"
+        LettercastError, match=rf"{name}: {said}.*; --data takes pen, emnist, sklearn-digits, .*\.npz .*\.csv, .* of EMNIST files"
     ):
         open_source(str(tmp_path / name), "train")
 
