@@ -1,13 +1,16 @@
 """Measure models and write their model card.
 
-Maintainer's command, with one run of base, several runs of nano, data sets of letters, and whole pages:
+Maintainer's command, with one run of base, one or several of nano, data sets of letters, whole pages, and the JSON of
+`python -m lettercast.benchmarks.leave_out`:
 
     python -m lettercast.benchmarks.model_card docs/model-card.md \\
         --models base/model.keras nano-1/model.keras nano-2/model.keras nano-3/model.keras \\
-        --data unipen_letters.npz phone_crops nist_az_sample.npz --pages cards/labels.csv
+        --data unipen_letters.npz phone_crops nist_az_sample.npz geo_letters.npz \\
+        --pages cards/labels.csv pages/labels.csv --left-out left_out.json
 """
 
 import argparse
+import json
 import statistics
 import sys
 import tempfile
@@ -15,6 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -54,6 +58,11 @@ LETTERS = {
     ),
     "phone_crops": ("Handwritten_Letter_Indentification: phone photographs of pen letters", "MIT, T. I. Asif"),
     "nist_az_sample.npz": ("A-Z sample of NIST Special Database 19: scanned capitals", "public domain"),
+    "font_strokes.npz": (
+        "213 open handwriting and school-hand fonts, thinned to pen strokes; each is one writer",
+        "SIL OFL 1.1 or Apache 2.0, @fontsource packages of Google Fonts",
+    ),
+    "geo_letters.npz": ("tiny scans, 8 to 16 pixels high, of about four French school hands", "MIT, geoffreybauduin/ocr"),
     "pen": ("the built-in pen, fitted on UNIPEN's training writers", "CC BY 4.0, as UNIPEN"),
     "emnist": ("EMNIST Letters", "public domain, after Cohen et al. 2017"),
 }
@@ -65,6 +74,21 @@ On pages the reader also uses `runtime/models/letters-case.npz`, a network of 21
 small letters, for each letter that an image may be; all letters of a line together settle the cases that a single letter leaves
 open. It was fitted by `python -m lettercast.train.fit_case unipen_letters.npz` on UNIPEN's training writers (CC BY 4.0). "with
 known case" below is the accuracy of model and case network together on letters of known case."""
+ELSEWHERE = """\
+EMNIST is not part of the training. `lettercast evaluate letters-base --data emnist` downloads it and measures the shipped model
+on its test letters."""
+# Multiply-accumulates in a cycle at most, of int8 and float32; None without an instruction that adds up products of 8 bits
+# as fast as they come. Arm's figures: 8, 8 and 16 floating-point operations a cycle of the A53, A72 and A76; two SDOT a cycle of
+# 16 products each on the A76; SMLAD of two products on the M7.
+CORES = {
+    "Cortex-A53 (Raspberry Pi Zero 2 W)": (None, 4),
+    "Cortex-A72 (Raspberry Pi 4)": (None, 4),
+    "Cortex-A76 (Raspberry Pi 5)": (32, 8),
+    "Cortex-M7": (2, 1),
+}
+LEAST = """\
+No processor of these was measured. One letter takes at least its multiply-accumulates over the most that a core makes in a
+cycle; engines reach a third to two thirds of that. Without a dot product, int8 is about as fast as float32."""
 LIMITS = """\
 ## Limits
 
@@ -82,8 +106,8 @@ class Measured:
     """One model and its figures; original and int8 hold the evaluations of the Keras model and its export by data set.
 
     multiplications are the multiply-accumulates of one letter. rejected is the share of rejected non-letters by kind, 0..1.
-    cer is the character error rate of pages in percent, None without pages. p50_ms is the median time of one letter, int8 on
-    one thread.
+    cer is the character error rate in percent by set of pages. p50_ms and float_p50_ms are the median times of one letter on
+    one thread, int8 and float32.
     """
 
     facts: Facts
@@ -93,19 +117,21 @@ class Measured:
     original: tuple[Evaluation, ...]
     int8: tuple[Evaluation, ...]
     rejected: dict[str, float]
-    cer: float | None
+    cer: dict[str, float]
     p50_ms: float
+    float_p50_ms: float
 
 
-def measure_models(paths: Sequence[Path], specs: Sequence[str], pages: Path | None) -> list[Measured]:
-    """Measure Keras models and their int8 exports on the held-out letters of each data set, and on the pages of a CSV."""
+def measure_models(paths: Sequence[Path], specs: Sequence[str], pages: Sequence[Path]) -> list[Measured]:
+    """Measure Keras models and their int8 exports on the held-out letters of each data set, and on the pages of CSVs."""
     with tempfile.TemporaryDirectory() as folder:
         exported = [_export(path, specs[0], Path(folder) / str(i)) for i, path in enumerate(paths)]
-        engines = [open_engine(path) for path in exported]
+        engines = [open_engine(int8) for int8, _ in exported]
         images = draw_all(open_source(specs[0], held_out_split(specs[0])))[:1000]
-        latencies = measure([runs_of(engine, images)[0] for engine in engines])
+        timed = [*engines, *(open_engine(float32) for _, float32 in exported)]
+        latencies = measure([runs_of(engine, images)[0] for engine in timed])
         measured = []
-        for path, file, engine, latency in zip(paths, exported, engines, latencies, strict=True):
+        for i, (path, (file, _), engine) in enumerate(zip(paths, exported, engines, strict=True)):
             network, original = load_keras(path), open_keras(path)
             trained_on = str(original.facts.made.get("data", ""))
             sources = [open_source(spec, default_split(spec, trained_on)) for spec in specs]
@@ -118,23 +144,31 @@ def measure_models(paths: Sequence[Path], specs: Sequence[str], pages: Path | No
                     tuple(evaluate(original, source) for source in sources),
                     tuple(evaluate(engine, source) for source in sources),
                     rejection(engine, engine.facts.reject_below),
-                    pages_error(engine, pages),
-                    latency.p50_ms,
+                    {pages_name(csv): pages_error(engine, csv) for csv in pages},
+                    latencies[i].p50_ms,
+                    latencies[len(paths) + i].p50_ms,
                 )
             )
     return measured
 
 
-def pages_error(engine: Engine, pages: Path | None) -> float | None:
-    """Return the character error rate in percent on the pages of a CSV, None without pages."""
-    return 100 * read_pages(Reader(engine), pages).cer if pages else None
+def pages_name(pages: Path) -> str:
+    """Return the name of a set of pages: its folder, and the file if that is not labels.csv."""
+    return pages.parent.name if pages.name == "labels.csv" else f"{pages.parent.name}/{pages.name}"
 
 
-def _export(path: Path, spec: str, out: Path) -> Path:
-    """Export to int8, calibrated on training letters; the card shows its figures even if it would miss the gate."""
+def pages_error(engine: Engine, pages: Path) -> float:
+    """Return the character error rate in percent on the pages of a CSV."""
+    return 100 * read_pages(Reader(engine), pages).cer
+
+
+def _export(path: Path, spec: str, out: Path) -> tuple[Path, Path]:
+    """Export to int8, calibrated on training letters, and float32; the card shows their figures even if they miss the gate."""
     letters, check = open_source(spec, "train"), open_source(spec, held_out_split(spec))
-    int8 = find_formats(["tflite-int8"])
-    return export_model(path, int8, letters, check, out, max_drop=100.0, min_agreement=0.0).artifacts[0].path
+    formats = find_formats(["tflite-int8", "tflite-float32"])
+    made = export_model(path, formats, letters, check, out, max_drop=100.0, min_agreement=0.0).artifacts
+    paths = {artifact.format.name: artifact.path for artifact in made}
+    return paths["tflite-int8"], paths["tflite-float32"]
 
 
 @cache
@@ -198,8 +232,8 @@ def spread(values: Sequence[float | None], digits: int = 2) -> str:
     return f"{mean} ± {statistics.stdev(known):.{digits}f}" if len(known) > 1 else mean
 
 
-def card(groups: dict[str, list[Measured]]) -> str:
-    """Return the card as Markdown; groups holds the runs of each model by its name."""
+def card(groups: dict[str, list[Measured]], left_out: dict[str, Any] | None = None) -> str:
+    """Return the card as Markdown; groups holds the runs of each model by its name, left_out the JSON of `leave_out`."""
     names = [*groups]
     parts = ["# Letter models", "", "Made by `python -m lettercast.benchmarks.model_card`; do not edit by hand.", ""]
     parts += [
@@ -220,7 +254,9 @@ def card(groups: dict[str, list[Measured]]) -> str:
     parts += ["With several seeds: mean ± standard deviation." if any(len(r) > 1 for r in groups.values()) else "", ""]
     for at, first in enumerate(next(iter(groups.values()))[0].original):
         parts += [f"### {first.data}, {first.split}: {len(first.truth):,} letters", "", *_figures(groups, at), ""]
-    parts += ["### Non-letters rejected, in percent, int8", "", *_rejected(groups), "", LIMITS]
+    parts += [ELSEWHERE, "", *(_left_out(left_out) if left_out else [])]
+    parts += ["### Non-letters rejected, in percent, int8", "", *_rejected(groups), ""]
+    parts += ["## Least time by operations", "", LEAST, "", *_least(groups), "", LIMITS]
     return "\n".join(parts)
 
 
@@ -231,7 +267,13 @@ def _sizes(groups: dict[str, list[Measured]]) -> dict[str, list[str]]:
         "multiply-accumulates per letter": [f"{run.multiplications / 1e6:.2f} M" for run in firsts],
         "int8 TFLite file": [f"{max(run.int8_bytes for run in runs) / 1000:.1f} kB" for runs in groups.values()],
         "one letter, int8, one thread, median / µs": [spread([1000 * run.p50_ms for run in runs], 0) for runs in groups.values()],
-        "photographed cards, int8, character error rate / %": [spread([run.cer for run in runs]) for runs in groups.values()],
+        "one letter, float32, one thread, median / µs": [
+            spread([1000 * run.float_p50_ms for run in runs], 0) for runs in groups.values()
+        ],
+        **{
+            f"pages of {name}, int8, character error rate / %": [spread([r.cer[name] for r in runs]) for runs in groups.values()]
+            for name in firsts[0].cer
+        },
         "temperature": [spread([run.facts.temperature for run in runs]) for runs in groups.values()],
         "rejection threshold": [spread([run.facts.reject_below for run in runs]) for runs in groups.values()],
     }
@@ -274,6 +316,34 @@ def _rejected(groups: dict[str, list[Measured]]) -> list[str]:
     return _table(["", *groups], rows)
 
 
+def _left_out(report: dict[str, Any]) -> list[str]:
+    """Return the section on letters of an origin that training never saw."""
+    made = f"{report['epochs']} epochs of {report['steps']} batches, seed {report['seed']}, {' '.join(report['data'])}"
+    rows = [[name, f"{line['letters']:,}", f"{100 * line['accuracy']:.1f}"] for name, line in report["left_out"].items()]
+    command = "python -m lettercast.benchmarks.leave_out"
+    return [
+        "### Letters of an origin that training never saw",
+        "",
+        f"A letters-{report['size']} trained without each source reads its letters: `{command}`, {made}.",
+        "",
+        *_table(["left out", "letters", "accuracy / %"], [*rows, ["mean", "", f"{100 * report['mean']:.1f}"]]),
+        "",
+    ]
+
+
+def _least(groups: dict[str, list[Measured]]) -> list[str]:
+    """Return the least cycles of one letter on each core, in thousands: the operations over the most of them in a cycle."""
+    heads, rows = [], []
+    for name in groups:
+        heads += [f"{name}, {arithmetic}" for arithmetic in ("int8", "float32")]
+    for core, most in CORES.items():
+        cells = []
+        for runs in groups.values():
+            cells += ["-" if at is None else f"{runs[0].multiplications / at / 1000:,.0f}" for at in most]
+        rows.append([core, *cells])
+    return _table(["thousands of cycles", *heads], rows)
+
+
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
@@ -286,13 +356,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("out", type=Path, help="the Markdown file to write")
     parser.add_argument("--models", type=Path, nargs="+", required=True, metavar="M", help=".keras files, one per seed")
     parser.add_argument("--data", nargs="+", required=True, metavar="D", help="letters to measure on; the first calibrates int8")
-    parser.add_argument("--pages", type=Path, metavar="CSV", help="pages to read: a CSV with the header file,text")
+    parser.add_argument(
+        "--pages", type=Path, nargs="+", default=[], metavar="CSV", help="pages to read, with the header file,text"
+    )
+    parser.add_argument("--left-out", type=Path, metavar="JSON", help="what `leave_out --json` wrote")
     options = parser.parse_args(arguments)
     groups: dict[str, list[Measured]] = {}
     try:
         for run in measure_models(options.models, options.data, options.pages):
             groups.setdefault(run.facts.name, []).append(run)
-        write_bytes(options.out, card(groups).encode())
+        left_out = json.loads(options.left_out.read_text()) if options.left_out else None
+        write_bytes(options.out, card(groups, left_out).encode())
+    except (OSError, ValueError) as error:
+        print(f"lettercast: {options.left_out}: {error}", file=sys.stderr)
+        return UNUSABLE
     except LettercastError as error:
         print(f"lettercast: {error}", file=sys.stderr)
         return UNUSABLE

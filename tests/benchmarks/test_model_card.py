@@ -19,6 +19,7 @@ from lettercast.benchmarks.model_card import (
     measure_models,
     non_letters,
     pages_error,
+    pages_name,
     rejection,
     spread,
 )
@@ -38,7 +39,7 @@ def pages(draw_page, tmp_path_factory):
 @pytest.fixture(scope="module")
 def measured(model_file, strokes_file, pages):
     """The figures of one model on two data sets and a page."""
-    return measure_models([model_file], [str(strokes_file), "pen"], pages)[0]
+    return measure_models([model_file], [str(strokes_file), "pen"], [pages])[0]
 
 
 @pytest.fixture(scope="module")
@@ -98,16 +99,40 @@ def test_models_of_two_names_stand_side_by_side(measured):
 
 
 def test_without_pages_there_is_no_error_of_pages(measured, exported):
-    assert pages_error(open_engine(exported["tflite-int8"]), None) is None
-    without = replace(measured, cer=None)
-    assert cells(card({"letters-nano": [without]}), "photographed cards, int8, character error rate / %") == ["-"]
+    assert "character error rate" in card({"letters-nano": [measured]})
+    assert "character error rate" not in card({"letters-nano": [replace(measured, cer={})]})
+
+
+def test_every_set_of_pages_has_its_error(measured, pages, exported):
+    assert pages_name(pages) == pages.parent.name
+    assert pages_name(pages.with_name("forms.csv")) == f"{pages.parent.name}/forms.csv"
+    error = pages_error(open_engine(exported["tflite-int8"]), pages)
+    one = replace(measured, cer={"cards": error, "pages": 12.5})
+    text = card({"letters-nano": [one]})
+    assert cells(text, "pages of cards, int8, character error rate / %") == [f"{error:.2f}"]
+    assert cells(text, "pages of pages, int8, character error rate / %") == ["12.50"]
+
+
+def test_letters_of_unseen_origin_stand_with_their_run(measured):
+    left_out = {"scans": {"letters": 2184, "accuracy": 0.7}, "fonts": {"letters": 5000, "accuracy": 0.8}}
+    report = {"size": "nano", "epochs": 8, "steps": 200, "seed": 1, "data": ["scans@0.5", "fonts@0.5"], "mean": 0.75}
+    text = card({"letters-nano": [measured]}, {**report, "left_out": left_out})
+    assert cells(text, "scans") == ["2,184", "70.0"]
+    assert cells(text, "mean") == ["", "75.0"]
+    assert "never saw" not in card({"letters-nano": [measured]})
+
+
+def test_least_cycles_are_the_operations_over_the_most_of_a_cycle(measured):
+    text = card({"letters-nano": [replace(measured, multiplications=32_000_000)]})
+    assert cells(text, "Cortex-A76 (Raspberry Pi 5)") == ["1,000", "4,000"]
+    assert cells(text, "Cortex-A72 (Raspberry Pi 4)") == ["-", "8,000"]
 
 
 def test_figures_of_one_model_are_between_nothing_and_everything(measured):
     for figure in FIGURES.values():
         value = figure(measured.original[0])
         assert value is None or 0 <= value <= 100
-    assert np.isfinite(measured.p50_ms)
+    assert np.isfinite([measured.p50_ms, measured.float_p50_ms]).all()
 
 
 @pytest.fixture(scope="module")
@@ -152,13 +177,21 @@ def test_the_command_writes_the_card_of_all_models(measured, tmp_path, monkeypat
     out = tmp_path / "model-card.md"
     words = [str(out), "--models", "1.keras", "2.keras", "--data", "a.npz", "pen", "--pages", "labels.csv"]
     assert main(words) == 0
-    assert asked == [([Path("1.keras"), Path("2.keras")], ["a.npz", "pen"], Path("labels.csv"))]
+    assert asked == [([Path("1.keras"), Path("2.keras")], ["a.npz", "pen"], [Path("labels.csv")])]
     assert out.read_text() == card({measured.facts.name: [measured, measured]})
     assert capsys.readouterr().out == f"{out}\n"
 
 
 def test_a_missing_model_is_refused_in_one_line(strokes_file, tmp_path, capsys):
     words = [str(tmp_path / "card.md"), "--models", str(tmp_path / "gone.keras"), "--data", str(strokes_file)]
+    assert main(words) == 2
+    assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+def test_unreadable_figures_are_refused_in_one_line(measured, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(model_card, "measure_models", lambda *words: [measured])
+    (tmp_path / "left_out.json").write_text("{")
+    words = [str(tmp_path / "card.md"), "--models", "1.keras", "--data", "a.npz", "--left-out", str(tmp_path / "left_out.json")]
     assert main(words) == 2
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert not (tmp_path / "card.md").exists()
