@@ -28,7 +28,20 @@ from ...runtime.model.engine import open_engine
 from ...runtime.reader import Reader
 from ...runtime.text import UNKNOWN
 from ...train.data.drawing import draw_plain
-from .scenes import ALL_AT_ONCE, CONDITIONS, PHONE_PX, PLAIN, SIZE_OF, STRENGTHS, WEBCAM_PX, Photo, photograph, scene_of
+from .scenes import (
+    ALL_AT_ONCE,
+    CODES,
+    CONDITIONS,
+    OF_LETTERS,
+    PHONE_PX,
+    PLAIN,
+    SIZE_OF,
+    STRENGTHS,
+    WEBCAM_PX,
+    Photo,
+    photograph,
+    scene_of,
+)
 from .scoring import Score, difference_interval, error_interval, score
 from .writing import Hand, open_hands
 
@@ -146,13 +159,16 @@ def run_conditions(
     *,
     pages: int = PAGES,
     seed: int = 0,
-    conditions: Sequence[str] = (*CONDITIONS, ALL_AT_ONCE),
+    conditions: Sequence[str] = (),
     progress: Callable[[str], None] = lambda cell: None,
 ) -> Conditions:
-    """Read `pages` pages of every condition and strength; raises LettercastError if the data has no strokes."""
+    """Read `pages` pages of every condition and strength, by default of all that the model has the classes for.
+
+    Raises LettercastError if the data has no strokes, or the conditions need digits that the model does not read.
+    """
     hands = open_hands(data, split)
     cells = []
-    for condition, strength in cells_of(conditions):
+    for condition, strength in cells_of(conditions_for(reader, conditions)):
         progress(f"{condition} {strength}")
         with ThreadPoolExecutor(DRAWING_THREADS) as pool:
             photos = pool.map(partial(take_page, hands, condition, strength, seed=seed), range(pages))
@@ -160,6 +176,14 @@ def run_conditions(
         cells.append(Cell(condition, strength, scores))
     alone = error_alone(reader, [take_page(hands, PLAIN, "", number, seed=seed) for number in range(pages)])
     return Conditions(reader.engine.facts.name, Path(data).name, split, seed, alone, tuple(cells))
+
+
+def conditions_for(reader: Reader, conditions: Sequence[str] = ()) -> list[str]:
+    """Return these conditions, or all for which the model has the classes; raises LettercastError if it lacks digits for one."""
+    has_digits = bool(reader.alphabet and len(reader.alphabet.digits))
+    if CODES in conditions and not has_digits:
+        raise LettercastError(f"{reader.engine.facts.name}: reads no digits; measure '{CODES}' with a model of 0 to 9 and A to Z")
+    return list(conditions) or [*OF_LETTERS, *((CODES,) if has_digits else ())]
 
 
 def error_alone(reader: Reader, photos: Sequence[Photo]) -> float:
@@ -244,7 +268,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 options.split,
                 pages=options.pages,
                 seed=options.seed,
-                conditions=options.only or (*CONDITIONS, ALL_AT_ONCE),
+                conditions=options.only or (),
                 progress=status.update,
             )
         if options.json:

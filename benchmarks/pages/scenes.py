@@ -34,6 +34,8 @@ CELLS = {"cells": True, "rulings": ("cells",), "rule": 0.9, "pitch": 2.3}
 BOARD = {"inks": ("chalk",), "papers": ("blackboard", "green board"), "grain": 0.03}
 # Letters of a few pixels in the middle of a sharp, large photograph.
 MEGAPIXELS = "12 megapixels"
+# Number plates and other codes, for models that read digits.
+CODES = "codes"
 FAR_OFF = {"defocus": 0.15, "margin": 0.32, "max_letters": 120, "turn": 0.4, "tilt": 1.0}
 SCREEN = {"inks": ("glow",), "papers": ("screen",), "grain": 0.0}
 # The same boxes on three sheets: an office form on a desk, one that is photographed in haste, and one filled in carelessly.
@@ -155,6 +157,11 @@ CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
         {"pen": 0.014, "cover": 0.3},
     ),
     "small letters": ({"case": "title"}, {"case": "lower"}, {"case": "any"}),
+    CODES: (
+        {"case": "codes"},
+        {"case": "codes", "size": 52.0, "spacing": 0.25, "turn": 3.0},
+        {"case": "codes", "size": 38.0, "spacing": 0.22, "pen": 0.05, "turn": 5.0, "shadow": 0.4, "noise": 4.0},
+    ),
     "dust and smudges": ({"dust": 12, "smudge": 0.05}, {"dust": 40, "smudge": 0.1}, {"dust": 120, "smudge": 0.2}),
     "boxes apart": FORMS["apart"],
     "boxes joined": FORMS["shared"],
@@ -168,8 +175,10 @@ UNMIXED = (
     "desk lamp", "few letters",
     "glaring light", "grid card", "marker", "chalk", "dark screen", "large writing", "mixed sizes",
     "small letters", "boxes apart", "boxes joined", "comb", "letter lines", "long tails", "odd letters",
-    "at the edge", MEGAPIXELS, "faint thin pen",
+    "at the edge", MEGAPIXELS, "faint thin pen", CODES,
 )  # fmt: skip
+# What a model of letters can read.
+OF_LETTERS = (*(name for name in CONDITIONS if name != CODES), ALL_AT_ONCE)
 MIXABLE = tuple(name for name in CONDITIONS if name not in UNMIXED)
 # Photographs of these conditions have this size, and all others are a phone's or a webcam's.
 SIZE_OF = {MEGAPIXELS: LARGE_PX}

@@ -43,7 +43,7 @@ from ...runtime.text import UNKNOWN, Line
 from ...train.pages import plain, read_labels
 from .blank import blank_frames
 from .conditions import cells_of, take_page
-from .scenes import ALL_AT_ONCE, CONDITIONS, WEBCAM_PX, Photo, Scene, photograph
+from .scenes import OF_LETTERS, WEBCAM_PX, Photo, Scene, photograph
 from .writing import open_hands
 
 # Modules and packages of the runtime whose constants are measured.
@@ -252,7 +252,7 @@ def gather_samples(
     spaced: int = SPACED_PAGES,
     frames: int = FRAMES,
     seed: int = 0,
-    conditions: Sequence[str] = (*CONDITIONS, ALL_AT_ONCE),
+    conditions: Sequence[str] = OF_LETTERS,
     progress: Callable[[str], None] = lambda cell: None,
 ) -> list[Sample]:
     """Read and draw all images, once.
@@ -555,9 +555,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--frames", type=natural, default=FRAMES, metavar="N", help="frames without letters (default: %(default)s)"
     )
-    parser.add_argument(
-        "--only", action="append", choices=(*CONDITIONS, ALL_AT_ONCE), metavar="NAME", help="generate only this condition"
-    )
+    parser.add_argument("--only", action="append", choices=OF_LETTERS, metavar="NAME", help="generate only this condition")
     parser.add_argument(
         "--factor", type=factor_above_one, default=FACTOR, metavar="X", help="divide and multiply by this (default: %(default)s)"
     )
@@ -578,7 +576,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 pages=options.pages,
                 frames=options.frames,
                 seed=options.seed,
-                conditions=options.only or (*CONDITIONS, ALL_AT_ONCE),
+                conditions=options.only or OF_LETTERS,
                 progress=status.update,
             )
             result = run_sensitivity(

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ... import LettercastError
-from ...train.data.clutter import smooth
+from ...train.data.clutter import smooth, write_digit
 from ...train.data.drawing import Stroke
 from ...train.data.open import open_source
 from ...train.data.pen import Pen, PenSource
@@ -19,6 +19,9 @@ from ...train.data.strokes import Strokes
 MIN_LETTERS = 8
 # Lengths in pixels refer to an image of this width; on other images they are scaled.
 REFERENCE_PX = 1280
+# What codes look like: A stands for a capital, 9 for a digit.
+CODES = ("AA99", "9AA", "A9", "A99", "99A", "A999A", "99", "999", "9999", "99999", "AA", "AAA", "AAAAA")
+UNCLEAR = "IOQ"
 # The letters of a word, each with its strokes.
 Drawn: TypeAlias = list[tuple[str, list[Stroke]]]
 
@@ -61,7 +64,7 @@ class Hand(Protocol):
         ...
 
     def strokes(self, letter: str, rng: np.random.Generator) -> list[Stroke]:
-        """Write a letter in the case of its name: strokes (n, 2), x to the right and y down."""
+        """Write a digit, or a letter in the case of its name: strokes (n, 2), x to the right and y down."""
         ...
 
 
@@ -75,20 +78,32 @@ class PenHand:
         return LETTERS
 
     def strokes(self, letter: str, rng: np.random.Generator) -> list[Stroke]:
+        if letter.isdigit():
+            return write_digit(letter, rng)
         return self.pen.sample(LETTERS.index(letter.upper()), rng, letter.isupper())
 
 
 @dataclass(frozen=True)
 class RealHand:
-    """One writer of a strokes file; the letters stay as they were written."""
+    """One writer of a strokes file with these classes; the letters stay as they were written.
+
+    Digits that the writer lacks are those of the built-in pen.
+    """
 
     own: Strokes
+    classes: tuple[str, ...] = LETTERS
 
     def letters(self, upper: bool) -> tuple[str, ...]:
-        return tuple(LETTERS[label] for label in np.unique(self.own.label[self.own.upper == upper]))
+        names = (self.classes[label] for label in np.unique(self.own.label[self.own.upper == upper]))
+        return tuple(name for name in names if name in LETTERS)
 
     def strokes(self, letter: str, rng: np.random.Generator) -> list[Stroke]:
-        same = (self.own.label == LETTERS.index(letter.upper())) & (self.own.upper == letter.isupper())
+        name, is_digit = letter.upper(), letter.isdigit()
+        same = self.own.label == (self.classes.index(name) if name in self.classes else -1)
+        if not is_digit:
+            same &= self.own.upper == letter.isupper()
+        elif not same.any():
+            return write_digit(letter, rng)
         return self.own.letter(int(rng.choice(np.flatnonzero(same))))
 
 
@@ -102,7 +117,7 @@ def open_hands(spec: str, split: str) -> list[Hand]:
         return [PenHand(source.pen)]
     if not isinstance(source, StrokeSource):
         raise LettercastError(f"{spec}: only pen or an .npz of strokes can write pages; name one of them")
-    hands = [RealHand(source.strokes.only(source.writers == writer)) for writer in np.unique(source.writers)]
+    hands = [RealHand(source.strokes.only(source.writers == w), source.classes) for w in np.unique(source.writers)]
     able: list[Hand] = [hand for hand in hands if min(len(hand.letters(True)), len(hand.letters(False))) >= MIN_LETTERS]
     if not able:
         raise LettercastError(
@@ -119,9 +134,9 @@ class Layout:
     word_gap between words, jitter of the letters' feet, and climb of a line over its length. size_spread and line_spread are
     standard deviations of the logarithm of a letter's and a line's size. touching is the share of neighbours in a word whose
     ink touches. kerned measures the spacing between ink instead of boxes, so that boxes may overlap. case is `upper`, `title`,
-    `lower` or `any`. cells puts each letter into a cell, without words. margin is a share of the image's width. A page of
-    invented words has max_letters letters. tail is how much further down the tails of letters such as J and g reach. odd is the
-    share of letters that are odd_size times as tall as their neighbours or, just as often, as low.
+    `lower`, `any`, or `codes` for capitals and digits. cells puts each letter into a cell, without words. margin is a share of
+    the image's width. A page of invented words has max_letters letters. tail is how much further down the tails of letters such
+    as J and g reach. odd is the share of letters that are odd_size times as tall as their neighbours or, just as often, as low.
     """
 
     size: float = 72
@@ -200,11 +215,11 @@ def write_page(hand: Hand, layout: Layout, size: tuple[int, int], rng: np.random
         layout: the layout of the page.
         size: (width, height) of the sheet in pixels.
         rng: decides words, shapes and places independently, so that another layout has the same letters at other places.
-        text: lines of words; characters other than letters are left out. By default random words.
+        text: lines of words; characters other than letters and digits are left out. By default random words.
     """
     for_words, for_shapes, for_places = rng.spawn(3)
     lines = [line.split() for line in text] or [invent_words(hand, layout.case, layout.max_letters, for_words)]
-    drawn = [[[(c, shape(hand, c, for_shapes)) for c in word if c.isascii() and c.isalpha()] for word in line] for line in lines]
+    drawn = [[[(c, shape(hand, c, for_shapes)) for c in word if c.isascii() and c.isalnum()] for word in line] for line in lines]
     if layout.tail:
         drawn = [[[(c, with_tail(c, strokes, layout.tail)) for c, strokes in word] for word in line] for line in drawn]
     unit, (width, height) = layout.size * size[0] / REFERENCE_PX, size
@@ -228,6 +243,8 @@ def write_page(hand: Hand, layout: Layout, size: tuple[int, int], rng: np.random
 
 def invent_words(hand: Hand, case: str, max_letters: int, rng: np.random.Generator) -> list[str]:
     """Invent words of random letters that the hand has, `max_letters` letters in all; case as in Layout."""
+    if case == "codes":
+        return invent_codes(hand, max_letters, rng)
     small, large = hand.letters(False), hand.letters(True)
     words, count = [], 0
     while count < max_letters:
@@ -244,11 +261,28 @@ def invent_words(hand: Hand, case: str, max_letters: int, rng: np.random.Generat
     return words
 
 
+def invent_codes(hand: Hand, max_letters: int, rng: np.random.Generator) -> list[str]:
+    """Invent number plates, postal codes, numbers and words in capitals, at most `max_letters` characters in all."""
+    large = hand.letters(True)
+    # Whoever gives out codes leaves out letters that look like digits, because nobody could tell them apart.
+    clear = [letter for letter in large if letter not in UNCLEAR] or large
+    words, count = [], 0
+    while count < max_letters:
+        pattern = CODES[int(rng.integers(len(CODES)))][: max_letters - count]
+        names = large if pattern.isalpha() else clear
+        words.append("".join(str(rng.choice(names)) if one == "A" else str(rng.integers(10)) for one in pattern))
+        count += len(pattern)
+    return words
+
+
 def shape(hand: Hand, letter: str, rng: np.random.Generator) -> list[Stroke]:
-    """Write one letter at x >= 0 on the line y = 0, in heights of a capital; small letters are smaller or hang below the line."""
+    """Write one letter at x >= 0 on the line y = 0, in heights of a capital; small letters are smaller or hang below the line.
+
+    Digits are as high as capitals.
+    """
     strokes = hand.strokes(letter, rng)
     low, high = np.min([s.min(0) for s in strokes], 0), np.max([s.max(0) for s in strokes], 0)
-    height, hang = (1.0, 0.0) if letter.isupper() else SHAPES.other_small.get(letter, SHAPES.small)
+    height, hang = (1.0, 0.0) if letter.isupper() or letter.isdigit() else SHAPES.other_small.get(letter, SHAPES.small)
     scale = height / max(float(high[1] - low[1]), float(high[0] - low[0]) / SHAPES.max_width, 1e-6)
     foot = np.array([low[0], high[1] - hang / scale], np.float32)
     return [smooth((s - foot) * np.float32(scale)) if len(s) > 2 else (s - foot) * np.float32(scale) for s in strokes]

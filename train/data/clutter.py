@@ -45,6 +45,57 @@ SIGNS = {
 }
 
 
+# Each digit in the ways in which people write it, as SIGNS are: 0 with and without a slash, 1 with and without flag and foot, 4
+# open and closed, 7 with and without a bar. A corner that stands twice stays sharp.
+DIGITS: dict[str, tuple[str, ...]] = {
+    "0": (
+        "0.3,0 0.06,0.15 0,0.5 0.06,0.85 0.3,1 0.56,0.85 0.62,0.5 0.56,0.15 0.3,0",
+        "0.4,0.02 0.1,0.12 0,0.5 0.1,0.9 0.34,1 0.58,0.8 0.6,0.4 0.45,0.08 0.25,0",
+        "0.3,0 0.06,0.15 0,0.5 0.06,0.85 0.3,1 0.56,0.85 0.62,0.5 0.56,0.15 0.3,0|0.56,0.08 0.3,0.5 0.08,0.92",
+    ),
+    "1": (
+        "0.1,0 0.08,0.5 0.06,1",
+        "0,0.25 0.15,0.14 0.3,0 0.3,0 0.3,0.5 0.3,1",
+        "0,0.22 0.25,0 0.25,0 0.25,0.5 0.25,1|0,1 0.25,0.99 0.5,1",
+        "0,0.48 0.2,0.25 0.42,0 0.42,0 0.42,0.5 0.4,1",
+    ),
+    "2": (
+        "0,0.22 0.12,0.03 0.4,0 0.58,0.15 0.5,0.42 0.2,0.75 0,1 0,1 0.3,0.99 0.62,0.98",
+        "0.02,0.2 0.2,0 0.5,0.05 0.55,0.3 0.3,0.7 0.08,0.95 0.02,0.85 0.2,0.82 0.4,0.98 0.65,0.92",
+    ),
+    "3": (
+        "0.03,0.1 0.3,0 0.56,0.15 0.47,0.4 0.22,0.47 0.5,0.55 0.6,0.8 0.3,1 0,0.88",
+        "0,0.02 0.3,0 0.58,0 0.58,0 0.25,0.42 0.25,0.42 0.55,0.55 0.58,0.82 0.3,1 0,0.9",
+    ),
+    "4": (
+        "0.25,0 0.02,0.62 0.02,0.62 0.35,0.63 0.65,0.62|0.45,0.3 0.45,0.65 0.43,1",
+        "0.08,0 0.05,0.5 0.05,0.5 0.3,0.55 0.6,0.52|0.52,0.02 0.5,0.5 0.48,1",
+        "0.45,0 0.2,0.35 0,0.66 0,0.66 0.3,0.66 0.64,0.66|0.45,0 0.45,0.5 0.45,1",
+    ),
+    "5": (
+        "0.1,0.02 0.08,0.22 0.05,0.45 0.05,0.45 0.35,0.38 0.6,0.6 0.5,0.9 0.25,1 0,0.9|0.1,0.02 0.35,0.01 0.6,0",
+        "0.58,0 0.3,0.02 0.1,0.03 0.1,0.03 0.06,0.44 0.06,0.44 0.35,0.4 0.6,0.65 0.45,0.95 0.2,1 0,0.9",
+    ),
+    "6": (
+        "0.5,0 0.2,0.2 0.02,0.6 0.1,0.92 0.35,1 0.58,0.82 0.5,0.55 0.25,0.52 0.05,0.72",
+        "0.55,0.08 0.38,0 0.1,0.25 0,0.65 0.15,0.97 0.45,0.97 0.58,0.72 0.38,0.52 0.08,0.66",
+    ),
+    "7": (
+        "0,0.02 0.3,0.01 0.6,0 0.6,0 0.35,0.5 0.2,1",
+        "0,0.02 0.3,0.01 0.6,0 0.6,0 0.35,0.5 0.2,1|0.1,0.5 0.35,0.49 0.58,0.5",
+        "0,0.18 0.01,0.02 0.01,0.02 0.3,0.02 0.6,0 0.6,0 0.35,0.5 0.22,1",
+    ),
+    "8": (
+        "0.5,0.15 0.3,0 0.1,0.2 0.3,0.48 0.55,0.75 0.3,1 0.07,0.78 0.3,0.48 0.5,0.2 0.43,0.05",
+        "0.3,0 0.1,0.1 0.1,0.35 0.3,0.46 0.5,0.35 0.5,0.1 0.3,0|0.3,0.46 0.03,0.6 0.03,0.88 0.3,1 0.57,0.88 0.57,0.6 0.3,0.46",
+    ),
+    "9": (
+        "0.55,0.15 0.3,0 0.05,0.18 0.12,0.45 0.35,0.48 0.55,0.2 0.55,0.2 0.55,0.6 0.53,1",
+        "0.55,0.12 0.3,0 0.03,0.2 0.15,0.48 0.42,0.42 0.55,0.15 0.56,0.5 0.5,0.85 0.25,1 0.05,0.9",
+    ),
+}
+
+
 @dataclass(frozen=True)
 class ClutterRange:
     """What non-letters look like; a pair is the smallest and the largest value.
@@ -54,6 +105,8 @@ class ClutterRange:
 
     corner_jitter: float = 0.05
     """Standard deviation of a sign's corners, in sides of its square."""
+    digit_jitter: float = 0.02
+    """The same for the corners of a digit, in its heights."""
     scribble_turns: tuple[int, int] = (7, 26)
     """Turns of a scribble, the last number excluded."""
     max_rule_slope: float = 0.4
@@ -82,7 +135,7 @@ class Clutter:
 
     def image(self, rng: np.random.Generator) -> Pixels:
         """Return one non-letter as the network sees it, (28, 28) uint8."""
-        return glyph(KINDS[self.kinds[int(rng.integers(len(self.kinds)))]](rng))
+        return glyph(ALL_KINDS[self.kinds[int(rng.integers(len(self.kinds)))]](rng))
 
     def draw(self, count: int, seed: int) -> Pixels:
         """Draw (count, 28, 28, 1) uint8; the seed decides them all."""
@@ -91,15 +144,33 @@ class Clutter:
 
 
 def clutter_for(classes: Sequence[str]) -> Clutter:
-    """Return the clutter for these classes: signs and joined letters only if every class is a letter."""
-    letters = all(len(name) == 1 and name.isascii() and name.isalpha() for name in classes)
-    return Clutter(tuple(KINDS) if letters else SHAPELESS)
+    """Return the clutter for these classes: signs and joined letters only if every class is a letter or a digit.
+
+    Digits are signs only where none is a class, and classes without any letter have shapeless clutter.
+    """
+    if not all(len(name) == 1 and name.isascii() and name.isalnum() for name in classes) or all(map(str.isdigit, classes)):
+        return Clutter(SHAPELESS)
+    return Clutter(MARKED if any(map(str.isdigit, classes)) else tuple(KINDS))
 
 
 def draw_sign(rng: np.random.Generator) -> Pixels:
     """Draw one of SIGNS with a random pen and camera. Returns (H, W) uint8 ink, as all kinds do."""
     corners = _corners(SIGNS[list(SIGNS)[int(rng.integers(len(SIGNS)))]])
     return draw_random([smooth(stroke + rng.normal(0, CLUTTER.corner_jitter, stroke.shape)) for stroke in corners], rng)
+
+
+def draw_mark(rng: np.random.Generator) -> Pixels:
+    """Draw one of SIGNS that is no digit."""
+    marks = [name for name in SIGNS if not name.isdigit()]
+    corners = _corners(SIGNS[marks[int(rng.integers(len(marks)))]])
+    return draw_random([smooth(stroke + rng.normal(0, CLUTTER.corner_jitter, stroke.shape)) for stroke in corners], rng)
+
+
+def write_digit(digit: str, rng: np.random.Generator) -> list[Stroke]:
+    """Write one of DIGITS in one of its ways, as strokes, each (n, 2), about 1 high."""
+    ways = DIGITS[digit]
+    corners = _corners(ways[int(rng.integers(len(ways)))])
+    return [smooth(stroke + rng.normal(0, CLUTTER.digit_jitter, stroke.shape)) for stroke in corners]
 
 
 def draw_scribble(rng: np.random.Generator) -> Pixels:
@@ -166,6 +237,9 @@ KINDS: dict[str, Callable[[np.random.Generator], Pixels]] = {
     "run": draw_run,
 }
 SHAPELESS = ("scribble", "rule", "smudge")
+# For classes of letters and digits.
+MARKED = ("mark", *SHAPELESS, "run")
+ALL_KINDS = {**KINDS, "mark": draw_mark}
 
 
 # Runs of at least this many letters draw in other processes, which take a few seconds to start.

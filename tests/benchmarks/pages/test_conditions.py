@@ -7,11 +7,21 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.benchmarks.pages import conditions
-from lettercast.benchmarks.pages.conditions import Cell, Conditions, conditions_table, main, run_conditions, take_page
-from lettercast.benchmarks.pages.scenes import PLAIN, STRENGTHS, WEBCAM_PX
+from lettercast.benchmarks.pages.conditions import (
+    Cell,
+    Conditions,
+    conditions_for,
+    conditions_table,
+    main,
+    run_conditions,
+    take_page,
+)
+from lettercast.benchmarks.pages.scenes import ALL_AT_ONCE, CODES, CONDITIONS, PLAIN, STRENGTHS, WEBCAM_PX
 from lettercast.benchmarks.pages.scoring import Score
 from lettercast.benchmarks.pages.writing import PenHand
 from lettercast.runtime import Reader
+from lettercast.runtime.model.engine import Engine
+from lettercast.runtime.model.facts import Facts
 from lettercast.train.data.pen import load_pen
 
 
@@ -54,6 +64,19 @@ def test_the_plain_page_comes_first_and_all_strengths_follow(result):
     ]  # fmt: skip
     assert 0 <= result.alone < 0.3
     assert all(cell.total("letters") > 5 for cell in result.cells)
+
+
+def test_codes_are_measured_only_with_models_that_read_digits():
+    labels = (*"0123456789", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+    facts = Facts("both", "tflite", labels, (28, 28, 1), "uint8")
+    both = Reader(Engine("fixed", facts, lambda images: np.full((len(images), 36), 1 / 36, np.float32)))
+    assert CODES not in conditions_for(Reader()) and CODES in conditions_for(both)
+    assert set(conditions_for(both)) == {*CONDITIONS, ALL_AT_ONCE}
+    with pytest.raises(LettercastError, match="letters-base: reads no digits"):
+        run_conditions(Reader(), pages=1, conditions=[CODES])
+    result = run_conditions(both, pages=1, conditions=[CODES])
+    assert [cell.condition for cell in result.cells] == [PLAIN, *[CODES] * 3]
+    assert any(c.isdigit() for c in take_page([PenHand(load_pen())], CODES, "mild", 0, seed=0).text)
 
 
 def test_rates_are_of_all_pages():

@@ -57,7 +57,7 @@ def test_every_field_of_every_tuned_instance_is_found_once():
     assert {f"ink.INK_TUNING.{one.name}" for one in fields(ink.INK_TUNING)} <= set(names)
     assert {name.partition(".")[0] for name in names} == {
         *("find", "ink", "lines", "places", "quads", "rules", "split", "strokes"),
-        *("context", "language", "words", "reader"),
+        *("codes", "context", "language", "words", "reader"),
     }
 
 

@@ -8,7 +8,8 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.benchmarks.pages.writing import Layout, PenHand, RealHand, invent_words, open_hands, shape, write_page
-from lettercast.train.data.strokes import load_strokes
+from lettercast.train.data.open import open_source
+from lettercast.train.data.strokes import load_strokes, save_strokes
 
 SIZE = (1280, 960)
 STILL = Layout(jitter=0, climb=0, size_spread=0)
@@ -32,8 +33,33 @@ def test_the_text_keeps_words_and_lines(hand):
     assert write(hand, text=["AB cD", "e"]).text == "AB cD\ne"
 
 
-def test_other_characters_than_letters_are_left_out(hand):
-    assert write(hand, text=["A-7B"]).text == "AB"
+def test_other_characters_than_letters_and_digits_are_left_out(hand):
+    assert write(hand, text=["A-7B", "\u00c4\u0663X"]).text == "A7B\nX"
+
+
+def test_digits_are_as_high_as_capitals_and_written_in_several_ways(hand):
+    page = write(hand, replace(STILL, jitter=0), text=["7" * 12])
+    assert [np.ptp(np.concatenate(one.strokes)[:, 1]) for one in page.letters] == pytest.approx([STILL.size] * 12, rel=0.01)
+    # With a bar and without.
+    assert {len(one.strokes) for one in page.letters} == {1, 2}
+
+
+def test_a_writer_writes_own_digits_and_the_pens_in_place_of_missing_ones(tmp_path):
+    bar = [np.array([[0, 0], [0, 100]])]
+    save_strokes(tmp_path / "own.npz", [bar, bar], [1, 3], classes=["0", "1", "B", "C"], upper=[False, True])
+    hand = RealHand(open_source(tmp_path / "own.npz", "train").strokes, ("0", "1", "B", "C"))
+    rng = np.random.default_rng(0)
+    assert (hand.letters(True), hand.letters(False)) == (("C",), ())
+    assert np.array_equal(hand.strokes("1", rng)[0], bar[0]) and np.array_equal(hand.strokes("C", rng)[0], bar[0])
+    assert len(hand.strokes("8", rng)[0]) > 10
+
+
+def test_codes_are_capitals_and_digits_without_letters_that_look_like_digits(hand):
+    words = invent_words(hand, "codes", 600, np.random.default_rng(0))
+    assert sum(map(len, words)) == 600
+    assert {*"".join(words)} == {*"0123456789", *"ABCDEFGHIJKLMNOPQRSTUVWXYZ"}
+    mixed = [word for word in words if not word.isalpha() and not word.isdigit()]
+    assert len(mixed) > 50 and not {*"IOQ"} & {*"".join(mixed)}
 
 
 def test_invented_words_have_the_given_number_of_letters(hand):

@@ -9,6 +9,7 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.train.data.clutter import (
+    DIGITS,
     KINDS,
     MIN_LETTERS_FOR_PROCESSES,
     SHAPELESS,
@@ -20,6 +21,7 @@ from lettercast.train.data.clutter import (
     draw_run,
     drawing,
     smooth,
+    write_digit,
 )
 from lettercast.train.data.source import LETTERS
 
@@ -42,7 +44,26 @@ def test_seed_decides_the_clutter():
 def test_signs_and_joined_letters_are_clutter_only_for_letters():
     assert set(clutter_for(LETTERS).kinds) == set(KINDS)
     assert clutter_for(("3", "4")).kinds == SHAPELESS
+    assert clutter_for(("A", "BB", "4")).kinds == SHAPELESS
     assert clutter_for(("Ä", "Ö")).kinds == SHAPELESS
+
+
+def test_digits_are_no_clutter_where_they_are_classes():
+    assert set(clutter_for((*"0123456789", *LETTERS)).kinds) == {*KINDS, "mark"} - {"sign"}
+    marks, signs = (Clutter((kind,)).draw(300, 1) for kind in ("mark", "sign"))
+    assert len(marks) == 300 and (marks != signs).any()
+
+
+@pytest.mark.parametrize("digit", DIGITS)
+def test_every_way_of_a_digit_is_written_upright_and_narrow(digit):
+    written = [write_digit(digit, np.random.default_rng(seed)) for seed in range(30)]
+    starts = np.array([strokes[0][0] for strokes in written])
+    for way in DIGITS[digit]:
+        corner = np.array(way.split()[0].split(","), float)
+        assert np.abs(starts - corner).max(1).min() < 0.03
+    for strokes in written:
+        width, height = np.ptp(np.concatenate(strokes), 0)
+        assert 0.85 < height < 1.15 and width < 0.85
 
 
 def test_rule_is_nearly_horizontal():
