@@ -47,14 +47,18 @@ def best_of(rows: NDArray[np.float32], labels: Sequence[str]) -> NDArray[np.floa
 
 @dataclass(frozen=True)
 class KindTuning:
-    """How digits and letters follow each other; chosen by hand, and no search over these values is recorded."""
+    """How digits and letters follow each other.
+
+    Chosen by hand between a few values on generated pages of words and of codes of the pen's validation letters
+    (`python -m lettercast.benchmarks.pages.conditions --split val --only codes`), read by a network that was trained for minutes.
+    """
 
     # The chances that a group is of letters, of digits, or of both.
-    letters: float = 0.55
-    digits: float = 0.3
-    both: float = 0.15
+    letters: float = 0.35
+    digits: float = 0.25
+    both: float = 0.4
     # In a group of both, the chance that a digit follows a digit, and a letter a letter.
-    same: float = 0.75
+    same: float = 0.6
     # No single shape tells digits from letters with more certainty than this.
     max_certainty: float = 0.998
 
@@ -84,7 +88,10 @@ def settle_kinds(
         own = rows[word]
         if len(own) < 2 or not len(alphabet.digits):
             continue
-        digit = np.where(known[word], np.clip(own[:, alphabet.digits].sum(1), *limits), 0.5).astype(np.float64)
+        # The likeliest digit against the likeliest letter, because there are more letters than digits to be unlikely.
+        best, other = own[:, alphabet.digits].max(1), own[:, alphabet.letters].max(1)
+        shape = best / np.maximum(best + other, np.finfo(np.float32).tiny)
+        digit = np.where(known[word], np.clip(shape, *limits), 0.5).astype(np.float64)
         chance = np.clip(digit_chances(digit), 1e-6, 1 - 1e-6)
         # What the others say is the odds with them, divided by the odds of the shape alone.
         odds = chance / (1 - chance) * (1 - digit) / digit

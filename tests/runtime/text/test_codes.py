@@ -101,7 +101,7 @@ def test_non_letters_say_nothing_about_their_group():
     seen = rows([RING, "4", "7"])
     known = settle_kinds(seen, [slice(0, 3)], alphabet_of(BOTH), np.ones(3, bool))
     unknown = settle_kinds(seen, [slice(0, 3)], alphabet_of(BOTH), np.array([True, False, False]))
-    assert known[0, 0] > 0.9
+    assert known[0, 0] > 0.8
     assert unknown[0].argmax() == BOTH.index("O")
 
 
