@@ -54,6 +54,10 @@ def fill(folder: Path, draw_page: Callable, pen: Pen, strokes_file: Path, model_
     strokes = dict(np.load(strokes_file))
     for name in ("letters.npz", "strokes.npz", "unipen_letters.npz", "nist_az_sample.npz"):
         np.savez(folder / name, **strokes, upper=np.arange(len(strokes["label"])) // 26 % 2 == 0)
+    for name in ("font_strokes.npz", "geo_letters.npz"):
+        shutil.copy(folder / "strokes.npz", folder / name)
+    digits = strokes | {"label": strokes["label"] % 10}
+    np.savez(folder / "digit_strokes.npz", **digits, classes=[str(i) for i in range(10)])
     for name in ("my.keras", "letters-large.keras"):
         shutil.copy(model_file, folder / name)
     shutil.copy(exported["tflite-int8"], folder / "my.tflite")
