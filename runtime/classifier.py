@@ -17,6 +17,7 @@ from .model.engine import Engine, open_engine
 from .model.facts import LETTERS, Facts
 from .page.ink import letter_only, on_paper, to_gray
 from .pixels import Pixels, check_image
+from .text.codes import best_of
 
 # How many labels a classification names.
 TOP = 3
@@ -87,7 +88,8 @@ class Classifier:
         best, *rest = (int(i) for i in np.argsort(-probabilities, kind="stable")[: max(1, top)])
         confidence = float(probabilities[best])
         others = tuple((facts.labels[i], float(probabilities[i])) for i in rest)
-        return Classification(facts.labels[best], confidence, others, confidence < facts.reject_below)
+        is_rejected = float(best_of(probabilities[None], facts.labels)[0]) < facts.reject_below
+        return Classification(facts.labels[best], confidence, others, is_rejected)
 
 
 def prepare(image: Pixels, facts: Facts) -> Pixels:

@@ -1,5 +1,6 @@
 """Evaluation of a model of any format on labelled letters."""
 
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +15,7 @@ from ..runtime.console import progress as show_progress
 from ..runtime.model.engine import Engine
 from ..runtime.model.facts import PHOTOS
 from ..runtime.pixels import Pixels
+from ..runtime.text.codes import best_of
 from .custom import use_custom
 from .data.drawing import shown
 from .data.open import Data, default_split, open_source, say_held_out, seen_data
@@ -84,14 +86,20 @@ def best_temperature(probabilities: NDArray[np.float32], truth: NDArray[np.int64
     return float(np.exp(minimize_scalar(cross_entropy, bounds=(low, high), method="bounded").x))
 
 
-def rejection_threshold(probabilities: NDArray[np.float32], kept: float = KEPT_SHARE) -> float:
-    """Return the confidence that this share of letters reaches, from their probabilities (N, classes)."""
-    return float(np.quantile(probabilities.max(1), 1 - kept))
+def rejection_threshold(probabilities: NDArray[np.float32], kept: float = KEPT_SHARE, labels: Sequence[str] = ()) -> float:
+    """Return the confidence that this share of letters reaches, from their probabilities (N, classes).
+
+    With labels, a digit and a letter that looks like it count as one, as they do for the reader.
+    """
+    return float(np.quantile(best_of(probabilities, labels), 1 - kept))
 
 
-def rejected_share(probabilities: NDArray[np.float32], threshold: float) -> float:
-    """Return the share of images whose highest probability is below the threshold, from probabilities (N, classes)."""
-    return float((probabilities.max(1) < threshold).mean())
+def rejected_share(probabilities: NDArray[np.float32], threshold: float, labels: Sequence[str] = ()) -> float:
+    """Return the share of images whose highest probability is below the threshold, from probabilities (N, classes).
+
+    With labels, a digit and a letter that looks like it count as one.
+    """
+    return float((best_of(probabilities, labels) < threshold).mean())
 
 
 # With fewer letters a writer's accuracy says little: one more mistake costs over five points.
@@ -226,12 +234,18 @@ class Evaluation:
     @property
     def kept(self) -> float:
         """Share of letters that the reader does not reject: their confidence reaches reject_below, 0..1."""
-        return float((self.confidence >= self.reject_below).mean())
+        return float(self._is_kept.mean())
 
     @property
     def accuracy_kept(self) -> float | None:
         """Accuracy 0..1 on the letters that the reader does not reject; None if it rejects all."""
-        return _share(self.right[self.confidence >= self.reject_below])
+        return _share(self.right[self._is_kept])
+
+    @property
+    def _is_kept(self) -> NDArray[np.bool_]:
+        """(N,) True for letters that the reader does not reject."""
+        kept: NDArray[np.bool_] = best_of(self.probabilities, self.labels) >= self.reject_below
+        return kept
 
     def merged_accuracy(self, first: str, second: str) -> float:
         """Return the accuracy 0..1 if two labels count as one: a bare stroke may be I or small l."""

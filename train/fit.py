@@ -288,7 +288,8 @@ def calibrate(network: keras.Model, facts: Facts, val: Source) -> Facts:
         return facts
     temperature = best_temperature(classify(network, images), truth)
     soften(network, temperature)
-    return replace(facts, temperature=temperature, reject_below=rejection_threshold(classify(network, images)))
+    threshold = rejection_threshold(classify(network, images), labels=facts.labels)
+    return replace(facts, temperature=temperature, reject_below=threshold)
 
 
 def compile_network(network: keras.Model, plan: Plan) -> None:

@@ -37,7 +37,8 @@ class Facts:
         labels: in the order of the outputs.
         input_shape: height, width, channels. Pixels are 0..255 in every format, whatever input_dtype carries them; letters
             are white ink on black.
-        reject_below: the model rejects an image if its best label has a lower probability than this.
+        reject_below: the model rejects an image if its best label has a lower probability than this; the probabilities of a
+            digit and of a letter that looks like it, such as 0 and O, are added up.
         temperature: the network divides its logits by it, so that probabilities are calibrated.
         source_sha256: the hash of the original's file.
         network_sha256: the hash of the original's layers and weights, which is the same in every file that it is saved to.

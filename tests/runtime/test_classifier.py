@@ -126,6 +126,14 @@ def test_labels_come_likeliest_first_and_a_doubtful_image_is_rejected():
     assert found.alternatives == (("elk", pytest.approx(0.3)),)
     sure = Classifier(fixed(0.2, 0.5, 0.3, reject_below=0.5)).classify(np.zeros((3, 3), np.uint8), top=9)
     assert not sure.rejected
+
+
+def test_a_ring_is_not_rejected_because_it_may_be_a_digit_or_a_letter():
+    engine = fixed(0.48, 0.47, 0.05, reject_below=0.7)
+    image = np.zeros((5, 5, 3), np.uint8)
+    assert Classifier(engine).classify(image).rejected
+    both = replace(engine, facts=replace(engine.facts, labels=("O", "0", "A")))
+    assert not Classifier(both).classify(image).rejected
     assert [name for name, _ in sure.alternatives] == ["elk", "cat"]
 
 

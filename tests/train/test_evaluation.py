@@ -232,3 +232,15 @@ def test_writers_with_few_letters_do_not_count():
 def test_worst_tenth_has_at_least_one_writer():
     right = np.concatenate([np.arange(20) < count for count in (20, 5, 10)])
     assert group_by_writer(np.repeat([1, 2, 3], 20), right).summary().worst_tenth == 0.25
+
+
+def test_a_digit_that_looks_like_a_letter_is_no_non_letter():
+    labels = ("0", "O", "A", "B")
+    # Half of them are an O or a 0, in which no network can be sure of more than a half.
+    rings = np.array([[0.5, 0.48, 0.01, 0.01], [0.01, 0.01, 0.97, 0.01]], np.float32)
+    threshold = rejection_threshold(np.tile(rings, (50, 1)), labels=labels)
+    assert threshold > 0.9
+    assert rejected_share(rings, threshold, labels) == 0
+    assert rejected_share(rings, threshold) == 0.5
+    images, truth = np.zeros((2, 28, 28, 1), np.uint8), np.array([0, 2])
+    assert Evaluation("m", "engine", "d", "test", labels, truth, rings, images, reject_below=threshold).kept == 1
