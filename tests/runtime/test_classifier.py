@@ -126,6 +126,7 @@ def test_labels_come_likeliest_first_and_a_doubtful_image_is_rejected():
     assert found.alternatives == (("elk", pytest.approx(0.3)),)
     sure = Classifier(fixed(0.2, 0.5, 0.3, reject_below=0.5)).classify(np.zeros((3, 3), np.uint8), top=9)
     assert not sure.rejected
+    assert [name for name, _ in sure.alternatives] == ["elk", "cat"]
 
 
 def test_a_ring_is_not_rejected_because_it_may_be_a_digit_or_a_letter():
@@ -134,7 +135,6 @@ def test_a_ring_is_not_rejected_because_it_may_be_a_digit_or_a_letter():
     assert Classifier(engine).classify(image).rejected
     both = replace(engine, facts=replace(engine.facts, labels=("O", "0", "A")))
     assert not Classifier(both).classify(image).rejected
-    assert [name for name, _ in sure.alternatives] == ["elk", "cat"]
 
 
 @pytest.mark.parametrize("image", [None, np.zeros((0, 4), np.uint8), np.zeros((4, 4)), np.zeros((4, 4, 2), np.uint8)])
