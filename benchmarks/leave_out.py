@@ -122,9 +122,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m lettercast.benchmarks.leave_out", description=(__doc__ or "").splitlines()[0]
     )
-    parser.add_argument(
-        "--data", nargs="+", required=True, metavar="D", help="sources with shares, as `train` takes them"
-    )
+    parser.add_argument("--data", nargs="+", required=True, metavar="D", help="sources with shares, as `train` takes them")
     parser.add_argument("--size", default="nano", metavar="S", help="size of the networks (default: nano)")
     parser.add_argument("--epochs", type=positive, default=8, metavar="N", help="epochs of each run (default: 8)")
     parser.add_argument("--steps", type=positive, default=200, metavar="N", help="batches of an epoch (default: 200)")
