@@ -66,6 +66,11 @@ def add(commands: Any) -> None:
         metavar="DIR",
         help="folder of the run; the model in it is model.keras (default: %(default)s)",
     )
+    command.add_argument(
+        "--name",
+        metavar="NAME",
+        help="name of the model, which exported files begin with (default: that of --init, or letters- and the size)",
+    )
     command.add_argument("--resume", action="store_true", help="continue the run in --out")
     command.add_argument(
         "--init",

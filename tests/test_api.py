@@ -86,6 +86,7 @@ def test_bad_input_raises_one_line_that_says_how_to_mend_it(tmp_path, page_file)
         "give letters-base, letters-nano, or the path": lambda: Reader("letters-nan"),
         "give an image": lambda: Reader("letters-nano").read(tmp_path / "gone.jpg"),
         "epochs: '0' is not a whole number above 0": lambda: train(epochs=0, out=tmp_path / "run"),
+        "--name 'a b': no name of a model": lambda: train(name="a b", out=tmp_path / "run"),
         "seed: '-1' is not a whole number": lambda: train(seed=-1, out=tmp_path / "run"),
         "no such data source or file": lambda: evaluate("letters-nano", "gone"),
         "choose from tflite-float32": lambda: export("letters-nano", formats="coreml", out=tmp_path / "dist"),

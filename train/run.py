@@ -10,7 +10,7 @@ import keras
 from .. import LettercastError, __version__
 from ..runtime.arguments import KERAS, checked, find_model, natural, positive
 from ..runtime.files import write_bytes
-from ..runtime.model.facts import Facts
+from ..runtime.model.facts import MODEL_NAME, Facts
 from .data.open import Data, letters_name, letters_of, open_sources, open_validation
 from .data.source import Source
 from .evaluation import Evaluation, classify_source
@@ -52,6 +52,7 @@ def train(
     cycle: int = 0,
     draw_seed: int | None = None,
     cache: str | Path | None = None,
+    name: str | None = None,
     progress: bool = True,
 ) -> TrainingRun:
     """Train a letter model, calibrate it, and write the model, its history, figures and a card.
@@ -74,6 +75,7 @@ def train(
         cycle: draw the letters of this many epochs, then repeat the same drawings; 0 draws every epoch anew.
         draw_seed: decides what is drawn; by default `seed`.
         cache: a folder that keeps drawings for `cycle`, `resume` and other runs.
+        name: of the model, which exported files begin with; by default that of `init`, or `letters-` and the size.
         progress: whether to print the epochs.
 
     Raises:
@@ -85,6 +87,8 @@ def train(
     """
     if init and size:
         raise LettercastError("--size: the network is that of --init; leave --size out")
+    if name is not None and not MODEL_NAME.fullmatch(name):
+        raise LettercastError(f"--name '{name}': no name of a model; use letters, digits, '.', '_' and '-'")
     out = Path(out)
     inputs = open_inputs(data, val, init, teacher)
     plan = Plan.of(
@@ -119,7 +123,7 @@ def train(
     except KeyboardInterrupt as stop:
         is_kept = (out / LAST_FILE).exists()
         raise KeyboardInterrupt("finished epochs are kept: continue with --resume" if is_kept else "in the first epoch") from stop
-    return finish(network, history, inputs, plan, out)
+    return finish(network, history, inputs, plan, out, name=name)
 
 
 @dataclass(frozen=True)
@@ -149,10 +153,15 @@ def open_inputs(data: Any, val: Any, init: str | Path | None, teacher: Any) -> I
     return Inputs(sources, held_out, source, validation, start, model_facts(start) if start else None, teachers)
 
 
-def finish(network: keras.Model, history: list[Epoch], inputs: Inputs, plan: Plan, out: Path) -> TrainingRun:
-    """Calibrate a trained network, and write the model, its figures and its card."""
-    path, classes = out / MODEL_FILE, inputs.source.classes
-    facts = make_facts(network, classes, plan, train_command(plan, inputs.data, inputs.val, inputs.start, inputs.teachers))
+def finish(
+    network: keras.Model, history: list[Epoch], inputs: Inputs, plan: Plan, out: Path, *, name: str | None = None
+) -> TrainingRun:
+    """Calibrate a trained network, give it its name, and write the model, its figures and its card."""
+    path = out / MODEL_FILE
+    command = train_command(plan, inputs.data, inputs.val, inputs.start, inputs.teachers)
+    usual = inputs.facts.name if inputs.facts else f"letters-{plan.size}"
+    command += f" --name {name}" if name and name != usual else ""
+    facts = make_facts(network, inputs.source.classes, plan, command, name or usual)
     if inputs.val:
         facts = replace(facts, made={**facts.made, "val": letters_of(inputs.val)})
     if inputs.facts and inputs.facts.labels == facts.labels:
@@ -170,8 +179,8 @@ def as_list(given: Any) -> list[Any]:
     return list(given) if is_list else [given]
 
 
-def make_facts(network: keras.Model, labels: tuple[str, ...], plan: Plan, command: str) -> Facts:
-    """Return the facts of a freshly trained model."""
+def make_facts(network: keras.Model, labels: tuple[str, ...], plan: Plan, command: str, name: str) -> Facts:
+    """Return the facts of a freshly trained model of this name."""
     made = {
         "command": command,
         "data": plan.data,
@@ -182,7 +191,7 @@ def make_facts(network: keras.Model, labels: tuple[str, ...], plan: Plan, comman
     }
     versions = {"lettercast": __version__, "keras": keras.__version__, "backend": keras.backend.backend()}
     shape = tuple(int(side) for side in network.inputs[0].shape[1:])
-    return Facts(f"letters-{plan.size}", "keras", labels, (shape[0], shape[1], shape[2]), "float32", made=made, versions=versions)
+    return Facts(name, "keras", labels, (shape[0], shape[1], shape[2]), "float32", made=made, versions=versions)
 
 
 def train_command(plan: Plan, data: Sequence[Data], val: Sequence[Data], init: Path | None, teachers: Sequence[Path]) -> str:

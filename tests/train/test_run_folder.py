@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
+from lettercast.runtime.model.facts import keras_facts
 from lettercast.train import plan
 from lettercast.train.fit import DelayedInterrupt
 from lettercast.train.plan import locked
@@ -45,6 +46,15 @@ def test_folder_is_locked_until_its_process_is_killed(holder, tmp_path):
     holder.wait()
     with locked(tmp_path / "run"):
         assert list((tmp_path / "run").iterdir()) == []
+
+
+def test_model_has_the_name_that_it_is_given(lettercast, tmp_path):
+    words = ["train", "--init", "letters-nano", "--epochs", "1", "--steps", "1", "--out", tmp_path / "run", "--name", "mine"]
+    assert lettercast(*words)[0] == 0
+    facts = keras_facts(tmp_path / "run" / "model.keras")
+    assert facts.name == "mine"
+    assert facts.made["command"].endswith(" --name mine")
+    assert (tmp_path / "run" / "card.md").read_text().startswith("# mine\n")
 
 
 @pytest.mark.parametrize("answer", [errno.EBADF, errno.ENOLCK, errno.EOPNOTSUPP])
