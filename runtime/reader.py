@@ -21,11 +21,11 @@ from .. import LettercastError
 from .arguments import CASES, UPPER, WRITTEN, find_model
 from .files import packaged
 from .glyph import GLYPH_SHAPE, glyph
-from .model.engine import Engine, open_engine
+from .model.engine import Engine, open_engine, remembering
 from .model.facts import LETTERS, PHOTOS
 from .page.find import Candidate, find_candidates
 from .page.lines import first_letters, order_lines, split_words
-from .page.split import Reading, certainty, join_strokes, may_be_split, merged, split_candidate, split_stacked
+from .page.split import Reading, certainty, classify, join_strokes, may_be_split, merged, split_candidates, split_stacked
 from .pixels import Pixels, check_image, percentile
 from .text import UNKNOWN, Box, Letter, Line, Page, Word
 from .text.codes import Alphabet, alphabet_of, best_of, settle_kinds
@@ -75,8 +75,8 @@ def look_again(engine: Engine, inks: list[Pixels], probabilities: NDArray[np.flo
     if not len(doubtful):
         return probabilities
     views = LOOK_TUNING.views
-    images = np.stack([glyph(seen_from(inks[i], view)) for i in doubtful for view in views])[..., None]
-    seen = engine(images).reshape(len(doubtful), len(views), -1)
+    seen = classify(engine, [glyph(seen_from(inks[i], view)) for i in doubtful for view in views])
+    seen = seen.reshape(len(doubtful), len(views), -1)
     settled = probabilities.copy()
     settled[doubtful] = (probabilities[doubtful] + seen.sum(1)) / (1 + len(views))
     return settled
@@ -305,45 +305,47 @@ class Reader:
             image = read_image(Path(image))
         return self.make_page(image, self.recognize)
 
-    def make_page(self, image: Pixels, recognize: Callable[[Sequence[Candidate]], list[Reading]]) -> Page:
-        """Read one image like `read`, with another function that recognizes its candidates."""
+    def make_page(self, image: Pixels, recognize: Callable[[Sequence[Candidate], Engine], list[Reading]]) -> Page:
+        """Read one image like `read`, with another function that recognizes its candidates; it takes what `recognize` takes."""
         start = time.perf_counter()
-        candidates = self.find(image)
+        # Finding letters takes reading some of them.
+        engine = remembering(self.engine)
+        candidates = self.find(image, engine)
         found = time.perf_counter()
-        readings = recognize(candidates)
+        readings = recognize(candidates, engine)
         lines, outside = self.compose(readings), self.compose_outside(readings)
         done = time.perf_counter()
         size, count = (image.shape[1], image.shape[0]), sum(len(reading.candidates) for reading in readings)
         left_out = count - sum(len(line.letters) for line in (*lines, *outside))
         return Page(size, lines, 1000 * (found - start), 1000 * (done - found), outside, left_out)
 
-    def find(self, image: Pixels) -> list[Candidate]:
-        """Find what may be letters, in no order; takes images as `read` does."""
+    def find(self, image: Pixels, engine: Engine | None = None) -> list[Candidate]:
+        """Find what may be letters, in no order; takes images as `read` does, and optionally an engine for the same model."""
         check_image(image)
         found = find_candidates(image)
         # Whatever stands in a box of a form is one letter.
         placed = [one for one in found if one.place]
         free = [one for one in found if not one.place] if placed else found
-        return placed + split_stacked(self.engine, join_strokes(self.engine, free))
+        engine = engine or self.engine
+        return placed + split_stacked(engine, join_strokes(engine, free))
 
-    def recognize(self, candidates: Sequence[Candidate]) -> list[Reading]:
-        """Classify candidates; returns one reading each, which does not depend on the other candidates."""
-        images = (
-            np.stack([one.glyph_image for one in candidates])[..., None] if candidates else np.zeros((0, *GLYPH_SHAPE), np.uint8)
-        )
-        rows = look_again(self.engine, [one.ink for one in candidates], self.engine(images))
-        sure = best_of(rows, self.engine.facts.labels).tolist()
-        least = self.engine.facts.reject_below
+    def recognize(self, candidates: Sequence[Candidate], engine: Engine | None = None) -> list[Reading]:
+        """Classify candidates, optionally with an engine for the same model.
+
+        Returns one reading each, which does not depend on the other candidates.
+        """
+        engine, labels = engine or self.engine, self.engine.facts.labels
+        images = np.array([one.glyph_image for one in candidates], np.uint8).reshape(-1, *GLYPH_SHAPE)
+        rows = look_again(engine, [one.ink for one in candidates], engine(images))
+        sure = best_of(rows, labels).tolist()
         is_gravel = len(candidates) > GRAVEL_TUNING.max_candidates and (
-            (certainty(rows, self.engine.facts.labels) >= least).mean() < GRAVEL_TUNING.min_letter_share
+            (certainty(rows, labels) >= self.engine.facts.reject_below).mean() < GRAVEL_TUNING.min_letter_share
         )
-        readings = []
-        for i, candidate in enumerate(candidates):
-            confidence, split = sure[i], None
-            if not is_gravel and may_be_split(candidate, confidence):
-                split = split_candidate(self.engine, candidate, confidence)
-            readings.append(split or Reading((candidate,), images[i : i + 1], rows[i : i + 1]))
-        return readings
+        wide = [] if is_gravel else [i for i, one in enumerate(candidates) if may_be_split(one, sure[i])]
+        splits = dict(zip(wide, split_candidates(engine, [candidates[i] for i in wide], [sure[i] for i in wide]), strict=True))
+        return [
+            splits.get(i) or Reading((candidate,), images[i : i + 1], rows[i : i + 1]) for i, candidate in enumerate(candidates)
+        ]
 
     def compose(self, readings: Sequence[Reading]) -> tuple[Line, ...]:
         """Make lines of all readings of a page: reject candidates by their neighbours, and let context settle doubts.

@@ -26,7 +26,7 @@ from ...runtime.arguments import device_model
 from ...runtime.files import write_bytes
 from ...runtime.live.overlay import Status, annotate
 from ...runtime.live.track import Tracker
-from ...runtime.model.engine import open_engine
+from ...runtime.model.engine import Engine, open_engine
 from ...runtime.page.find import Candidate
 from ...runtime.pixels import Pixels
 from ...runtime.reader import Reader
@@ -80,10 +80,10 @@ class TimedReader(Reader):
         """Set the sums to 0."""
         self.seconds = dict.fromkeys(("segmentation", "preprocessing", "classification"), 0.0)
 
-    def find(self, image: Pixels) -> list[Candidate]:
+    def find(self, image: Pixels, engine: Engine | None = None) -> list[Candidate]:
         """Find candidates and make their images, like Reader does, and time both."""
         start, before = time.perf_counter(), self.seconds["classification"]
-        candidates = super().find(image)
+        candidates = super().find(image, engine)
         found = time.perf_counter()
         self.seconds["segmentation"] += found - start - (self.seconds["classification"] - before)
         for candidate in candidates:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..glyph import GLYPH_PX, halved
+from ..model.engine import Engine
 from ..page.find import Candidate
 from ..page.split import Reading
 from ..page.strokes import around
@@ -264,7 +265,7 @@ class Tracker:
         """Read the next frame; takes images like Reader.read."""
         return self.reader.make_page(image, partial(self._track, image))
 
-    def _track(self, image: Pixels, candidates: Sequence[Candidate]) -> list[Reading]:
+    def _track(self, image: Pixels, candidates: Sequence[Candidate], engine: Engine) -> list[Reading]:
         """Update the tracks with the candidates of the next frame, and return the readings to show."""
         after, frame = appearances_of(candidates), thumbnail(image)
         before = Appearances(
@@ -276,14 +277,14 @@ class Tracker:
         if cut:
             self._tracks, matched = [], Match((0.0, 0.0), ())
         self._thumbnail = frame
-        found = self._update_tracks(candidates, after, matched, is_first=cut)
+        found = self._update_tracks(candidates, engine, after, matched, is_first=cut)
         held = [track for track in self._tracks if track.missed_frames and track.is_shown]
         for track in found:
             track.is_shown = track.is_confirmed and not any(covers(old.candidate.box, track.candidate.box) for old in held)
         return [track.to_reading() for track in (*found, *held) if track.is_shown]
 
     def _update_tracks(
-        self, candidates: Sequence[Candidate], after: Appearances, matched: Match, *, is_first: bool
+        self, candidates: Sequence[Candidate], engine: Engine, after: Appearances, matched: Match, *, is_first: bool
     ) -> list[Track]:
         """Return the track of each candidate, and keep the tracks of missed letters for a while.
 
@@ -291,7 +292,7 @@ class Tracker:
         """
         known = {j: self._tracks[i] for i, j in matched.pairs}
         asked = [j for j in range(len(candidates)) if j not in known or known[j].needs_reading(after.vectors[j])]
-        readings = dict(zip(asked, self.reader.recognize([candidates[j] for j in asked]), strict=True)) if asked else {}
+        readings = dict(zip(asked, self.reader.recognize([candidates[j] for j in asked], engine), strict=True)) if asked else {}
         found = []
         for j, (candidate, appearance) in enumerate(zip(candidates, after.vectors, strict=True)):
             track = known.get(j)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ UNKNOWN_OPERATION = re.compile(r"Didn't find op|builtin_code out of range|not su
 OLDEST_FORMATS = ("tflite-int8", "tflite-float32")
 # The ONNX operation that takes the scales of dynamic quantization from the whole batch.
 SCALES_OF_BATCH = b"DynamicQuantizeLinear"
+# Each image of a batch takes memory in the engine, and an image of gravel has thousands.
+MAX_BATCH = 256
 
 Classify = Callable[[Pixels], NDArray[np.float32]]
 
@@ -45,6 +47,24 @@ class Engine:
         if len(images) == 0:
             return np.zeros((0, len(self.facts.labels)), np.float32)
         return self.classify(images)
+
+
+def remembering(engine: Engine) -> Engine:
+    """Return an engine that passes on only images that it was not asked about before, and each only once.
+
+    It keeps all of them, so it is for one page.
+    """
+    known: dict[bytes, NDArray[np.float32]] = {}
+
+    def classify(images: Pixels) -> NDArray[np.float32]:
+        keys = [image.tobytes() for image in images]
+        new = list({key: i for i, key in enumerate(keys) if key not in known}.values())
+        for start in range(0, len(new), MAX_BATCH):
+            batch = new[start : start + MAX_BATCH]
+            known.update(zip((keys[i] for i in batch), engine(images[batch]), strict=True))
+        return np.stack([known[key] for key in keys])
+
+    return replace(engine, classify=classify)
 
 
 def open_engine(path: Path, threads: int = 1, package: Package | None = None) -> Engine:

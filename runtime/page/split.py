@@ -1,5 +1,9 @@
-"""Split letters that touch, and join strokes of one letter, if the model is surer of the result than of what was found."""
+"""Split letters that touch, and join strokes of one letter, if the model is surer of the result than of what was found.
 
+Each function asks the engine about all candidates together, and only about what can still change the result.
+"""
+
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -10,7 +14,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from ..glyph import glyph
+from ..glyph import GLYPH_SHAPE, glyph
 from ..model.engine import Engine
 from ..pixels import Pixels, median, percentile
 from ..text.codes import best_of
@@ -26,8 +30,9 @@ class SplitTuning:
     (`python -m lettercast.benchmarks.pages.conditions --split val --only "touching letters"`), so that single letters stay whole.
     """
 
-    # A candidate is cut if the model is less sure of it than this, and if it is at least this wide for its height.
-    max_confidence: float = 0.75
+    # A candidate is cut if the model is less sure of it than this, and if it is at least this wide for its height. A higher value
+    # changes nothing, because each part costs `cut_cost`, so that two letters are never likelier than a surer one.
+    max_confidence: float = 0.5
     min_width: float = 1.0
     # Cuts run straight down or lean by this many pixels to the side per pixel down.
     leans: tuple[float, float, float] = (0.0, -0.25, 0.25)
@@ -86,39 +91,128 @@ def may_be_split(candidate: Candidate, confidence: float) -> bool:
     return is_free and confidence < SPLIT_TUNING.max_confidence and width >= SPLIT_TUNING.min_width * height
 
 
-def split_candidate(engine: Engine, candidate: Candidate, confidence: float) -> Reading | None:
-    """Cut a candidate into letters; None if these are no likelier, by their confidences, than the whole is by its own."""
-    tuning = SPLIT_TUNING
+# The two ends of a part, counted from the left end of the candidate, which is 0, over its cuts, to its right end.
+Span: TypeAlias = tuple[int, int]
+# Rounded outputs may add up to slightly more than 1, and float32 rounds their logarithms.
+ROUNDING = 0.01
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of a candidate, as the model reads it: ink (h, w) and image (28, 28) uint8, and probabilities (classes,)."""
+
+    ink: Pixels
+    image: Pixels
+    probabilities: NDArray[np.float32]
+    confidence: np.float32
+
+
+@dataclass(frozen=True)
+class Splitting:
+    """A candidate that may be several letters: where it may be cut, and what is known of its parts.
+
+    confidence is that of the whole; beyond holds a mask (h, w) uint8 of 0 and 255 for each cut, see `beyond_cut`; spans are the
+    parts that are as wide as letters; parts are those of them that were read, None for a part without ink.
+    """
+
+    candidate: Candidate
+    confidence: float
+    beyond: tuple[Pixels, ...]
+    spans: tuple[Span, ...]
+    parts: dict[Span, Part | None]
+
+    @property
+    def last(self) -> int:
+        """The right end."""
+        return len(self.beyond) + 1
+
+    @property
+    def score(self) -> float:
+        """The log-probability that letters must exceed."""
+        return float(np.log(max(self.confidence, 1e-6)))
+
+    @property
+    def sure(self) -> dict[Span, Part]:
+        """The parts that may be letters."""
+        height, width = self.candidate.ink.shape
+        is_run = width > SPLIT_TUNING.min_run_width * height
+        least = SPLIT_TUNING.min_part_confidence_in_run if is_run else SPLIT_TUNING.min_part_confidence
+        return {span: part for span, part in self.parts.items() if part and part.confidence >= least}
+
+    def ink_in(self, span: Span) -> Pixels:
+        """Return the ink (h, w) uint8 of a part."""
+        masks = (None, *self.beyond, None)
+        return ink_between(self.candidate.ink, masks[span[0]], masks[span[1]])
+
+    def open_spans(self) -> list[Span]:
+        """Return the unread parts of letters that are likelier than the whole, if the model is sure of all unread ones."""
+        sure, cost = self.sure, SPLIT_TUNING.cut_cost
+        known = {span: math.log(sure[span].confidence) if span in sure else -math.inf for span in self.parts}
+        gains = {span: known.get(span, ROUNDING) - cost for span in self.spans}
+        # The best score of letters from the left end to each end, and from each end to the right end.
+        before, after = [-math.inf] * (self.last + 1), [-math.inf] * (self.last + 1)
+        before[0] = after[-1] = 0.0
+        for (i, j), gain in gains.items():
+            before[j] = max(before[j], before[i] + gain)
+        for (i, j), gain in reversed(gains.items()):
+            after[i] = max(after[i], gain + after[j])
+        least = self.score - ROUNDING
+        return [(i, j) for (i, j), gain in gains.items() if (i, j) not in self.parts and before[i] + gain + after[j] > least]
+
+
+def split_candidates(engine: Engine, candidates: Sequence[Candidate], confidences: Sequence[float]) -> list[Reading | None]:
+    """Cut candidates, read with these confidences, into letters; None where these are no likelier than the whole.
+
+    The engine is asked three times: about parts that begin at the left end of a candidate, then about those that end at its right
+    end, then about those between. Each answer leaves fewer parts that can belong to letters.
+    """
+    tried = [possible_parts(*one) for one in zip(candidates, confidences, strict=True)]
+    read_parts(engine, [(one, span) for one in tried for span in one.open_spans() if span[0] == 0])
+    read_parts(engine, [(one, span) for one in tried for span in one.open_spans() if span[1] == one.last])
+    read_parts(engine, [(one, span) for one in tried for span in one.open_spans()])
+    return [likeliest_letters(one) for one in tried]
+
+
+def possible_parts(candidate: Candidate, confidence: float) -> Splitting:
+    """Find where a candidate may be cut, and which of its parts are as wide as letters."""
     cuts = find_cuts(candidate.ink)
-    if not cuts:
-        return None
-    ends = [None, *cuts, None]
     height, width = candidate.ink.shape
-    columns = [0.0, *(cut.column for cut in cuts), float(width)]
-    spans = [
-        (i, j)
-        for i in range(len(ends))
-        for j in range(i + 1, len(ends))
-        if tuning.min_letter_width * height <= columns[j] - columns[i] <= tuning.max_letter_width * height
-    ]
-    inks = {span: ink_between(candidate.ink, ends[span[0]], ends[span[1]]) for span in spans}
-    spans = [span for span in spans if inks[span].any()]
-    if not spans:
+    columns = np.array([0.0, *(cut.column for cut in cuts), float(width)])
+    widths = columns[None] - columns[:, None]
+    fits = (widths >= SPLIT_TUNING.min_letter_width * height) & (widths <= SPLIT_TUNING.max_letter_width * height)
+    # In the order of their left ends, as the sums of `open_spans` need them.
+    spans = [(int(i), int(j)) for i, j in np.argwhere(np.triu(fits, 1))] if cuts else []
+    return Splitting(candidate, confidence, tuple(beyond_cut(candidate.ink.shape, cut) for cut in cuts), tuple(spans), {})
+
+
+def read_parts(engine: Engine, asked: Sequence[tuple[Splitting, Span]]) -> None:
+    """Read these parts of candidates with one call of the engine, and add them to what is known."""
+    inks = [one.ink_in(span) for one, span in asked]
+    images = [glyph(ink) for ink in inks]
+    inked = [k for k, ink in enumerate(inks) if ink.any()]
+    rows = classify(engine, [images[k] for k in inked])
+    for one, span in asked:
+        one.parts[span] = None
+    for k, row, confidence in zip(inked, rows, best_of(rows, engine.facts.labels), strict=True):
+        one, span = asked[k]
+        one.parts[span] = Part(inks[k], images[k], row, confidence)
+
+
+def likeliest_letters(tried: Splitting) -> Reading | None:
+    """Return the letters that a candidate was cut into; None if they are no likelier than the whole."""
+    sure = tried.sure
+    path = best_path(tried.last + 1, {span: float(part.confidence) for span, part in sure.items()})
+    chosen = [sure[span] for span in pairwise(path)]
+    if len(chosen) < 2 or float(sum(np.log(part.confidence) - SPLIT_TUNING.cut_cost for part in chosen)) <= tried.score:
         return None
-    images = dict(zip(spans, (glyph(inks[span]) for span in spans), strict=True))
-    seen = engine(np.stack(list(images.values()))[..., None])
-    rows = dict(zip(spans, seen, strict=True))
-    sure: dict[tuple[int, int], np.float32] = dict(zip(spans, best_of(seen, engine.facts.labels), strict=True))
-    is_run = width > tuning.min_run_width * height
-    least = tuning.min_part_confidence_in_run if is_run else tuning.min_part_confidence
-    path = best_path(len(ends), {span: float(value) for span, value in sure.items() if value >= least})
-    chosen = list(pairwise(path))
-    if len(chosen) < 2:
-        return None
-    if sum(np.log(sure[span]) - tuning.cut_cost for span in chosen) <= np.log(max(confidence, 1e-6)):
-        return None
-    parts = tuple(replace(candidate, box=part_box(candidate, inks[span]), ink=inks[span]) for span in chosen)
-    return Reading(parts, np.stack([images[span] for span in chosen])[..., None], np.stack([rows[span] for span in chosen]))
+    parts = tuple(replace(tried.candidate, box=part_box(tried.candidate, part.ink), ink=part.ink) for part in chosen)
+    images, rows = np.stack([part.image for part in chosen]), np.stack([part.probabilities for part in chosen])
+    return Reading(parts, images[..., None], rows)
+
+
+def classify(engine: Engine, images: Sequence[Pixels]) -> NDArray[np.float32]:
+    """Return the probabilities (n, classes) of images (28, 28) uint8 of letters."""
+    return engine(np.array(images, np.uint8).reshape(-1, *GLYPH_SHAPE))
 
 
 def find_cuts(ink: Pixels) -> list[Cut]:
@@ -139,31 +233,35 @@ def find_cuts(ink: Pixels) -> list[Cut]:
     chosen: list[Cut] = []
     edge = tuning.min_letter_width / 2 * height
     for _, cut in sorted(possible, key=lambda one: one[0]):
-        is_apart = all(abs(cut.column - other.column) >= tuning.min_cut_distance * height for other in chosen)
-        if is_apart and edge <= cut.column <= width - edge:
+        is_inner = edge <= cut.column <= width - edge
+        if is_inner and all(abs(cut.column - other.column) >= tuning.min_cut_distance * height for other in chosen):
             chosen.append(cut)
         if len(chosen) >= tuning.max_cuts_per_height * max(2.0, width / height):
             break
     return sorted(chosen, key=lambda cut: cut.column)
 
 
-def ink_between(ink: Pixels, left: Cut | None, right: Cut | None) -> Pixels:
-    """Return the ink (h, w) uint8 between two cuts, with 0 elsewhere; None stands for the candidate's own end."""
-    height, width = ink.shape
-    y, x = np.mgrid[0:height, 0:width]
-    down = y - (height - 1) / 2
-    inside = np.ones(ink.shape, bool)
-    if left:
-        inside &= x > left.column + left.lean * down
-    if right:
-        inside &= x <= right.column + right.lean * down
-    own = np.where(inside, ink, 0).astype(np.uint8)
-    count, labels, stats, _ = cv2.connectedComponentsWithStats((own > 0).astype(np.uint8), connectivity=8)
+def beyond_cut(shape: tuple[int, int], cut: Cut) -> Pixels:
+    """Return a mask (h, w) uint8 of this shape: 255 to the right of a cut, 0 on it and to its left."""
+    height, width = shape
+    down = np.arange(height) - (height - 1) / 2
+    return np.where(np.arange(width) > (cut.column + cut.lean * down)[:, None], np.uint8(255), np.uint8(0))
+
+
+def ink_between(ink: Pixels, left: Pixels | None, right: Pixels | None) -> Pixels:
+    """Return the ink (h, w) uint8 between two cuts, with 0 elsewhere, without the scraps that they leave behind.
+
+    left and right are masks of what lies beyond the cuts; None stands for the candidate's own end.
+    """
+    own = ink if left is None else cv2.bitwise_and(ink, left)
+    if right is not None:
+        own = cv2.bitwise_and(own, cv2.bitwise_not(right))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(own, connectivity=8)
     if count <= 2:
         return own
     areas = stats[:, cv2.CC_STAT_AREA].copy()
     areas[0] = 0
-    return np.where((areas >= SPLIT_TUNING.max_scrap_share * areas.sum())[labels], own, 0).astype(np.uint8)
+    return np.where((areas >= SPLIT_TUNING.max_scrap_share * areas.sum())[labels], own, np.uint8(0))
 
 
 def best_path(count: int, confidences: dict[tuple[int, int], float]) -> list[int]:
@@ -247,7 +345,7 @@ def join_strokes(engine: Engine, candidates: Sequence[Candidate]) -> list[Candid
         return list(candidates)
     unions = [reduce(union, (candidates[i] for i in members)) for members, _ in near]
     singles = sorted({i for members, _ in near for i in members})
-    rows = engine(np.stack([one.glyph_image for one in (*(candidates[i] for i in singles), *unions)])[..., None])
+    rows = classify(engine, [one.glyph_image for one in (*(candidates[i] for i in singles), *unions)])
     confidence = dict(zip(singles, certainty(rows[: len(singles)], engine.facts.labels), strict=True))
     whole = best_of(rows[len(singles) :], engine.facts.labels)
     apart = np.array([sum(np.log(confidence[i]) for i in members) for members, _ in near])
@@ -372,10 +470,9 @@ def split_stacked(engine: Engine, candidates: Sequence[Candidate]) -> list[Candi
     whole, tried = list(candidates), set[int]()
     for _ in range(STACKED_TUNING.max_lines - 1):
         least = find_tall(whole)
-        parts = [
-            split_across(engine, one, both) if both and id(one) not in tried else [one]
-            for one, both in zip(whole, least.tolist(), strict=True)
-        ]
+        tall = [i for i in np.flatnonzero(least).tolist() if id(whole[i]) not in tried]
+        cut = dict(zip(tall, split_across(engine, [whole[i] for i in tall], least[tall].tolist()), strict=True))
+        parts = [cut.get(i, [one]) for i, one in enumerate(whole)]
         if sum(map(len, parts)) == len(whole):
             break
         tried = {id(few[0]) for few in parts if len(few) == 1}
@@ -410,35 +507,58 @@ def find_tall(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
     return least
 
 
-def split_across(engine: Engine, candidate: Candidate, least: float = STACKED_TUNING.min_both_confidence) -> list[Candidate]:
-    """Return the two letters above each other that a candidate consists of, or the candidate itself.
+def split_across(engine: Engine, candidates: Sequence[Candidate], least: Sequence[float]) -> list[list[Candidate]]:
+    """Return for each candidate the two letters above each other that it consists of, or the candidate itself.
 
-    least is the product of confidences that the two letters must have. A part that is several letters beside each other has the
-    mean confidence of these.
+    least holds for each the product of confidences that the two letters must have. A part that is several letters beside each
+    other has the mean confidence of these.
     """
-    tuning = STACKED_TUNING
+    tuning, labels = STACKED_TUNING, engine.facts.labels
+    if not candidates:
+        return []
     # Every bare stroke is two bare strokes above each other, so for the parts I and L do not count as one class.
-    if certainty(engine(candidate.glyph_image[None, ..., None]), engine.facts.labels)[0] >= tuning.min_whole_confidence:
-        return [candidate]
+    sure = certainty(classify(engine, [one.glyph_image for one in candidates]), labels)
+    halves = [halves_of(one) if s < tuning.min_whole_confidence else [] for one, s in zip(candidates, sure, strict=True)]
+    flat = [half for one in halves for half in one]
+    rows = classify(engine, [half.glyph_image for half in flat])
+    confidences = np.split(best_of(rows, labels), np.cumsum([len(one) for one in halves])[:-1])
+    products = [one.reshape(-1, 2).prod(1) for one in confidences]
+    # A half may be several letters beside each other. Of each candidate only the likeliest cuts are tried with these.
+    beside = [
+        (k, cut)
+        for k, (both, limit) in enumerate(zip(products, least, strict=True))
+        if len(both) and both.max() < tuning.min_both_confidence and limit < tuning.min_both_confidence
+        for cut in np.argsort(-both)[: tuning.max_cuts_beside].tolist()
+    ]
+    means = mean_confidences(
+        engine,
+        [half for k, cut in beside for half in halves[k][2 * cut : 2 * cut + 2]],
+        [float(one) for k, cut in beside for one in confidences[k][2 * cut : 2 * cut + 2]],
+    )
+    for (k, cut), (upper, lower) in zip(beside, zip(means[::2], means[1::2], strict=True), strict=True):
+        products[k][cut] = upper * lower
+    return [
+        one[2 * both.argmax() : 2 * both.argmax() + 2] if len(both) and both.max() >= limit else [candidate]
+        for candidate, one, both, limit in zip(candidates, halves, products, least, strict=True)
+    ]
+
+
+def halves_of(candidate: Candidate) -> list[Candidate]:
+    """Return the upper and the lower part of a candidate for each cut across it, one after the other."""
     turned = np.ascontiguousarray(candidate.ink.T)
     height = turned.shape[1]
-    share = tuning.min_part_height
+    share = STACKED_TUNING.min_part_height
     cuts = [cut for cut in find_cuts(turned) if share * height <= cut.column <= (1 - share) * height]
-    if not cuts:
-        return [candidate]
-    halves = [np.ascontiguousarray(ink_between(turned, *ends).T) for cut in cuts for ends in ((None, cut), (cut, None))]
-    sure = best_of(engine(np.stack([glyph(ink) for ink in halves])[..., None]), engine.facts.labels)
-    parts = [replace(candidate, box=part_box(candidate, ink), ink=ink) for ink in halves]
-    both = sure.reshape(-1, 2).prod(1)
-    if both.max() < tuning.min_both_confidence and least < tuning.min_both_confidence:
-        # A part may be several letters beside each other.
-        for k in np.argsort(-both)[: tuning.max_cuts_beside].tolist():
-            both[k] = np.prod([confidence_of(engine, parts[i], float(sure[i])) for i in (2 * k, 2 * k + 1)])
-    best = int(both.argmax())
-    return [candidate] if both[best] < least else parts[2 * best : 2 * best + 2]
+    masks = [beyond_cut(turned.shape, cut) for cut in cuts]
+    inks = [np.ascontiguousarray(ink_between(turned, *ends).T) for mask in masks for ends in ((None, mask), (mask, None))]
+    return [replace(candidate, box=part_box(candidate, ink), ink=ink) for ink in inks]
 
 
-def confidence_of(engine: Engine, candidate: Candidate, confidence: float) -> float:
-    """Return the confidence of a candidate, or the mean of its letters' if it is likelier to be several beside each other."""
-    split = split_candidate(engine, candidate, confidence) if may_be_split(candidate, confidence) else None
-    return float(np.exp(np.log(best_of(split.probabilities, engine.facts.labels)).mean())) if split else confidence
+def mean_confidences(engine: Engine, candidates: Sequence[Candidate], confidences: Sequence[float]) -> list[float]:
+    """Return the confidence of each candidate, or the mean of its letters' if it is likelier to be several beside each other."""
+    wide = [i for i, one in enumerate(zip(candidates, confidences, strict=True)) if may_be_split(*one)]
+    means = list(confidences)
+    for i, split in zip(wide, split_candidates(engine, [candidates[i] for i in wide], [means[i] for i in wide]), strict=True):
+        if split:
+            means[i] = float(np.exp(np.log(best_of(split.probabilities, engine.facts.labels)).mean()))
+    return means

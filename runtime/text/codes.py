@@ -6,6 +6,7 @@ of both, such as a number plate, is read character by character, and what the ne
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,12 +38,16 @@ def alphabet_of(labels: Sequence[str]) -> Alphabet | None:
 def best_of(rows: NDArray[np.float32], labels: Sequence[str]) -> NDArray[np.float32]:
     """Return the highest probability (n,) of each row (n, classes), with a digit and a letter that looks like it as one class."""
     best: NDArray[np.float32] = rows.max(1)
-    places = {name: i for i, name in enumerate(labels)}
-    for digit, letters in LOOK_ALIKE.items():
-        for letter in letters if digit in places else "":
-            if letter in places:
-                best = np.maximum(best, rows[:, [places[digit], places[letter]]].sum(1))
+    for digit, letter in look_alikes(tuple(labels)):
+        best = np.maximum(best, rows[:, digit] + rows[:, letter])
     return best
+
+
+@lru_cache(maxsize=4)
+def look_alikes(labels: tuple[str, ...]) -> tuple[tuple[int, int], ...]:
+    """Return the places of each digit and letter among labels that look alike."""
+    pairs = [(digit, letter) for digit, letters in LOOK_ALIKE.items() for letter in letters]
+    return tuple((labels.index(digit), labels.index(letter)) for digit, letter in pairs if {digit, letter} <= {*labels})
 
 
 @dataclass(frozen=True)

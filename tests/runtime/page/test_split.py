@@ -10,6 +10,7 @@ from lettercast.runtime.page.find import Candidate, find_candidates
 from lettercast.runtime.page.split import (
     Cut,
     best_path,
+    beyond_cut,
     find_cuts,
     find_tall,
     ink_between,
@@ -29,10 +30,10 @@ def candidate(x: int, y: int, height: int, width: int = 40) -> Candidate:
 
 
 def test_only_doubtful_and_wide_candidates_may_be_split():
-    assert may_be_split(candidate(0, 0, 100, 150), 0.5)
+    assert may_be_split(candidate(0, 0, 100, 150), 0.4)
     assert may_be_split(candidate(0, 0, 100, 104), 0.2)
     assert not may_be_split(candidate(0, 0, 100, 150), 0.9)
-    assert not may_be_split(candidate(0, 0, 100, 60), 0.5)
+    assert not may_be_split(candidate(0, 0, 100, 60), 0.4)
 
 
 def test_cuts_cross_little_ink():
@@ -47,8 +48,8 @@ def test_cuts_cross_little_ink():
 
 def test_parts_between_cuts_add_up_to_the_whole():
     ink = np.full((60, 100), 90, np.uint8)
-    cut = Cut(50.0, 0.25)
-    left, right = ink_between(ink, None, cut), ink_between(ink, cut, None)
+    beyond = beyond_cut(ink.shape, Cut(50.0, 0.25))
+    left, right = ink_between(ink, None, beyond), ink_between(ink, beyond, None)
     np.testing.assert_array_equal(left + right, ink)
     assert not (left.astype(bool) & right.astype(bool)).any()
     # The cut leans to the right at the bottom.
@@ -59,7 +60,7 @@ def test_a_scrap_of_the_neighbour_is_removed_from_a_part():
     ink = np.zeros((60, 100), np.uint8)
     ink[5:55, 5:45] = 200
     ink[5:9, 48:54] = 200
-    assert not ink_between(ink, None, Cut(60.0, 0.0))[:, 47:].any()
+    assert not ink_between(ink, None, beyond_cut(ink.shape, Cut(60.0, 0.0)))[:, 47:].any()
 
 
 def test_best_path_is_the_likeliest():
@@ -126,7 +127,7 @@ def test_letters_of_two_lines_that_touch_are_read_in_their_lines(reader, touchin
 def test_parts_above_each_other_keep_their_places_and_share_no_ink(reader, touching):
     candidates = find_candidates(touching)
     whole = max(candidates, key=lambda one: one.box[3])
-    upper, lower = split_across(reader.engine, whole)
+    ((upper, lower),) = split_across(reader.engine, [whole], [0.6])
     assert upper.box[1] == whole.box[1]
     assert upper.box[3] + lower.box[3] == pytest.approx(whole.box[3], abs=4)
     assert not (upper.ink.astype(bool) & lower.ink.astype(bool)).any()
