@@ -6,6 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
+from lettercast.benchmarks.pages.conditions import take_page
+from lettercast.benchmarks.pages.writing import PenHand
 from lettercast.runtime import Reader, Tracker
 from lettercast.runtime.glyph import glyph
 from lettercast.runtime.model.engine import Engine
@@ -149,6 +151,17 @@ def test_candidates_of_gravel_are_not_split(reader):
     counted.recognize(candidates)
     assert len(candidates) > 300
     assert sum(classified) < 2 * len(candidates)
+
+
+@pytest.mark.parametrize("kind", ["touching letters", "long tails", "crowded lines"])
+def test_a_page_asks_a_few_times_and_once_for_each_image(reader, pen, kind):
+    image = take_page([PenHand(pen)], kind, "strong", 0, seed=3).image
+    asked = []
+    counted = Reader(Engine("counted", reader.engine.facts, lambda images: asked.append(images) or reader.engine(images)))
+    assert counted.read(image).lines == reader.read(image).lines
+    images = [one.tobytes() for one in np.concatenate(asked)]
+    assert len(images) == len(set(images)) > 20
+    assert len(asked) <= 8
 
 
 def engine(answers: list[list[float]], asked: list) -> Engine:

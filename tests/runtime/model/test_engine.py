@@ -8,7 +8,16 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.export.convert import onnx, tflite
-from lettercast.runtime.model.engine import dequantize, engine_errors, open_content, open_engine, quantize
+from lettercast.runtime.model.engine import (
+    MAX_BATCH,
+    Engine,
+    dequantize,
+    engine_errors,
+    open_content,
+    open_engine,
+    quantize,
+    remembering,
+)
 from lettercast.runtime.model.facts import Facts
 from lettercast.runtime.model.installed import TFLITE_RUNTIME, Found
 from lettercast.train.data.source import draw_some
@@ -20,6 +29,27 @@ NAMES = ("tflite-float32", "tflite-int8", "onnx-float32", "onnx-int8")
 @pytest.fixture(scope="module")
 def letters(check_source) -> np.ndarray:
     return draw_some(check_source, range(52), None)
+
+
+def test_an_engine_that_remembers_passes_on_each_image_once_and_in_batches():
+    asked = []
+
+    def classify(images):
+        share = images.reshape(len(images), -1).mean(1) / 255
+        return np.stack([share, 1 - share], 1).astype(np.float32)
+
+    facts = Facts("counted", "tflite", ("a", "b"), (2, 2, 1), "uint8")
+    engine = Engine("counted", facts, lambda images: asked.append(len(images)) or classify(images))
+    images = np.random.default_rng(0).integers(0, 256, (MAX_BATCH + 40, 2, 2, 1), np.uint8)
+    once = remembering(engine)
+    np.testing.assert_array_equal(once(images[[3, 5, 3, 8]]), classify(images[[3, 5, 3, 8]]))
+    np.testing.assert_array_equal(once(images), classify(images))
+    np.testing.assert_array_equal(once(images[::-1]), classify(images[::-1]))
+    assert once(images[:0]).shape == (0, 2)
+    assert asked == [3, MAX_BATCH, 37]
+    # Another page knows nothing of this one.
+    remembering(engine)(images[:2])
+    assert asked[-1] == 2
 
 
 @pytest.mark.parametrize(

@@ -1,22 +1,31 @@
 """Letters that touch, beside and above each other."""
 
+import hashlib
+from itertools import combinations, pairwise
+
 import cv2
 import numpy as np
 import pytest
 
 from lettercast.benchmarks.pages.scenes import WEBCAM_PX, Scene, photograph
 from lettercast.benchmarks.pages.writing import PenHand
+from lettercast.runtime.glyph import glyph
+from lettercast.runtime.model.engine import Engine
+from lettercast.runtime.model.facts import Facts
 from lettercast.runtime.page.find import Candidate, find_candidates
 from lettercast.runtime.page.split import (
+    SPLIT_TUNING,
     Cut,
     best_path,
     beyond_cut,
+    classify,
     find_cuts,
     find_tall,
     ink_between,
     may_be_split,
     part_box,
     split_across,
+    split_candidates,
     split_stacked,
 )
 from lettercast.train.data.drawing import draw_ink
@@ -75,6 +84,60 @@ def test_a_part_has_its_place_in_the_image():
     x, y, w, h = part_box(Candidate((200, 100, 204, 124), np.zeros((62, 102), np.uint8)), ink)
     assert x == pytest.approx(302, abs=2)
     assert (y, w, h) == (pytest.approx(102, abs=2), pytest.approx(100, abs=2), pytest.approx(120, abs=2))
+
+
+def by_chance(asked: list[int]) -> Engine:
+    """An engine whose confidence in an image is random, but always the same, and mostly high; it records how many it is asked."""
+
+    def classify(images):
+        asked.append(len(images))
+        sure = [0.3 + 0.7 * (hashlib.sha256(image.tobytes()).digest()[0] / 255) ** 0.3 for image in images]
+        return np.array([[one, 1 - one] for one in sure], np.float32)
+
+    return Engine("chance", Facts("chance", "tflite", ("a", "b"), (28, 28, 1), "uint8"), classify)
+
+
+def blots(rng: np.random.Generator, width: int) -> Candidate:
+    """A candidate of 60 pixels height with strokes in any direction, which can be cut in many ways."""
+    ink = np.zeros((60, width), np.uint8)
+    for x in range(8, width, 24):
+        cv2.line(ink, (x, int(rng.integers(60))), (x + int(rng.integers(-12, 30)), int(rng.integers(60))), 200, 6)
+    return Candidate((0, 0, width, 60), ink)
+
+
+def likeliest_of_all(engine: Engine, whole: Candidate, confidence: float) -> list[tuple[int, ...]]:
+    """The boxes of the letters that split_candidates must find, with each possible part read."""
+    tuning, cuts, (height, width) = SPLIT_TUNING, find_cuts(whole.ink), whole.ink.shape
+    columns = [0, *(cut.column for cut in cuts), width]
+    masks = [None, *(beyond_cut(whole.ink.shape, cut) for cut in cuts), None]
+    low, high = tuning.min_letter_width * height, tuning.max_letter_width * height
+    spans = [(i, j) for i, j in combinations(range(len(columns)), 2) if low <= columns[j] - columns[i] <= high]
+    inks = {(i, j): ink_between(whole.ink, masks[i], masks[j]) for i, j in spans}
+    sure = {span: float(classify(engine, [glyph(ink)]).max()) for span, ink in inks.items() if ink.any()}
+    least = tuning.min_part_confidence_in_run if width > tuning.min_run_width * height else tuning.min_part_confidence
+    chosen = list(pairwise(best_path(len(columns), {span: one for span, one in sure.items() if one >= least})))
+    is_likelier = sum(np.log(sure[span]) - tuning.cut_cost for span in chosen) > np.log(confidence)
+    return [part_box(whole, inks[span]) for span in chosen] if len(chosen) > 1 and is_likelier else []
+
+
+def test_parts_that_are_not_read_would_have_changed_nothing():
+    rng = np.random.default_rng(0)
+    wholes = [blots(rng, int(rng.integers(70, 200))) for _ in range(20)]
+    confidences = rng.uniform(0.02, 0.5, len(wholes)).tolist()
+    few, all_of_them = [], []
+    found = split_candidates(by_chance(few), wholes, confidences)
+    expected = [likeliest_of_all(by_chance(all_of_them), *one) for one in zip(wholes, confidences, strict=True)]
+    assert [[one.box for one in split.candidates] if split else [] for split in found] == expected
+    assert 5 <= sum(map(bool, expected)) <= 18
+    assert len(few) <= 3
+    assert sum(few) < 0.7 * sum(all_of_them)
+
+
+def test_without_candidates_nothing_is_asked():
+    asked = []
+    assert split_candidates(by_chance(asked), [], []) == []
+    assert split_across(by_chance(asked), [], []) == []
+    assert asked == []
 
 
 def write(pen, text: str, overlap: int, seed: int) -> np.ndarray:
