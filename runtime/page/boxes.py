@@ -1,5 +1,6 @@
 """Rows of boxes on a form, grown from boxes that are plain to see."""
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -9,8 +10,41 @@ from numpy.typing import NDArray
 from ..pixels import Pixels
 from .quads import FORM_TUNING, PlaceRow, Quad, are_covered, is_inside, looked_up, sides_of, size_of, support
 
-# The shares of the error of a box's place that correct the step, and the growth of the step.
-STEPPING = (0.5, 0.1)
+# The shares of the error of a box's place that correct the step, and the growth of the step; the second pair, if the growth is
+# known from the boxes of the whole page.
+STEPPING, KNOWN_STEPPING = (0.5, 0.1), (0.3, 0.02)
+# Boxes whose size and direction change evenly over the page: at least this many, with these tolerances in turn.
+MIN_EVEN, EVEN_TOLERANCES = 8, (0.25, 0.18, 0.12, 0.1)
+# Rounds of reweighting, and the deviation (logarithm or radians) below which all weigh the same.
+ROUNDS, MIN_DEVIATION = 8, 0.01
+
+
+@dataclass(frozen=True)
+class Growth:
+    """How boxes change over a page that is seen at an angle, by the boxes that are plain to see.
+
+    slopes (4, 2) are the changes per pixel to the right and down: of the logarithms of width and height, and of the directions of
+    the sides along the row and down, in radians. shape (4,) is what a box at `middle` (2,) has. tolerance is the usual difference
+    in size between boxes of one kind; is_known is False if too few boxes are plain to see, and then all slopes are 0.
+    """
+
+    slopes: NDArray[np.float64]
+    shape: NDArray[np.float64]
+    middle: NDArray[np.float64]
+    tolerance: float
+    is_known: bool
+
+    def sizes(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return by which factors (..., 2) the width and the height of a box at points (..., 2) differ from one at the middle."""
+        factors: NDArray[np.float64] = np.exp((points - self.middle) @ self.slopes[:2].T)
+        return factors
+
+    def box_at(self, centre: NDArray[np.float64], size: NDArray[np.float64]) -> Quad:
+        """Return the box with this centre (2,) and size (2,)."""
+        along, down = (self.shape[2:] + self.slopes[2:] @ (centre - self.middle)).tolist()
+        half = np.array([math.cos(along), math.sin(along)]) * size[0] / 2
+        deep = np.array([math.cos(down), math.sin(down)]) * size[1] / 2
+        return centre + np.array([-half - deep, half - deep, half + deep, deep - half])
 
 
 @dataclass(frozen=True)
@@ -20,6 +54,7 @@ class Seeds:
     quads: NDArray[np.float64]
     centres: NDArray[np.float64]
     sizes: NDArray[np.float64]
+    growth: Growth
 
 
 def box_rows(quads: NDArray[np.float64], mask: Pixels, near: Pixels) -> list[PlaceRow]:
@@ -30,16 +65,20 @@ def box_rows(quads: NDArray[np.float64], mask: Pixels, near: Pixels) -> list[Pla
     thickness = side_thickness(quads, mask)
     middles = quads.mean(1)
     grown = quads + (quads - middles[:, None]) / np.array([size_of(q) for q in quads])[:, None] * thickness
-    seeds = Seeds(grown, grown.mean(1), np.array([size_of(quad) for quad in grown]))
-    centres, sizes = seeds.centres, seeds.sizes
-    alike = np.all(np.abs(np.log(sizes[:, None] / sizes[None])) < tuning.max_difference, axis=2)
-    # Boxes of the most usual size come first: parts of boxes that a letter cuts in two are found taken then.
-    holds = holds_others(seeds.quads, centres)
+    centres, sizes = grown.mean(1), np.array([size_of(quad) for quad in grown])
+    holds = holds_others(grown, centres)
     # A letter that touches the sides cuts corners off its box.
-    is_whole = np.nan_to_num(support(sides_of(seeds.quads), near)).min(1) >= tuning.min_whole_side
+    is_whole = np.nan_to_num(support(sides_of(grown), near)).min(1) >= tuning.min_whole_side
+    growth = growth_of(grown[is_whole & ~holds])
+    seeds = Seeds(grown, centres, sizes, growth)
+    logs = np.log(sizes / growth.sizes(centres))
+    alike = np.all(np.abs(logs[:, None] - logs[None]) < growth.tolerance, axis=2)
+    # Boxes of the most usual size come first: parts of boxes that a letter cuts in two are found taken then.
     order = np.lexsort((-sizes.prod(1), -alike.sum(1), ~is_whole))
     taken = holds.copy()
     rows: list[PlaceRow] = []
+    # The step of the first row, in widths of its boxes, and their size.
+    stride, kind = 0.0, logs[order[0]]
     indices: list[int] = order.tolist()
     for i in indices:
         if taken[i]:
@@ -47,31 +86,90 @@ def box_rows(quads: NDArray[np.float64], mask: Pixels, near: Pixels) -> list[Pla
         step = step_from(i, seeds, alike[i] & ~holds & is_whole)
         if step is None:
             step = step_from(i, seeds, alike[i] & ~holds)
-        if step is None:
+        if step is not None:
+            step = finest(step, seeds.quads[i], seeds, near)
+        elif stride and is_whole[i] and (np.abs(logs[i] - kind) < growth.tolerance).all():
+            # Letters touch all other boxes of this row.
+            quad = seeds.quads[i]
+            step = stride * (quad[1] - quad[0] + quad[2] - quad[3]) / 2
+        else:
             continue
-        step = finest(step, seeds.quads[i], seeds, near)
         row = [*reversed(list(walk(seeds.quads[i], -step, seeds, near))), seeds.quads[i]]
         row += walk(seeds.quads[i], step, seeds, near)
         if len(row) < tuning.min_row:
             continue
+        if len(row) >= tuning.min_places and not stride and growth.is_known:
+            stride, kind = float(np.hypot(*step)) / float(sizes[i, 0]), logs[i]
         places = np.array(row)
-        taken |= are_covered(places, centres)
-        stack = [places]
-        while stack:
-            places = stack.pop()
-            rows.append(PlaceRow(places, sides_of(places).reshape(-1, 2, 2), False))
-            if len(places) < tuning.min_places:
-                continue
-            down = (places[:, 3] - places[:, 0] + places[:, 2] - places[:, 1])[:, None] / 2
-            for step in (down, -down):
-                known = [*(one.places for one in rows), *stack]
-                beside = stacked_row(places + step, known, seeds, near)
-                if beside is not None:
-                    taken |= are_covered(beside, centres)
-                    stack.append(beside)
+        for own in with_stacked(places, rows, seeds, near):
+            taken |= are_covered(own, centres)
+            rows.append(PlaceRow(own, sides_of(own).reshape(-1, 2, 2), False))
     usual = [size_of(row.places[0]) for row in rows if len(row.places) >= tuning.min_places]
     # Parts of letters look like a box or two as well.
     return [row for row in rows if len(row.places) >= tuning.min_places or is_size_known(size_of(row.places[0]), usual)]
+
+
+def with_stacked(places: NDArray[np.float64], rows: Sequence[PlaceRow], seeds: Seeds, near: Pixels) -> list[NDArray[np.float64]]:
+    """Return a row of boxes (n, 4, 2) and those above and below that share its sides, as far as they are not among rows."""
+    found, stack = [], [places]
+    while stack:
+        places = stack.pop()
+        found.append(places)
+        if len(places) < FORM_TUNING.min_places:
+            continue
+        down = (places[:, 3] - places[:, 0] + places[:, 2] - places[:, 1])[:, None] / 2
+        for step in (down, -down):
+            known = [*(one.places for one in rows), *found, *stack]
+            beside = stacked_row(places + step, known, seeds, near)
+            if beside is not None:
+                stack.append(beside)
+    return found
+
+
+def growth_of(quads: NDArray[np.float64]) -> Growth:
+    """Fit how the boxes of one kind change over a page to quads (n, 4, 2); some are of other kinds, or parts."""
+    unknown = Growth(np.zeros((4, 2)), np.zeros(4), np.zeros(2), FORM_TUNING.max_difference, False)
+    if len(quads) < MIN_EVEN:
+        return unknown
+    centres = quads.mean(1)
+    middle = centres.mean(0)
+    along, down = quads[:, 1] - quads[:, 0] + quads[:, 2] - quads[:, 3], quads[:, 3] - quads[:, 0] + quads[:, 2] - quads[:, 1]
+    shapes = np.column_stack(
+        [
+            np.log(np.hypot(*along.T) / 2),
+            np.log(np.hypot(*down.T) / 2),
+            np.arctan2(along[:, 1], along[:, 0]),
+            np.arctan2(down[:, 1], down[:, 0]),
+        ]
+    )
+    points = np.column_stack([centres - middle, np.ones(len(centres))])
+    fit = np.zeros((3, 4))
+    own = np.zeros(len(quads), bool)
+    for tolerance in EVEN_TOLERANCES:
+        rest = shapes - points @ fit
+        close: NDArray[np.bool_] = np.all(np.abs(rest[:, None] - rest[None]) < tolerance, axis=2)
+        own = close[close.sum(1).argmax()]
+        if own.sum() < MIN_EVEN:
+            return unknown
+        fit = least_absolute(points[own], shapes[own])
+    return Growth(fit[:2].T, fit[2], middle, FORM_TUNING.max_even_difference, True)
+
+
+def least_absolute(points: NDArray[np.float64], values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Fit planes (3, k) to values (n, k) at points (n, 3) so that the sum of all absolute errors is small: some are far off."""
+    reach = np.maximum(np.abs(points).max(0), 1)
+    # A little stiffness against slopes, because boxes in one row show none across it.
+    a = np.vstack([points / reach, 0.2 * np.eye(2, 3)])
+    b = np.vstack([values, np.zeros((2, values.shape[1]))])
+    weights = np.ones_like(b)
+    fit = np.zeros((3, values.shape[1]))
+    for _ in range(ROUNDS):
+        weighted = weights[:, :, None] * a[:, None]
+        normal = np.einsum("nki,nj->kij", weighted, a)
+        fit = np.linalg.solve(normal, np.einsum("nki,nk->ki", weighted, b)[..., None])[..., 0].T
+        weights = 1 / np.maximum(np.abs(b - a @ fit), MIN_DEVIATION)
+        weights[-2:] = 1
+    return fit / reach[:, None]
 
 
 def is_size_known(size: NDArray[np.float64], known: Sequence[NDArray[np.float64]]) -> bool:
@@ -160,16 +258,26 @@ def walk(
     """Yield box after box in the direction of the step, as long as there are sides."""
     hidden: list[Quad] = []
     growth = np.zeros(2)
+    gains = KNOWN_STEPPING if seeds.growth.is_known else STEPPING
+    centre = quad.mean(0)
+    usual = size_of(quad) / seeds.growth.sizes(centre)
     while len(hidden) <= FORM_TUNING.max_hidden and 0 <= quad[:, 0].mean() < near.shape[1]:
-        expected = quad + step
+        if seeds.growth.is_known:
+            # Half a step further, the boxes are as large as the step is wide.
+            wider = float((seeds.growth.sizes(centre + step) / seeds.growth.sizes(centre))[0])
+            step = step * wider
+            expected = seeds.growth.box_at(centre + step, usual * seeds.growth.sizes(centre + step))
+        else:
+            expected = quad + step
         following = find_box(expected, seeds, near)
+        centre = (expected if following is None else following).mean(0)
         if following is None:
             hidden.append(expected)
             quad, step = expected, step + growth
             continue
         error = (following - expected).mean(0)
-        growth = growth + STEPPING[1] * error
-        step = step + STEPPING[0] * error + growth
+        growth = growth + gains[1] * error
+        step = step + gains[0] * error + growth
         quad = following
         yield from hidden
         hidden = []
@@ -186,7 +294,7 @@ def find_box(
     tuning = FORM_TUNING
     width, height = size_of(expected)
     apart = np.abs(seeds.centres - expected.mean(0))
-    alike = (np.abs(np.log(seeds.sizes / (width, height))) < tuning.max_difference).all(1)
+    alike = (np.abs(np.log(seeds.sizes / (width, height))) < seeds.growth.tolerance).all(1)
     close = alike & (apart[:, 0] < 0.2 * width) & (apart[:, 1] < 0.2 * height)
     tries = [expected]
     if close.any():

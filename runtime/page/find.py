@@ -135,6 +135,8 @@ class FindTuning:
     min_typical_px: int = 36
     # So is a form whose places are lower than this.
     min_box_px: int = 52
+    # Forms with lower places in a small image are searched again at twice its size.
+    min_sharp_box_px: int = 40
     max_fine_side_px: int = 1600
     # If it is smaller than this even then, the part of the image that has strokes is searched at such a size that the typical
     # letter has this many pixels, or at its full size.
@@ -263,6 +265,13 @@ def find_on_paper(gray: Pixels, *, is_sheet: bool = False) -> list[Candidate]:
     strokes = find_strokes(gray, FIND_TUNING.max_side_px)
     pieces = find_pieces(strokes.mask, is_sheet=is_sheet)
     form = find_printed(strokes, pieces)
+    if form and strokes.scale == 1 and form.height < FIND_TUNING.min_sharp_box_px:
+        # A side is hardly wider than a pixel here: in a larger image it can be told from the strokes beside it.
+        larger = find_strokes(cv2.resize(gray, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), 2 * max(gray.shape))
+        larger = replace(larger, scale=2 * larger.scale)
+        again = find_printed(larger, find_pieces(larger.mask, is_sheet=is_sheet))
+        form, strokes = (again, larger) if again else (form, strokes)
+        return cut_form(form, strokes.scale)
     if form and (strokes.scale == 1 or form.height >= FIND_TUNING.min_box_px):
         return cut_form(form, strokes.scale)
     if strokes.scale < 1 and (form or typical_size(pieces) < FIND_TUNING.min_typical_px):

@@ -25,8 +25,13 @@ class PlacesTuning:
     max_height: float = 1.05
     # Ink darker than the print by this factor is pen.
     max_print_factor: float = 1.3
-    # A stroke belongs to the place that has at least this share of it; otherwise it is cut along the sides.
+    # A stroke belongs to the place that has at least this share of it; otherwise it runs across places.
     min_own_share: float = 0.7
+    # A stroke across places that is no wider and higher than this, in places, is one letter. Of a larger one what reaches this
+    # far into another place, in widths of the place, and has this height, in letters, is another letter that touches it.
+    max_single: float = 1.15
+    min_reach: float = 0.42
+    min_part: float = 0.4
     # Strokes shorter than this share of a place's height are specks, and a letter has at least the second share.
     min_speck: float = 0.08
     min_letter: float = 0.15
@@ -102,20 +107,27 @@ class _Grid:
     height_of: NDArray[np.float64]
     where: NDArray[np.int32]
 
+    def quad(self, number: int) -> NDArray[np.float64]:
+        """Return the corners (4, 2) of a place."""
+        row = int(self.row_of[number])
+        corners: NDArray[np.float64] = self.rows[row].places[int(number) - int(self.firsts[row])]
+        return corners
+
 
 @dataclass(frozen=True)
 class _Parts:
     """The N connected strokes of a page without its print, the first being the paper.
 
     labels (H, W) are their numbers, stats (N, 5) what OpenCV says of them, and middles (N,) their middle rows. main (N,) is the
-    place with most of each, share (N,) the part of it that lies there, is_held (N,) whether it belongs to any place, and
-    is_scrap (N,) whether it is a remnant of the print or a speck.
+    place with most of each, second (N,) that with the next most, or 0, share (N,) the part of it that lies in the first, is_held
+    (N,) whether it belongs to any place, and is_scrap (N,) whether it is a remnant of the print or a speck.
     """
 
     labels: NDArray[np.int32]
     stats: NDArray[np.int64]
     middles: NDArray[np.float64]
     main: NDArray[np.int64]
+    second: NDArray[np.int64]
     share: NDArray[np.float64]
     is_held: NDArray[np.bool_]
     is_scrap: NDArray[np.bool_]
@@ -129,7 +141,8 @@ class _Parts:
 def fill_rows(ink: Pixels, mask: Pixels, rows: Sequence[PlaceRow]) -> Form | None:
     """Take the print of rows of places off a page, and cut out what is filled in; None if they are no places for letters."""
     grid = _grid_of(rows, mask.shape)
-    bare, strokes, beside = take_off(ink, mask, centred(np.concatenate([row.lines for row in rows]), mask))
+    lines = centred(np.concatenate([row.lines for row in rows]), mask)
+    bare, strokes, beside = take_off(ink, mask, lines)
     y, x = np.nonzero(strokes)
     parts = _parts_of(strokes, beside, grid, (y, x))
     kept = parts.is_held & ~parts.is_scrap
@@ -140,12 +153,14 @@ def fill_rows(ink: Pixels, mask: Pixels, rows: Sequence[PlaceRow]) -> Form | Non
     owner = np.where(kept, parts.main, 0)
     owner[kept & (parts.middles < _limits(grid, parts, kept)[parts.main])] = 0
     owner[parts.is_held & parts.is_scrap] = -1
-    piece = parts.labels[y, x]
+    _mend_owners(owner, parts, grid, math.ceil(line_thickness(lines, mask)) + 3)
+    piece, place = parts.labels[y, x], grid.where[y, x]
+    is_larger = _share_out(owner, parts, grid)
     owner_at = owner[piece]
     # Letters of neighbouring places that touch are cut along the sides.
-    place = grid.where[y, x]
-    cut = is_crossing[piece] & (place > 0) & (owner_at > 0)
-    owner_at[cut] = place[cut]
+    for i in is_larger:
+        own = np.flatnonzero(piece == i)
+        owner_at[own] = _cut_up(int(owner[i]), place[own], np.column_stack([x[own], y[own]]), grid)
     outside = np.zeros_like(mask)
     outside[y[owner_at == 0], x[owner_at == 0]] = 255
     return Form(bare, tuple(_filled(grid, owner_at, y, x)), outside, float(np.median(grid.height_of[1:])))
@@ -172,13 +187,18 @@ def _parts_of(strokes: Pixels, beside: Pixels, grid: _Grid, inked: tuple[NDArray
     shares = np.bincount(piece * total + place, minlength=count * total).reshape(count, total)
     area, inside = np.maximum(shares.sum(1), 1), shares[:, 1:]
     main, within = inside.argmax(1) + 1, inside.sum(1)
+    rest = inside.copy()
+    rest[np.arange(count), main - 1] = 0
+    second = np.where(rest.any(1), rest.argmax(1) + 1, 0)
     is_held = within >= 0.5 * area
     is_held[0] = False
     residue = np.bincount(piece[beside[inked] > 0], minlength=count)
     is_speck = stats[:, 2:4].max(1) < np.maximum(MIN_SPECK_PX, PLACES_TUNING.min_speck * grid.height_of[main])
     is_scrap = (residue >= PLACES_TUNING.max_beside * area) | is_speck
     rows = np.asarray(middles, np.float64)[:, 1]
-    return _Parts(np.asarray(labels, np.int32), stats, rows, main, inside.max(1) / np.maximum(within, 1), is_held, is_scrap)
+    return _Parts(
+        np.asarray(labels, np.int32), stats, rows, main, second, inside.max(1) / np.maximum(within, 1), is_held, is_scrap
+    )
 
 
 def _has_letters_outside(parts: _Parts, kept: NDArray[np.bool_]) -> bool:
@@ -211,6 +231,83 @@ def _limits(grid: _Grid, parts: _Parts, kept: NDArray[np.bool_]) -> NDArray[np.f
         height = float(np.median(rise)) if len(rise) >= MIN_RISES else usual
         above[grid.firsts[r] : grid.firsts[r + 1]] = foot - PLACES_TUNING.max_height * height
     return above
+
+
+def _mend_owners(owner: NDArray[np.int64], parts: _Parts, grid: _Grid, reach: int) -> None:
+    """Give what the print cut off a letter, up to `reach` pixels away, to the letter's place; owner (N,) is changed."""
+    held = np.flatnonzero(owner > 0)
+    room = np.array([size_of(grid.quad(i)).min() for i in owner[held]])
+    is_large = parts.sizes[held] >= PLACES_TUNING.min_part * room
+    large = np.zeros(len(owner), bool)
+    large[held[is_large]] = True
+    filled = set(owner[large].tolist())
+    for i in held[~is_large].tolist():
+        if int(owner[i]) in filled:
+            continue
+        x, y, w, h = parts.stats[i, :4].tolist()
+        left, top = max(0, x - reach), max(0, y - reach)
+        window = parts.labels[top : y + h + reach, left : x + w + reach]
+        near = cv2.dilate((window == i).astype(np.uint8), np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)) > 0
+        beside = window[near & large[window]]
+        if len(beside):
+            owner[i] = owner[np.bincount(beside).argmax()]
+
+
+def _share_out(owner: NDArray[np.int64], parts: _Parts, grid: _Grid) -> list[int]:
+    """Give each letter across two places to the free one in place; owner (N,) is changed. Returns the parts that are larger."""
+    larger, crossing = [], []
+    taken = np.zeros(len(grid.row_of), bool)
+    for i in np.flatnonzero(owner > 0).tolist():
+        width, height = parts.stats[i, 2:4]
+        room = size_of(grid.quad(owner[i]))
+        if width > PLACES_TUNING.max_single * room[0] or height > PLACES_TUNING.max_single * room[1]:
+            larger.append(i)
+        elif parts.share[i] < PLACES_TUNING.min_own_share:
+            crossing.append(i)
+        elif parts.sizes[i] > PLACES_TUNING.min_part * min(room[0], room[1]):
+            taken[owner[i]] = True
+    for i in sorted(crossing, key=lambda i: int(parts.stats[i, 0])):
+        other = int(parts.second[i])
+        if taken[owner[i]] and other > 0 and not taken[other]:
+            owner[i] = other
+        taken[owner[i]] = True
+    return larger
+
+
+def _cut_up(main: int, place: NDArray[np.int32], at: NDArray[np.intp], grid: _Grid) -> NDArray[np.int64]:
+    """Return the place of each pixel `at` (n, 2) x and y of a part that is larger than the place `main` with most of it."""
+    owner = np.full(len(place), main, np.int64)
+    own, slivers = [main], []
+    for other in np.unique(place[place > 0]).tolist():
+        if other == main:
+            continue
+        inside = place == other
+        quad = grid.quad(other)
+        width, height = size_of(quad)
+        along = (quad[1] - quad[0] + quad[2] - quad[3]) / 2 / width
+        down = (quad[3] - quad[0] + quad[2] - quad[1]) / 2 / height
+        apart = grid.quad(main).mean(0) - quad.mean(0)
+        points = at[inside] - quad.mean(0)
+        across, deep = points @ along, points @ down
+        beside = grid.row_of[other] == grid.row_of[main]
+        if beside:
+            reach = (width / 2 + (across if apart @ along < 0 else -across).max()) / width
+            tall = np.ptp(deep) / min(height, 1.3 * width)
+        else:
+            reach = (height / 2 + (deep if apart @ down < 0 else -deep).max()) / height
+            tall = np.ptp(deep) / height
+        if reach >= PLACES_TUNING.min_reach and tall >= PLACES_TUNING.min_part:
+            owner[inside] = other
+            own.append(other)
+        else:
+            slivers.append(inside)
+    if len(own) > 1:
+        # A little of a letter that reaches into another place belongs to the letter beside it.
+        middles = np.array([grid.quad(one).mean(0) for one in own])
+        for inside in (*slivers, place == 0):
+            if inside.any():
+                owner[inside] = np.array(own)[np.hypot(*(at[inside][:, None] - middles).T).T.argmin(1)]
+    return owner
 
 
 def _filled(grid: _Grid, owner: NDArray[np.int64], y: NDArray[np.intp], x: NDArray[np.intp]) -> Iterator[Filled]:

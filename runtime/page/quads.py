@@ -41,6 +41,8 @@ class FormTuning:
     # Boxes of a row are alike: this share of their sides; and the next box is this far away, in its widths.
     max_difference: float = 0.22
     max_step: float = 2.1
+    # If it is known how boxes grow over a page seen at an angle, they differ by less.
+    max_even_difference: float = 0.12
     # A side is there if this share of it is inked; a box needs three such sides, and this mean of all four.
     min_side: float = 0.72
     min_mean_side: float = 0.7
