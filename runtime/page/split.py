@@ -231,11 +231,12 @@ def find_cuts(ink: Pixels) -> list[Cut]:
         is_low = (inner <= crossed[:-2]) & (inner <= crossed[2:]) & (inner <= tuning.max_crossed_share * height)
         possible += [(float(crossed[x]) + abs(lean), Cut(float(x), lean)) for x in np.flatnonzero(is_low) + 1]
     chosen: list[Cut] = []
-    edge = tuning.min_letter_width / 2 * height
+    edge, columns = tuning.min_letter_width / 2 * height, np.arange(width)
+    is_free = (columns >= edge) & (columns <= width - edge)
     for _, cut in sorted(possible, key=lambda one: one[0]):
-        is_inner = edge <= cut.column <= width - edge
-        if is_inner and all(abs(cut.column - other.column) >= tuning.min_cut_distance * height for other in chosen):
+        if is_free[int(cut.column)]:
             chosen.append(cut)
+            is_free &= np.abs(columns - cut.column) >= tuning.min_cut_distance * height
         if len(chosen) >= tuning.max_cuts_per_height * max(2.0, width / height):
             break
     return sorted(chosen, key=lambda cut: cut.column)
@@ -253,15 +254,19 @@ def ink_between(ink: Pixels, left: Pixels | None, right: Pixels | None) -> Pixel
 
     left and right are masks of what lies beyond the cuts; None stands for the candidate's own end.
     """
-    own = ink if left is None else cv2.bitwise_and(ink, left)
+    own = ink.copy() if left is None else cv2.bitwise_and(ink, left)
     if right is not None:
-        own = cv2.bitwise_and(own, cv2.bitwise_not(right))
-    count, labels, stats, _ = cv2.connectedComponentsWithStats(own, connectivity=8)
-    if count <= 2:
+        own[right > 0] = 0
+    x, y, w, h = cv2.boundingRect(own)
+    inked = own[y : y + h, x : x + w]
+    if not inked.size:
         return own
-    areas = stats[:, cv2.CC_STAT_AREA].copy()
-    areas[0] = 0
-    return np.where((areas >= SPLIT_TUNING.max_scrap_share * areas.sum())[labels], own, np.uint8(0))
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8)
+    if count > 2:
+        areas = stats[1:, cv2.CC_STAT_AREA]
+        is_scrap = np.array([False, *(areas < SPLIT_TUNING.max_scrap_share * areas.sum())])
+        inked[is_scrap[labels]] = 0
+    return own
 
 
 def best_path(count: int, confidences: dict[tuple[int, int], float]) -> list[int]:
