@@ -263,9 +263,10 @@ def ink_between(ink: Pixels, left: Pixels | None, right: Pixels | None) -> Pixel
         return own
     count, labels, stats, _ = cv2.connectedComponentsWithStats(inked, connectivity=8)
     if count > 2:
-        areas = stats[1:, cv2.CC_STAT_AREA]
-        is_scrap = np.array([False, *(areas < SPLIT_TUNING.max_scrap_share * areas.sum())])
-        inked[is_scrap[labels]] = 0
+        # The first component is the paper.
+        areas = stats[:, cv2.CC_STAT_AREA].copy()
+        areas[0] = 0
+        inked[(areas < SPLIT_TUNING.max_scrap_share * areas.sum())[labels]] = 0
     return own
 
 
