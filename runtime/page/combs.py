@@ -75,18 +75,27 @@ def comb_row(outline: NDArray[Any], mask: Pixels) -> PlaceRow | None:
 
 
 def fit_base(x: NDArray[np.float64], bottom: NDArray[np.float64]) -> tuple[NDArray[np.float64], float] | None:
-    """Fit a parabola to the lower edge (n,) of a comb; returns its coefficients and its slope, None if it is not straight."""
+    """Fit the lower edge (n,) of a comb; returns the coefficients and the slope, None if it is no straight or bent line."""
     bins = np.array_split(np.arange(len(x)), 9)
     coarse = np.polyfit([x[b].mean() for b in bins], [np.median(bottom[b]) for b in bins], 1)
-    fit = coarse
-    for reach, degree in ((8.0, 1), (4.0, 2), (2.5, 2)):
-        close = np.abs(bottom - np.polyval(fit, x)) <= reach
-        if close.mean() < 0.4:
-            return None
-        fit = np.polyfit(x[close], bottom[close], degree)
-    close = np.abs(bottom - np.polyval(fit, x)) <= 2.0
     slope = float(coarse[0])
-    return (fit, slope) if close.mean() >= FORM_TUNING.min_comb_filled and abs(slope) < 0.5 else None
+    if abs(slope) >= 0.5:
+        return None
+    best: tuple[float, NDArray[np.float64] | None] = (FORM_TUNING.min_comb_filled, None)
+    # The second way is for sheets that are bent.
+    for rounds in (((8.0, 1), (4.0, 2), (2.5, 2)), ((0.02 * len(x), 2), (4.0, 3), (2.5, 3))):
+        fit = coarse
+        for reach, degree in rounds:
+            close = np.abs(bottom - np.polyval(fit, x)) <= reach
+            if close.mean() < 0.4:
+                break
+            fit = np.polyfit(x[close], bottom[close], degree)
+        else:
+            filled = float((np.abs(bottom - np.polyval(fit, x)) <= 2.0).mean())
+            if filled >= best[0]:
+                # The simpler line stands unless the other one follows the print clearly better.
+                best = (filled + 0.03, fit)
+    return (best[1], slope) if best[1] is not None else None
 
 
 def tick_height(runs: NDArray[np.int64], ticks: NDArray[np.float64]) -> float:

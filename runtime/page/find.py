@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from ..glyph import at_least, glyph
 from ..pixels import Pixels, median, percentile
 from ..text import Box
-from .forms import may_be_form
+from .forms import joined_print, may_be_broken, may_be_form
 from .ink import INK_TUNING, find_ink, ink_levels, pixel_noise, shrink, to_gray
 from .places import Form, Place, find_form
 from .rules import take_rules, without_edges
@@ -167,6 +167,8 @@ class FindTuning:
 
 
 FIND_TUNING = FindTuning()
+# A form is found better with the gaps of its print closed if it has more places by this factor then.
+MORE_PLACES = 1.04
 # The soft edge of strokes belongs to them.
 GROW = np.ones((3, 3), np.uint8)
 # Larger ink is sampled, because every second row and column gives the same strength.
@@ -285,11 +287,20 @@ def find_on_paper(gray: Pixels, *, is_sheet: bool = False) -> list[Candidate]:
 
 def find_printed(strokes: Strokes, pieces: Pieces) -> Form | None:
     """Find the form on a page with these strokes and pieces; None if there is none."""
-    if strokes.with_rules:
+    ink, mask = strokes.with_rules or (strokes.ink, strokes.mask)
+    form = None
+    if not strokes.with_rules:
+        form = find_form(ink, mask, pieces)
+    elif may_be_form(mask, typical_size(pieces)):
         # The lines of a form may be long enough for ruled lines.
-        ink, mask = strokes.with_rules
-        return find_form(ink, mask, find_pieces(mask)) if may_be_form(mask, typical_size(pieces)) else None
-    return find_form(strokes.ink, strokes.mask, pieces)
+        form = find_form(ink, mask, find_pieces(mask))
+    if may_be_broken(pieces):
+        # Print that is much fainter than the pen, or dashed, or dotted.
+        whole = joined_print(ink, mask)
+        other = find_form(ink, mask, find_pieces(whole), whole)
+        if other and (form is None or other.count > MORE_PLACES * form.count):
+            return other
+    return form
 
 
 def cut_form(form: Form, scale: float) -> list[Candidate]:

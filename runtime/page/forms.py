@@ -18,6 +18,13 @@ from .combs import comb_row, line_rows
 from .quads import FORM_TUNING, PlaceRow, are_covered, find_quads, size_of
 from .strokes import Pieces
 
+# Dashes and remains of faint lines are no thicker and no longer than this, in pixels; a page of them has at least this many, and
+# at least this share of its pieces. Their gaps are shorter than the last number, as a share of the image's longer side.
+MAX_DASH_PX, MIN_DASHES, MIN_DASHES_SHARE, MAX_GAP = (5, 80), 40, 0.3, 0.009
+# The two dashes at a corner are no longer than this, as a share of the image's longer side.
+CORNER = 0.012
+# Faint lines have this share of the ink that strokes have.
+FAINT = 0.6
 # Of more holes only a sample is looked at to tell squared paper.
 MAX_HOLES = 120
 
@@ -52,6 +59,42 @@ def may_be_form(mask: Pixels, size: float) -> bool:
     boxes = [cv2.boundingRect(one) for one, hole in zip(outlines, is_hole, strict=True) if not hole]
     outer = 2 * np.array(boxes, np.int64).reshape(-1, 4)
     return bool(is_comb_shaped(outer, mask.shape).any() or is_line_shaped(outer).sum() >= tuning.min_places - 1)
+
+
+def may_be_broken(pieces: Pieces) -> bool:
+    """Return whether a page may have a form whose lines are dashed or so faint that they fall to pieces."""
+    if len(pieces.boxes) < MIN_DASHES:
+        return False
+    sides = np.sort(pieces.boxes[:, 2:], 1)
+    dashes = (sides[:, 0] <= MAX_DASH_PX[0]) & (sides[:, 1] <= MAX_DASH_PX[1])
+    return bool(dashes.sum() >= max(MIN_DASHES, MIN_DASHES_SHARE * len(sides)))
+
+
+def joined_print(ink: Pixels, mask: Pixels) -> Pixels:
+    """Return a mask (H, W) uint8 of faint lines as well, and with the gaps between dashes closed."""
+    inked = ink[mask > 0]
+    level = FAINT * int(inked.min()) if len(inked) else 255
+    faint = cv2.bitwise_or(mask, at_least(ink, max(1, round(level))))
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(faint, connectivity=8)
+    stats = np.asarray(stats, np.int64)
+    thin, long = np.sort(stats[:, 2:4], 1).T
+    # At the corner of a box two dashes are one.
+    is_dash = ((thin <= MAX_DASH_PX[0]) & (long <= MAX_DASH_PX[1])) | (long <= CORNER * max(mask.shape))
+    is_dash[0] = False
+    flat, upright = (
+        np.where(is_dash & one, 255, 0).astype(np.uint8)[np.asarray(labels, np.intp)]
+        for one in (stats[:, 2] >= stats[:, 3], stats[:, 3] >= stats[:, 2])
+    )
+    gap = 2 * round(MAX_GAP * max(mask.shape) / 2) + 1
+    whole = faint
+    # One pixel more beside a line keeps the dashes of a turned one together; lines across come twice for the corners of boxes.
+    for dashes, beside, along in ((flat, (3, 1), (1, gap)), (upright, (1, 3), (gap, 1)), (flat, (3, 1), (1, gap))):
+        # A dash that touches a letter or another line is part of it.
+        around = cv2.dilate(dashes, np.ones((2 * along[0] + 1, 2 * along[1] + 1), np.uint8))
+        broad = cv2.dilate(cv2.bitwise_or(dashes, cv2.bitwise_and(around, whole)), np.ones(beside, np.uint8))
+        broad = cv2.morphologyEx(broad, cv2.MORPH_CLOSE, np.ones(along, np.uint8))
+        whole = cv2.bitwise_or(whole, cv2.erode(broad, np.ones(beside, np.uint8)))
+    return whole
 
 
 def find_rows(mask: Pixels, pieces: Pieces) -> list[PlaceRow]:

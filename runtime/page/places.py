@@ -70,24 +70,26 @@ class Filled:
 class Form:
     """A page with a form: its ink (H, W) uint8 without the print, what is filled in, and the mask (H, W) of what is outside.
 
-    height is the usual height of its places in pixels.
+    height is the usual height of its places in pixels, and count their number.
     """
 
     ink: Pixels
     filled: tuple[Filled, ...]
     outside: Pixels
     height: float
+    count: int
 
 
-def find_form(ink: Pixels, mask: Pixels, pieces: Pieces) -> Form | None:
+def find_form(ink: Pixels, mask: Pixels, pieces: Pieces, whole: Pixels | None = None) -> Form | None:
     """Find a form and take it off; None if there is none.
 
     Args:
         ink: (H, W) uint8, 0 on paper.
         mask: (H, W) uint8 of 0 and 255: strokes and printed lines.
-        pieces: of this mask.
+        pieces: of this mask, or of the other one.
+        whole: (H, W) a mask in which the gaps of dashed and faint lines are closed, to look for the form there.
     """
-    rows = find_rows(mask, pieces)
+    rows = find_rows(mask if whole is None else whole, pieces)
     if not rows:
         return None
     return fill_rows(ink, mask, rows)
@@ -163,7 +165,9 @@ def fill_rows(ink: Pixels, mask: Pixels, rows: Sequence[PlaceRow]) -> Form | Non
         owner_at[own] = _cut_up(int(owner[i]), place[own], np.column_stack([x[own], y[own]]), grid)
     outside = np.zeros_like(mask)
     outside[y[owner_at == 0], x[owner_at == 0]] = 255
-    return Form(bare, tuple(_filled(grid, owner_at, y, x)), outside, float(np.median(grid.height_of[1:])))
+    return Form(
+        bare, tuple(_filled(grid, owner_at, y, x)), outside, float(np.median(grid.height_of[1:])), int(grid.firsts[-1]) - 1
+    )
 
 
 def _grid_of(rows: Sequence[PlaceRow], shape: tuple[int, ...]) -> _Grid:

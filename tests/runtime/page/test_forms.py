@@ -58,6 +58,41 @@ def test_forms_are_read_turned_and_at_an_angle(reader: Reader, kind: str):
     assert layout(reader.read(photo.image).text) == layout(photo.text)
 
 
+@pytest.mark.parametrize("kind", ["apart", "shared", "comb", "open"])
+def test_dashed_lines_make_places(reader: Reader, kind: str):
+    photo = form(kind, 1, dash=0.45, size=56.0, max_letters=16)
+    assert layout(reader.read(photo.image).text) == layout(photo.text)
+
+
+@pytest.mark.parametrize("kind", ["shared", "open"])
+def test_print_so_faint_that_its_lines_fall_to_pieces_makes_places(reader: Reader, kind: str):
+    photo = form(kind, side_inks=("grey",), side=0.66, max_letters=16)
+    assert places(reader.read(photo.image)) == true_places(photo)
+
+
+@pytest.mark.parametrize("kind", ["comb", "open"])
+def test_combs_on_a_bent_sheet_are_read(reader: Reader, kind: str):
+    photo = form(kind, 1, bend=0.02, max_letters=16)
+    assert layout(reader.read(photo.image).text) == layout(photo.text)
+
+
+@pytest.mark.parametrize("kind", ["apart", "shared"])
+def test_boxes_that_shrink_along_the_row_are_counted(reader: Reader, kind: str):
+    photo = form(kind, 3, turn=8.0, tilt=30.0, size=56.0, captions="above", max_letters=16)
+    assert layout(reader.read(photo.image).text) == layout(photo.text)
+
+
+def test_a_letter_on_a_side_is_one_letter_in_the_place_that_is_free(reader: Reader):
+    image = np.full((260, 560), 225, np.uint8)
+    for column in range(9):
+        cv2.rectangle(image, (40 + 52 * column, 90), (92 + 52 * column, 160), 150, 2)
+    cv2.line(image, (66, 102), (66, 148), 20, 4)
+    # A V with a little more of it in the first box, which has a letter.
+    cv2.polylines(image, [np.array([[78, 102], [91, 148], [104, 102]])], False, 20, 4)
+    page = reader.read(image)
+    assert [(letter.row, letter.column) for letter in page.letters] == [(1, 1), (1, 2)]
+
+
 def test_a_row_whose_neighbouring_boxes_letters_have_cut_is_one_row(reader: Reader):
     # The nearest box without a cut lies two boxes away: stepping from it to the next would leave out every second box.
     photo = take_page([PenHand(load_pen())], "boxes joined", "moderate", 0, seed=0)
