@@ -2,7 +2,7 @@
 
 Maintainer's command; `--share` is the part of the second model:
 
-    python -m lettercast.train.average letters-base.keras runs/more/model.keras --share 0.6 --out letters-teacher.keras
+    python -m lettercast.train.average letters-base.keras runs/more/model.keras --share 0.6 --val strokes.npz --out mean.keras
 """
 
 import argparse
@@ -40,9 +40,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("first", type=Path, help="a .keras model")
     parser.add_argument("second", type=Path, help="the same model after more training")
     parser.add_argument("--share", type=finite, default=0.5, metavar="S", help="part of the second model (default: 0.5)")
+    parser.add_argument("--val", metavar="D", help="validation letters that set temperature and rejection threshold anew")
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the .keras file to write")
     options = parser.parse_args(arguments)
     try:
+        from .data.open import letters_name, open_validation
+        from .fit import calibrate
         from .predict import load_keras, model_facts, save_keras
 
         facts, other = model_facts(options.first), model_facts(options.second)
@@ -50,8 +53,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise LettercastError(f"{options.second}: has other classes than {options.first}; average models of the same")
         network = average(load_keras(options.first), load_keras(options.second), options.share)
         words = f"{options.first.name} {options.second.name} --share {options.share:g}"
-        made = {**other.made, "command": f"python -m lettercast.train.average {words}"}
-        save_keras(network, options.out, replace(facts, name=options.out.stem, made=made))
+        words += f" --val {letters_name(options.val)}" if options.val else ""
+        made = {**other.made, "command": f"python -m lettercast.train.average {words} --out {options.out.name}"}
+        made["before"] = other.made.get("command", "")
+        facts = replace(facts, name=options.out.stem, made=made)
+        save_keras(network, options.out, calibrate(network, facts, open_validation([options.val])) if options.val else facts)
     except LettercastError as error:
         print(f"lettercast: {error}", file=sys.stderr)
         return UNUSABLE

@@ -34,9 +34,20 @@ def test_the_command_writes_a_model_that_says_how_it_was_made(run_folder, model_
     assert capsys.readouterr().out == f"{out}\n"
     facts = keras_facts(out)
     assert (facts.name, facts.labels) == ("letters-mean", keras_facts(model_file).labels)
-    assert facts.made["command"] == f"python -m lettercast.train.average {model_file.name} {model_file.name} --share 0.5"
+    words = f"{model_file.name} {model_file.name} --share 0.5 --out letters-mean.keras"
+    assert facts.made["command"] == f"python -m lettercast.train.average {words}"
+    assert facts.made["before"] == keras_facts(model_file).made["command"]
     images = np.zeros((1, 28, 28, 1), np.uint8)
     np.testing.assert_allclose(load_keras(out)(images), load_keras(model_file)(images), atol=1e-6)
+
+
+def test_validation_letters_calibrate_the_mean_anew(model_file, strokes_file, tmp_path):
+    plain, calibrated = tmp_path / "plain.keras", tmp_path / "calibrated.keras"
+    words = [str(model_file), str(model_file), "--share", "0.5"]
+    assert main([*words, "--out", str(plain)]) == main([*words, "--val", str(strokes_file), "--out", str(calibrated)]) == 0
+    before, after = keras_facts(plain), keras_facts(calibrated)
+    assert before.reject_below != after.reject_below
+    assert " --val strokes.npz " in after.made["command"]
 
 
 def test_models_that_do_not_belong_together_are_refused():
