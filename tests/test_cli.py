@@ -246,7 +246,7 @@ def write_bars(folder: Path) -> None:
 @pytest.mark.usefixtures("eager")
 def test_own_pictures_of_own_classes_are_learned_from_a_trained_model(lettercast, model_file, tmp_path):
     write_bars(tmp_path / "bars")
-    code, out, err = lettercast("train", "--data", "bars", "--init", model_file, "--epochs", 2, "--steps", 8, "--out", "run")
+    code, out, err = lettercast("train", "--data", "bars", "--init", model_file, "--epochs", 4, "--steps", 8, "--out", "run")
     assert code == 0, err
     assert "next: lettercast export" in out
     facts = keras_facts(tmp_path / "run" / "model.keras")

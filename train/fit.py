@@ -215,7 +215,7 @@ def fit(
     report: Callable[[str], None] = print,
     verbose: bool = True,
 ) -> tuple[keras.Model, list[Epoch]]:
-    """Train a network and return its best epoch on `val`, with the history.
+    """Train a network and return its best epoch on `val`, by accuracy and among equals by loss, with the history.
 
     Args:
         train, val: letters; the network has the classes of `train`.
@@ -252,7 +252,7 @@ def fit(
                     if not math.isfinite(line.loss + line.val_loss):
                         reason = f"the loss is infinite or NaN in epoch {epoch + 1}"
                         raise LettercastError(f"{out}: {reason}; try a --rate below {plan.rate:g} in another --out")
-                    if all(line.val_accuracy > earlier.val_accuracy for earlier in history):
+                    if all(line.is_better_than(earlier) for earlier in history):
                         save_keras(network, out / BEST_FILE)
                     history.append(line)
                     # The network last: if a kill leaves it one epoch behind, that epoch is trained again with the same result.

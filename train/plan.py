@@ -33,6 +33,11 @@ class Epoch:
     val_loss: float
     val_accuracy: float
 
+    def is_better_than(self, other: "Epoch") -> bool:
+        """Return whether this epoch's validation accuracy is higher, or its loss lower at the same accuracy."""
+        # A few validation letters are soon all right, long before the network knows the others.
+        return (self.val_accuracy, -self.val_loss) > (other.val_accuracy, -other.val_loss)
+
 
 def write_history(history: list[Epoch], path: Path) -> None:
     """Write the history as CSV, one line per epoch; the file is never half-written."""

@@ -45,6 +45,7 @@ LESS = {
     "python -m lettercast.benchmarks.pages.scoring": "--pages 1",
     "python -m lettercast.benchmarks.pages.sensitivity": "--pages 1 --frames 1 --only Glyph",
     "python -m lettercast.benchmarks.pages.blank": "--frames 4",
+    "python -m lettercast.benchmarks.leave_out": "--epochs 1 --steps 2",
     "python -m lettercast.benchmarks.soak": "--hours 0.0003",
     "python -m lettercast.train.fit_case": "--out case.npz",
 }

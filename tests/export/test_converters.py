@@ -13,7 +13,6 @@ from lettercast.export.convert.onnx import OPSET, convert, fold_scaling
 from lettercast.runtime.model.engine import dequantize, open_engine, quantize
 from lettercast.runtime.model.facts import Facts, tflite_facts
 from lettercast.train.data.source import draw_some
-from lettercast.train.network import SIZES
 from lettercast.train.predict import load_keras, open_keras
 
 ONNX = ("onnx-float32", "onnx-float16", "onnx-int8", "onnx-dynamic")
@@ -57,11 +56,15 @@ def test_tflite_int8_computes_in_integers_throughout(int8):
     assert dtypes <= {"int8", "uint8", "int32"}
 
 
-def test_tflite_int8_weights_have_a_scale_for_every_channel(int8):
+@pytest.fixture(scope="module")
+def widths(model_file):
+    """The filters of the original's convolutions."""
+    return sorted(layer.filters for layer in load_keras(model_file).layers if isinstance(layer, keras.layers.Conv2D))
+
+
+def test_tflite_int8_weights_have_a_scale_for_every_channel(int8, widths):
     kernels = [d for d in int8.get_tensor_details() if len(d["shape"]) == 4 and len(d["quantization_parameters"]["scales"]) > 1]
-    assert sorted(detail["shape"][0] for detail in kernels) == sorted(
-        [width for stage in SIZES["nano"].stages for width in stage]
-    )
+    assert sorted(detail["shape"][0] for detail in kernels) == widths
     assert all(len(detail["quantization_parameters"]["scales"]) == detail["shape"][0] for detail in kernels)
 
 
@@ -192,12 +195,12 @@ def test_onnx_metadata_hold_the_facts_once(graphs, name):
     assert [entry.key for entry in graphs[name].metadata_props].count("lettercast") == 1
 
 
-def test_onnx_int8_weights_have_a_scale_for_every_channel(graphs):
+def test_onnx_int8_weights_have_a_scale_for_every_channel(graphs, widths):
     graph = graphs["onnx-int8"].graph
     values = {value.name: onnx.numpy_helper.to_array(value) for value in graph.initializer}
     kernels = {name for name, value in values.items() if value.dtype == np.int8 and value.ndim == 4}
     scales = [values[node.input[1]] for node in graph.node if node.op_type == "DequantizeLinear" and node.input[0] in kernels]
-    assert sorted(scale.size for scale in scales) == sorted([width for stage in SIZES["nano"].stages for width in stage])
+    assert sorted(scale.size for scale in scales) == widths
 
 
 def test_onnx_int8_is_smaller_than_float32(exported):

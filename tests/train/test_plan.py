@@ -80,3 +80,10 @@ def test_history_is_read_from_csv_unchanged(tmp_path):
     write_history(history, tmp_path / "history.csv")
     assert (tmp_path / "history.csv").read_text().splitlines()[0] == "epoch,loss,accuracy,val_loss,val_accuracy"
     assert read_history(tmp_path / "history.csv") == history
+
+
+def test_of_epochs_with_the_same_accuracy_the_one_with_the_lower_loss_is_better():
+    first, second, third = (Epoch(1, 1.0, 0.5, loss, accuracy) for loss, accuracy in ((0.4, 1.0), (0.3, 1.0), (0.1, 0.9)))
+    assert second.is_better_than(first) and not first.is_better_than(second)
+    assert first.is_better_than(third) and not third.is_better_than(first)
+    assert not first.is_better_than(first)
