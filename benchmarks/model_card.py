@@ -20,7 +20,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from sklearn.datasets import load_digits
 
@@ -35,6 +34,7 @@ from ..runtime.pixels import Pixels
 from ..runtime.reader import Reader
 from ..runtime.text.context import LABELS, load_case
 from ..train.data.clutter import KINDS, Clutter
+from ..train.data.digits import enlarged
 from ..train.data.open import default_split, held_out_split, open_source
 from ..train.data.source import draw_all
 from ..train.evaluation import Evaluation, evaluate, rejected_share
@@ -46,8 +46,6 @@ from .parity.measure import measure
 
 # Drawn non-letters of each kind; training uses other seeds.
 DRAWN, SEED = 1000, 20_000_003
-# scikit-learn has digits as 8x8 images of 0..16.
-DIGIT_PX, DIGIT_SCALE = 64, 255 / 16
 # The other digits look like O, I, Z, S and g in some handwriting: no model can reject them all and accept the letters.
 UNLIKE_LETTERS = (3, 4, 6, 7, 8)
 # What each data set is, and its terms of use, by the name of its file or folder.
@@ -68,29 +66,7 @@ LETTERS = {
 }
 SHIPPING = """\
 letters-base and letters-nano are shipped, as `export/models/*.keras` and `runtime/models/*-int8.tflite`. Of several seeds, the
-first one below is shipped; it is the best on the validation letters.
-
-Their teacher, letters-teacher.keras, is the letters-base of before (15.8 M multiply-accumulates, trained on UNIPEN, phone
-photographs and NIST only), trained further on all sources and averaged with itself before that:
-
-```
-lettercast train --init letters-base.keras \\
-    --data unipen_letters.npz@0.53 font_strokes.npz@0.18 phone_crops@0.09 nist_az_sample.npz@0.10 geo_letters.npz@0.10 \\
-    --val unipen_letters.npz --epochs 16 --steps 576 --rate 0.001 --cycle 16 --draw-seed 1
-python -m lettercast.train.average letters-base.keras model.keras --share 0.6 --out letters-teacher.keras
-```
-
-Further training alone read fonts and tiny scans far better and UNIPEN worse; the average reads each nearly as well as the better
-of both. Accuracy in percent, 3,000 letters of each at most (UNIPEN: validation writers; the others: letters of the training):
-
-| share of the further training | UNIPEN | phone photographs | NIST | tiny scans | fonts |
-| --- | --- | --- | --- | --- | --- |
-| 0 (before) | 94.2 | 98.8 | 97.6 | 71.8 | 86.5 |
-| 0.25 | 93.9 | 98.7 | 97.6 | 81.1 | 89.8 |
-| 0.5 | 93.7 | 98.9 | 97.5 | 87.7 | 92.5 |
-| 0.6 (the teacher) | 93.5 | 98.8 | 97.4 | 89.9 | 93.0 |
-| 0.75 | 93.1 | 98.9 | 97.4 | 92.6 | 94.2 |
-| 1 | 92.6 | 98.9 | 97.3 | 95.2 | 95.3 |
+first one below is shipped; it is the best on the validation letters. letters-large, if it is in the tables, is their teacher.
 
 On pages the reader also uses `runtime/models/letters-case.npz`, a network of 21,434 weights that distinguishes capitals from
 small letters, for each letter that an image may be; all letters of a line together settle the cases that a single letter leaves
@@ -206,8 +182,7 @@ def non_letters() -> dict[str, Pixels]:
 
 def digit_image(image: np.ndarray) -> Pixels:
     """Turn a scanned digit (8, 8) of 0..16 into a network input (28, 28, 1) uint8."""
-    ink = np.clip(image * DIGIT_SCALE, 0, 255).astype(np.uint8)
-    return glyph(cv2.resize(ink, (DIGIT_PX, DIGIT_PX), interpolation=cv2.INTER_CUBIC))[..., None]
+    return glyph(enlarged(image))[..., None]
 
 
 def rejection(engine: Engine | Callable[[Pixels], np.ndarray], threshold: float) -> dict[str, float]:
@@ -338,6 +313,15 @@ def _rejected(groups: dict[str, list[Measured]]) -> list[str]:
     return _table(["", *groups], rows)
 
 
+def read_left_out(path: Path) -> dict[str, Any]:
+    """Read what `leave_out --json` wrote; raises LettercastError if that is no JSON."""
+    try:
+        report: dict[str, Any] = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise LettercastError(f"{path}: {error}; give what `leave_out --json` wrote") from error
+    return report
+
+
 def _left_out(report: dict[str, Any]) -> list[str]:
     """Return the section on letters of an origin that training never saw."""
     made = f"{report['epochs']} epochs of {report['steps']} batches, seed {report['seed']}, {' '.join(report['data'])}"
@@ -385,13 +369,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     groups: dict[str, list[Measured]] = {}
     try:
+        left_out = read_left_out(options.left_out) if options.left_out else None
         for run in measure_models(options.models, options.data, options.pages):
             groups.setdefault(run.facts.name, []).append(run)
-        left_out = json.loads(options.left_out.read_text()) if options.left_out else None
         write_bytes(options.out, card(groups, left_out).encode())
-    except (OSError, ValueError) as error:
-        print(f"lettercast: {options.left_out}: {error}", file=sys.stderr)
-        return UNUSABLE
     except LettercastError as error:
         print(f"lettercast: {error}", file=sys.stderr)
         return UNUSABLE

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from .. import LettercastError
 from ..runtime.files import write_bytes
 from ..runtime.pixels import Pixels
-from .data.drawing import Stroke, draw_ink
+from .data.drawing import Stroke, draw_ink, to_side
 from .data.source import LETTERS, SPLITS
 from .data.strokes import save_strokes
 
@@ -140,7 +140,7 @@ def thin_font(path: Path, characters: str, size_px: int = THINNING.side_px) -> F
             missing.append(f"{one}: {len(traced)} strokes")
             continue
         found.append(one)
-        strokes.append(to_side(traced))
+        strokes.append(to_side(traced, SIDE))
     return FontStrokes(font_name(path), tuple(found), tuple(strokes), tuple(missing))
 
 
@@ -386,13 +386,6 @@ def even(path: NDArray[np.float64]) -> NDArray[np.float64]:
     way = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(smooth, axis=0).T))])
     at = np.linspace(0, way[-1], max(2, round(way[-1] / THINNING.step_px) + 1))
     return np.stack([np.interp(at, way, smooth[:, i]) for i in (0, 1)], 1)
-
-
-def to_side(strokes: Sequence[Stroke]) -> list[Stroke]:
-    """Scale strokes so that the longer side of their box is 1000 and the box begins at (0, 0)."""
-    points = np.concatenate(strokes)
-    low, extent = points.min(0), float(np.ptp(points, 0).max())
-    return [((stroke - low) * np.float32(SIDE / max(extent, 1e-6))).astype(np.float32) for stroke in strokes]
 
 
 def splits_of(names: Sequence[str]) -> list[int]:

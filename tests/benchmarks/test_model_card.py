@@ -11,7 +11,6 @@ from sklearn.datasets import load_digits
 
 from lettercast.benchmarks import model_card
 from lettercast.benchmarks.model_card import (
-    DIGIT_PX,
     FIGURES,
     card,
     digit_image,
@@ -25,6 +24,7 @@ from lettercast.benchmarks.model_card import (
 )
 from lettercast.runtime.model.engine import open_engine
 from lettercast.runtime.model.facts import keras_facts
+from lettercast.train.data.digits import DIGIT_PX
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,7 @@
 """Draw letters from pen strokes as another hand, pen and camera might: each stays the same letter.
 
 The constants of the classes below were chosen by hand; docs/training.md says what leave-one-source-out gave for stronger
-and weaker ones. The models of docs/model-card.md were trained with these values.
+and weaker ones. The models of docs/model-card.md were trained with milder values.
 """
 
 import math
@@ -164,7 +164,7 @@ def log_uniform(limits: tuple[float, float], rng: np.random.Generator) -> float:
 
 def draw_ink(strokes: Sequence[Stroke], side: float, pen: float) -> Pixels:
     """Draw strokes, their longer side `side` pixels, with a round pen of `pen` pixels. Returns (H, W) uint8 ink."""
-    strokes = _to_side(strokes, side)
+    strokes = to_side(strokes, side)
     thickness = max(1, round(pen))
     margin = thickness + 2
     extent = np.max([s.max(0) for s in strokes], 0)
@@ -180,7 +180,7 @@ def draw_ink(strokes: Sequence[Stroke], side: float, pen: float) -> Pixels:
     return ink
 
 
-def _to_side(strokes: Sequence[Stroke], side: float) -> list[Stroke]:
+def to_side(strokes: Sequence[Stroke], side: float) -> list[Stroke]:
     """Scale strokes so that the longer side of their box is `side` pixels and the box begins at (0, 0)."""
     low = np.min([s.min(0) for s in strokes], 0)
     extent = np.max([s.max(0) for s in strokes], 0) - low

@@ -44,18 +44,16 @@ def test_case_is_ignored_unless_classes_differ_in_it():
     assert relabel(source, ("A", "b", "B")).tolist() == [-1, 2]
 
 
+def bars_of(upper: list[bool], writer: list[int]) -> Strokes:
+    """One slanted bar per letter, all of the first class."""
+    count = len(upper)
+    points = np.tile(np.array([[0, 0], [9, 9]], np.float32), (count, 1))
+    none = np.zeros(count, int)
+    return Strokes(points, np.full(count, 2), np.ones(count, int), none, np.array(upper), np.array(writer), none)
+
+
 def test_writer_of_four_times_as_many_letters_counts_twice_as_much():
-    count = 5
-    strokes = Strokes(
-        np.tile(np.array([[0, 0], [9, 9]], np.float32), (count, 1)),
-        np.full(count, 2),
-        np.ones(count, int),
-        np.zeros(count, int),
-        np.ones(count, bool),
-        np.array([3, 3, 3, 3, 8]),
-        np.zeros(count, int),
-    )
-    weights = StrokeSource("two hands", "train", strokes).weights
+    weights = StrokeSource("two hands", "train", bars_of(upper=[True] * 5, writer=[3, 3, 3, 3, 8])).weights
     assert weights.sum() == pytest.approx(1)
     assert weights[:4].sum() == pytest.approx(2 * weights[4])
 
@@ -68,17 +66,7 @@ def test_class_of_four_times_as_many_letters_counts_twice_as_much():
 
 
 def test_capitals_and_small_letters_are_classes_apart():
-    count = 5
-    strokes = Strokes(
-        np.tile(np.array([[0, 0], [9, 9]], np.float32), (count, 1)),
-        np.full(count, 2),
-        np.ones(count, int),
-        np.zeros(count, int),
-        np.array([True, False, False, False, False]),
-        np.zeros(count, int),
-        np.zeros(count, int),
-    )
-    weights = StrokeSource("one hand", "train", strokes).weights
+    weights = StrokeSource("one hand", "train", bars_of(upper=[True, False, False, False, False], writer=[0] * 5)).weights
     assert weights[1:].sum() == pytest.approx(2 * weights[0])
 
 
