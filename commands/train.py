@@ -83,11 +83,18 @@ def add(commands: Any) -> None:
         type=keras_model,
         nargs="+",
         metavar="M",
-        help="one or more models; the network learns their mean probabilities beside the labels",
+        help="one or more models; the network learns their probabilities beside the labels, mostly from those that read a letter "
+        "right",
     )
     command.add_argument("--rate", type=finite, metavar="R", help="peak learning rate (default: 0.002, or 0.0005 with --init)")
     command.add_argument(
         "--clutter", type=finite, metavar="S", help="share of non-letters among the training images, 0 to 1 (default: 0.05)"
+    )
+    command.add_argument(
+        "--strength",
+        type=finite,
+        metavar="S",
+        help="how far training images may lie from plain ones, in shape, pen and size, 0 to 1 (default: 1)",
     )
     command.add_argument(
         "--cycle",

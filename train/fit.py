@@ -53,7 +53,8 @@ class Recipe:
 
 RECIPE = Recipe()
 
-Teacher = Callable[[Pixels], NDArray[np.float32]]
+# Answers (N, classes) for images and their labels (N,).
+Teacher = Callable[[Pixels, NDArray[np.int64]], NDArray[np.float32]]
 
 
 class Batches(keras.utils.PyDataset):
@@ -77,7 +78,7 @@ class Batches(keras.utils.PyDataset):
         workers = max(1, min(MAX_WORKERS, (os.cpu_count() or 1) - 1))
         super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=16)
         self.source, self.plan, self.teacher = source, plan, teacher
-        self.draw = draw or partial(draw_order, source)
+        self.draw = draw or partial(draw_order, source, plan.strength)
         count, classes = plan.steps * BATCH, len(source.classes)
         repeated = 0 < plan.cycle <= epoch
         drawn = epoch % plan.cycle if plan.cycle else epoch
@@ -102,7 +103,7 @@ class Batches(keras.utils.PyDataset):
         targets = np.eye(count, dtype=np.float32)[self.labels[places]]
         if teacher := self.teacher:
             # Rounded as in the cache, so that a run is the same with and without one.
-            answers = self.answers.get(places, lambda: teacher(images).astype(np.float16)).astype(np.float32)
+            answers = self.answers.get(places, lambda: teacher(images, self.labels[places]).astype(np.float16)).astype(np.float32)
             targets = (1 - RECIPE.teacher_share) * targets + RECIPE.teacher_share * answers
         else:
             targets = (1 - RECIPE.label_smoothing) * targets + RECIPE.label_smoothing / count
@@ -222,7 +223,7 @@ def fit(
         out: folder for `last.keras`, `best.keras` and `history.csv`; none is ever half-written.
         resume: continue after the last finished epoch in `out`.
         init: network to start from, with its labels; its classifier keeps what it knows of the classes of `train`.
-        teacher: returns probabilities (N, classes) for images, which the network learns beside the labels.
+        teacher: returns probabilities (N, classes) for images and their labels (N,), which the network learns beside the labels.
         cache: folder that keeps drawings and answers for epochs and runs that draw the same.
 
     Raises:
@@ -241,7 +242,7 @@ def fit(
             raise LettercastError(f"{val.name}: has classes that {train.name} lacks; train on both")
         y_val = keras.utils.to_categorical(y_val, len(train.classes))
         started, begun = time.monotonic(), len(history)
-        with drawing(train, (plan.epochs - begun) * plan.steps * BATCH) as draw:
+        with drawing(train, plan.strength, (plan.epochs - begun) * plan.steps * BATCH) as draw:
             for epoch in range(begun, plan.epochs):
                 left = time_left(time.monotonic() - started, epoch - begun, plan.epochs - epoch)
                 report(f"epoch {epoch + 1} of {plan.epochs}{left}")

@@ -59,8 +59,8 @@ BATCH = 128
 PEAK_RATE, TUNING_RATE = 2e-3, 5e-4
 CLUTTER_SHARE = 0.05
 SHA256_DIGITS = 64
-# Raise it with every change of how letters are drawn, so that older caches are not used.
-DRAWING_VERSION = 2
+# Raise it with every change of how letters are drawn or teachers answer, so that older caches are not used.
+DRAWING_VERSION = 3
 # Every drawing of a letter is different, so an epoch draws the letters of a small source several times.
 MIN_STEPS = 50
 
@@ -71,8 +71,9 @@ class Plan:
 
     steps is the number of batches per epoch and rate the peak of the learning rate. data and val name the letters, with
     their shares; clutter is the share of non-letters among them. draw_seed decides the drawings, which repeat after `cycle`
-    epochs; 0 never repeats them. init and teacher are the SHA-256 of the models that the run starts from and learns from,
-    empty if there is none; letters and val_letters are the digests of the letters behind data and val.
+    epochs; 0 never repeats them. strength is that of their distortion, 0..1. init and teacher are
+    the SHA-256 of the models that the run starts from and learns from, empty if there is none; letters and val_letters are
+    the digests of the letters behind data and val.
     """
 
     size: str
@@ -85,6 +86,7 @@ class Plan:
     clutter: float = CLUTTER_SHARE
     draw_seed: int = 1
     cycle: int = 0
+    strength: float = 1.0
     init: str = ""
     teacher: str = ""
     letters: str = ""
@@ -93,6 +95,8 @@ class Plan:
     def __post_init__(self) -> None:
         if not 0 <= self.clutter < 1:
             raise LettercastError(f"--clutter {self.clutter:g}: must be a share from 0 to below 1")
+        if not 0 <= self.strength <= 1:
+            raise LettercastError(f"--strength {self.strength:g}: must be 0 to 1")
         if not 0 < self.rate < 1:
             raise LettercastError(f"--rate {self.rate:g}: must be a learning rate above 0 and below 1")
 
@@ -113,7 +117,7 @@ class Plan:
     @property
     def drawings(self) -> str:
         """A name of what this plan draws: equal for plans that draw the same images."""
-        parts = [DRAWING_VERSION, self.steps, self.letters, self.clutter, self.draw_seed]
+        parts = [DRAWING_VERSION, self.steps, self.letters, self.clutter, self.draw_seed, self.strength]
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def save(self, path: Path) -> None:

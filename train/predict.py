@@ -3,7 +3,7 @@
 import re
 import threading
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from .. import LettercastError
 from ..runtime.arguments import MEASURED, find_model
 from ..runtime.files import replacing
 from ..runtime.glyph import GLYPH_SHAPE
-from ..runtime.model.engine import OPENERS, Classify, Engine, first_line, open_engine
+from ..runtime.model.engine import OPENERS, Engine, first_line, open_engine
 from ..runtime.model.facts import FACTS_KEY, LETTERS, PICTURES, Facts, keras_facts
 from ..runtime.pixels import Pixels
 from .data.source import LETTERS as ALPHABET
@@ -84,8 +84,11 @@ def as_probabilities(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return rows / np.maximum(rows.sum(1, keepdims=True), 1e-12)
 
 
-def open_teacher(paths: Sequence[Path], classes: Sequence[str]) -> Classify:
-    """Return a function that gives the mean probabilities of `.keras` models, for another network to learn from.
+def open_teacher(paths: Sequence[Path], classes: Sequence[str]) -> Callable[[Pixels, NDArray[np.int64]], NDArray[np.float32]]:
+    """Return a function that gives the probabilities of `.keras` models, for another network to learn from.
+
+    It takes images and their labels (N,). Of several models it gives a mean for each image, each model weighed by the
+    probability that it gives to the label: models of different letters each teach what they read.
 
     Raises LettercastError unless the labels of each are the classes of the letters, in the same order.
     """
@@ -100,13 +103,15 @@ def open_teacher(paths: Sequence[Path], classes: Sequence[str]) -> Classify:
 
     lock = threading.Lock()
 
-    def answer(images: Pixels) -> NDArray[np.float32]:
+    def answer(images: Pixels, labels: NDArray[np.int64]) -> NDArray[np.float32]:
         # With JAX, only one call at a time may use a network's variables.
         with lock:
-            return np.asarray(np.mean([network.predict_on_batch(images) for network in networks], 0), np.float32)
+            answers = np.stack([network.predict_on_batch(images) for network in networks])
+        weights = answers[:, np.arange(len(labels)), labels] + 1e-6
+        return np.asarray((answers * weights[..., None]).sum(0) / weights.sum(0)[:, None], np.float32)
 
     # Builds their graphs before several threads call.
-    answer(np.zeros((BATCH, *GLYPH_SHAPE), np.uint8))
+    answer(np.zeros((BATCH, *GLYPH_SHAPE), np.uint8), np.zeros(BATCH, np.int64))
     return answer
 
 

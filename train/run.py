@@ -49,6 +49,7 @@ def train(
     teacher: str | Path | Sequence[str | Path] | None = None,
     rate: float | None = None,
     clutter: float | None = None,
+    strength: float | None = None,
     cycle: int = 0,
     draw_seed: int | None = None,
     cache: str | Path | None = None,
@@ -69,9 +70,11 @@ def train(
         out: the folder of the run.
         resume: continue the run in `out` after its last finished epoch.
         init: start from this model: `letters-base`, `letters-nano` or the path of a `.keras` file.
-        teacher: one or several models whose mean probabilities are learned beside the labels.
+        teacher: one or several models whose probabilities are learned beside the labels; of several, those most that give a
+            letter's label the highest.
         rate: peak of the learning rate; by default 0.002, or 0.0005 with `init`.
         clutter: share of non-letters among the drawings, 0..1; by default 0.05.
+        strength: of the drawings' distortion, 0..1; by default 1.
         cycle: draw the letters of this many epochs, then repeat the same drawings; 0 draws every epoch anew.
         draw_seed: decides what is drawn; by default `seed`.
         cache: a folder that keeps drawings for `cycle`, `resume` and other runs.
@@ -102,6 +105,7 @@ def train(
         val_letters=inputs.validation.digest,
         rate=TUNING_RATE if rate is None and inputs.start else rate,
         clutter=clutter,
+        strength=strength,
         draw_seed=checked("draw_seed", natural, draw_seed),
         cycle=checked("cycle", natural, cycle),
         init=fingerprint([inputs.start] if inputs.start else []),
@@ -201,7 +205,10 @@ def train_command(plan: Plan, data: Sequence[Data], val: Sequence[Data], init: P
         words += ["--val", *map(letters_name, val)]
     words += [f"--init {init.name}" if init else f"--size {plan.size}"]
     words += [f"--epochs {plan.epochs} --steps {plan.steps} --seed {plan.seed}"]
-    words += [f"--rate {plan.rate:g} --clutter {plan.clutter:g} --draw-seed {plan.draw_seed} --cycle {plan.cycle}"]
+    words += [
+        f"--rate {plan.rate:g} --clutter {plan.clutter:g} --strength {plan.strength:g}",
+        f"--draw-seed {plan.draw_seed} --cycle {plan.cycle}",
+    ]
     if teachers:
         words.append("--teacher " + " ".join(path.name for path in teachers))
     return " ".join(words)

@@ -35,6 +35,13 @@ def test_draw_seed_epoch_and_index_decide_a_batch(strokes_source, plan, epoch, i
     assert np.array_equal(targets, other_targets) == same
 
 
+def test_strength_changes_the_drawings_and_not_which_letters_are_drawn(strokes_source):
+    pictures, targets = batch(strokes_source, PLAN, 2, 1)
+    others, other_targets = batch(strokes_source, replace(PLAN, strength=0.5), 2, 1)
+    assert not np.array_equal(pictures, others)
+    np.testing.assert_array_equal(targets, other_targets)
+
+
 def test_images_of_a_batch_match_its_labels():
     inks = [np.pad(np.full((20, width), 255, np.uint8), 4) for width in (2, 20)]
     bars = ImageSource("bars", "train", inks, np.array([0, 1]), ("thin", "thick"))
@@ -64,7 +71,7 @@ def test_target_of_clutter_is_the_same_for_every_class(strokes_source):
 def test_teacher_changes_the_targets_of_letters_not_of_clutter(strokes_source):
     answer = np.eye(26, dtype=np.float32)[[3]]
 
-    def teacher(pictures):
+    def teacher(pictures, labels):
         return np.repeat(answer, len(pictures), 0)
 
     targets = batch(strokes_source, replace(PLAN, clutter=0.5), 0, 0, teacher=teacher)[1]
@@ -72,6 +79,14 @@ def test_teacher_changes_the_targets_of_letters_not_of_clutter(strokes_source):
     assert undecided.sum() == 64
     assert (targets[~undecided, 3] >= RECIPE.teacher_share - 1e-3).all()
     np.testing.assert_allclose(targets.sum(1), 1, atol=1e-3)
+
+
+def test_teacher_gets_each_image_with_its_label(strokes_source):
+    def teacher(pictures, labels):
+        return np.eye(26, dtype=np.float32)[labels]
+
+    targets = batch(strokes_source, PLAN, 0, 0, teacher=teacher)[1]
+    np.testing.assert_allclose(targets, np.eye(26)[strokes_source.labels[Batches(strokes_source, PLAN, 0).letters[:128]]])
 
 
 def test_repeated_drawings_come_in_another_order(strokes_source):
@@ -101,7 +116,7 @@ def test_cached_drawings_equal_new_ones(strokes_source, tmp_path, epoch):
 def test_teacher_is_asked_once_if_answers_are_cached(strokes_source, tmp_path):
     asked = []
 
-    def teacher(pictures):
+    def teacher(pictures, labels):
         asked.append(len(pictures))
         return np.full((len(pictures), 26), 1 / 26, np.float32)
 

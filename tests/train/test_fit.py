@@ -175,7 +175,7 @@ def test_training_starts_from_a_trained_network(source, val, finished, tmp_path)
 
 
 def test_network_learns_what_its_teacher_answers(source, val, finished, tmp_path):
-    def teacher(images):
+    def teacher(images, labels):
         return np.repeat(np.eye(26, dtype=np.float32)[[3]], len(images), 0)
 
     plan = Plan.of(source, size="tiny", epochs=2, seed=3, steps=4, rate=0.02, teacher="d" * 64)
@@ -185,7 +185,7 @@ def test_network_learns_what_its_teacher_answers(source, val, finished, tmp_path
 
 
 def test_infinite_loss_ends_the_training(source, val, plan, tmp_path):
-    def broken(images):
+    def broken(images, labels):
         return np.full((len(images), 26), np.nan, np.float32)
 
     with pytest.raises(LettercastError, match=r"the loss is infinite or NaN in epoch 1; try a --rate below 0.002"):

@@ -54,13 +54,16 @@ def test_differences_of_plans_are_listed():
         ({"letters": "ab"}, False),
         ({"draw_seed": 9}, False),
         ({"clutter": 0.1}, False),
+        ({"strength": 0.5}, False),
     ],
 )
 def test_plans_that_draw_the_same_share_drawings(change, same):
     assert (replace(PLAN, **change).drawings == PLAN.drawings) is same
 
 
-@pytest.mark.parametrize("setting", [{"clutter": 1.0}, {"clutter": -0.1}, {"rate": 0.0}, {"rate": 1.5}])
+@pytest.mark.parametrize(
+    "setting", [{"clutter": 1.0}, {"clutter": -0.1}, {"rate": 0.0}, {"rate": 1.5}, {"strength": 1.1}, {"strength": -0.1}]
+)
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(LettercastError, match=f"--{next(iter(setting))}.*: must be"):
         replace(PLAN, **setting)

@@ -76,14 +76,14 @@ def test_file_that_is_not_a_model_is_named(tmp_path, name):
 def test_teacher_answers_as_its_model_does(model_file, check_source):
     pictures = draw_some(check_source, range(128), None)
     answer = open_teacher([model_file], check_source.classes)
-    np.testing.assert_allclose(answer(pictures), open_keras(model_file)(pictures), atol=1e-5)
+    np.testing.assert_allclose(answer(pictures, check_source.labels[:128]), open_keras(model_file)(pictures), atol=1e-5)
 
 
 def test_teacher_answers_several_threads_at_once(model_file, check_source):
     pictures = draw_some(check_source, range(512), None)
-    answer, parts = open_teacher([model_file], check_source.classes), np.split(pictures, 4)
+    answer, parts, labels = open_teacher([model_file], check_source.classes), np.split(pictures, 4), np.zeros((4, 128), int)
     with ThreadPoolExecutor(4) as threads:
-        answers = np.concatenate(list(threads.map(answer, parts)))
+        answers = np.concatenate(list(threads.map(answer, parts, labels)))
     np.testing.assert_allclose(answers, open_keras(model_file)(pictures), atol=1e-5)
 
 
@@ -92,11 +92,15 @@ def test_teacher_of_other_classes_is_refused(model_file):
         open_teacher([model_file], ("0", "1"))
 
 
-def test_several_teachers_answer_with_their_mean(model_file, own_model, check_source):
-    pictures = draw_some(check_source, range(30), None)
+def test_several_teachers_answer_with_a_mean_that_trusts_those_most_that_know_the_label(model_file, own_model, check_source):
+    pictures, labels = draw_some(check_source, range(30), None), check_source.labels[:30]
     both = [model_file, own_model(26)]
-    answers = [open_keras(path)(pictures) for path in both]
-    np.testing.assert_allclose(open_teacher(both, check_source.classes)(pictures), np.mean(answers, 0), atol=1e-5)
+    one, other = (open_keras(path)(pictures) for path in both)
+    trust, doubt = (rows[range(30), labels] + 1e-6 for rows in (one, other))
+    mean = (trust[:, None] * one + doubt[:, None] * other) / (trust + doubt)[:, None]
+    answers = open_teacher(both, check_source.classes)(pictures, labels)
+    np.testing.assert_allclose(answers, mean, atol=1e-5)
+    np.testing.assert_allclose(answers.sum(1), 1, atol=1e-5)
 
 
 def test_labels_come_from_the_facts_or_are_assumed(model_file, own_model):

@@ -250,29 +250,32 @@ Order: TypeAlias = Sequence[tuple[int, int]]
 Draw: TypeAlias = Callable[[Sequence[int], Order], Pixels]
 
 
-def draw_order(source: Source, entropy: Sequence[int], order: Order) -> Pixels:
-    """Draw letters of a source and clutter, (N, 28, 28, 1) uint8; entropy and its place alone decide each drawing."""
+def draw_order(source: Source, strength: float, entropy: Sequence[int], order: Order) -> Pixels:
+    """Draw letters of a source and clutter, (N, 28, 28, 1) uint8; entropy and its place alone decide each drawing.
+
+    strength is that of the letters' distortion, 0..1.
+    """
     clutter = clutter_for(source.classes)
     images = []
     for place, letter in order:
         rng = np.random.default_rng([*entropy, place])
-        images.append(clutter.image(rng) if letter < 0 else source.image(letter, rng))
+        images.append(clutter.image(rng) if letter < 0 else source.image(letter, rng, strength))
     return np.stack(images)[..., None]
 
 
 @contextmanager
-def drawing(source: Source, letters: int) -> Iterator[Draw]:
-    """Give the function that draws from a source: in this process, or in several if the run draws many letters.
+def drawing(source: Source, strength: float, letters: int) -> Iterator[Draw]:
+    """Give the function that draws from a source as draw_order does: here, or in several processes if many letters are drawn.
 
     Several threads may call it. Raises LettercastError if a drawing process dies.
     """
     processes = (os.cpu_count() or 1) - 1
     if letters < MIN_LETTERS_FOR_PROCESSES or processes < 2:
-        yield partial(draw_order, source)
+        yield partial(draw_order, source, strength)
         return
     # Not forked: a fork would lack the threads of OpenCV and TensorFlow.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, _begin, (source,))
+    pool = ProcessPoolExecutor(processes, context, _begin, (source, strength))
     broken: list[BrokenProcessPool] = []
 
     def draw(entropy: Sequence[int], order: Order) -> Pixels:
@@ -295,9 +298,9 @@ def drawing(source: Source, letters: int) -> Iterator[Draw]:
         gc.collect()
 
 
-def _begin(source: Source) -> None:
+def _begin(source: Source, strength: float) -> None:
     """Prepare a drawing process: one thread, ignores Ctrl-C, and ends when the training process does."""
-    _held.append(source)
+    _held.append(partial(draw_order, source, strength))
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
@@ -306,8 +309,8 @@ def _begin(source: Source) -> None:
 
 
 def _draw_here(entropy: Sequence[int], order: Order) -> Pixels:
-    return draw_order(_held[0], entropy, order)
+    return _held[0](entropy, order)
 
 
-# The source of a drawing process.
-_held: list[Source] = []
+# How a drawing process draws.
+_held: list[Draw] = []

@@ -146,20 +146,27 @@ def draw_plain(strokes: Sequence[Stroke]) -> Pixels:
     return draw_ink(strokes, PENS.plain_side_px, PENS.plain_side_px * PENS.plain_width)
 
 
-def draw_random(strokes: Sequence[Stroke], rng: np.random.Generator) -> Pixels:
+def draw_random(strokes: Sequence[Stroke], rng: np.random.Generator, strength: float = 1.0) -> Pixels:
     """Draw the strokes as another hand, pen and camera might have: the letter stays the same letter.
 
-    Same arguments and result as draw_plain; rng alone decides every drawing.
+    Same arguments and result as draw_plain; rng and strength alone decide every drawing. strength is how far hands, pens and
+    sizes may lie from the plain ones: 0 keeps these, 1 takes the whole of HAND and PENS.
     """
-    side = log_uniform(PENS.sides_px, rng)
-    pen = side * log_uniform(PENS.widths, rng)
-    ink = draw_ink(distort(strokes, rng), side, pen)
+    side = log_uniform(nearer(PENS.sides_px, PENS.plain_side_px, strength), rng)
+    pen = side * log_uniform(nearer(PENS.widths, PENS.plain_width, strength), rng)
+    ink = draw_ink(distort(strokes, rng, strength), side, pen)
     return through_camera(ink, pen, rng) if rng.random() < PENS.camera_share else weather(ink, pen, rng)
 
 
 def log_uniform(limits: tuple[float, float], rng: np.random.Generator) -> float:
     """Draw a number between two limits, evenly on a log scale."""
     return math.exp(rng.uniform(math.log(limits[0]), math.log(limits[1])))
+
+
+def nearer(limits: tuple[float, float], plain: float, strength: float) -> tuple[float, float]:
+    """Move two limits towards the plain value, on a log scale: strength 1 keeps them, 0 leaves only the plain value."""
+    low, high = (plain * (limit / plain) ** strength for limit in limits)
+    return low, high
 
 
 def draw_ink(strokes: Sequence[Stroke], side: float, pen: float) -> Pixels:
@@ -188,16 +195,17 @@ def to_side(strokes: Sequence[Stroke], side: float) -> list[Stroke]:
     return [(s - low) * np.float32(scale) for s in strokes]
 
 
-def distort(strokes: Sequence[Stroke], rng: np.random.Generator) -> list[Stroke]:
+def distort(strokes: Sequence[Stroke], rng: np.random.Generator, share: float = 1.0) -> list[Stroke]:
     """Write the letter as another hand might have.
 
     Args:
         strokes: each (n, 2), x right and y down, in any unit.
+        share: of HAND.strengths.
 
     Returns:
         Strokes about the origin, the longer side of the letter about 1.
     """
-    strength = rng.uniform(*HAND.strengths)
+    strength = share * rng.uniform(*HAND.strengths)
     strokes = lose_dot(strokes, rng) if rng.random() < HAND.lost_dot_share else strokes
     points = np.concatenate(strokes)
     low, high = points.min(0), points.max(0)

@@ -83,10 +83,10 @@ class PenSource(UnknownWriters):
         shapes = ((s.label, s.upper, s.share, s.mean, s.components) for s in self.pen.shapes)
         return digest_of(self.split, self.classes, *(part for shape in shapes for part in shape))
 
-    def image(self, index: int, rng: np.random.Generator | None) -> Pixels:
+    def image(self, index: int, rng: np.random.Generator | None, strength: float = 1.0) -> Pixels:
         label = index % len(self.classes)
         if rng is not None:
-            return glyph(draw_random(self.pen.sample(label, rng), rng))
+            return glyph(draw_random(self.pen.sample(label, rng), rng, strength))
         return glyph(self.ink(index))
 
     def ink(self, index: int) -> Pixels:

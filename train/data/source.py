@@ -102,8 +102,8 @@ class Source(Protocol):
         """SHA-256 of everything that decides the drawings, so that different letters under the same name differ."""
         ...
 
-    def image(self, index: int, rng: np.random.Generator | None) -> Pixels:
-        """Return one letter as (28, 28) uint8: plain if rng is None, else distorted as rng decides.
+    def image(self, index: int, rng: np.random.Generator | None, strength: float = 1.0) -> Pixels:
+        """Return one letter as (28, 28) uint8: plain if rng is None, else distorted as rng decides, up to a strength of 0..1.
 
         A PictureSource returns its images as they are, (H, W, C).
         """
@@ -177,9 +177,9 @@ class StrokeSource:
         own = self.strokes
         return digest_of(own.points, own.points_per_stroke, own.strokes_per_sample, own.label, own.writer, self.classes)
 
-    def image(self, index: int, rng: np.random.Generator | None) -> Pixels:
+    def image(self, index: int, rng: np.random.Generator | None, strength: float = 1.0) -> Pixels:
         strokes = self.strokes.letter(index)
-        return glyph(draw_plain(strokes) if rng is None else draw_random(strokes, rng))
+        return glyph(draw_plain(strokes) if rng is None else draw_random(strokes, rng, strength))
 
 
 @dataclass(frozen=True)
@@ -201,9 +201,9 @@ class ImageSource(UnknownWriters):
     def digest(self) -> str:
         return digest_of(*self.inks, self.labels, self.classes)
 
-    def image(self, index: int, rng: np.random.Generator | None) -> Pixels:
+    def image(self, index: int, rng: np.random.Generator | None, strength: float = 1.0) -> Pixels:
         ink = self.inks[index]
-        return glyph(ink if rng is None else warp(ink, rng))
+        return glyph(ink if rng is None else warp(ink, rng, strength))
 
 
 @dataclass(frozen=True)
@@ -226,7 +226,7 @@ class PictureSource(UnknownWriters):
     def digest(self) -> str:
         return digest_of(self.images, self.labels, self.classes)
 
-    def image(self, index: int, rng: np.random.Generator | None) -> Pixels:
+    def image(self, index: int, rng: np.random.Generator | None, strength: float = 1.0) -> Pixels:
         return self.images[index]
 
 
@@ -324,18 +324,23 @@ class WarpRange:
 WARP = WarpRange()
 
 
-def warp(ink: Pixels, rng: np.random.Generator) -> Pixels:
-    """Turn, slant and stretch the ink (H, W) uint8 of a letter's image, and thicken, thin or blur it."""
+def warp(ink: Pixels, rng: np.random.Generator, strength: float = 1.0) -> Pixels:
+    """Turn, slant and stretch the ink (H, W) uint8 of a letter's image, and thicken, thin or blur it.
+
+    strength is how far its shape and size may change: 0 keeps them, 1 takes the whole of WARP.
+    """
     height, width = ink.shape
     scale = max(1.0, WARP.min_side_px / max(height, width))
     side = int(WARP.room * scale * max(height, width))
-    angle, slant, stretch = rng.normal(0, WARP.turn), rng.normal(0, WARP.slant), np.exp(rng.normal(0, WARP.stretch))
+    angle, slant, stretching = strength * rng.normal(0, (WARP.turn, WARP.slant, WARP.stretch))
+    stretch = np.exp(stretching)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = scale * turn @ np.array([[stretch, slant], [0, 1]])
     shift = np.array([side / 2, side / 2]) - matrix @ np.array([width / 2, height / 2])
-    warped = _bend(cv2.warpAffine(ink, np.column_stack([matrix, shift]), (side, side), flags=cv2.INTER_LINEAR), rng)
+    placed = cv2.warpAffine(ink, np.column_stack([matrix, shift]), (side, side), flags=cv2.INTER_LINEAR)
+    warped = _bend(placed, strength * WARP.bend, rng)
     kind = rng.random()
-    if kind > 1 - WARP.tiny_share:
+    if kind > 1 - strength * WARP.tiny_share:
         tiny = max(2, round(WARP.room * log_uniform(WARP.tiny_sides_px, rng)))
         return cv2.resize(warped, (min(tiny, side), min(tiny, side)), interpolation=cv2.INTER_AREA)
     if kind < WARP.thicker_share:
@@ -346,10 +351,10 @@ def warp(ink: Pixels, rng: np.random.Generator) -> Pixels:
     return cv2.GaussianBlur(warped, (0, 0), rng.uniform(*WARP.blur_px))
 
 
-def _bend(ink: Pixels, rng: np.random.Generator) -> Pixels:
+def _bend(ink: Pixels, depth: float, rng: np.random.Generator) -> Pixels:
     """Move the ink (side, side) uint8 smoothly and at random, here more than there."""
     side = len(ink)
-    coarse = rng.normal(0, WARP.bend * side, (WARP.bend_places, WARP.bend_places, 2)).astype(np.float32)
+    coarse = rng.normal(0, depth * side, (WARP.bend_places, WARP.bend_places, 2)).astype(np.float32)
     moves = cv2.resize(coarse, (side, side), interpolation=cv2.INTER_CUBIC)
     rows, columns = np.mgrid[:side, :side].astype(np.float32)
     return np.asarray(cv2.remap(ink, columns + moves[..., 0], rows + moves[..., 1], cv2.INTER_LINEAR), np.uint8)
@@ -380,9 +385,9 @@ class MixedSource(UnknownWriters):
     def digest(self) -> str:
         return digest_of([source.digest for source in self.sources], list(self.shares), self.classes)
 
-    def image(self, index: int, rng: np.random.Generator | None) -> Pixels:
+    def image(self, index: int, rng: np.random.Generator | None, strength: float = 1.0) -> Pixels:
         part = bisect_right(self._ends, index)
-        return self.sources[part].image(index - (self._ends[part - 1] if part else 0), rng)
+        return self.sources[part].image(index - (self._ends[part - 1] if part else 0), rng, strength)
 
     @cached_property
     def _ends(self) -> list[int]:

@@ -102,17 +102,17 @@ def three_cores(monkeypatch):
 
 
 def test_place_alone_decides_a_drawing_not_the_letters_beside_it(strokes_source):
-    whole = draw_order(strokes_source, ENTROPY, ORDER)
+    whole = draw_order(strokes_source, 1.0, ENTROPY, ORDER)
     assert (whole.shape, whole.dtype) == ((4, 28, 28, 1), np.uint8)
     for picture, entry in zip(whole, ORDER, strict=True):
-        np.testing.assert_array_equal(draw_order(strokes_source, ENTROPY, [entry])[0], picture)
+        np.testing.assert_array_equal(draw_order(strokes_source, 1.0, ENTROPY, [entry])[0], picture)
     assert not np.array_equal(whole[0], whole[2])
 
 
 def test_other_processes_draw_the_same_as_this_one(three_cores, strokes_source):
     before = set(multiprocessing.active_children())
-    with drawing(strokes_source, MIN_LETTERS_FOR_PROCESSES) as draw:
-        np.testing.assert_array_equal(draw(ENTROPY, ORDER), draw_order(strokes_source, ENTROPY, ORDER))
+    with drawing(strokes_source, 1.0, MIN_LETTERS_FOR_PROCESSES) as draw:
+        np.testing.assert_array_equal(draw(ENTROPY, ORDER), draw_order(strokes_source, 1.0, ENTROPY, ORDER))
         begun = set(multiprocessing.active_children()) - before
     # A process is begun for each task that finds none idle.
     assert begun
@@ -122,7 +122,7 @@ def test_other_processes_draw_the_same_as_this_one(three_cores, strokes_source):
 def test_killed_drawing_process_ends_the_run_with_advice(three_cores, strokes_source):
     with (
         pytest.raises(LettercastError, match=r"a process that draws letters was killed.*continue with --resume"),
-        drawing(strokes_source, MIN_LETTERS_FOR_PROCESSES) as draw,
+        drawing(strokes_source, 1.0, MIN_LETTERS_FOR_PROCESSES) as draw,
     ):
         draw(ENTROPY, ORDER)
         os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
@@ -131,5 +131,5 @@ def test_killed_drawing_process_ends_the_run_with_advice(three_cores, strokes_so
 
 
 def test_other_errors_pass_through(strokes_source):
-    with pytest.raises(ZeroDivisionError), drawing(strokes_source, MIN_LETTERS_FOR_PROCESSES):
+    with pytest.raises(ZeroDivisionError), drawing(strokes_source, 1.0, MIN_LETTERS_FOR_PROCESSES):
         raise ZeroDivisionError

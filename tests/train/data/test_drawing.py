@@ -9,6 +9,7 @@ import pytest
 from lettercast.runtime.glyph import glyph
 from lettercast.runtime.model.facts import LETTERS, PHOTOS, PICTURES, Facts
 from lettercast.train.data.drawing import (
+    PENS,
     PHOTO_PX,
     as_photos,
     coarsen,
@@ -18,6 +19,7 @@ from lettercast.train.data.drawing import (
     draw_random,
     grain,
     lose_dot,
+    nearer,
     neighbour_scrap,
     photograph,
     round_corners,
@@ -65,6 +67,27 @@ def test_seed_decides_a_random_drawing():
 def test_every_random_drawing_has_ink():
     peaks = [draw_random(CROSS, np.random.default_rng(seed)).max() for seed in range(200)]
     assert min(peaks) > 30
+
+
+def test_without_strength_a_hand_draws_the_plain_letter():
+    plain = draw_ink(CROSS, PENS.plain_side_px, PENS.plain_side_px * PENS.plain_width)
+    drawn = draw_ink(distort(CROSS, np.random.default_rng(3), 0.0), PENS.plain_side_px, PENS.plain_side_px * PENS.plain_width)
+    # The corners may be rounded, or on the grid of a coarse tablet.
+    assert np.abs(np.subtract(plain.shape, drawn.shape)).max() <= 4
+    assert nearer(PENS.widths, PENS.plain_width, 0.0) == pytest.approx((PENS.plain_width, PENS.plain_width))
+
+
+def test_strength_moves_limits_evenly_on_a_log_scale():
+    assert nearer((0.02, 0.32), 0.08, 1.0) == pytest.approx((0.02, 0.32))
+    assert nearer((0.02, 0.32), 0.08, 0.5) == pytest.approx((0.04, 0.16))
+
+
+def test_letters_drawn_with_less_strength_lie_nearer_to_the_plain_one():
+    def spread(strength):
+        turned = [np.concatenate(distort(CROSS, np.random.default_rng(seed), strength)) for seed in range(300)]
+        return np.std([np.ptp(points[:, 0]) / np.ptp(points[:, 1]) for points in turned])
+
+    assert spread(0.0) < 0.5 * spread(0.5) < 0.6 * spread(1.0)
 
 
 SMALL_I = [np.array([[0, 300], [0, 1000]], np.float32), np.array([[0, 0], [10, 20]], np.float32)]
