@@ -36,7 +36,7 @@ from ..runtime.text.context import LABELS, load_case
 from ..train.data.clutter import KINDS, Clutter
 from ..train.data.digits import enlarged
 from ..train.data.open import default_split, held_out_split, open_source
-from ..train.data.source import draw_all
+from ..train.data.source import Source, draw_all, relabel
 from ..train.evaluation import Evaluation, evaluate, rejected_share
 from ..train.network import count_multiplications
 from ..train.pages import read_pages
@@ -61,12 +61,21 @@ LETTERS = {
         "SIL OFL 1.1 or Apache 2.0, @fontsource packages of Google Fonts",
     ),
     "geo_letters.npz": ("tiny scans, 8 to 16 pixels high, of about four French school hands", "MIT, geoffreybauduin/ocr"),
+    "digit_strokes.npz": (
+        "digits of 160 open handwriting and school-hand fonts, thinned to pen strokes",
+        "SIL OFL 1.1 or Apache 2.0, @fontsource packages of Google Fonts",
+    ),
+    "sklearn-digits": (
+        "Optical Recognition of Handwritten Digits: scanned digits of 43 people",
+        "CC BY 4.0, Alpaydin and Kaynak, UCI",
+    ),
     "pen": ("the built-in pen, fitted on UNIPEN's training writers", "CC BY 4.0, as UNIPEN"),
     "emnist": ("EMNIST Letters", "public domain, after Cohen et al. 2017"),
 }
 SHIPPING = """\
-letters-base and letters-nano are shipped, as `export/models/*.keras` and `runtime/models/*-int8.tflite`. Of several seeds, the
-first one below is shipped; it is the best on the validation letters. letters-large, if it is in the tables, is their teacher.
+These models are shipped, as `export/models/*.keras` and `runtime/models/*-int8.tflite`; of several seeds, the first one below is,
+which is the best on the validation letters. [Training](training.md#how-the-shipped-models-were-made) has the commands that come
+before those below, which made the models that they start and learn from.
 
 On pages the reader also uses `runtime/models/letters-case.npz`, a network of 21,434 weights that distinguishes capitals from
 small letters, for each letter that an image may be; all letters of a line together settle the cases that a single letter leaves
@@ -103,6 +112,7 @@ Figure = Callable[[Evaluation], float | None]
 class Measured:
     """One model and its figures; original and int8 hold the evaluations of the Keras model and its export by data set.
 
+    A data set of which the model does not know all classes has no evaluation, and non-letters that it knows have no share.
     multiplications are the multiply-accumulates of one letter. rejected is the share of rejected non-letters by kind, 0..1.
     cer is the character error rate in percent by set of pages. p50_ms and float_p50_ms are the median times of one letter on
     one thread, int8 and float32.
@@ -112,9 +122,9 @@ class Measured:
     parameters: int
     multiplications: int
     int8_bytes: int
-    original: tuple[Evaluation, ...]
-    int8: tuple[Evaluation, ...]
-    rejected: dict[str, float]
+    original: tuple[Evaluation | None, ...]
+    int8: tuple[Evaluation | None, ...]
+    rejected: dict[str, float | None]
     cer: dict[str, float]
     p50_ms: float
     float_p50_ms: float
@@ -139,15 +149,25 @@ def measure_models(paths: Sequence[Path], specs: Sequence[str], pages: Sequence[
                     network.count_params(),
                     count_multiplications(network),
                     file.stat().st_size,
-                    tuple(evaluate(original, source) for source in sources),
-                    tuple(evaluate(engine, source) for source in sources),
-                    rejection(engine, engine.facts.reject_below),
+                    tuple(evaluate_known(original, source) for source in sources),
+                    tuple(evaluate_known(engine, source) for source in sources),
+                    rejection(engine, engine.facts.reject_below, digits=knows_digits(engine.facts)),
                     {pages_name(csv): pages_error(engine, csv) for csv in pages},
                     latencies[i].p50_ms,
                     latencies[len(paths) + i].p50_ms,
                 )
             )
     return measured
+
+
+def knows_digits(facts: Facts) -> bool:
+    """Return whether there are digits among a model's classes."""
+    return any(label.isdecimal() for label in facts.labels)
+
+
+def evaluate_known(engine: Engine, source: Source) -> Evaluation | None:
+    """Evaluate a model on a source, None if the model does not know all its classes."""
+    return None if (relabel(source, engine.facts.labels) < 0).any() else evaluate(engine, source)
 
 
 def pages_name(pages: Path) -> str:
@@ -185,9 +205,16 @@ def digit_image(image: np.ndarray) -> Pixels:
     return glyph(enlarged(image))[..., None]
 
 
-def rejection(engine: Engine | Callable[[Pixels], np.ndarray], threshold: float) -> dict[str, float]:
-    """Return the share 0..1 of rejected non-letters by kind: those with all probabilities below the threshold."""
-    return {kind: rejected_share(engine(images), threshold) for kind, images in non_letters().items()}
+def rejection(engine: Engine | Callable[[Pixels], np.ndarray], threshold: float, *, digits: bool) -> dict[str, float | None]:
+    """Return the share 0..1 of rejected non-letters by kind: those with all probabilities below the threshold.
+
+    digits tells whether the model knows digits: then digits and signs, among which there are some, have no share.
+    """
+    known = ("signs", "digits") if digits else ()
+    return {
+        kind: None if any(word in kind for word in known) else rejected_share(engine(images), threshold)
+        for kind, images in non_letters().items()
+    }
 
 
 def percent(share: float | None) -> float | None:
@@ -239,7 +266,7 @@ def card(groups: dict[str, list[Measured]], left_out: dict[str, Any] | None = No
     ]
     parts += [SHIPPING, ""]
     parts += _table(["", *names], [[label, *cells] for label, cells in _sizes(groups).items()])
-    parts += ["", "## Data", "", *_data_table(next(iter(groups.values()))[0]), ""]
+    parts += ["", "## Data", "", *_data_table(groups), ""]
     for name, runs in groups.items():
         parts += [f"## How {name} was made", "", *_commands(runs), ""]
     parts += [
@@ -249,8 +276,10 @@ def card(groups: dict[str, list[Measured]], left_out: dict[str, Any] | None = No
         "",
     ]
     parts += ["With several seeds: mean ± standard deviation." if any(len(r) > 1 for r in groups.values()) else "", ""]
-    for at, first in enumerate(next(iter(groups.values()))[0].original):
-        parts += [f"### {first.data}, {first.split}: {len(first.truth):,} letters", "", *_figures(groups, at), ""]
+    for at in range(len(next(iter(groups.values()))[0].original)):
+        known = [first for runs in groups.values() if (first := runs[0].original[at])]
+        for first in known[:1]:
+            parts += [f"### {first.data}, {first.split}: {len(first.truth):,} letters", "", *_figures(groups, at), ""]
     parts += [ELSEWHERE, "", *(_left_out(left_out) if left_out else [])]
     parts += ["### Non-letters rejected, in percent, int8", "", *_rejected(groups), ""]
     parts += ["## Least time by operations", "", LEAST, "", *_least(groups), "", LIMITS]
@@ -276,13 +305,18 @@ def _sizes(groups: dict[str, list[Measured]]) -> dict[str, list[str]]:
     }
 
 
-def _data_table(run: Measured) -> list[str]:
+def _data_table(groups: dict[str, list[Measured]]) -> list[str]:
+    """Return what the models were trained on, with the share of each source in the drawings of each model."""
+    shares: dict[str, dict[str, str]] = {}
+    for model, runs in groups.items():
+        for spec in str(runs[0].facts.made.get("data", "")).split(" + "):
+            name, _, share = spec.partition("@")
+            shares.setdefault(name, {})[model] = f"{100 * float(share):.0f} %" if share else "all"
     rows = []
-    for spec in str(run.facts.made.get("data", "")).split(" + "):
-        name, _, share = spec.partition("@")
+    for name, by_model in shares.items():
         what, terms = LETTERS.get(name, ("", ""))
-        rows.append([name, what, f"{100 * float(share):.0f} %" if share else "all", terms])
-    return _table(["trained on", "what", "share of what is drawn", "terms"], rows)
+        rows.append([name, what, *(by_model.get(model, "-") for model in groups), terms])
+    return _table(["trained on", "what", *(f"share in {model}" for model in groups), "terms"], rows)
 
 
 def _commands(runs: Sequence[Measured]) -> list[str]:
@@ -292,7 +326,7 @@ def _commands(runs: Sequence[Measured]) -> list[str]:
 
 
 def _calibration(run: Measured) -> str:
-    return f"calibrated on drawn training letters of {run.original[0].data}"
+    return f"calibrated on drawn training letters of {next(one.data for one in run.original if one)}"
 
 
 def _figures(groups: dict[str, list[Measured]], at: int) -> list[str]:
@@ -301,7 +335,8 @@ def _figures(groups: dict[str, list[Measured]], at: int) -> list[str]:
     for label, figure in FIGURES.items():
         cells = []
         for runs in groups.values():
-            cells += [spread([figure(run.original[at]) for run in runs]), spread([figure(run.int8[at]) for run in runs])]
+            for ones in ([run.original[at] for run in runs], [run.int8[at] for run in runs]):
+                cells.append(spread([figure(one) if one else None for one in ones]))
         if set(cells) != {"-"}:
             rows.append([label, *cells])
     return _table(["", *heads], rows)
@@ -309,7 +344,7 @@ def _figures(groups: dict[str, list[Measured]], at: int) -> list[str]:
 
 def _rejected(groups: dict[str, list[Measured]]) -> list[str]:
     kinds = next(iter(groups.values()))[0].rejected
-    rows = [[kind, *(spread([100 * run.rejected[kind] for run in runs], 1) for runs in groups.values())] for kind in kinds]
+    rows = [[kind, *(spread([percent(run.rejected[kind]) for run in runs], 1) for runs in groups.values())] for kind in kinds]
     return _table(["", *groups], rows)
 
 

@@ -14,6 +14,7 @@ from lettercast.benchmarks.model_card import (
     FIGURES,
     card,
     digit_image,
+    evaluate_known,
     main,
     measure_models,
     non_letters,
@@ -25,6 +26,8 @@ from lettercast.benchmarks.model_card import (
 from lettercast.runtime.model.engine import open_engine
 from lettercast.runtime.model.facts import keras_facts
 from lettercast.train.data.digits import DIGIT_PX
+from lettercast.train.data.open import open_source
+from lettercast.train.predict import open_any
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +77,27 @@ def test_the_card_says_how_the_model_was_made_and_on_which_terms(written, model_
     assert "CC BY 4.0" in written
     assert cells(written, "parameters") == [f"{facts.made['parameters']:,}"]
     assert cells(written, "temperature") == [f"{facts.temperature:.2f} ± 0.00"]
+
+
+def test_a_data_set_of_unknown_classes_has_no_figures_of_that_model(measured):
+    other = replace(measured, facts=replace(measured.facts, name="letters-digits"), original=(None, measured.original[1]))
+    other = replace(other, int8=(None, measured.int8[1]))
+    text = card({"letters-digits": [other], "letters-nano": [measured]})
+    assert cells(text, "accuracy")[:2] == ["-", "-"]
+    assert "-" not in cells(text, "accuracy")[2:]
+    assert "### strokes.npz, test: 520 letters" in text
+
+
+def test_the_card_says_what_each_model_was_trained_on(measured):
+    facts = replace(measured.facts, name="letters-digits", made={**measured.facts.made, "data": "sklearn-digits@0.2 + pen@0.8"})
+    text = card({"letters-nano": [measured], "letters-digits": [replace(measured, facts=facts)]})
+    digits, pen = cells(text, "sklearn-digits"), cells(text, "pen")
+    assert digits[1:3] == ["-", "20 %"]
+    assert pen[2] == "80 %"
+
+
+def test_an_evaluation_needs_a_model_that_knows_the_classes(model_file):
+    assert evaluate_known(open_any(model_file), open_source("sklearn-digits", "test")) is None
 
 
 def test_non_letters_are_counted_by_kind(written):
@@ -167,8 +191,10 @@ def test_images_below_the_threshold_are_rejected():
         probabilities[:, 0] = np.where(np.arange(len(images)) % 2, 0.9, 0.3)
         return probabilities
 
-    shares = rejection(half_sure, 0.5)
+    shares = rejection(half_sure, 0.5, digits=False)
     assert all(share == pytest.approx(0.5, abs=0.01) for share in shares.values())
+    known = {kind for kind, share in rejection(half_sure, 0.5, digits=True).items() if share is None}
+    assert known == {"signs, drawn", "real digits 3, 4, 6, 7, 8", "real digits, all ten"}
 
 
 def test_the_command_writes_the_card_of_all_models(measured, tmp_path, monkeypatch, capsys):
