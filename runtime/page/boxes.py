@@ -15,6 +15,8 @@ from .quads import FORM_TUNING, PlaceRow, Quad, are_covered, is_inside, looked_u
 STEPPING, KNOWN_STEPPING = (0.5, 0.1), (0.3, 0.02)
 # Boxes whose size and direction change evenly over the page: at least this many, with these tolerances in turn.
 MIN_EVEN, EVEN_TOLERANCES = 8, (0.25, 0.18, 0.12, 0.1)
+# A step is that of other rows if it differs from it by no more than this share.
+MAX_STRIDE_ERROR = 0.06
 # Rounds of reweighting, and the deviation (logarithm or radians) below which all weigh the same.
 ROUNDS, MIN_DEVIATION = 8, 0.01
 
@@ -87,7 +89,8 @@ def box_rows(quads: NDArray[np.float64], mask: Pixels, near: Pixels) -> list[Pla
         if step is None:
             step = step_from(i, seeds, alike[i] & ~holds)
         if step is not None:
-            step = finest(step, seeds.quads[i], seeds, near)
+            is_usual = stride and (np.abs(logs[i] - kind) < growth.tolerance).all()
+            step = finest(step, seeds.quads[i], seeds, near, stride if is_usual else 0.0)
         elif stride and is_whole[i] and (np.abs(logs[i] - kind) < growth.tolerance).all():
             # Letters touch all other boxes of this row.
             quad = seeds.quads[i]
@@ -240,9 +243,17 @@ def step_from(
     return step
 
 
-def finest(step: NDArray[np.float64], quad: Quad, seeds: Seeds, near: Pixels) -> NDArray[np.float64]:
-    """Return the step (2,) to the box beside a box, if a step leads over others that letters have cut; else the step itself."""
+def finest(step: NDArray[np.float64], quad: Quad, seeds: Seeds, near: Pixels, stride: float) -> NDArray[np.float64]:
+    """Return the step (2,) to the box beside a box, if a step leads over others that letters have cut; else the step itself.
+
+    stride is the step in other rows of such boxes, in widths of a box; 0 if it is not known.
+    """
     width = size_of(quad)[0]
+    if stride:
+        count = float(np.hypot(*step)) / width / stride
+        parts = max(1, round(count))
+        if abs(count / parts - 1) < MAX_STRIDE_ERROR:
+            return step / parts
     for parts in range(round(float(np.hypot(*step)) / width), 1, -1):
         if find_box(quad + step / parts, seeds, near) is not None or find_box(quad - step / parts, seeds, near) is not None:
             return step / parts

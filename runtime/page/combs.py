@@ -8,12 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pixels import Pixels
-from .quads import FORM_TUNING, MAX_SEEDS, PlaceRow, looked_up, size_of, support
+from .quads import FORM_TUNING, MAX_SEEDS, PlaceRow, looked_up, sampled, size_of, steady, support
 
 # The shares of the error of a tick's place that correct the place, the step, and the growth of the step.
 TRACKING = (0.6, 0.25, 0.03)
 # Two rows of lines are one if more than this share of their lines are the same.
 MAX_SHARED_LINES = 0.25
+# High ticks lie within this share of a step of where they are looked for; fewer than the second number are left there.
+MAX_TICK_OFF, MIN_FOLLOWED = 0.1, 6
 # Only the first ticks of a comb start a search.
 MAX_TICKS = 60
 # Ticks lean by as much as the page is seen at an angle: pixels to the right for each pixel up.
@@ -69,9 +71,30 @@ def comb_row(outline: NDArray[Any], mask: Pixels) -> PlaceRow | None:
     top = foot + room * lift
     quads = np.stack([top[:-1], top[1:], foot[1:], foot[:-1]], 1)
     ticks_drawn = np.stack([foot, foot + (tall + 1) * lift], 1)
+    if tall >= tuning.min_tall_tick * step:
+        ticks_drawn = follow_print(ticks_drawn, mask, MAX_TICK_OFF * step)
+        # Sides that are not quite parallel cross nowhere near.
+        top = ticks_drawn[:, 0] + room / (tall + 1) * (ticks_drawn[:, 1] - ticks_drawn[:, 0])
+        quads = np.stack([top[:-1], top[1:], ticks_drawn[1:, 0], ticks_drawn[:-1, 0]], 1)
     base_line = np.stack([foot[:-1], foot[1:]], 1)
     ends = np.array([[[left, y[0]], foot[0]], [foot[-1], [right, y[-1]]]])
     return PlaceRow(quads, np.concatenate([base_line, ticks_drawn, ends]), True)
+
+
+def follow_print(ticks: NDArray[np.float64], mask: Pixels, reach: float) -> NDArray[np.float64]:
+    """Move both ends of high ticks (n, 2, 2) along the row by up to `reach` pixels, so that all together lie on their print."""
+    if len(ticks) < MIN_FOLLOWED:
+        return ticks
+    shifts = np.arange(-round(reach), round(reach) + 1)
+    shifts = shifts[np.argsort(np.abs(shifts), kind="stable")]
+    soft = cv2.blur(mask, (3, 1))
+    both, head = np.column_stack([shifts, shifts]), np.column_stack([np.zeros_like(shifts), shifts])
+    for moves in (both, head, both):
+        tried = np.repeat(ticks[:, None], len(shifts), 1)
+        tried[..., 0] += moves
+        shade = looked_up(soft, sampled(tried)).astype(np.float32).mean(-1)
+        ticks = tried[np.arange(len(ticks)), shade.argmax(1)]
+    return steady(ticks)
 
 
 def fit_base(x: NDArray[np.float64], bottom: NDArray[np.float64]) -> tuple[NDArray[np.float64], float] | None:

@@ -167,7 +167,7 @@ class FindTuning:
 
 
 FIND_TUNING = FindTuning()
-# A form is found better with the gaps of its print closed if it has more places by this factor then.
+# A form is found better with the gaps of its print closed if it has more places, or longer rows, by this factor then.
 MORE_PLACES = 1.04
 # The soft edge of strokes belongs to them.
 GROW = np.ones((3, 3), np.uint8)
@@ -298,7 +298,7 @@ def find_printed(strokes: Strokes, pieces: Pieces) -> Form | None:
         # Print that is much fainter than the pen, or dashed, or dotted.
         whole = joined_print(ink, mask)
         other = find_form(ink, mask, find_pieces(whole), whole)
-        if other and (form is None or other.count > MORE_PLACES * form.count):
+        if other and (form is None or other.length > MORE_PLACES * form.length):
             return other
     return form
 

@@ -16,6 +16,7 @@ from ..pixels import Pixels
 from .boxes import box_rows
 from .combs import comb_row, line_rows
 from .quads import FORM_TUNING, PlaceRow, are_covered, find_quads, size_of
+from .rows import mended
 from .strokes import Pieces
 
 # Dashes and remains of faint lines are no thicker and no longer than this, in pixels; a page of them has at least this many, and
@@ -112,7 +113,7 @@ def find_rows(mask: Pixels, pieces: Pieces) -> list[PlaceRow]:
     rows += [row for row in line_rows(flat, near) if not is_taken(row, rows)]
     if max((len(row.places) for row in rows), default=0) < tuning.min_places:
         return []
-    return sorted(rows, key=lambda row: row.places[:, 2:, 1].mean())
+    return sorted(mended(rows, near), key=lambda row: row.places[:, 2:, 1].mean())
 
 
 def is_comb_shaped(boxes: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.bool_]:

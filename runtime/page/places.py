@@ -70,14 +70,15 @@ class Filled:
 class Form:
     """A page with a form: its ink (H, W) uint8 without the print, what is filled in, and the mask (H, W) of what is outside.
 
-    height is the usual height of its places in pixels, and count their number.
+    height is the usual height of its places in pixels, and length the length of its rows in places: long rows count more, because
+    a row may be found in parts.
     """
 
     ink: Pixels
     filled: tuple[Filled, ...]
     outside: Pixels
     height: float
-    count: int
+    length: float
 
 
 def find_form(ink: Pixels, mask: Pixels, pieces: Pieces, whole: Pixels | None = None) -> Form | None:
@@ -166,7 +167,11 @@ def fill_rows(ink: Pixels, mask: Pixels, rows: Sequence[PlaceRow]) -> Form | Non
     outside = np.zeros_like(mask)
     outside[y[owner_at == 0], x[owner_at == 0]] = 255
     return Form(
-        bare, tuple(_filled(grid, owner_at, y, x)), outside, float(np.median(grid.height_of[1:])), int(grid.firsts[-1]) - 1
+        bare,
+        tuple(_filled(grid, owner_at, y, x)),
+        outside,
+        float(np.median(grid.height_of[1:])),
+        float(np.hypot.reduce([len(row.places) for row in rows])),
     )
 
 

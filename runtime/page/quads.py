@@ -84,6 +84,9 @@ SAMPLES = np.linspace(0.08, 0.92, 20)
 MAX_SEEDS = 400
 # A side that has fewer of its samples in the image is not seen.
 MIN_SEEN = 6
+# Rounds of reweighting, the deviation in pixels below which all points weigh the same, and what keeps the normal equations well
+# conditioned.
+ROUNDS, MIN_DEVIATION_PX, STIFFNESS = 8, 0.5, 1e-6
 
 
 @dataclass(frozen=True)
@@ -174,3 +177,20 @@ def support(lines: NDArray[np.float64], near: Pixels, margin: float = 0.0) -> ND
     inked = (near[np.clip(y, 0, near.shape[0] - 1), np.clip(x, 0, near.shape[1] - 1)] > 0) & inside
     seen = inside.sum(-1)
     return np.where(seen >= MIN_SEEN, inked.sum(-1) / np.maximum(seen, 1), np.nan)
+
+
+def steady(points: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return where points (n, ...) in pixels would be if they followed each other evenly: most do, and some are far off.
+
+    Fits a polynomial of up to the third degree to each coordinate, so that the sum of all absolute errors is small.
+    """
+    values = points.reshape(len(points), -1)
+    powers = np.vander(np.linspace(-1, 1, len(points)), max(1, min(4, len(points) - 2)))
+    weights = np.ones_like(values)
+    fit = values
+    for _ in range(ROUNDS):
+        weighted = (weights.T[:, :, None] * powers).transpose(0, 2, 1)
+        normal = weighted @ powers + STIFFNESS * np.eye(powers.shape[1])
+        fit = powers @ np.linalg.solve(normal, weighted @ values.T[..., None])[..., 0].T
+        weights = 1 / np.maximum(np.abs(values - fit), MIN_DEVIATION_PX)
+    return fit.reshape(points.shape)
