@@ -46,6 +46,8 @@ class InkTuning:
 
 
 INK_TUNING = InkTuning()
+# OpenCV takes this many numbers for one of each channel.
+SCALAR = 4
 # The threshold stays below this, however grainy the paper is.
 MAX_FLOOR = 200
 # Pages with more rows than this are sampled, because fewer rows give the same histogram in less time.
@@ -88,8 +90,9 @@ def find_ink(image: Pixels, *, is_page: bool = True) -> Pixels:
     # OpenCV's faster methods here and for the quotient below round differently on ARM, which changes doubtful letters.
     paper = cv2.resize(paper, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR_EXACT)
     # In place, because new memory costs more time than the arithmetic.
-    paper = cv2.convertScaleAbs(paper, dst=paper, alpha=1, beta=INK_TUNING.darkness)
-    share = cv2.convertScaleAbs(gray, alpha=1, beta=INK_TUNING.darkness).astype(np.float32)
+    darkness = np.full(SCALAR, INK_TUNING.darkness, np.float64)
+    paper = cv2.add(paper, darkness, dst=paper)
+    share = cv2.add(gray, darkness).astype(np.float32)
     share /= paper
     ink = cv2.convertScaleAbs(share, alpha=255)
     return cv2.bitwise_not(ink, dst=ink)
