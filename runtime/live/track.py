@@ -1,5 +1,6 @@
-"""Letters tracked from frame to frame: readings stay steady, and only letters that changed are classified again."""
+"""Letters tracked from frame to frame: readings stay steady, and what did not change is neither searched nor classified again."""
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -11,11 +12,13 @@ from numpy.typing import NDArray
 from ..glyph import GLYPH_PX, halved
 from ..model.engine import Engine
 from ..page.find import Candidate
+from ..page.ink import to_gray
 from ..page.split import Reading
 from ..page.strokes import around
-from ..pixels import Pixels, median
+from ..pixels import Pixels, check_image, median
 from ..reader import Reader
-from ..text import Box, Page
+from ..text import Box, Line, Page
+from .changes import STILL, Motion, Sight, motion_between
 
 # Letters are compared at half the size that the network sees; a shaking hand hardly changes them there.
 APPEARANCE_PX = GLYPH_PX // 2
@@ -77,6 +80,16 @@ class TrackTuning:
     min_letters: int = 4
     min_kept_on_same_paper: float = 0.25
     min_fullness: float = 0.5
+    # After a change at least this many frames are searched, and at most the other number: until every letter is confirmed, no
+    # dispute is left and every reading is settled.
+    settling_frames: tuple[int, int] = (2, 5)
+    # Then the letters stay as they are while nothing changes, but every so many frames are searched all the same: twice a
+    # second, so that what the comparison of frames overlooks is soon seen.
+    search_every: int = 15
+    # Letters keep their reading in a moving image if they are at least this high in the small copies that are compared, and
+    # move by at most this share of a letter between two searches.
+    min_followed_px: float = 10.0
+    max_followed_share: float = 0.5
 
 
 MATCH_TUNING, TRACK_TUNING = MatchTuning(), TrackTuning()
@@ -200,6 +213,14 @@ class Track:
     def is_confirmed(self) -> bool:
         return self.found_frames >= TRACK_TUNING.confirm_frames
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether the letter was found in the last frame, and more frames would change nothing but noise."""
+        if not self.is_confirmed or self.missed_frames or self.resplit_frames:
+            return False
+        is_known = self.views >= TRACK_TUNING.settled_views or self.found_frames > TRACK_TUNING.settling_frames[1]
+        return is_known and bool((self.shown.argmax(1) == self.reading.probabilities.argmax(1)).all())
+
     def needs_reading(self, appearance: NDArray[np.float32]) -> bool:
         """Tell whether to classify the newest image of the letter: it changed, or it may still improve the reading."""
         correlation = float(self.read_appearance @ appearance)
@@ -260,10 +281,59 @@ class Tracker:
         """Start again: the next frame has nothing to do with those before."""
         self._tracks: list[Track] = []
         self._thumbnail: NDArray[np.float32] | None = None
+        # The last frame that was searched and its page, the motion since then, and the frames that were searched since the last
+        # change and kept since the last search.
+        self._searched: tuple[Sight, Page] | None = None
+        self._motion: Motion = STILL
+        self._settling, self._kept = 0, 0
 
     def read(self, image: Pixels) -> Page:
-        """Read the next frame; takes images like Reader.read."""
-        return self.reader.make_page(image, partial(self._track, image))
+        """Read the next frame; takes images like Reader.read.
+
+        While nothing changes but the light and the place of the page, the letters move with it and are not searched again.
+        """
+        start = time.perf_counter()
+        check_image(image)
+        gray = to_gray(image)
+        sight = Sight(gray)
+        motion = self._motion_to(sight)
+        expected = self._page_after(motion)
+        if self._is_settled and self._kept + 1 < TRACK_TUNING.search_every and expected and is_inside(expected):
+            self._kept += 1
+            return replace(expected, segment_ms=1000 * (time.perf_counter() - start), classify_ms=0.0)
+        for track in self._tracks:
+            track.candidate = track.candidate.at(moved_box(track.candidate.box, self._motion))
+        compared = time.perf_counter()
+        page = self.reader.make_page(gray, partial(self._track, image))
+        self._settling = self._settling + 1 if expected and expected.text == page.text else 1
+        self._searched, self._motion, self._kept = (sight, page), STILL, 0
+        return replace(page, segment_ms=page.segment_ms + 1000 * (compared - start))
+
+    @property
+    def _is_settled(self) -> bool:
+        """Whether more searches of an unchanged page would change nothing but noise."""
+        least, most = TRACK_TUNING.settling_frames
+        return self._settling >= most or (self._settling >= least and all(track.is_settled for track in self._tracks))
+
+    def _motion_to(self, sight: Sight) -> Motion | None:
+        """Return the motion of the page since the last search; None if more has changed."""
+        if self._searched is None:
+            return None
+        before, page = self._searched
+        heights = [letter.box[3] for letter in page.letters]
+        size = median(heights) if heights else 0.0
+        can_follow = size >= TRACK_TUNING.min_followed_px * sight.factor
+        motion = motion_between(before, sight, TRACK_TUNING.max_followed_share * size if can_follow else 0.0, self._motion)
+        if motion is not None:
+            self._motion = motion
+        return motion
+
+    def _page_after(self, motion: Motion | None) -> Page | None:
+        """Return the page of the last search after a motion; None if there is none."""
+        if motion is None or self._searched is None:
+            return None
+        page = self._searched[1]
+        return page if motion is STILL else moved_page(page, motion)
 
     def _track(self, image: Pixels, candidates: Sequence[Candidate], engine: Engine) -> list[Reading]:
         """Update the tracks with the candidates of the next frame, and return the readings to show."""
@@ -334,6 +404,44 @@ def is_cut(matched: Match, before: int, after: int, correlation: float) -> bool:
         return kept < TRACK_TUNING.min_kept
     is_full = before >= TRACK_TUNING.min_letters and after >= TRACK_TUNING.min_fullness * before
     return is_full and kept < TRACK_TUNING.min_kept_on_same_paper
+
+
+def moved_page(page: Page, motion: Motion) -> Page:
+    """Return a page whose letters moved with the paper."""
+
+    def moved(lines: tuple[Line, ...]) -> tuple[Line, ...]:
+        return tuple(
+            replace(
+                line,
+                words=tuple(
+                    replace(word, letters=tuple(replace(one, box=moved_box(one.box, motion)) for one in word.letters))
+                    for word in line.words
+                ),
+            )
+            for line in lines
+        )
+
+    return replace(page, lines=moved(page.lines), outside=moved(page.outside))
+
+
+def moved_box(box: Box, motion: Motion) -> Box:
+    """Return a box that moved with the paper; it stays upright."""
+    if motion is STILL:
+        return box
+    (a, b, right), (c, d, down) = motion.tolist()
+    x, y, w, h = box
+    zoom = abs(a * d - b * c) ** 0.5
+    middle_x, middle_y = x + w / 2, y + h / 2
+    wide, high = zoom * w, zoom * h
+    left, top = a * middle_x + b * middle_y + right - wide / 2, c * middle_x + d * middle_y + down - high / 2
+    return round(left), round(top), max(1, round(wide)), max(1, round(high))
+
+
+def is_inside(page: Page) -> bool:
+    """Tell whether all letters of a page lie within its image."""
+    width, height = page.size
+    boxes = (letter.box for line in (*page.lines, *page.outside) for letter in line.letters)
+    return all(x >= 0 and y >= 0 and x + w <= width and y + h <= height for x, y, w, h in boxes)
 
 
 def covers(a: Box, b: Box) -> bool:
