@@ -91,8 +91,8 @@ def find_ink(image: Pixels, *, is_page: bool = True) -> Pixels:
     paper = cv2.resize(paper, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR_EXACT)
     # In place, because new memory costs more time than the arithmetic.
     darkness = np.full(SCALAR, INK_TUNING.darkness, np.float64)
-    paper = cv2.add(paper, darkness, dst=paper)
-    share = cv2.add(gray, darkness).astype(np.float32)
+    paper = cv2.add(paper, darkness, dst=paper, dtype=cv2.CV_8U)
+    share = cv2.add(gray, darkness, dtype=cv2.CV_8U).astype(np.float32)
     share /= paper
     ink = cv2.convertScaleAbs(share, alpha=255)
     return cv2.bitwise_not(ink, dst=ink)
