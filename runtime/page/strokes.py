@@ -1,7 +1,8 @@
 """Connected strokes of a page: removes dust, frames and edges, and groups the strokes that make one letter."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import cv2
@@ -58,20 +59,45 @@ MAX_PIECES = 1500
 MAX_FRAMES = 8
 
 
+def no_boxes() -> NDArray[np.int64]:
+    """Return (0, 4) boxes."""
+    return np.zeros((0, 4), np.int64)
+
+
 @dataclass(frozen=True)
 class Pieces:
     """Connected strokes of a page: N outlines (n, 1, 2) int32, and their boxes (N, 4) int64 of x, y, width, height.
 
-    holes are the outlines of what the strokes of the whole page enclose.
+    Of the whole page, holes are the outlines of what its strokes enclose, all_boxes (M, 4) int64 the boxes of all strokes, and
+    dust the outlines of what is too small for a stroke.
     """
 
     outlines: tuple[NDArray[Any], ...]
     boxes: NDArray[np.int64]
     holes: tuple[NDArray[Any], ...] = ()
+    all_boxes: NDArray[np.int64] = field(default_factory=no_boxes)
+    dust: tuple[NDArray[Any], ...] = ()
+
+    @cached_property
+    def typical_size(self) -> float:
+        """The typical letter's size in pixels (longer side of its box): pieces up to this size have half of all outline.
+
+        Frames do not count; 0 if there are no pieces.
+        """
+        if not self.outlines:
+            return 0.0
+        sizes = self.boxes[:, 2:].max(1)
+        # The edge of a sheet may be longer than the outlines of all letters on it together.
+        order = np.argsort(sizes, kind="stable")
+        frames = enclosing(self, order[-MAX_FRAMES:], PIECES_TUNING.min_enclosed_px)
+        if len(frames):
+            order = order[~np.isin(order, frames)]
+        outline = np.cumsum([len(self.outlines[i]) for i in order.tolist()])
+        return float(sizes[order][np.searchsorted(outline, outline[-1] / 2)])
 
     def take(self, indices: NDArray[np.intp]) -> "Pieces":
-        """Return the pieces with these indices."""
-        return Pieces(tuple(self.outlines[i] for i in indices), self.boxes[indices])
+        """Return the pieces with these indices, of the same page."""
+        return Pieces(tuple(self.outlines[i] for i in indices.tolist()), self.boxes[indices], (), self.all_boxes, self.dust)
 
 
 def find_pieces(mask: Pixels, *, is_sheet: bool = False) -> Pieces:
@@ -81,37 +107,25 @@ def find_pieces(mask: Pixels, *, is_sheet: bool = False) -> Pieces:
     """
     outlines, tree = cv2.findContours(mask, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
     if not outlines:
-        return Pieces((), np.zeros((0, 4), np.int64))
-    outer = [o for o, node in zip(outlines, tree[0], strict=True) if node[3] < 0 and len(o) >= PIECES_TUNING.min_outline_px]
+        return Pieces((), no_boxes())
+    is_hole = (tree[0, :, 3] >= 0).tolist()
+    every, least = [o for o, hole in zip(outlines, is_hole, strict=True) if not hole], PIECES_TUNING.min_outline_px
+    outer, dust = [o for o in every if len(o) >= least], [o for o in every if len(o) < least]
     if len(outer) > MAX_PIECES:
-        outer = sorted(outer, key=len, reverse=True)[:MAX_PIECES]
+        outer = sorted(outer, key=len, reverse=True)
+        outer, dust = outer[:MAX_PIECES], dust + outer[MAX_PIECES:]
     boxes: list[Box] = [(x, y, w, h) for x, y, w, h in map(cv2.boundingRect, outer)]
-    kept = [i for i, outline in enumerate(outer) if not _is_edge(outline, boxes[i], mask.shape)]
+    whole = np.array(boxes, np.int64).reshape(-1, 4)
+    at_edge = _touch_edge(whole, mask.shape).tolist()
+    kept = [i for i, touches in enumerate(at_edge) if not (touches and _is_edge(outer[i], boxes[i], mask.shape))]
     if 0 < len(kept) < len(outer) and not is_sheet:
         kept = sorted(kept + _letters_at_edge(outer, boxes, kept))
     if not kept:
         # A letter may fill the image and run out of it.
         most = PIECES_TUNING.max_letter_edge_share
         kept = [i for i, outline in enumerate(outer) if _share_along_edge(outline, mask.shape) < most]
-    holes = tuple(o for o, node in zip(outlines, tree[0], strict=True) if node[3] >= 0)
-    return Pieces(tuple(outer[i] for i in kept), np.array([boxes[i] for i in kept], np.int64).reshape(-1, 4), holes)
-
-
-def typical_size(pieces: Pieces) -> float:
-    """Return the typical letter's size in pixels (longer side of its box): pieces up to this size have half of all outline.
-
-    Frames do not count; 0 if there are no pieces.
-    """
-    if not pieces.outlines:
-        return 0.0
-    sizes = pieces.boxes[:, 2:].max(1)
-    # The edge of a sheet may be longer than the outlines of all letters on it together.
-    order = np.argsort(sizes, kind="stable")
-    frames = enclosing(pieces, order[-MAX_FRAMES:], PIECES_TUNING.min_enclosed_px)
-    if len(frames):
-        order = order[~np.isin(order, frames)]
-    outline = np.cumsum([len(pieces.outlines[i]) for i in order])
-    return float(sizes[order][np.searchsorted(outline, outline[-1] / 2)])
+    holes = tuple(o for o, hole in zip(outlines, is_hole, strict=True) if hole)
+    return Pieces(tuple(outer[i] for i in kept), whole[kept], holes, whole, tuple(dust))
 
 
 def without_dust(pieces: Pieces, size: float) -> Pieces:
@@ -123,8 +137,14 @@ def without_dust(pieces: Pieces, size: float) -> Pieces:
 
 def without_scraps(pieces: Pieces) -> Pieces:
     """Remove the bars of a ruled page if most of its pieces are bars: these remain of its rules."""
-    large = [i for i, box in enumerate(pieces.boxes) if box[2:].max() >= PIECES_TUNING.min_enclosed_px]
-    bars = [i for i in large if is_bar(pieces.outlines[i])]
+    large = np.flatnonzero(pieces.boxes[:, 2:].max(1, initial=0) >= PIECES_TUNING.min_enclosed_px).tolist()
+    bars: list[int] = []
+    for seen, i in enumerate(large):
+        # So many others that bars cannot be most.
+        if seen - len(bars) >= (1 - PIECES_TUNING.max_bars_share) * len(large):
+            return pieces
+        if is_bar(pieces.outlines[i]):
+            bars.append(i)
     if len(bars) <= PIECES_TUNING.max_bars_share * len(large):
         return pieces
     return pieces.take(np.setdiff1d(np.arange(len(pieces.boxes)), bars))
@@ -159,7 +179,7 @@ def _letters_at_edge(outlines: Sequence[NDArray[Any]], boxes: Sequence[Box], kep
     """
     (low, high), away, off = PIECES_TUNING.edge_letter_size, PIECES_TUNING.max_edge_distance, PIECES_TUNING.max_edge_offset
     others = np.array([boxes[i] for i in kept], np.int64)
-    size = typical_size(Pieces(tuple(outlines[i] for i in kept), others))
+    size = Pieces(tuple(outlines[i] for i in kept), others).typical_size
     others = others[others[:, 2:].max(1) >= low * size]
     found = []
     for i in set(range(len(boxes))).difference(kept):
@@ -173,18 +193,16 @@ def _letters_at_edge(outlines: Sequence[NDArray[Any]], boxes: Sequence[Box], kep
 
 def _is_edge(outline: NDArray[Any], box: Box, shape: tuple[int, ...]) -> bool:
     """Return whether an outline with this box runs along the image's edge, as a frame, the end of the paper or a finger does."""
-    if not _touches_edge(box, shape):
-        return False
     spans = box[2] > PIECES_TUNING.max_span * shape[1] or box[3] > PIECES_TUNING.max_span * shape[0]
     along = _share_along_edge(outline, shape)
     return bool(along > PIECES_TUNING.max_edge_share or (spans and along))
 
 
-def _touches_edge(box: Box, shape: tuple[int, ...]) -> bool:
-    """Return whether a box reaches into the zone along the image's sides."""
+def _touch_edge(boxes: NDArray[np.int64], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return which boxes (N, 4) reach into the zone along the image's sides."""
     zone_x, zone_y = PIECES_TUNING.edge_zone * shape[1], PIECES_TUNING.edge_zone * shape[0]
-    left, top, right, bottom = box[0], box[1], box[0] + box[2], box[1] + box[3]
-    return left < zone_x or top < zone_y or right >= shape[1] - zone_x or bottom >= shape[0] - zone_y
+    left, top, width, height = boxes.T
+    return (left < zone_x) | (top < zone_y) | (left + width >= shape[1] - zone_x) | (top + height >= shape[0] - zone_y)
 
 
 def _share_along_edge(outline: NDArray[Any], shape: tuple[int, ...]) -> float:
@@ -241,9 +259,15 @@ def join_pieces(pieces: Pieces, size: float) -> list[list[int]]:
     groups: dict[int, list[int]] = {piece: [piece] for piece in group_of}
     for a, b in near_pieces(pieces.boxes):
         one, other = group_of[a], group_of[b]
-        if one == other or not is_one_letter([boxes[i] for i in groups[one] + groups[other]], size):
+        if one == other:
             continue
-        if belong_together(boxes[a], boxes[b], size) or is_broken(pieces.outlines[a], pieces.outlines[b], size):
+        # The quick questions come first, because most pairs are letters beside each other.
+        belong = belong_together(boxes[a], boxes[b], size)
+        if not belong and not may_touch(boxes[a], boxes[b], size):
+            continue
+        if not is_one_letter([boxes[i] for i in groups[one] + groups[other]], size):
+            continue
+        if belong or is_broken(pieces.outlines[a], pieces.outlines[b], size):
             for piece in groups[other]:
                 group_of[piece] = one
             groups[one] += groups.pop(other)
@@ -260,15 +284,39 @@ def is_one_letter(boxes: Sequence[Box], size: float) -> bool:
 
 def near_pieces(boxes: NDArray[np.int64]) -> list[tuple[int, int]]:
     """Return the pairs of boxes (N, 4) that are close enough to be parts of one letter, the lower index first."""
-    found: list[tuple[int, int]] = []
-    low, high, size = boxes[:, :2], boxes[:, :2] + boxes[:, 2:], boxes[:, 2:].max(1, initial=0)
+    a, b = near_boxes(boxes, boxes, GROUPS_TUNING.max_dot_gap * boxes[:, 2:].max(1, initial=0))
+    a, b = a[a < b], b[a < b]
+    order = np.lexsort((b, a))
+    return list(zip(a[order].tolist(), b[order].tolist(), strict=True))
+
+
+def near_boxes(
+    boxes: NDArray[np.int64], others: NDArray[np.int64], reach: NDArray[Any]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the indices (k,) of boxes (N, 4) and of others (M, 4) that are near each other, as pairs.
+
+    reach (M,) is how far from each of the others a box is near; of boxes among the others it counts as well.
+    """
+    if not len(boxes) or not len(others):
+        return np.zeros(0, np.intp), np.zeros(0, np.intp)
+    # Only what is level with a box, as far as the others reach, is compared with it.
+    order = np.argsort(others[:, 1], kind="stable")
+    tops, far = others[order, 1], reach.max()
+    first = np.searchsorted(tops, boxes[:, 1] - others[:, 3].max() - far)
+    count = np.searchsorted(tops, boxes[:, 1] + boxes[:, 3] + far, side="right") - first
+    found = []
     for start in range(0, len(boxes), BATCH_PIECES):
         own = np.s_[start : start + BATCH_PIECES]
-        across, down = (np.maximum(low[None, :, k] - high[own, None, k], low[own, None, k] - high[None, :, k]) for k in (0, 1))
+        a = np.repeat(np.arange(len(boxes))[own], count[own])
+        b = order[np.arange(len(a)) + np.repeat(first[own] + count[own] - np.cumsum(count[own]), count[own])]
+        across, down = (
+            np.maximum(others[b, k] - (boxes[:, k] + boxes[:, k + 2])[a], boxes[a, k] - (others[:, k] + others[:, k + 2])[b])
+            for k in (0, 1)
+        )
         gap = np.maximum(across, down)
-        a, b = np.nonzero(gap <= GROUPS_TUNING.max_dot_gap * np.maximum(size[own, None], size[None]))
-        found += [(i + start, j) for i, j in zip(a.tolist(), b.tolist(), strict=True) if i + start < j]
-    return found
+        near = gap <= (np.maximum(reach[a], reach[b]) if others is boxes else reach[b])
+        found.append((a[near], b[near]))
+    return np.concatenate([a for a, _ in found]), np.concatenate([b for _, b in found])
 
 
 def belong_together(a: Box, b: Box, size: float) -> bool:
@@ -304,22 +352,39 @@ def is_beside_tail(a: Box, b: Box, size: float) -> bool:
     return is_tall and letter[3] >= height * size and min(a[2], b[2]) >= width * size
 
 
-def is_broken(a: NDArray[Any], b: NDArray[Any], size: float) -> bool:
-    """Return whether two outlines (n, 1, 2) nearly touch, so that they are one broken letter; size is the typical letter's."""
+def may_touch(a: Box, b: Box, size: float) -> bool:
+    """Return whether outlines with these boxes may be one broken letter; size is the typical letter's."""
     tuning = GROUPS_TUNING
     gap = tuning.max_broken_gap * size
-    (ax, ay, aw, ah), (bx, by, bw, bh) = cv2.boundingRect(a), cv2.boundingRect(b)
+    (ax, ay, aw, ah), (bx, by, bw, bh) = a, b
     if min(max(aw, ah), max(bw, bh)) > tuning.max_part_share * size and min(aw, bw) > PIECES_TUNING.min_letter_share * size:
         return False
     if max(bx - ax - aw, ax - bx - bw, by - ay - ah, ay - by - bh) > gap:
         return False
     width, height = max(ax + aw, bx + bw) - min(ax, bx), max(ay + ah, by + bh) - min(ay, by)
-    if width > tuning.max_joined_width * size or height > tuning.max_joined_height * size:
-        return False
+    return width <= tuning.max_joined_width * size and height <= tuning.max_joined_height * size
+
+
+def is_broken(a: NDArray[Any], b: NDArray[Any], size: float) -> bool:
+    """Return whether two outlines (n, 1, 2) nearly touch, so that they are one broken letter; size is the typical letter's."""
     # Sampled outlines miss the nearest points by a pixel or two at most.
     sparse_a, sparse_b = a[:: max(1, len(a) // OUTLINE_POINTS), 0], b[:: max(1, len(b) // OUTLINE_POINTS), 0]
     apart = np.hypot(*(sparse_a[:, None] - sparse_b[None]).T)
-    return bool(apart.min() <= gap)
+    return bool(apart.min() <= GROUPS_TUNING.max_broken_gap * size)
+
+
+def stands_alone(pieces: Pieces, boxes: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return which boxes (n, 4), around these counts (n,) of pieces each, have no other stroke of the page in or beside them."""
+    every = pieces.all_boxes
+    if pieces.dust:
+        # An outline returns to its first point, so that it is no farther away than half of its length.
+        first, half = (
+            np.array([outline[0, 0] for outline in pieces.dust]),
+            np.array([[len(outline) // 2] for outline in pieces.dust]),
+        )
+        every = np.concatenate([every, np.hstack([first - half, 2 * half + 1, 2 * half + 1])])
+    own, _ = near_boxes(boxes, every, np.ones(len(every), np.int64))
+    return np.bincount(own, minlength=len(boxes)) == counts
 
 
 def around(boxes: Sequence[Box]) -> Box:

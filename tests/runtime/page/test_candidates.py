@@ -7,7 +7,15 @@ import numpy as np
 import pytest
 
 from lettercast.runtime.glyph import glyph
-from lettercast.runtime.page.find import FIND_TUNING, Candidate, downscale, find_candidates, find_sheet, without_faint
+from lettercast.runtime.page.find import (
+    FIND_TUNING,
+    Candidate,
+    downscale,
+    find_candidates,
+    find_sheet,
+    ink_strengths,
+    without_faint,
+)
 from lettercast.runtime.page.lines import order_lines
 
 ROWS = ("ABCD", "OLMR", "SUVZ")
@@ -266,3 +274,15 @@ def test_a_covered_lens_shows_nothing_although_three_grey_levels_are_much_of_its
         for x, letter in zip((100, 250, 400), "ABC", strict=True):
             cv2.putText(image, letter, (x, 300), cv2.FONT_HERSHEY_SIMPLEX, 4, level - max(3, level // 5), 12)
         assert len(find_candidates(image)) == found
+
+
+def test_strength_is_that_of_the_darkest_tenth_of_the_inked_pixels():
+    ramp = np.arange(100, dtype=np.uint8).reshape(10, 10)
+    halved = np.repeat(np.repeat(ramp, 10, 0), 10, 1)
+    assert ink_strengths([ramp, np.zeros((5, 5), np.uint8), halved, np.full((3, 3), 255, np.uint8)]) == [90, 0, 90, 255]
+    assert ink_strengths([]) == []
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (4, 1), (1, 4), (4, 4), (3, 300)])
+def test_an_image_of_a_few_pixels_has_no_candidates(shape):
+    assert find_candidates(np.full(shape, 200, np.uint8)) == []

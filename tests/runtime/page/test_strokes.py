@@ -11,7 +11,7 @@ from lettercast.runtime.page.strokes import (
     is_one_letter,
     join_pieces,
     near_pieces,
-    typical_size,
+    stands_alone,
     without_dust,
     without_frames,
     without_scraps,
@@ -54,13 +54,13 @@ def test_the_stem_of_a_letter_along_the_edge_is_kept(x):
 
 def test_typical_size_ignores_dust():
     dust = [(20 + 12 * i, 350, 5, 5) for i in range(20)]
-    assert typical_size(find_pieces(mask(*LETTERS, *dust))) == 60
-    assert typical_size(find_pieces(mask())) == 0
+    assert find_pieces(mask(*LETTERS, *dust)).typical_size == 60
+    assert find_pieces(mask()).typical_size == 0
 
 
 def test_typical_size_ignores_a_frame():
     framed = cv2.rectangle(mask(*LETTERS), (20, 20), (580, 380), 255, 4)
-    assert typical_size(find_pieces(framed)) == 60
+    assert find_pieces(framed).typical_size == 60
 
 
 def test_a_letter_that_fills_the_image_and_runs_out_of_it_is_found():
@@ -147,3 +147,18 @@ def test_nearly_touching_strokes_are_joined_and_whole_letters_are_not():
 
 def test_the_box_around_boxes():
     assert around([(10, 20, 5, 5), (0, 30, 4, 40)]) == (0, 20, 15, 50)
+
+
+def test_a_letter_stands_alone_without_dust_or_a_stroke_in_or_beside_its_box():
+    page = np.zeros((300, 400), np.uint8)
+    page[40:100, 40:80] = 255
+    page[45:95, 45:75] = 0
+    page[70:72, 60:62] = 255  # dust in the letter
+    page[40:100, 200:240] = 255
+    page[101:103, 241:243] = 255  # dust beside the letter
+    page[200:260, 40:80] = 255
+    page[200:260, 200:240] = 255
+    page[200:260, 242:280] = 255  # another letter, two pixels away
+    pieces = find_pieces(page)
+    boxes = np.array([(40, 40, 40, 60), (200, 40, 40, 60), (40, 200, 40, 60), (200, 200, 40, 60)], np.int64)
+    assert stands_alone(pieces, boxes, np.ones(4, int)).tolist() == [False, False, True, True]
