@@ -15,7 +15,7 @@ from ..glyph import at_least, glyph
 from ..pixels import Pixels, median, percentile
 from ..text import Box
 from .forms import joined_print, may_be_broken, may_be_form
-from .ink import INK_TUNING, find_ink, ink_levels, pixel_noise, shrink, to_gray
+from .ink import INK_TUNING, find_ink, ink_levels, is_noisy, shrink, to_gray
 from .places import Form, Place, find_form
 from .rules import take_rules, without_edges
 from .strokes import (
@@ -78,18 +78,18 @@ def find_sheet(gray: Pixels) -> Sheet | None:
     if not outlines or light.all():
         return None
     outline = max(outlines, key=cv2.contourArea)
+    x, y, w, h = cv2.boundingRect(outline)
+    sides = (x <= 1, y <= 1, x + w >= small.shape[1] - 1, y + h >= small.shape[0] - 1)
+    if sum(sides) > tuning.max_sides:
+        return None
     hull = cv2.convexHull(outline)
     corners = cv2.approxPolyDP(hull, tuning.corner_tolerance * cv2.arcLength(hull, True), True)
     area = cv2.contourArea(hull)
-    x, y, w, h = cv2.boundingRect(outline)
-    sides = (x <= 1, y <= 1, x + w >= small.shape[1] - 1, y + h >= small.shape[0] - 1)
-    paper, desk = small[light > 0], small[light == 0]
     is_sheet = (
         area <= tuning.max_share * small.size
-        and sum(sides) <= tuning.max_sides
         and len(corners) == CORNERS
         and cv2.contourArea(corners) >= tuning.min_covered_share * area
-        and np.median(paper) + darkness >= tuning.min_contrast * (np.median(desk) + darkness)
+        and np.median(small[light > 0]) + darkness >= tuning.min_contrast * (np.median(small[light == 0]) + darkness)
     )
     return cut_sheet(gray, hull, (x, y, w, h), step) if is_sheet else None
 
@@ -223,13 +223,23 @@ def find_strokes(image: Pixels, max_side_px: int = FIND_TUNING.max_side_px) -> S
         max_side_px: a larger image is reduced to this longer side first.
     """
     gray = to_gray(image)
-    scale = min(1.0, max_side_px / max(gray.shape))
-    if scale < 1:
-        gray = downscale(gray, (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))))
+    return strokes_in(at_most(gray, max_side_px), min(1.0, max_side_px / max(gray.shape)))
+
+
+def at_most(gray: Pixels, max_side_px: int) -> Pixels:
+    """Return an image (H, W) uint8, reduced to this longer side if it is larger."""
+    scale = max_side_px / max(gray.shape)
+    if scale >= 1:
+        return gray
+    return downscale(gray, (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))))
+
+
+def strokes_in(gray: Pixels, scale: float) -> Strokes:
+    """Find the strokes of an image (H, W) uint8 that is `scale` times the photograph's size."""
     if gray[::4, ::4].max() < FIND_TUNING.min_light:
         return Strokes(np.zeros_like(gray), np.zeros_like(gray), False, scale)
     ink = find_ink(gray)
-    if pixel_noise(ink) > FIND_TUNING.max_noise:
+    if is_noisy(ink, FIND_TUNING.max_noise):
         ink = cv2.GaussianBlur(ink, (0, 0), FIND_TUNING.blur_px)
     levels = ink_levels(ink)
     if levels.stroke < INK_TUNING.min_stroke_ratio:
@@ -255,17 +265,24 @@ def downscale(gray: Pixels, size: tuple[int, int]) -> Pixels:
 def find_candidates(image: Pixels) -> list[Candidate]:
     """Find what may be letters on a page, in no order; takes images as find_strokes does."""
     gray = to_gray(image)
-    sheet = find_sheet(gray)
+    reduced = at_most(gray, FIND_TUNING.max_side_px)
+    sheet = find_sheet(reduced)
+    if sheet and reduced is not gray:
+        # A sheet is cut out of the whole image; most images have none, and they need no second small copy.
+        sheet = find_sheet(gray)
     if sheet is None:
-        return find_on_paper(gray)
-    (x, y), found = sheet.corner, find_on_paper(sheet.image, is_sheet=True)
+        return find_on_paper(gray, reduced)
+    (x, y), found = sheet.corner, find_on_paper(sheet.image, at_most(sheet.image, FIND_TUNING.max_side_px), is_sheet=True)
     found = [replace(one, box=(one.box[0] + x, one.box[1] + y, *one.box[2:])) for one in found]
-    return found if len(found) >= FIND_TUNING.min_sheet_candidates else max(find_on_paper(gray), found, key=len)
+    return found if len(found) >= FIND_TUNING.min_sheet_candidates else max(find_on_paper(gray, reduced), found, key=len)
 
 
-def find_on_paper(gray: Pixels, *, is_sheet: bool = False) -> list[Candidate]:
-    """Find what may be letters in an image (H, W) uint8 that shows nothing but paper, or in a sheet that was cut out."""
-    strokes = find_strokes(gray, FIND_TUNING.max_side_px)
+def find_on_paper(gray: Pixels, reduced: Pixels, *, is_sheet: bool = False) -> list[Candidate]:
+    """Find what may be letters in an image (H, W) uint8 that shows nothing but paper, or in a sheet that was cut out.
+
+    reduced is the same image at the size at which it is searched first, see FindTuning.
+    """
+    strokes = strokes_in(reduced, min(1.0, FIND_TUNING.max_side_px / max(gray.shape)))
     pieces = find_pieces(strokes.mask, is_sheet=is_sheet)
     form = find_printed(strokes, pieces)
     if form and strokes.scale == 1 and form.height < FIND_TUNING.min_sharp_box_px:
