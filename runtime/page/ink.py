@@ -191,6 +191,8 @@ def _quantile_place(histogram: NDArray[Any]) -> int:
 
 def is_noisy(ink: Pixels, max_noise: float) -> bool:
     """Return whether the ink (H, W) uint8 differs from pixel to pixel by more than noise of this standard deviation."""
+    if ink.shape[1] < 2:
+        return False
     rows = ink[:: 8 if len(ink) > MANY_ROWS else 1]
     steps = cv2.absdiff(rows[:, 1:], rows[:, :-1])
     # The median absolute value of normal noise is 0.6745 standard deviations, and a difference has the noise of two pixels.
@@ -198,7 +200,7 @@ def is_noisy(ink: Pixels, max_noise: float) -> bool:
     # Differences are whole numbers, each of which stands for all up to the next; counting takes less time than a histogram.
     whole = int(median)
     below, up_to = (np.count_nonzero(steps < level) for level in (whole, whole + 1))
-    return steps.size / 2 > below + (median - whole) * (up_to - below)
+    return bool(steps.size / 2 > below + (median - whole) * (up_to - below))
 
 
 @dataclass(frozen=True)
