@@ -420,16 +420,10 @@ def as_candidates(
     inks: Sequence[Pixels], boxes: Sequence[Box], scale: float, places: Iterable[Place | None] = repeat(None)
 ) -> list[Candidate]:
     """Return the ink in the windows around boxes as candidates; scale is the page's, see Strokes."""
-    return [
-        Candidate(
-            (round(x / scale), round(y / scale), round(w / scale), round(h / scale)),
-            ink,
-            corner_of((x, y, w, h)),
-            strength,
-            place,
-        )
-        for ink, (x, y, w, h), strength, place in zip(inks, boxes, ink_strengths(inks), places, strict=False)
-    ]
+    whole = np.array(boxes, np.int64).reshape(-1, 4)
+    in_image: list[Box] = [(x, y, w, h) for x, y, w, h in np.rint(whole / scale).astype(int).tolist()]
+    corners = [(left, top) for left, top in np.maximum(whole[:, :2] - 1, 0).tolist()]
+    return list(map(Candidate, in_image, inks, corners, ink_strengths(inks), places))
 
 
 def ink_strengths(inks: Sequence[Pixels]) -> list[int]:

@@ -257,7 +257,8 @@ def join_pieces(pieces: Pieces, size: float) -> list[list[int]]:
     boxes: list[Box] = [(x, y, w, h) for x, y, w, h in pieces.boxes.tolist()]
     group_of = list(range(len(boxes)))
     groups: dict[int, list[int]] = {piece: [piece] for piece in group_of}
-    for a, b in near_pieces(pieces.boxes):
+    pairs = near_pieces(pieces.boxes)
+    for a, b in pairs[may_belong(pieces.boxes[pairs[:, 0]], pieces.boxes[pairs[:, 1]], size)].tolist():
         one, other = group_of[a], group_of[b]
         if one == other:
             continue
@@ -282,12 +283,23 @@ def is_one_letter(boxes: Sequence[Box], size: float) -> bool:
     return is_narrow and height <= GROUPS_TUNING.max_joined_height * max(size, tallest)
 
 
-def near_pieces(boxes: NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Return the pairs of boxes (N, 4) that are close enough to be parts of one letter, the lower index first."""
+def near_pieces(boxes: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the pairs (k, 2) of boxes (N, 4) that are close enough to be parts of one letter, the lower index first."""
     a, b = near_boxes(boxes, boxes, GROUPS_TUNING.max_dot_gap * boxes[:, 2:].max(1, initial=0))
     a, b = a[a < b], b[a < b]
     order = np.lexsort((b, a))
-    return list(zip(a[order].tolist(), b[order].tolist(), strict=True))
+    return np.column_stack([a[order], b[order]])
+
+
+def may_belong(a: NDArray[np.int64], b: NDArray[np.int64], size: float) -> NDArray[np.bool_]:
+    """Return which boxes (k, 4) may be parts of one letter with others (k, 4), by what is quick to see.
+
+    Letters beside each other are not above each other, do not touch, and none is a dot.
+    """
+    across, down = np.moveaxis(np.maximum(b[:, :2] - a[:, :2] - a[:, 2:], a[:, :2] - b[:, :2] - b[:, 2:]), 1, 0)
+    is_dot = np.minimum(a[:, 2:].max(1, initial=0), b[:, 2:].max(1, initial=0)) <= GROUPS_TUNING.max_dot_share * size
+    may: NDArray[np.bool_] = (across < 0) | (np.maximum(across, down) <= GROUPS_TUNING.max_broken_gap * size) | is_dot
+    return may
 
 
 def near_boxes(

@@ -124,7 +124,7 @@ def test_a_letter_beside_the_tail_of_another_is_no_part_of_it():
 
 def test_pairs_are_listed_once_the_lower_index_first():
     boxes = np.array([(0, 0, 40, 60), (45, 0, 40, 60), (400, 0, 40, 60)], np.int64)
-    assert near_pieces(boxes) == [(0, 1)]
+    assert near_pieces(boxes).tolist() == [[0, 1]]
 
 
 def test_a_dotted_i_beside_a_letter_makes_two_groups():
