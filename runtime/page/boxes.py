@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..pixels import Pixels
+from .grids import find_grids
 from .quads import FORM_TUNING, PlaceRow, Quad, are_covered, is_inside, looked_up, sides_of, size_of, support
 
 # The shares of the error of a box's place that correct the step, and the growth of the step; the second pair, if the growth is
@@ -17,6 +18,8 @@ STEPPING, KNOWN_STEPPING = (0.5, 0.1), (0.3, 0.02)
 MIN_EVEN, EVEN_TOLERANCES = 8, (0.25, 0.18, 0.12, 0.1)
 # A step is that of other rows if it differs from it by no more than this share.
 MAX_STRIDE_ERROR = 0.06
+# How many boxes are asked for the step to the next one, and how many must agree.
+MAX_STRIDES, MIN_STRIDES = 80, 4
 # Rounds of reweighting, and the deviation (logarithm or radians) below which all weigh the same.
 ROUNDS, MIN_DEVIATION = 8, 0.01
 
@@ -79,8 +82,13 @@ def box_rows(quads: NDArray[np.float64], mask: Pixels, near: Pixels) -> list[Pla
     order = np.lexsort((-sizes.prod(1), -alike.sum(1), ~is_whole))
     taken = holds.copy()
     rows: list[PlaceRow] = []
-    # The step of the first row, in widths of its boxes, and their size.
-    stride, kind = 0.0, logs[order[0]]
+    for grid in find_grids(grown, is_whole & ~holds, near):
+        for own in grid:
+            taken |= are_covered(own, centres)
+            rows.append(PlaceRow(own, sides_of(own).reshape(-1, 2, 2), False, True))
+    kind = logs[order[0]]
+    is_kind = np.all(np.abs(logs - kind) < growth.tolerance, axis=1)
+    stride = usual_stride(seeds, is_whole & ~holds & is_kind) if growth.is_known else 0.0
     indices: list[int] = order.tolist()
     for i in indices:
         if taken[i]:
@@ -88,13 +96,12 @@ def box_rows(quads: NDArray[np.float64], mask: Pixels, near: Pixels) -> list[Pla
         step = step_from(i, seeds, alike[i] & ~holds & is_whole)
         if step is None:
             step = step_from(i, seeds, alike[i] & ~holds)
+        own_stride = stride if is_kind[i] else 0.0
         if step is not None:
-            is_usual = stride and (np.abs(logs[i] - kind) < growth.tolerance).all()
-            step = finest(step, seeds.quads[i], seeds, near, stride if is_usual else 0.0)
-        elif stride and is_whole[i] and (np.abs(logs[i] - kind) < growth.tolerance).all():
+            step = finest(step, seeds.quads[i], seeds, near, own_stride)
+        elif own_stride and is_whole[i]:
             # Letters touch all other boxes of this row.
-            quad = seeds.quads[i]
-            step = stride * (quad[1] - quad[0] + quad[2] - quad[3]) / 2
+            step = own_stride * along_of(seeds.quads[i])
         else:
             continue
         row = [*reversed(list(walk(seeds.quads[i], -step, seeds, near))), seeds.quads[i]]
@@ -102,7 +109,8 @@ def box_rows(quads: NDArray[np.float64], mask: Pixels, near: Pixels) -> list[Pla
         if len(row) < tuning.min_row:
             continue
         if len(row) >= tuning.min_places and not stride and growth.is_known:
-            stride, kind = float(np.hypot(*step)) / float(sizes[i, 0]), logs[i]
+            kind, stride = logs[i], float(np.hypot(*step)) / float(sizes[i, 0])
+            is_kind = np.all(np.abs(logs - kind) < growth.tolerance, axis=1)
         places = np.array(row)
         for own in with_stacked(places, rows, seeds, near):
             taken |= are_covered(own, centres)
@@ -110,6 +118,22 @@ def box_rows(quads: NDArray[np.float64], mask: Pixels, near: Pixels) -> list[Pla
     usual = [size_of(row.places[0]) for row in rows if len(row.places) >= tuning.min_places]
     # Parts of letters look like a box or two as well.
     return [row for row in rows if len(row.places) >= tuning.min_places or is_size_known(size_of(row.places[0]), usual)]
+
+
+def along_of(quad: Quad) -> NDArray[np.float64]:
+    """Return the vector (2,) from the left side of a box to its right side."""
+    return (quad[1] - quad[0] + quad[2] - quad[3]) / 2
+
+
+def usual_stride(seeds: Seeds, able: NDArray[np.bool_]) -> float:
+    """Return the most usual step from a box to the next one, in widths of the box; 0 if too few are seen."""
+    steps = [(step_from(i, seeds, able), i) for i in np.flatnonzero(able).tolist()[:MAX_STRIDES]]
+    strides = np.array([float(np.hypot(*step)) / float(seeds.sizes[i, 0]) for step, i in steps if step is not None])
+    if len(strides) < MIN_STRIDES:
+        return 0.0
+    close = np.abs(np.log(strides[:, None] / strides[None])) < MAX_STRIDE_ERROR
+    best = close.sum(1).argmax()
+    return float(np.median(strides[close[best]])) if close[best].sum() >= MIN_STRIDES else 0.0
 
 
 def with_stacked(places: NDArray[np.float64], rows: Sequence[PlaceRow], seeds: Seeds, near: Pixels) -> list[NDArray[np.float64]]:
@@ -230,7 +254,7 @@ def step_from(
 ) -> NDArray[np.float64] | None:
     """Return the step (2,) to the next box of a seed's row by its nearest neighbour of like size, None without one."""
     (width, height), quad = seeds.sizes[i], seeds.quads[i]
-    along = (quad[1] - quad[0] + quad[2] - quad[3]) / 2
+    along = along_of(quad)
     along /= np.hypot(*along)
     apart = seeds.centres - seeds.centres[i]
     across, down = apart @ along, apart @ np.array([-along[1], along[0]])
@@ -254,6 +278,9 @@ def finest(step: NDArray[np.float64], quad: Quad, seeds: Seeds, near: Pixels, st
         parts = max(1, round(count))
         if abs(count / parts - 1) < MAX_STRIDE_ERROR:
             return step / parts
+        usual = stride * along_of(quad)
+        if find_box(quad + usual, seeds, near) is not None or find_box(quad - usual, seeds, near) is not None:
+            return usual
     for parts in range(round(float(np.hypot(*step)) / width), 1, -1):
         if find_box(quad + step / parts, seeds, near) is not None or find_box(quad - step / parts, seeds, near) is not None:
             return step / parts

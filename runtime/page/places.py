@@ -35,10 +35,22 @@ class PlacesTuning:
     # Strokes shorter than this share of a place's height are specks, and a letter has at least the second share.
     min_speck: float = 0.08
     min_letter: float = 0.15
+    # A letter is no smaller than this share of the usual letter on the form.
+    min_of_usual: float = 0.4
+    # The room beside a box, up to this share of its width, belongs to it.
+    max_aside: float = 0.2
     # What has more than this share of its pixels beside the print is a remnant of it.
     max_beside: float = 0.8
+    # Where a line has more ink than usual by this factor, along this share of a place, a stroke of the pen runs along it; if more
+    # than the third share of all lines had it, it would be the print.
+    min_pen: float = 1.4
+    min_pen_run: float = 0.33
+    max_pen_share: float = 0.3
     # A row whose strokes run on across places, or with several letters in a place, more often than this is no row of places.
+    # Where the whole grid is sure, for at least the second share of all places, letters may touch more often.
     max_crossing: float = 0.34
+    min_sure: float = 0.6
+    max_sure_crossing: float = 0.65
     # If letters as large as those in the places stand elsewhere, and are more than this share of them, the page is no form.
     max_outside: float = 0.8
 
@@ -46,7 +58,13 @@ class PlacesTuning:
 PLACES_TUNING = PlacesTuning()
 # With fewer letters the row has no usual height of its own.
 MIN_RISES = 3
+# With fewer letters none is usual.
+MIN_USUAL = 5
 MIN_SPECK_PX = 3
+# Half of a side's thickness.
+MIN_AROUND_PX = 3.0
+# Each line is weighed at this many points, and compared with this many lines around it.
+ALONG, WEIGHED = 24, 15
 
 
 @dataclass(frozen=True)
@@ -151,7 +169,9 @@ def fill_rows(ink: Pixels, mask: Pixels, rows: Sequence[PlaceRow]) -> Form | Non
     kept = parts.is_held & ~parts.is_scrap
     is_crossing = kept & (parts.share < PLACES_TUNING.min_own_share)
     # On squared paper letters run across places, and a form that is found by half leaves letters outside.
-    if is_crossing.sum() > max(2.0, PLACES_TUNING.max_crossing * kept.sum()) or _has_letters_outside(parts, kept):
+    is_sure = sum(len(row.places) for row in rows if row.is_sure) > PLACES_TUNING.min_sure * (len(grid.row_of) - 1)
+    max_crossing = PLACES_TUNING.max_sure_crossing if is_sure else PLACES_TUNING.max_crossing
+    if is_crossing.sum() > max(2.0, max_crossing * kept.sum()) or _has_letters_outside(parts, kept):
         return None
     owner = np.where(kept, parts.main, 0)
     owner[kept & (parts.middles < _limits(grid, parts, kept)[parts.main])] = 0
@@ -168,7 +188,7 @@ def fill_rows(ink: Pixels, mask: Pixels, rows: Sequence[PlaceRow]) -> Form | Non
     outside[y[owner_at == 0], x[owner_at == 0]] = 255
     return Form(
         bare,
-        tuple(_filled(grid, owner_at, y, x)),
+        _of_letters(list(_filled(grid, owner_at, y, x))),
         outside,
         float(np.median(grid.height_of[1:])),
         float(np.hypot.reduce([len(row.places) for row in rows])),
@@ -181,10 +201,26 @@ def _grid_of(rows: Sequence[PlaceRow], shape: tuple[int, ...]) -> _Grid:
     heights = [float(np.median([size_of(quad)[1] for quad in row.places])) for row in rows]
     where = np.zeros(shape, np.int32)
     # From below, because the room above a comb may reach into the row above it.
-    for row, first in reversed(list(zip(rows, firsts.tolist(), strict=False))):
+    backwards = list(reversed(list(zip(rows, firsts.tolist(), strict=False))))
+    for row, first in backwards:
+        if not row.is_open:
+            for k, quad in enumerate(_widened(row.places)):
+                cv2.fillConvexPoly(where, np.rint(quad).astype(np.int32), first + k)
+    for row, first in backwards:
         for k, quad in enumerate(row.places):
             cv2.fillConvexPoly(where, np.rint(quad).astype(np.int32), first + k)
     return _Grid(rows, firsts, np.repeat(np.arange(-1, len(rows)), [1, *counts]), np.repeat([1.0, *heights], [1, *counts]), where)
+
+
+def _widened(places: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return boxes (n, 4, 2) with half the gaps between them, and with their sides: letters hang out of their boxes."""
+    middles, sizes = places.mean(1), np.array([size_of(quad) for quad in places])
+    step = np.hypot(*np.diff(middles, axis=0).T).min() if len(places) > 1 else sizes[0, 0]
+    beside = np.clip((step - sizes[:, 0]) / 2, MIN_AROUND_PX, PLACES_TUNING.max_aside * sizes[:, 0])
+    grow = np.column_stack([1 + 2 * beside / sizes[:, 0], 1 + 2 * MIN_AROUND_PX / sizes[:, 1]])
+    along, down = (places[:, 1] + places[:, 2]) / 2 - middles, (places[:, 2] + places[:, 3]) / 2 - middles
+    along, down = along * grow[:, :1], down * grow[:, 1:]
+    return middles[:, None] + np.stack([-along - down, along - down, along + down, down - along], 1)
 
 
 def _parts_of(strokes: Pixels, beside: Pixels, grid: _Grid, inked: tuple[NDArray[np.intp], NDArray[np.intp]]) -> _Parts:
@@ -338,6 +374,13 @@ def _filled(grid: _Grid, owner: NDArray[np.int64], y: NDArray[np.intp], x: NDArr
             yield Filled(place, (left, top, right - left, bottom - top), own)
 
 
+def _of_letters(filled: Sequence[Filled]) -> tuple[Filled, ...]:
+    """Return what is not far smaller than the usual letter in the places: the ends of letters in empty places are."""
+    sizes = [max(one.box[2:]) for one in filled]
+    least = PLACES_TUNING.min_of_usual * float(np.median(sizes)) if len(sizes) >= MIN_USUAL else 0.0
+    return tuple(one for one, size in zip(filled, sizes, strict=True) if size >= least)
+
+
 def take_off(ink: Pixels, mask: Pixels, lines: NDArray[np.float64]) -> tuple[Pixels, Pixels, Pixels]:
     """Remove printed lines (k, 2, 2); returns ink and mask (H, W) of what remains, and a mask of the lines' surroundings.
 
@@ -360,6 +403,10 @@ def take_off(ink: Pixels, mask: Pixels, lines: NDArray[np.float64]) -> tuple[Pix
         cv2.line(around, a, b, 255, broad + 3, cv2.LINE_8, shift)
         if not across:
             cv2.line(upright, a, b, 255, broad, cv2.LINE_8, shift)
+    for a, b in pen_along(lines, is_across, ink, thickness):
+        ends = (round(a[0] * one), round(a[1] * one)), (round(b[0] * one), round(b[1] * one))
+        cv2.line(limit, *ends, 0, broad, cv2.LINE_8, shift)
+        cv2.line(around, *ends, 0, broad + 3, cv2.LINE_8, shift)
     taken = cv2.bitwise_and(mask, at_least(cv2.subtract(limit, ink), 1))
     strokes = cv2.subtract(mask, taken)
     bridge = broad + 3
@@ -373,6 +420,39 @@ def take_off(ink: Pixels, mask: Pixels, lines: NDArray[np.float64]) -> tuple[Pix
     bare = ink.copy()
     bare[(limit > 0) & (strokes == 0)] = 0
     return bare, strokes, around
+
+
+def pen_along(lines: NDArray[np.float64], is_across: NDArray[np.bool_], ink: Pixels, thickness: float) -> NDArray[np.float64]:
+    """Return the parts (m, 2, 2) of printed lines (k, 2, 2) along which a stroke of the pen runs: there is much more ink.
+
+    is_across (k,) says which lines run from left to right, and thickness how thick they usually are, in pixels.
+    """
+    tuning = PLACES_TUNING
+    # A letter close to a line is not on it.
+    reach = math.ceil(thickness / 2) + 1
+    share = np.linspace(0.06, 0.94, ALONG)
+    points = lines[:, :1] + share[:, None] * (lines[:, 1:] - lines[:, :1])
+    across = points[:, :, None] + np.arange(-reach, reach + 1)[:, None] * normals(lines)[:, None, None]
+    weight = looked_up(ink, across).astype(np.float32).sum(-1)
+    usual = np.median(weight, 1)
+    for one in (is_across, ~is_across):
+        middles = lines[one].mean(1)
+        if len(middles) > WEIGHED:
+            # Print is paler in one place than in another, in a shadow for example.
+            nearest = np.argpartition(np.abs(middles[:, None] - middles[None]).sum(2), WEIGHED, 1)[:, :WEIGHED]
+            usual[one] = np.median(usual[one][nearest], 1)
+    is_pen = weight > tuning.min_pen * usual[:, None]
+    if is_pen.mean() > tuning.max_pen_share:
+        return np.zeros((0, 2, 2))
+    found = []
+    padded = np.pad(is_pen, ((0, 0), (1, 1))).astype(np.int8)
+    rows, starts = np.nonzero(np.diff(padded, axis=1) == 1)
+    ends = np.nonzero(np.diff(padded, axis=1) == -1)[1] - 1
+    for row, start, end in zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True):
+        # A whole line that is darker than others is printed so.
+        if tuning.min_pen_run * ALONG <= end - start + 1 < ALONG:
+            found.append(points[row, [start, end]])
+    return np.array(found).reshape(-1, 2, 2)
 
 
 def centred(lines: NDArray[np.float64], mask: Pixels) -> NDArray[np.float64]:

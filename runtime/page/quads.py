@@ -91,11 +91,15 @@ ROUNDS, MIN_DEVIATION_PX, STIFFNESS = 8, 0.5, 1e-6
 
 @dataclass(frozen=True)
 class PlaceRow:
-    """A row of places (n, 4, 2); lines (k, 2, 2) are the printed lines; is_open if the places have no top, as in a comb."""
+    """A row of places (n, 4, 2) and its printed lines (k, 2, 2).
+
+    is_open says whether the places have no top, as in a comb, and is_sure whether the print of a whole grid shows where they are.
+    """
 
     places: NDArray[np.float64]
     lines: NDArray[np.float64]
     is_open: bool
+    is_sure: bool = False
 
 
 def find_quads(holes: Sequence[NDArray[Any]], min_px: float) -> NDArray[np.float64]:

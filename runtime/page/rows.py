@@ -24,7 +24,7 @@ MIN_STRAIGHT, MAX_OFF, MIN_OFF_PX, MAX_OFF_SHARE = 5, 0.05, 1.5, 0.45
 
 def mended(rows: Sequence[PlaceRow], near: Pixels) -> list[PlaceRow]:
     """Return rows of places as they are on the page: each row once, whole and even; near (H, W) is the mask, a little broader."""
-    return without_covered(joined([row if row.is_open else straightened(row) for row in rows], near))
+    return without_covered(joined([row if row.is_open or row.is_sure else straightened(row) for row in rows], near))
 
 
 def without_covered(rows: Sequence[PlaceRow]) -> list[PlaceRow]:
@@ -64,7 +64,9 @@ def joined(rows: Sequence[PlaceRow], near: Pixels) -> list[PlaceRow]:
             if between is not None:
                 places = np.concatenate([row.places, between, following.places])
                 feet = between[:, [3, 2]] if row.is_open else sides_of(between).reshape(-1, 2, 2)
-                row = PlaceRow(places, np.concatenate([row.lines, feet, following.lines]), row.is_open)
+                row = PlaceRow(
+                    places, np.concatenate([row.lines, feet, following.lines]), row.is_open, row.is_sure and following.is_sure
+                )
         whole.append(row)
     return whole
 
