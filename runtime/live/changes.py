@@ -43,10 +43,13 @@ class ChangeTuning:
     # Above this noise (standard deviation of the copies) nothing can be said.
     max_noise: float = 6.0
     # The motion is followed at this many corners of strokes, with windows of this side.
-    corners: int = 40
+    corners: int = 30
     # The weakest corner has this share of the strongest one's gradients.
     min_corner: float = 0.05
-    corner_window_px: int = 15
+    corner_window_px: int = 11
+    # If this share of the edges of strokes stays as it is, the camera stands still. An edge has a range of this many grey levels.
+    min_still_share: float = 0.8
+    min_edge: int = 40
     # At least this many corners, and this share of them, must move together, up to this many pixels of the copy.
     min_followed: int = 10
     min_followed_share: float = 0.7
@@ -83,13 +86,18 @@ class Sight:
         """(n, 1, 2) float32 x and y of corners of strokes."""
         tuning = CHANGE_TUNING
         # None on bare paper, which OpenCV's annotations do not say.
-        found: Any = cv2.goodFeaturesToTrack(self.image, tuning.corners, tuning.min_corner, tuning.corner_window_px / 2)
+        found: Any = cv2.goodFeaturesToTrack(self.image, tuning.corners, tuning.min_corner, tuning.corner_window_px)
         return np.zeros((0, 1, 2), np.float32) if found is None else found
 
     @cached_property
     def limits(self) -> tuple[Pixels, Pixels]:
         """See `limits_of`."""
         return limits_of(self.smooth)
+
+    @cached_property
+    def edges(self) -> NDArray[np.bool_]:
+        """(h, w) True at edges of strokes."""
+        return cv2.morphologyEx(self.smooth, cv2.MORPH_GRADIENT, BLOCK) >= CHANGE_TUNING.min_edge
 
 
 def motion_between(before: Sight, after: Sight, max_px: float, guess: Motion = STILL) -> Motion | None:
@@ -104,11 +112,15 @@ def motion_between(before: Sight, after: Sight, max_px: float, guess: Motion = S
     if before.shape != after.shape:
         return None
     # In a moving hand two frames hardly ever show the same, so it would take time to compare them.
-    if guess is STILL and is_same(before, after):
-        return STILL
-    if max_px <= 0:
-        return None
-    motion = follow(before, after, scaled(guess, 1 / after.factor))
+    if guess is STILL:
+        misfits = misfits_of(before, after)
+        if misfits is not None and not misfits.any():
+            return STILL
+        # Something is written or covered, or the hand that writes moves.
+        least = (1 - CHANGE_TUNING.min_still_share) * np.count_nonzero(before.edges)
+        if misfits is None or np.count_nonzero(misfits & before.edges) < least:
+            return None
+    motion = follow(before, after, scaled(guess, 1 / after.factor)) if max_px > 0 else None
     if motion is None:
         return None
     height, width = before.image.shape
@@ -153,16 +165,16 @@ def follow(before: Sight, after: Sight, guess: Motion) -> Motion | None:
     return motion
 
 
-def is_same(before: Sight, after: Sight) -> bool:
-    """Tell whether two frames differ by no more than noise and light, pixel by pixel."""
+def misfits_of(before: Sight, after: Sight) -> NDArray[np.bool_] | None:
+    """Return where (h, w) two frames differ by more than noise and light, pixel by pixel; None if they cannot be compared."""
     seen = in_light(after.smooth, after.light, before.light)
     if seen is None:
-        return False
+        return None
     differs = cv2.absdiff(before.smooth, seen)
     noise = noise_of(differs)
-    return noise <= CHANGE_TUNING.max_noise and differs.max() <= max(
-        CHANGE_TUNING.min_difference, CHANGE_TUNING.noise_sigmas * noise
-    )
+    if noise > CHANGE_TUNING.max_noise:
+        return None
+    return differs > max(CHANGE_TUNING.min_difference, CHANGE_TUNING.noise_sigmas * noise)
 
 
 def is_alike(before: Sight, back: Pixels, rim: int) -> bool:

@@ -80,12 +80,14 @@ class TrackTuning:
     min_letters: int = 4
     min_kept_on_same_paper: float = 0.25
     min_fullness: float = 0.5
-    # After a change at least this many frames are searched, and at most the other number: until every letter is confirmed, no
-    # dispute is left and every reading is settled.
-    settling_frames: tuple[int, int] = (2, 5)
-    # Then the letters stay as they are while nothing changes, but every so many frames are searched all the same: twice a
-    # second, so that what the comparison of frames overlooks is soon seen.
-    search_every: int = 15
+    # After a change frames are searched until the text stays, every letter is confirmed, no dispute is left and every reading is
+    # settled, or until the text stayed for this many frames.
+    settling_frames: int = 5
+    # The probabilities that are shown lag behind those of a settled letter by at most this.
+    max_lag: float = 0.1
+    # Then the letters stay as they are while nothing changes, but every so many frames are searched all the same: more often than
+    # once a second, so that what the comparison of frames overlooks is soon seen.
+    search_every: int = 20
     # Letters keep their reading in a moving image if they are at least this high in the small copies that are compared, and
     # move by at most this share of a letter between two searches.
     min_followed_px: float = 10.0
@@ -218,8 +220,9 @@ class Track:
         """Whether the letter was found in the last frame, and more frames would change nothing but noise."""
         if not self.is_confirmed or self.missed_frames or self.resplit_frames:
             return False
-        is_known = self.views >= TRACK_TUNING.settled_views or self.found_frames > TRACK_TUNING.settling_frames[1]
-        return is_known and bool((self.shown.argmax(1) == self.reading.probabilities.argmax(1)).all())
+        is_known = self.views >= TRACK_TUNING.settled_views or self.found_frames > TRACK_TUNING.settling_frames
+        lag = np.abs(self.shown - self.reading.probabilities).max()
+        return is_known and bool(lag <= TRACK_TUNING.max_lag)
 
     def needs_reading(self, appearance: NDArray[np.float32]) -> bool:
         """Tell whether to classify the newest image of the letter: it changed, or it may still improve the reading."""
@@ -264,9 +267,13 @@ class Track:
 
     def to_reading(self) -> Reading:
         """Return the reading to show: averaged, at the place of the letter in this frame."""
-        candidates = self.reading.candidates
+        candidates, now = self.reading.candidates, self.candidate
         whole = around([candidate.box for candidate in candidates])
-        moved = tuple(candidate.at(map_box(candidate.box, whole, self.candidate.box)) for candidate in candidates)
+        # Whether it stands in a form is known from this frame, because a reading may be older.
+        moved = tuple(
+            Candidate(map_box(one.box, whole, now.box), one.ink, one.corner, one.strength, now.place, now.is_outside)
+            for one in candidates
+        )
         return Reading(moved, self.reading.images, self.shown)
 
 
@@ -286,6 +293,8 @@ class Tracker:
         self._searched: tuple[Sight, Page] | None = None
         self._motion: Motion = STILL
         self._settling, self._kept = 0, 0
+        # Whether the last two searches gave the same text.
+        self._is_repeated = False
 
     def read(self, image: Pixels) -> Page:
         """Read the next frame; takes images like Reader.read.
@@ -305,15 +314,16 @@ class Tracker:
             track.candidate = track.candidate.at(moved_box(track.candidate.box, self._motion))
         compared = time.perf_counter()
         page = self.reader.make_page(gray, partial(self._track, image))
-        self._settling = self._settling + 1 if expected and expected.text == page.text else 1
+        self._is_repeated = self._searched is not None and self._searched[1].text == page.text
+        self._settling = self._settling + 1 if expected and self._is_repeated else 1
         self._searched, self._motion, self._kept = (sight, page), STILL, 0
         return replace(page, segment_ms=page.segment_ms + 1000 * (compared - start))
 
     @property
     def _is_settled(self) -> bool:
         """Whether more searches of an unchanged page would change nothing but noise."""
-        least, most = TRACK_TUNING.settling_frames
-        return self._settling >= most or (self._settling >= least and all(track.is_settled for track in self._tracks))
+        are_settled = self._is_repeated and all(track.is_settled for track in self._tracks)
+        return are_settled or self._settling >= TRACK_TUNING.settling_frames
 
     def _motion_to(self, sight: Sight) -> Motion | None:
         """Return the motion of the page since the last search; None if more has changed."""

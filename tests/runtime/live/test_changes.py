@@ -131,7 +131,7 @@ def off(pages: list[Page], others: list[Page]) -> int:
 def test_a_still_page_is_searched_until_it_is_settled_and_then_every_nth_frame(tracker, searched, page):
     frames = noisy([page[0]] * 40)
     pages, others = [tracker.read(frame) for frame in frames], searched(frames)
-    settled = max(TRACK_TUNING.settling_frames)
+    settled = TRACK_TUNING.settling_frames
     assert texts(pages) == texts(others) == ["ABCDE\nKLMNO"] * 40
     assert off(pages, others) <= STILL_PX
     assert tracker.searches <= settled + 40 // TRACK_TUNING.search_every
@@ -144,7 +144,7 @@ def test_a_slow_drift_of_the_exposure_is_no_change(tracker, searched, page):
     pages, others = [tracker.read(frame) for frame in frames], searched(frames)
     assert texts(pages) == texts(others)
     assert off(pages, others) <= STILL_PX
-    assert tracker.searches <= max(TRACK_TUNING.settling_frames) + 60 // TRACK_TUNING.search_every
+    assert tracker.searches <= TRACK_TUNING.settling_frames + 60 // TRACK_TUNING.search_every
 
 
 def test_a_light_that_is_switched_is_a_change(tracker, searched, page):

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 from lettercast.runtime import Reader
-from lettercast.runtime.live.track import TRACK_TUNING, Tracker, covers, map_box
+from lettercast.runtime.live.track import TRACK_TUNING, Track, Tracker, appearances_of, covers, map_box
+from lettercast.runtime.page.places import Place
+from lettercast.runtime.page.split import Reading
 
 
 @pytest.fixture
@@ -163,6 +165,17 @@ def test_tracked_probabilities_are_steadier_than_those_of_single_frames(tracker,
     steps = [np.abs(np.diff(np.array(rows), axis=0)).sum() for rows in (alone, followed) if len({*map(len, rows)}) == 1]
     assert len(steps) == 2
     assert steps[1] < steps[0]
+
+
+def test_a_page_that_looks_like_a_form_for_one_frame_has_no_places_after_it(reader, draw_page):
+    found = reader.find(draw_page("ABC")[0])
+    image, rows = found[0].glyph_image[None, :, :, None], np.full((1, 26), 1 / 26, np.float32)
+    looked = dataclasses.replace(found[0], place=Place(0, 1))
+    vector = appearances_of(found).vectors[0]
+    track = Track(looked, vector, vector, Reading((looked,), image, rows), rows)
+    assert track.to_reading().candidates[0].place == Place(0, 1)
+    track.update(found[0], vector, (0.0, 0.0))
+    assert track.to_reading().candidates[0].place is None
 
 
 def test_map_box_moves_and_stretches():
