@@ -192,13 +192,18 @@ def tilt(boxes: Sequence[Box]) -> float:
     """Return how many pixels lines fall per pixel to the right: the median over boxes and their next neighbours to the right."""
     slopes = []
     ordered = sorted(boxes)
+    others = [(x + w / 2, y + h / 2, _size((x, y, w, h))) for x, y, w, h in ordered]
     for k, (x, y, w, h) in enumerate(ordered):
-        size = _size((x, y, w, h))
-        for ox, oy, ow, oh in ordered[k + 1 :]:
-            across, down = ox + ow / 2 - x - w / 2, oy + oh / 2 - y - h / 2
-            if across > ORDER_TUNING.max_neighbour_distance * size:
+        size, half_width, half_height = others[k][2], w / 2, h / 2
+        farthest = ORDER_TUNING.max_neighbour_distance * size
+        for middle, level, other_size in others[k + 1 :]:
+            across = middle - x - half_width
+            if across > farthest:
                 break
-            if across > w / 2 and abs(down) <= ORDER_TUNING.max_offset * max(size, _size((ox, oy, ow, oh))):
+            if across <= half_width:
+                continue
+            down = level - y - half_height
+            if abs(down) <= ORDER_TUNING.max_offset * max(size, other_size):
                 slopes.append(down / across)
                 break
     return median(slopes) if slopes else 0.0
