@@ -111,9 +111,14 @@ class Batches(keras.utils.PyDataset):
         return images, targets
 
     def save(self) -> None:
-        """Save this epoch's drawings and answers if there is a cache folder; call it when the epoch is over."""
+        """Save this epoch's drawings and answers if there is a cache folder."""
         self.drawings.save()
         self.answers.save()
+
+    def release(self) -> None:
+        """Let go of this epoch's drawings and answers; call it when the epoch is over."""
+        # With TensorFlow, Keras' fit keeps every dataset that it ever had.
+        self.drawings.values = self.answers.values = None
 
     def _entry_at(self, place: int) -> tuple[int, int]:
         return place, -1 if self._is_clutter(place) else int(self.letters[place])
@@ -260,6 +265,7 @@ def fit(
                     write_history(history, out / HISTORY_FILE)
                     save_keras(network, out / LAST_FILE)
                     batches.save()
+                batches.release()
         return _best(out), history
 
 

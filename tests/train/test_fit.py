@@ -1,5 +1,6 @@
 """Training runs: what they leave, how they resume, and what they refuse."""
 
+import gc
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,7 +16,7 @@ from lettercast.runtime.model.facts import Facts
 from lettercast.train.data.open import open_source
 from lettercast.train.data.source import ImageSource, draw_all
 from lettercast.train.evaluation import reliability
-from lettercast.train.fit import calibrate, fit, time_left
+from lettercast.train.fit import Cached, calibrate, fit, time_left
 from lettercast.train.network import SIZES, Size, build_network, soften
 from lettercast.train.plan import Plan, read_history, write_history
 from lettercast.train.predict import classify
@@ -182,6 +183,13 @@ def test_network_learns_what_its_teacher_answers(source, val, finished, tmp_path
     init = finished[1], source.classes
     network, _ = fit(source, val, tmp_path, plan, init=init, teacher=teacher, report=silent)
     assert (network.predict(draw_all(val), verbose=0).argmax(1) == 3).mean() > 0.9
+
+
+def test_training_keeps_no_epoch_in_memory(source, val, plan, tmp_path):
+    fit(source, val, tmp_path / "run", plan, cache=tmp_path / "cache", report=silent)
+    kept = [one for one in gc.get_objects() if isinstance(one, Cached) and one.path and one.path.parent == tmp_path / "cache"]
+    # Keras may keep the epochs, but without their images.
+    assert all(one.values is None for one in kept)
 
 
 def test_infinite_loss_ends_the_training(source, val, plan, tmp_path):
