@@ -41,10 +41,11 @@ class PlacesTuning:
     max_aside: float = 0.2
     # What has more than this share of its pixels beside the print is a remnant of it.
     max_beside: float = 0.8
-    # Where a line has more ink than usual by this factor, along this share of a place, a stroke of the pen runs along it; if more
-    # than the third share of all lines had it, it would be the print.
+    # Where a line has more ink than usual by this factor, along a share of it between these two, a stroke of the pen runs
+    # along it; if more than the last share of all lines had it, it would be the print.
     min_pen: float = 1.4
     min_pen_run: float = 0.33
+    max_pen_run: float = 0.92
     max_pen_share: float = 0.3
     # A row whose strokes run on across places, or with several letters in a place, more often than this is no row of places.
     # Where the whole grid is sure, for at least the second share of all places, letters may touch more often.
@@ -450,7 +451,7 @@ def pen_along(lines: NDArray[np.float64], is_across: NDArray[np.bool_], ink: Pix
     ends = np.nonzero(np.diff(padded, axis=1) == -1)[1] - 1
     for row, start, end in zip(rows.tolist(), starts.tolist(), ends.tolist(), strict=True):
         # A whole line that is darker than others is printed so.
-        if tuning.min_pen_run * ALONG <= end - start + 1 < ALONG:
+        if tuning.min_pen_run * ALONG <= end - start + 1 <= tuning.max_pen_run * ALONG:
             found.append(points[row, [start, end]])
     return np.array(found).reshape(-1, 2, 2)
 

@@ -180,3 +180,29 @@ def test_what_stands_in_a_box_is_never_split(reader: Reader):
     assert sum(one.place is not None for one in found) == sum(
         one.place is not None for one in find_candidates(form("shared", 3).image)
     )
+
+
+def boxes_drawn(kind: str) -> np.ndarray:
+    image = np.full((260, 620), 225, np.uint8)
+    for column in range(9):
+        left = 40 + column * (58 if kind == "apart" else 48)
+        cv2.rectangle(image, (left, 90), (left + 48, 150), 60, 2)
+    return image
+
+
+@pytest.mark.parametrize("kind", ["apart", "shared"])
+def test_a_letter_along_the_sides_of_its_place_is_read(reader: Reader, kind: str):
+    image = boxes_drawn(kind)
+    step = 58 if kind == "apart" else 48
+    left = 40 + 3 * step
+    # As dark as the print, and on it: an L.
+    cv2.polylines(image, [np.array([[left + 1, 100], [left + 1, 149], [left + 40, 149]])], False, 60, 5)
+    cv2.line(image, (64, 102), (64, 140), 60, 5)
+    page = reader.read(image)
+    assert [(letter.row, letter.column) for letter in page.letters] == [(1, 1), (1, 4)]
+
+
+def test_a_form_with_one_bold_side_is_still_empty(reader: Reader):
+    image = boxes_drawn("shared")
+    cv2.line(image, (40, 90), (40, 150), 60, 5)
+    assert reader.read(image).lines == ()
