@@ -82,10 +82,9 @@ def box_rows(quads: NDArray[np.float64], mask: Pixels, near: Pixels) -> list[Pla
     order = np.lexsort((-sizes.prod(1), -alike.sum(1), ~is_whole))
     taken = holds.copy()
     rows: list[PlaceRow] = []
-    for grid in find_grids(grown, is_whole & ~holds, near):
-        for own in grid:
-            taken |= are_covered(own, centres)
-            rows.append(PlaceRow(own, sides_of(own).reshape(-1, 2, 2), False, True))
+    for row in grid_rows(seeds, is_whole & ~holds, near):
+        taken |= are_covered(row.places, centres)
+        rows.append(row)
     kind = logs[order[0]]
     is_kind = np.all(np.abs(logs - kind) < growth.tolerance, axis=1)
     stride = usual_stride(seeds, is_whole & ~holds & is_kind) if growth.is_known else 0.0
@@ -118,6 +117,17 @@ def box_rows(quads: NDArray[np.float64], mask: Pixels, near: Pixels) -> list[Pla
     usual = [size_of(row.places[0]) for row in rows if len(row.places) >= tuning.min_places]
     # Parts of letters look like a box or two as well.
     return [row for row in rows if len(row.places) >= tuning.min_places or is_size_known(size_of(row.places[0]), usual)]
+
+
+def grid_rows(seeds: Seeds, able: NDArray[np.bool_], near: Pixels) -> list[PlaceRow]:
+    """Return the rows of grids of boxes that share their sides; grids start with seeds that are able (n,)."""
+    rows: list[PlaceRow] = []
+    for grid in find_grids(seeds.quads, able, near):
+        rows += [PlaceRow(own, sides_of(own).reshape(-1, 2, 2), False, True) for own in grid]
+        # The sides of the row above or below may be hidden, or not quite in the view.
+        for end in (grid[0], grid[-1]):
+            rows += [PlaceRow(own, sides_of(own).reshape(-1, 2, 2), False) for own in with_stacked(end, rows, seeds, near)[1:]]
+    return rows
 
 
 def along_of(quad: Quad) -> NDArray[np.float64]:
