@@ -2,8 +2,8 @@
 # MNN's resize takes single pixels with INTER_AREA and INTER_CUBIC, so that thin strokes disappear.
 #
 # Versions: MNN 3.6.1, opencv-python-headless 4.14.0.94, numpy 2.4.6.
-# Behaviour: MNN.cv.resize accepts the interpolations of OpenCV that its documentation lists, and computes INTER_LINEAR. For INTER_AREA, INTER_CUBIC and
-# INTER_LANCZOS4 it returns the nearest pixel.
+# Behaviour: MNN.cv.resize accepts the interpolations of OpenCV that its documentation lists, and computes INTER_LINEAR. For
+# INTER_AREA, INTER_CUBIC and INTER_LANCZOS4 it returns the nearest pixel.
 # Why it surprises: nothing is raised, and the documentation says that the function is equivalent to OpenCV's. INTER_AREA is the
 # usual choice to make a photographed letter small, because it keeps every stroke; here a stroke may vanish.
 # What to do: resize with OpenCV or Pillow before MNN gets the image.

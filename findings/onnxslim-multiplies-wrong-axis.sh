@@ -3,7 +3,7 @@
 #
 # Versions: onnxslim 0.1.98, onnx 1.23.2, onnxruntime 1.32.0, numpy 2.4.6.
 # Behaviour: a Conv is followed by a Mul with a constant. If the constant has as many values as the Conv has filters, onnxslim
-# multiplies the filters by it and removes the Mul, whichever axis the constant lies along: (n,), (1, 1, 1, n) and (1, 1, n, 1) too.
+# multiplies the filters by it and removes the Mul, whichever axis the constant lies along: (n,), (1, 1, 1, n), (1, 1, n, 1).
 # Why it surprises: nothing is raised and the shapes agree. It happens only if the image is as wide or as high as there are
 # filters, such as 8 filters on 8 x 8 pixels, so that the same network is right with one filter more.
 # What to do: call slim(model, skip_fusion_patterns=["FusionConvMul"]), or compare the results before and after onnxslim.
