@@ -102,7 +102,7 @@ LIMITS = """\
 - The models read single letters, not joined-up words.
 - A bare vertical stroke can be a capital I or a small l, and no model of single letters can tell which. On pages the reader
   decides by the case of the line and the height of the neighbours. G and small q, U and V, n and u can look alike.
-- A digit that looks like a letter (0, 1, 2, 5, 9) is read as that letter.
+- A digit that looks like a letter (0, 1, 2, 5, 9) is read as that letter by a model that knows no digits.
 - The phone photographs and the NIST sample are not split by writer, so some of their writers were also in the training data.
 """
 Figure = Callable[[Evaluation], float | None]
@@ -234,7 +234,8 @@ def accuracy_with_case(letters: Evaluation) -> float | None:
 FIGURES: dict[str, Figure] = {
     "accuracy": lambda e: 100 * e.accuracy,
     "I and L merged": lambda e: 100 * e.merged_accuracy("I", "L"),
-    "capitals": lambda e: percent(e.capitals),
+    # Digits count as capitals, and have no small letters beside them.
+    "capitals": lambda e: None if e.small is None else percent(e.capitals),
     "small letters": lambda e: percent(e.small),
     "with known case": accuracy_with_case,
     "two likeliest": lambda e: 100 * e.top2,

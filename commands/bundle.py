@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
         type=measured_model,
         nargs="?",
         metavar="M",
-        help="letters-base (the default), letters-nano, or a .tflite or .onnx file",
+        help="letters-base (the default), letters-nano (smaller), letters-digits (digits as well), or a .tflite or .onnx file",
     )
     command.add_argument(
         "--out", type=Path, metavar="FILE", help="the file to write (default: reader.pyz, or classifier.pyz for other images)"

@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
         "letters, each image shows one letter. Images are prepared as evaluate and export prepare them.",
         examples=EXAMPLES,
     )
-    add_options(command, "a .tflite or .onnx file, letters-base (the default), or letters-nano")
+    add_options(command, "a .tflite or .onnx file, letters-base (the default), letters-nano or letters-digits")
     command.set_defaults(model=DEFAULT_NAME)
 
 

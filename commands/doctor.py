@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
         type=device_model,
         nargs="*",
         metavar="M",
-        help="letters-base (the default), letters-nano, or a .tflite or .onnx file",
+        help="letters-base (the default), letters-nano, letters-digits, or a .tflite or .onnx file",
     )
     add_checkup(command)
 

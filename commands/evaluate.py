@@ -31,7 +31,10 @@ def add(commands: Any) -> None:
         examples=EXAMPLES,
     )
     command.add_argument(
-        "model", type=measured_model, metavar="M", help="letters-base, letters-nano, or a .keras, .h5, .tflite or .onnx file"
+        "model",
+        type=measured_model,
+        metavar="M",
+        help="letters-base, letters-nano, letters-digits, or a .keras, .h5, .tflite or .onnx file",
     )
     add_letters(command)
     add_custom(command)

@@ -63,7 +63,7 @@ def add(commands: Any) -> None:
         type=keras_model,
         nargs="?",
         metavar="M",
-        help="letters-base (the default), letters-nano (smaller) or a .keras or .h5 file",
+        help="letters-base (the default), letters-nano (smaller), letters-digits (digits as well) or a .keras or .h5 file",
     )
     command.add_argument(
         "--formats", type=comma_list, metavar="F,...", help="formats, separated by commas (default: those of --for, or all)"

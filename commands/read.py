@@ -43,7 +43,9 @@ def add(commands: Any) -> None:
         description="Read handwritten letters. In the window, h shows the keys and q or Esc quits.",
         examples=EXAMPLES,
     )
-    add_options(command, "letters-base (the default), letters-nano, or a .tflite or .onnx file")
+    add_options(
+        command, "letters-base (the default), letters-nano (smaller), letters-digits (digits as well), or a .tflite or .onnx file"
+    )
 
 
 def add_options(command: argparse.ArgumentParser, models: str) -> None:

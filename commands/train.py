@@ -76,7 +76,8 @@ def add(commands: Any) -> None:
         "--init",
         type=keras_model,
         metavar="M",
-        help="start from letters-base, letters-nano (smaller) or a .keras or .h5 file; then --epochs 5 is often enough",
+        help="start from letters-base, letters-nano (smaller), letters-digits (digits as well) or a .keras or .h5 file; then "
+        "--epochs 5 is often enough",
     )
     command.add_argument(
         "--teacher",

@@ -51,7 +51,7 @@ class Classifier:
 
     Args:
         model: the path of a `.tflite` or `.onnx` file, the name of a model that comes with lettercast (`letters-base`, the
-            default, or `letters-nano`), or an engine that is open already.
+            default, `letters-nano` or `letters-digits`), or an engine that is open already.
         threads: threads of the engine.
 
     Raises:

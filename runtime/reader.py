@@ -44,7 +44,7 @@ class LookTuning:
     Chosen on letters of validation writers, as seen by the simulated camera of train/data/drawing.py.
     """
 
-    # A doubtful letter is one whose likeliest class has a probability in this range; below it, it is a non-letter.
+    # A doubtful letter is one of which the model's certainty lies in this range; below it, it is a non-letter.
     min_confidence: float = 0.2
     max_confidence: float = 0.85
     # The letter is turned by this angle to the left and to the right, and widened by this factor.
@@ -70,7 +70,8 @@ def look_again(engine: Engine, inks: list[Pixels], probabilities: NDArray[np.flo
         inks: the (h, w) uint8 ink of each letter.
         probabilities: (n, classes) of the letters without turning.
     """
-    best = probabilities.max(1, initial=0)
+    # A bare stroke is an I or an L from every side, and the line decides which.
+    best = certainty(probabilities, engine.facts.labels)
     doubtful = np.flatnonzero((best < LOOK_TUNING.max_confidence) & (best >= LOOK_TUNING.min_confidence))[:MAX_LOOKS]
     if not len(doubtful):
         return probabilities
@@ -240,8 +241,8 @@ class Reader:
     """Read letters with one model.
 
     Args:
-        model: the name of a model that comes with lettercast (`letters-base`, the default, or `letters-nano`), the path of
-            a `.tflite` or `.onnx` file, or an engine that is open already.
+        model: the name of a model that comes with lettercast (`letters-base`, the default, `letters-nano` or
+            `letters-digits`), the path of a `.tflite` or `.onnx` file, or an engine that is open already.
         threads: threads of the engine.
         words: a UTF-8 text file with one word per line, or the words themselves. The reader looks for them in what it
             reads, see `Word.listed`.

@@ -83,7 +83,7 @@ def test_bad_input_raises_one_line_that_says_how_to_mend_it(tmp_path, page_file)
     from lettercast.train import evaluate, train
 
     calls = {
-        "give letters-base, letters-nano, or the path": lambda: Reader("letters-nan"),
+        "give letters-base, letters-digits, letters-nano, or the path": lambda: Reader("letters-nan"),
         "give an image": lambda: Reader("letters-nano").read(tmp_path / "gone.jpg"),
         "epochs: '0' is not a whole number above 0": lambda: train(epochs=0, out=tmp_path / "run"),
         "--name 'a b': no name of a model": lambda: train(name="a b", out=tmp_path / "run"),

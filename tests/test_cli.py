@@ -139,10 +139,19 @@ def test_a_keras_archive_without_a_network_is_refused(refused, tmp_path, strokes
         (("train", "--epochs", "0"), "'0' is not a whole number above 0"),
         (("train", "--size", "huge", "--out", "new/run"), "unknown size 'huge'"),
         (("evaluate", "letters-nano", "--split", "tset"), "did you mean 'test'?"),
-        (("benchmark", "gone"), "'gone': no such model; give letters-base, letters-nano, or the path of"),
-        (("evaluate", "nosuch"), "'nosuch': no such model; give letters-base, letters-nano, or the path of a .keras"),
-        (("export", "nosuch"), "'nosuch': no such model; give letters-base, letters-nano, or the path of a .keras or .h5 file"),
-        (("read", "--model", "nosuch"), "'nosuch': no such model; give letters-base, letters-nano, or the path of a .tflite"),
+        (("benchmark", "gone"), "'gone': no such model; give letters-base, letters-digits, letters-nano, or the path of"),
+        (
+            ("evaluate", "nosuch"),
+            "'nosuch': no such model; give letters-base, letters-digits, letters-nano, or the path of a .keras",
+        ),
+        (
+            ("export", "nosuch"),
+            "'nosuch': no such model; give letters-base, letters-digits, letters-nano, or the path of a .keras or .h5 file",
+        ),
+        (
+            ("read", "--model", "nosuch"),
+            "'nosuch': no such model; give letters-base, letters-digits, letters-nano, or the path of a .tflite",
+        ),
         (("read", "--max-frames", "-1"), "whole number above 0"),
     ],
 )
@@ -285,8 +294,11 @@ def test_a_student_of_a_teacher_says_so_in_its_facts(lettercast, model_file, str
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--init", "gone.keras"), "'gone.keras': no such model; give letters-base, letters-nano, or the path of a .keras"),
-        (("--teacher", "gone.keras"), "'gone.keras': no such model; give letters-base, letters-nano"),
+        (
+            ("--init", "gone.keras"),
+            "'gone.keras': no such model; give letters-base, letters-digits, letters-nano, or the path of a .keras",
+        ),
+        (("--teacher", "gone.keras"), "'gone.keras': no such model; give letters-base, letters-digits, letters-nano"),
         (("--size", "nano", "--init", "letters-base"), "--size: the network is that of --init; leave --size out"),
         (("--clutter", "1.5"), "--clutter 1.5: must be a share from 0 to below 1"),
         (("--rate", "-1"), "--rate -1: must be a learning rate above 0 and below 1"),

@@ -459,7 +459,7 @@ class StackedTuning:
     # that is never cut, however tall.
     min_both_confidence: float = 0.6
     min_both_in_lines: float = 0.35
-    min_whole_confidence: float = 0.99
+    min_whole_confidence: float = 0.98
     # The share of the height of each letter.
     min_part_height: float = 0.3
     # If no two parts are letters, the parts of this many cuts may be several letters each.

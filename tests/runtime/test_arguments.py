@@ -46,7 +46,9 @@ def test_a_model_is_a_name_or_a_path(tmp_path):
 @pytest.mark.parametrize("parse", [keras_model, device_model])
 @pytest.mark.parametrize("text", ["nosuch", "gone.tflite", ""])
 def test_an_unknown_model_is_an_error_that_lists_the_known_ones(parse, text):
-    with pytest.raises(argparse.ArgumentTypeError, match=f"'{text}': no such model; give letters-base, letters-nano, or"):
+    with pytest.raises(
+        argparse.ArgumentTypeError, match=f"'{text}': no such model; give letters-base, letters-digits, letters-nano, or"
+    ):
         parse(text)
 
 

@@ -1,7 +1,7 @@
 """Draw letters from pen strokes as another hand, pen and camera might: each stays the same letter.
 
 The constants of the classes below were chosen by hand; docs/training.md says what leave-one-source-out gave for stronger
-and weaker ones. The models of docs/model-card.md were trained with milder values.
+and weaker ones, and how strongly the shipped models' letters were distorted.
 """
 
 import math

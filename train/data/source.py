@@ -297,7 +297,7 @@ class WarpRange:
     """How far the ink of an image is distorted for training; turn (radians), slant and stretch are standard deviations.
 
     Less than for strokes, because the image has its own pen and camera. Chosen by hand; no search over these values is
-    recorded. The models of docs/model-card.md were trained with milder ones.
+    recorded.
     """
 
     turn: float = 0.1

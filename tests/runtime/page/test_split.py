@@ -204,16 +204,22 @@ def test_only_candidates_higher_than_all_beside_them_are_tall():
     assert not find_tall([candidate(0, 0, 60), candidate(60, 0, 125)]).any()
 
 
-def test_a_tall_letter_stays_whole(reader, draw_page):
+def test_nearly_all_tall_letters_stay_whole(reader, draw_page):
     image, placed = draw_page("MDAHX", "RSEZK")
-    x, y, w, h = placed[7][1]
-    letter = image[y - 4 : y + h + 4, x - 4 : x + w + 4]
-    page = cv2.copyMakeBorder(image, 0, 3 * h, 0, 0, cv2.BORDER_REPLICATE)
-    large = cv2.resize(letter, None, fx=2, fy=2)
-    page[image.shape[0] :][: large.shape[0], x : x + large.shape[1]] = large
-    candidates = find_candidates(page)
-    assert (find_tall(candidates) > 0).sum() == 1
-    assert len(split_stacked(reader.engine, candidates)) == len(candidates)
+    whole = []
+    for _, (x, y, w, h) in placed:
+        letter = image[y - 4 : y + h + 4, x - 4 : x + w + 4]
+        page = cv2.copyMakeBorder(image, 0, 3 * h, 0, 0, cv2.BORDER_REPLICATE)
+        large = cv2.resize(letter, None, fx=2, fy=2)
+        left = min(x, page.shape[1] - large.shape[1])
+        page[image.shape[0] :][: large.shape[0], left : left + large.shape[1]] = large
+        candidates = find_candidates(page)
+        # Parts of a neighbour beside the large letter are tall as well.
+        if (find_tall(candidates) > 0).sum() == 1:
+            whole.append(len(split_stacked(reader.engine, candidates)) == len(candidates))
+    # A large D in some hands is a P above an L.
+    assert len(whole) >= 7
+    assert np.mean(whole) >= 0.8
 
 
 def test_several_tall_candidates_from_line_to_line_are_tall():
