@@ -24,8 +24,10 @@ from .glyph import GLYPH_SHAPE, glyph
 from .model.engine import Engine, open_engine, remembering
 from .model.facts import LETTERS, PHOTOS
 from .page.find import Candidate, find_candidates
+from .page.join import join_strokes
 from .page.lines import first_letters, order_lines, split_words
-from .page.split import Reading, certainty, classify, join_strokes, may_be_split, merged, split_candidates, split_stacked
+from .page.split import Reading, certainty, classify, may_be_split, merged, split_candidates
+from .page.stacked import split_stacked
 from .pixels import Pixels, check_image, percentile
 from .text import UNKNOWN, Box, Letter, Line, Page, Word
 from .text.codes import Alphabet, alphabet_of, best_of, settle_kinds

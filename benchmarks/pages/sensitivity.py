@@ -35,7 +35,9 @@ from ...runtime.glyph import glyph
 from ...runtime.model.engine import open_engine
 from ...runtime.page.find import Candidate, find_candidates
 from ...runtime.page.ink import letter_ink
-from ...runtime.page.split import Reading, join_strokes, split_stacked
+from ...runtime.page.join import join_strokes
+from ...runtime.page.split import Reading
+from ...runtime.page.stacked import split_stacked
 from ...runtime.pixels import Pixels
 from ...runtime.reader import Reader
 from ...runtime.sources.images import read_image

@@ -1,4 +1,4 @@
-"""Split letters that touch, and join strokes of one letter, if the model is surer of the result than of what was found.
+"""Split letters that touch beside each other, if the model is surer of the parts than of the whole.
 
 Each function asks the engine about all candidates together, and only about what can still change the result.
 """
@@ -6,7 +6,6 @@ Each function asks the engine about all candidates together, and only about what
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 from itertools import pairwise
 from typing import TypeAlias
 
@@ -16,10 +15,9 @@ from numpy.typing import NDArray
 
 from ..glyph import GLYPH_SHAPE, glyph
 from ..model.engine import Engine
-from ..pixels import Pixels, median, percentile
+from ..pixels import Pixels
 from ..text.codes import best_of
 from .find import Candidate
-from .strokes import around
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,8 @@ class SplitTuning:
 
 
 SPLIT_TUNING = SplitTuning()
+# A bare stroke may be any of these, and is certainly a stroke.
+BARE_STROKES = ("I", "L", "1")
 
 
 @dataclass(frozen=True)
@@ -215,6 +215,16 @@ def classify(engine: Engine, images: Sequence[Pixels]) -> NDArray[np.float32]:
     return engine(np.array(images, np.uint8).reshape(-1, *GLYPH_SHAPE))
 
 
+def certainty(rows: NDArray[np.float32], labels: Sequence[str]) -> NDArray[np.float32]:
+    """Return how sure the model is that each is a letter (n,): its highest probability, with I and L counted as one class.
+
+    So are a digit and the letter that it looks like.
+    """
+    best = best_of(rows, labels)
+    bare = [labels.index(name) for name in BARE_STROKES if name in labels]
+    return np.maximum(best, rows[:, bare].sum(1)) if bare else best
+
+
 def find_cuts(ink: Pixels) -> list[Cut]:
     """Find where a cut from top to bottom crosses little of the ink (h, w) uint8; returns the cuts from left to right."""
     tuning = SPLIT_TUNING
@@ -304,267 +314,3 @@ def part_box(candidate: Candidate, ink: Pixels) -> tuple[int, int, int, int]:
         max(1, round(w * across)),
         max(1, round(h * down)),
     )
-
-
-@dataclass(frozen=True)
-class JoinTuning:
-    """When candidates are joined because they are strokes of one letter.
-
-    Tuned on pages of validation writers (`python -m lettercast.benchmarks.pages.conditions --split val`). Lengths are shares of
-    the median size of the page's candidates.
-    """
-
-    # A stroke is narrower, or smaller, than these.
-    max_stroke_width: float = 0.35
-    max_stroke_size: float = 0.65
-    # The gap between the strokes of a letter, and the letter's size.
-    max_gap: float = 0.2
-    max_letter_width: float = 1.35
-    max_letter_height: float = 1.5
-    # The log-probability that joining must gain: the first up to the touching gap, the second at the largest gap, and
-    # something between for gaps between.
-    touching_gap: float = 0.07
-    min_gain_touching: float = -0.1
-    min_gain_apart: float = 0.4
-    # The confidence of the joined letter.
-    min_confidence: float = 0.75
-
-
-JOIN_TUNING = JoinTuning()
-# Indices of candidates that may be one letter, and the gap between them in pixels.
-Near: TypeAlias = tuple[tuple[int, ...], int]
-# In an image of gravel everything is near everything, so the number of tries is limited.
-MAX_PAIRS, MAX_TRIPLES = 100, 30
-# A bare stroke may be any of these, and is certainly a stroke.
-BARE_STROKES = ("I", "L", "1")
-
-
-def join_strokes(engine: Engine, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Join candidates that are strokes of one letter; returns all candidates in no order."""
-    boxes = np.array([one.box for one in candidates], np.int64).reshape(-1, 4)
-    if len(boxes) < 2:
-        return list(candidates)
-    size = median(boxes[:, 2:].max(1))
-    near = near_pairs(boxes, size)
-    near += near_triples(boxes, size, near)
-    if not near:
-        return list(candidates)
-    unions = [reduce(union, (candidates[i] for i in members)) for members, _ in near]
-    singles = sorted({i for members, _ in near for i in members})
-    rows = classify(engine, [one.glyph_image for one in (*(candidates[i] for i in singles), *unions)])
-    confidence = dict(zip(singles, certainty(rows[: len(singles)], engine.facts.labels), strict=True))
-    whole = best_of(rows[len(singles) :], engine.facts.labels)
-    apart = np.array([sum(np.log(confidence[i]) for i in members) for members, _ in near])
-    gaps = np.array([gap for _, gap in near])
-    tuning = JOIN_TUNING
-    limits = (tuning.min_gain_touching, tuning.min_gain_apart)
-    gain = np.log(whole) - apart - np.interp(gaps / size, (tuning.touching_gap, tuning.max_gap), limits)
-    used: set[int] = set()
-    joined = []
-    for k in np.argsort(-gain, kind="stable"):
-        members = near[k][0]
-        if gain[k] > 0 and whole[k] >= tuning.min_confidence and used.isdisjoint(members):
-            used.update(members)
-            joined.append(unions[k])
-    return [one for i, one in enumerate(candidates) if i not in used] + joined
-
-
-def near_pairs(boxes: NDArray[np.int64], size: float) -> list[Near]:
-    """Return pairs of boxes (N, 4) that may be one letter, with the gaps between them in pixels, the nearest first."""
-    tuning = JOIN_TUNING
-    low, high = boxes[:, :2], boxes[:, :2] + boxes[:, 2:]
-    is_stroke = is_stroke_sized(boxes, size)
-    found = []
-    for a in np.flatnonzero(is_stroke):
-        gap = np.maximum(low - high[a], low[a] - high).max(1)
-        span = np.maximum(high, high[a]) - np.minimum(low, low[a])
-        large = np.maximum(size, np.maximum(boxes[:, 2:].max(1), boxes[a, 2:].max()))
-        is_narrow, is_low = span[:, 0] <= tuning.max_letter_width * large, span[:, 1] <= tuning.max_letter_height * size
-        fits = (gap <= tuning.max_gap * size) & is_narrow & is_low
-        # A pair of two strokes is listed once.
-        fits &= ~is_stroke | (np.arange(len(boxes)) > a)
-        fits[a] = False
-        found += [((int(a), int(b)), int(gap[b])) for b in np.flatnonzero(fits)]
-    return sorted(found, key=lambda near: (near[1], near[0]))[:MAX_PAIRS]
-
-
-def near_triples(boxes: NDArray[np.int64], size: float, pairs: Sequence[Near]) -> list[Near]:
-    """Return triples of strokes that two pairs link, with the wider of their gaps, as an F whose bars do not touch its stem."""
-    tuning = JOIN_TUNING
-    is_stroke = is_stroke_sized(boxes, size)
-    linked = [(set(members), gap) for members, gap in pairs if is_stroke[list(members)].all()]
-    found: dict[tuple[int, ...], int] = {}
-    for k, (one, gap) in enumerate(linked):
-        for other, wider in linked[k + 1 :]:
-            members = tuple(sorted(one | other))
-            _, _, width, height = around([boxes[i] for i in members])
-            fits = max(width / tuning.max_letter_width, height / tuning.max_letter_height) <= size
-            if len(members) == 3 and members not in found and fits:
-                found[members] = max(gap, wider)
-    return sorted(found.items(), key=lambda near: (near[1], near[0]))[:MAX_TRIPLES]
-
-
-def is_stroke_sized(boxes: NDArray[np.int64], size: float) -> NDArray[np.bool_]:
-    """Return which boxes (N, 4) are narrower or smaller than letters."""
-    is_narrow = boxes[:, 2:].min(1) <= JOIN_TUNING.max_stroke_width * size
-    return is_narrow | (boxes[:, 2:].max(1) <= JOIN_TUNING.max_stroke_size * size)
-
-
-def union(a: Candidate, b: Candidate) -> Candidate:
-    """Return one candidate with the ink of two."""
-    left, top = min(a.corner[0], b.corner[0]), min(a.corner[1], b.corner[1])
-    right = max(one.corner[0] + one.ink.shape[1] for one in (a, b))
-    bottom = max(one.corner[1] + one.ink.shape[0] for one in (a, b))
-    ink = np.zeros((bottom - top, right - left), np.uint8)
-    for one in (a, b):
-        x, y = one.corner[0] - left, one.corner[1] - top
-        place = ink[y : y + one.ink.shape[0], x : x + one.ink.shape[1]]
-        np.maximum(place, one.ink, out=place)
-    x, y = min(a.box[0], b.box[0]), min(a.box[1], b.box[1])
-    w, h = (max(a.box[i] + a.box[i + 2], b.box[i] + b.box[i + 2]) - (x, y)[i] for i in (0, 1))
-    return Candidate((x, y, w, h), ink, (left, top), max(a.strength, b.strength))
-
-
-def certainty(rows: NDArray[np.float32], labels: Sequence[str]) -> NDArray[np.float32]:
-    """Return how sure the model is that each is a letter (n,): its highest probability, with I and L counted as one class.
-
-    So are a digit and the letter that it looks like.
-    """
-    best = best_of(rows, labels)
-    bare = [labels.index(name) for name in BARE_STROKES if name in labels]
-    return np.maximum(best, rows[:, bare].sum(1)) if bare else best
-
-
-@dataclass(frozen=True)
-class StackedTuning:
-    """When a candidate is cut into letters of two lines that touch.
-
-    Tuned on pages with crowded lines of validation writers
-    (`python -m lettercast.benchmarks.pages.conditions --split val --only "crowded lines"`), so that single letters stay whole.
-    """
-
-    # A tall candidate is at least this many times as high as this percentile of the page's candidates.
-    min_height: float = 1.6
-    height_percentile: int = 75
-    # With fewer candidates one may simply be large.
-    min_candidates: int = 5
-    # Nothing beside a tall candidate is at least this share as high.
-    min_neighbour_height: float = 0.75
-    # Unless its head and its foot lie where those of lower letters near it do, up to these shares of the letters' height: the
-    # tail of one letter ends elsewhere. Heads of small letters lie lower. Near is up to this many heights away.
-    max_foot_offset: float = 0.3
-    max_head_offset: tuple[float, float] = (0.3, 0.5)
-    max_distance: float = 3.0
-    # The product of both letters' confidences, the second if head and foot lie in two lines; and the confidence of one letter
-    # that is never cut, however tall.
-    min_both_confidence: float = 0.6
-    min_both_in_lines: float = 0.35
-    min_whole_confidence: float = 0.98
-    # The share of the height of each letter.
-    min_part_height: float = 0.3
-    # If no two parts are letters, the parts of this many cuts may be several letters each.
-    max_cuts_beside: int = 3
-    # Candidates are cut into letters of at most this many lines.
-    max_lines: int = 3
-
-
-STACKED_TUNING = StackedTuning()
-
-
-def split_stacked(engine: Engine, candidates: Sequence[Candidate]) -> list[Candidate]:
-    """Split candidates that are letters of several lines; returns all candidates in no order."""
-    whole, tried = list(candidates), set[int]()
-    for _ in range(STACKED_TUNING.max_lines - 1):
-        least = find_tall(whole)
-        tall = [i for i in np.flatnonzero(least).tolist() if id(whole[i]) not in tried]
-        cut = dict(zip(tall, split_across(engine, [whole[i] for i in tall], least[tall].tolist()), strict=True))
-        parts = [cut.get(i, [one]) for i, one in enumerate(whole)]
-        if sum(map(len, parts)) == len(whole):
-            break
-        tried = {id(few[0]) for few in parts if len(few) == 1}
-        whole = [one for few in parts for one in few]
-    return whole
-
-
-def find_tall(candidates: Sequence[Candidate]) -> NDArray[np.float64]:
-    """Return the least confidence (n,) with which each candidate may be two letters above each other.
-
-    It is 0 for a candidate that may not: one that is not much higher than most, or has another as high beside it.
-    """
-    tuning = STACKED_TUNING
-    boxes = np.array([one.box for one in candidates], np.int64).reshape(-1, 4)
-    least = np.zeros(len(boxes))
-    if len(boxes) < tuning.min_candidates:
-        return least
-    size = percentile(boxes[:, 3], tuning.height_percentile)
-    for i in np.flatnonzero(boxes[:, 3] >= tuning.min_height * size):
-        x, y, w, h = boxes[i]
-        gap = np.maximum(boxes[:, 0] - x - w, x - boxes[:, 0] - boxes[:, 2])
-        is_low, is_near = boxes[:, 3] < tuning.min_neighbour_height * h, gap <= tuning.max_distance * size
-        is_level = (boxes[:, 1] < y + h) & (y < boxes[:, 1] + boxes[:, 3])
-        beside = is_low & is_near & (boxes[:, 3] >= tuning.min_part_height * size) & (np.arange(len(boxes)) != i)
-        lower = y - boxes[beside, 1]
-        has_head = ((lower >= -tuning.max_head_offset[0] * size) & (lower <= tuning.max_head_offset[1] * size)).any()
-        has_foot = (np.abs(boxes[beside, 1] + boxes[beside, 3] - y - h) <= tuning.max_foot_offset * size).any()
-        if has_head and has_foot:
-            least[i] = tuning.min_both_in_lines
-        elif not (is_level & (gap > 0) & ~is_low).any():
-            least[i] = tuning.min_both_confidence
-    return least
-
-
-def split_across(engine: Engine, candidates: Sequence[Candidate], least: Sequence[float]) -> list[list[Candidate]]:
-    """Return for each candidate the two letters above each other that it consists of, or the candidate itself.
-
-    least holds for each the product of confidences that the two letters must have. A part that is several letters beside each
-    other has the mean confidence of these.
-    """
-    tuning, labels = STACKED_TUNING, engine.facts.labels
-    if not candidates:
-        return []
-    # Every bare stroke is two bare strokes above each other, so for the parts I and L do not count as one class.
-    sure = certainty(classify(engine, [one.glyph_image for one in candidates]), labels)
-    halves = [halves_of(one) if s < tuning.min_whole_confidence else [] for one, s in zip(candidates, sure, strict=True)]
-    flat = [half for one in halves for half in one]
-    rows = classify(engine, [half.glyph_image for half in flat])
-    confidences = np.split(best_of(rows, labels), np.cumsum([len(one) for one in halves])[:-1])
-    products = [one.reshape(-1, 2).prod(1) for one in confidences]
-    # A half may be several letters beside each other. Of each candidate only the likeliest cuts are tried with these.
-    beside = [
-        (k, cut)
-        for k, (both, limit) in enumerate(zip(products, least, strict=True))
-        if len(both) and both.max() < tuning.min_both_confidence and limit < tuning.min_both_confidence
-        for cut in np.argsort(-both)[: tuning.max_cuts_beside].tolist()
-    ]
-    means = mean_confidences(
-        engine,
-        [half for k, cut in beside for half in halves[k][2 * cut : 2 * cut + 2]],
-        [float(one) for k, cut in beside for one in confidences[k][2 * cut : 2 * cut + 2]],
-    )
-    for (k, cut), (upper, lower) in zip(beside, zip(means[::2], means[1::2], strict=True), strict=True):
-        products[k][cut] = upper * lower
-    return [
-        one[2 * both.argmax() : 2 * both.argmax() + 2] if len(both) and both.max() >= limit else [candidate]
-        for candidate, one, both, limit in zip(candidates, halves, products, least, strict=True)
-    ]
-
-
-def halves_of(candidate: Candidate) -> list[Candidate]:
-    """Return the upper and the lower part of a candidate for each cut across it, one after the other."""
-    turned = np.ascontiguousarray(candidate.ink.T)
-    height = turned.shape[1]
-    share = STACKED_TUNING.min_part_height
-    cuts = [cut for cut in find_cuts(turned) if share * height <= cut.column <= (1 - share) * height]
-    masks = [beyond_cut(turned.shape, cut) for cut in cuts]
-    inks = [np.ascontiguousarray(ink_between(turned, *ends).T) for mask in masks for ends in ((None, mask), (mask, None))]
-    return [replace(candidate, box=part_box(candidate, ink), ink=ink) for ink in inks]
-
-
-def mean_confidences(engine: Engine, candidates: Sequence[Candidate], confidences: Sequence[float]) -> list[float]:
-    """Return the confidence of each candidate, or the mean of its letters' if it is likelier to be several beside each other."""
-    wide = [i for i, one in enumerate(zip(candidates, confidences, strict=True)) if may_be_split(*one)]
-    means = list(confidences)
-    for i, split in zip(wide, split_candidates(engine, [candidates[i] for i in wide], [means[i] for i in wide]), strict=True):
-        if split:
-            means[i] = float(np.exp(np.log(best_of(split.probabilities, engine.facts.labels)).mean()))
-    return means

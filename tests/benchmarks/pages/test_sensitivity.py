@@ -56,7 +56,7 @@ def test_every_field_of_every_tuned_instance_is_found_once():
     assert len(names) == len(set(names)) > 100
     assert {f"ink.INK_TUNING.{one.name}" for one in fields(ink.INK_TUNING)} <= set(names)
     assert {name.partition(".")[0] for name in names} == {
-        *("find", "ink", "lines", "places", "quads", "rules", "split", "strokes"),
+        *("find", "ink", "join", "lines", "places", "quads", "rules", "split", "stacked", "strokes"),
         *("codes", "context", "language", "words", "reader"),
     }
 
@@ -104,7 +104,7 @@ def test_a_baseline_knows_which_constants_each_stage_reads(reader, samples):
         "split.SPLIT_TUNING.max_confidence",
         "lines.SPACING_TUNING.letters_apart",
         "find.FIND_TUNING.min_letter_px",
-        "split.JOIN_TUNING.max_gap",
+        "join.JOIN_TUNING.max_gap",
         "strokes.PIECES_TUNING.max_letter_edge_share",
     ],
 )

@@ -7,7 +7,8 @@ import pytest
 from lettercast.runtime.model.engine import Engine
 from lettercast.runtime.model.facts import Facts
 from lettercast.runtime.page.find import Candidate
-from lettercast.runtime.page.split import certainty, join_strokes, near_pairs, near_triples, union
+from lettercast.runtime.page.join import join_strokes, near_pairs, near_triples, union
+from lettercast.runtime.page.split import certainty
 
 
 def engine(sure: dict[int, float]) -> Engine:

@@ -20,14 +20,12 @@ from lettercast.runtime.page.split import (
     beyond_cut,
     classify,
     find_cuts,
-    find_tall,
     ink_between,
     may_be_split,
     part_box,
-    split_across,
     split_candidates,
-    split_stacked,
 )
+from lettercast.runtime.page.stacked import find_tall, split_across, split_stacked
 from lettercast.train.data.drawing import draw_ink
 from lettercast.train.data.source import LETTERS
 

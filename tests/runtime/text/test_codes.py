@@ -11,7 +11,8 @@ from lettercast.runtime.glyph import glyph
 from lettercast.runtime.model.engine import Engine
 from lettercast.runtime.model.facts import Facts
 from lettercast.runtime.page.find import Candidate
-from lettercast.runtime.page.split import Reading, certainty, join_strokes
+from lettercast.runtime.page.join import join_strokes
+from lettercast.runtime.page.split import Reading, certainty
 from lettercast.runtime.text import Page
 from lettercast.runtime.text.codes import DIGITS, alphabet_of, best_of, digit_chances, settle_kinds
 from lettercast.runtime.text.context import LABELS
