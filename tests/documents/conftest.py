@@ -31,7 +31,7 @@ def desk(made_once, draw_page, pen, strokes_file, model_file, exported, digits_t
 def fill(folder: Path, draw_page: Callable, pen: Pen, strokes_file: Path, model_file: Path, exported: dict[str, Path]) -> None:
     """Put pages, videos, letters, models and word lists into a folder."""
     image, _ = draw_page("ABC", "DEF")
-    for name in ("page.jpg", "scans/1.png", "scans/2.png", "cards/1.png", "pages/1.png", "docs/example-page.jpg"):
+    for name in ("page.jpg", "scans/1.png", "scans/2.png", "cards/1.png", "pages/1.png", "plates/1.png", "docs/example-page.jpg"):
         (folder / name).parent.mkdir(exist_ok=True)
         cv2.imwrite(str(folder / name), image)
     for name in ("cards", "pages"):
@@ -58,7 +58,9 @@ def fill(folder: Path, draw_page: Callable, pen: Pen, strokes_file: Path, model_
         shutil.copy(folder / "strokes.npz", folder / name)
     digits = strokes | {"label": strokes["label"] % 10}
     np.savez(folder / "digit_strokes.npz", **digits, classes=[str(i) for i in range(10)])
-    for name in ("my.keras", "letters-large.keras"):
+    # The models that the shipped ones start and learn from.
+    before = [f"{name}.keras" for name in ("earlier-base", "tuned-base", "first-base", "first-nano", "base-epoch-60", "mean")]
+    for name in ("my.keras", *before):
         shutil.copy(model_file, folder / name)
     shutil.copy(exported["tflite-int8"], folder / "my.tflite")
     write_digits(folder)

@@ -53,7 +53,7 @@ LESS = {
 TOO_LONG = ("limit,reader", "limit")
 CAMERA = re.compile(r"read( 0| picamera)?( -| \||$)")
 # Programs that need another machine's files or many minutes; their own tests run them.
-ELSEWHERE = ("emulated_pi", "model_card", "sensitivity")
+ELSEWHERE = ("emulated_pi", "model_card", "sensitivity", "--data emnist")
 
 
 def find_commands() -> list[str]:
