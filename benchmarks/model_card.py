@@ -362,11 +362,10 @@ def _left_out(report: dict[str, Any]) -> list[str]:
     """Return the section on letters of an origin that training never saw."""
     made = f"{report['epochs']} epochs of {report['steps']} batches, seed {report['seed']}, {' '.join(report['data'])}"
     rows = [[name, f"{line['letters']:,}", f"{100 * line['accuracy']:.1f}"] for name, line in report["left_out"].items()]
-    command = "python -m lettercast.benchmarks.leave_out"
     return [
         "### Letters of an origin that training never saw",
         "",
-        f"A letters-{report['size']} trained without each source reads its letters: `{command}`, {made}.",
+        f"A letters-{report['size']} trained without each source reads its letters (`benchmarks/leave_out.py`): {made}.",
         "",
         *_table(["left out", "letters", "accuracy / %"], [*rows, ["mean", "", f"{100 * report['mean']:.1f}"]]),
         "",
