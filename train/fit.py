@@ -29,7 +29,7 @@ from .data.source import Source, draw_all, relabel
 from .evaluation import best_temperature, rejection_threshold
 from .network import build_network, fold, soften, with_classes
 from .plan import BATCH, Epoch, Plan, locked, read_history, write_history
-from .predict import KERAS_BATCH, classify, save_keras
+from .predict import KERAS_BATCH, Teacher, classify, save_keras
 
 MAX_WORKERS = 16
 
@@ -52,9 +52,6 @@ class Recipe:
 
 
 RECIPE = Recipe()
-
-# Answers (N, classes) for images and their labels (N,).
-Teacher = Callable[[Pixels, NDArray[np.int64]], NDArray[np.float32]]
 
 
 class Batches(keras.utils.PyDataset):

@@ -71,9 +71,9 @@ class Plan:
 
     steps is the number of batches per epoch and rate the peak of the learning rate. data and val name the letters, with
     their shares; clutter is the share of non-letters among them. draw_seed decides the drawings, which repeat after `cycle`
-    epochs; 0 never repeats them. strength is that of their distortion, 0..1. init and teacher are
-    the SHA-256 of the models that the run starts from and learns from, empty if there is none; letters and val_letters are
-    the digests of the letters behind data and val.
+    epochs; 0 never repeats them. strength is that of their distortion, 0..1. init and teacher are the SHA-256 of the models
+    that the run starts from and learns from, empty if there is none; letters and val_letters are the digests of the letters
+    behind data and val.
     """
 
     size: str

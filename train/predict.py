@@ -5,7 +5,7 @@ import threading
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # Images that Keras classifies at a time.
 KERAS_BATCH = 512
+# Answers (N, classes) for images and their labels (N,).
+Teacher: TypeAlias = Callable[[Pixels, NDArray[np.int64]], NDArray[np.float32]]
 # Outputs outside of 0..1 by more than this are logits; probabilities leave the range by rounding only.
 MAX_ROUNDING = 1e-3
 
@@ -84,7 +86,7 @@ def as_probabilities(rows: NDArray[np.float32]) -> NDArray[np.float32]:
     return rows / np.maximum(rows.sum(1, keepdims=True), 1e-12)
 
 
-def open_teacher(paths: Sequence[Path], classes: Sequence[str]) -> Callable[[Pixels, NDArray[np.int64]], NDArray[np.float32]]:
+def open_teacher(paths: Sequence[Path], classes: Sequence[str]) -> Teacher:
     """Return a function that gives the probabilities of `.keras` models, for another network to learn from.
 
     It takes images and their labels (N,). Of several models it gives a mean for each image, each model weighed by the

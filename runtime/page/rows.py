@@ -58,15 +58,13 @@ def joined(rows: Sequence[PlaceRow], near: Pixels) -> list[PlaceRow]:
     whole: list[PlaceRow] = []
     while rest:
         row = rest.pop(0)
-        while (following := next((one for one in rest if gap_places(row, one, near) is not None), None)) is not None:
-            between = gap_places(row, following, near)
-            rest = [one for one in rest if one is not following]
-            if between is not None:
-                places = np.concatenate([row.places, between, following.places])
-                feet = between[:, [3, 2]] if row.is_open else sides_of(between).reshape(-1, 2, 2)
-                row = PlaceRow(
-                    places, np.concatenate([row.lines, feet, following.lines]), row.is_open, row.is_sure and following.is_sure
-                )
+        while found := next(((k, gap) for k, one in enumerate(rest) if (gap := gap_places(row, one, near)) is not None), None):
+            k, between = found
+            following = rest.pop(k)
+            places = np.concatenate([row.places, between, following.places])
+            feet = between[:, [3, 2]] if row.is_open else sides_of(between).reshape(-1, 2, 2)
+            lines = np.concatenate([row.lines, feet, following.lines])
+            row = PlaceRow(places, lines, row.is_open, row.is_sure and following.is_sure)
         whole.append(row)
     return whole
 
