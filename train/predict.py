@@ -90,27 +90,37 @@ def open_teacher(paths: Sequence[Path], classes: Sequence[str]) -> Teacher:
     """Return a function that gives the probabilities of `.keras` models, for another network to learn from.
 
     It takes images and their labels (N,). Of several models it gives a mean for each image, each model weighed by the
-    probability that it gives to the label: models of different letters each teach what they read.
+    probability that it gives to the label: models of different letters each teach what they read. A model that
+    lacks a class says nothing of its images; where none knows the label, the answer is the label itself.
 
-    Raises LettercastError unless the labels of each are the classes of the letters, in the same order.
+    Raises LettercastError if a model has a label that is no class of the letters.
     """
     networks = [load_keras(path) for path in paths]
+    places = []
     for path, network in zip(paths, networks, strict=True):
         if (taken := tuple(network.inputs[0].shape[1:])) != GLYPH_SHAPE:
             raise LettercastError(f"{path}: takes {taken} images, but letters are {GLYPH_SHAPE}; choose another teacher")
-        if (labels := model_facts(path).labels) != tuple(classes):
-            raise LettercastError(
-                f"{path}: has the classes {' '.join(labels)}, but the letters are {' '.join(classes)}; choose another teacher"
-            )
+        labels = model_facts(path).labels
+        if unknown := sorted(set(labels) - set(classes)):
+            reason = f"knows {' '.join(unknown[:8])}, but the letters are {' '.join(classes)}"
+            raise LettercastError(f"{path}: {reason}; choose another teacher")
+        places.append([classes.index(label) for label in labels])
 
+    knows = np.zeros((len(networks), len(classes)), bool)
+    for row, columns in zip(knows, places, strict=True):
+        row[columns] = True
     lock = threading.Lock()
 
     def answer(images: Pixels, labels: NDArray[np.int64]) -> NDArray[np.float32]:
         # With JAX, only one call at a time may use a network's variables.
+        answers = np.zeros((len(networks), len(labels), len(classes)), np.float32)
         with lock:
-            answers = np.stack([network.predict_on_batch(images) for network in networks])
-        weights = answers[:, np.arange(len(labels)), labels] + 1e-6
-        return np.asarray((answers * weights[..., None]).sum(0) / weights.sum(0)[:, None], np.float32)
+            for row, columns, network in zip(answers, places, networks, strict=True):
+                row[:, columns] = network.predict_on_batch(images)
+        weights = np.where(knows[:, labels], answers[:, np.arange(len(labels)), labels] + 1e-6, 0)
+        total = weights.sum(0)[:, None]
+        mean = (answers * weights[..., None]).sum(0) / np.maximum(total, 1e-6)
+        return np.where(total > 0, mean, np.eye(len(classes), dtype=np.float32)[labels]).astype(np.float32)
 
     # Builds their graphs before several threads call.
     answer(np.zeros((BATCH, *GLYPH_SHAPE), np.uint8), np.zeros(BATCH, np.int64))

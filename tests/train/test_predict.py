@@ -88,8 +88,29 @@ def test_teacher_answers_several_threads_at_once(model_file, check_source):
 
 
 def test_teacher_of_other_classes_is_refused(model_file):
-    with pytest.raises(LettercastError, match=r"model.keras: has the classes A B .*, but the letters are 0 1"):
+    with pytest.raises(LettercastError, match=r"model.keras: knows A B .*, but the letters are 0 1"):
         open_teacher([model_file], ("0", "1"))
+
+
+def test_teacher_that_lacks_classes_teaches_those_that_it_knows(model_file, check_source):
+    pictures, labels = draw_some(check_source, range(30), None), check_source.labels[:30]
+    answer = open_teacher([model_file], ("0", "1", *check_source.classes))
+    np.testing.assert_allclose(answer(pictures, labels + 2)[:, 2:], open_keras(model_file)(pictures), atol=1e-5)
+
+
+def test_label_is_the_answer_where_no_teacher_knows_it(model_file, check_source):
+    answer = open_teacher([model_file], ("0", "1", *check_source.classes))
+    answers = answer(draw_some(check_source, range(4), None), np.array([0, 1, 1, 0]))
+    np.testing.assert_array_equal(answers, np.eye(28, dtype=np.float32)[[0, 1, 1, 0]])
+
+
+def test_teacher_that_lacks_the_label_is_silent_beside_one_that_knows_it(model_file, own_model, check_source):
+    pictures, classes = draw_some(check_source, range(10), None), ("0", "1", *check_source.classes)
+    labels = np.zeros(10, int)
+    digits = own_model(2)
+    np.testing.assert_allclose(
+        open_teacher([model_file, digits], classes)(pictures, labels)[:, :2], open_keras(digits)(pictures), atol=1e-5
+    )
 
 
 def test_several_teachers_answer_with_a_mean_that_trusts_those_most_that_know_the_label(model_file, own_model, check_source):
