@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
         metavar="D",
         help="labelled letters: pen (synthetic letters of the built-in pen), emnist (the EMNIST data set, "
         "downloaded once), sklearn-digits (scikit-learn's scanned digits), an .npz of strokes or images, an A-Z .csv, a folder "
-        "of class folders or of EMNIST files; D@0.3 takes 30 %% of the letters from D (default: pen)",
+        "of class folders or of idx files (MNIST, EMNIST); D@0.3 takes 30 %% of the letters from D (default: pen)",
     )
     command.add_argument(
         "--val", nargs="+", metavar="D", help="letters that choose the best epoch (default: the validation split of --data)"

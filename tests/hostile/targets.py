@@ -22,7 +22,7 @@ from lettercast.runtime.sources.images import read_header, read_image
 from lettercast.runtime.text.words import load_words
 from lettercast.runtime.web.request import RefusedError, parse_request
 from lettercast.train.data.az_csv import read_az_csv
-from lettercast.train.data.emnist import read_idx
+from lettercast.train.data.idx import read_idx
 from lettercast.train.data.open import read_source
 from lettercast.train.data.source import LETTERS
 from lettercast.train.pages import read_labels

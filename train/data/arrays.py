@@ -17,9 +17,10 @@ from ...runtime.model.engine import first_line
 from ...runtime.page.ink import letter_only
 from ...runtime.pixels import Pixels
 from .emnist import sample_places, stored_way
-from .source import LETTERS, SPLITS, ImageSource, Source, StrokeSource, hashed_split, image_source, in_split, relabel
+from .source import LETTERS, SPLITS, ImageSource, Shape, Source, StrokeSource, hashed_split, image_source, in_split, relabel
 from .strokes import load_strokes, stroke_classes
 
+DIGITS = tuple("0123456789")
 # A million letters of 64 x 64 pixels.
 MAX_BYTES = 4_000_000_000
 MAX_CLASSES = 65_535
@@ -36,8 +37,6 @@ EXPECTED = "'image' and 'label', or x_train, y_train, x_test and y_test"
 PIXEL_ERROR = 1e-3
 # Floats that are no whole numbers are pixels of 0 to 255 if one is at least this bright.
 MIN_BRIGHTEST = 128
-
-Shape = tuple[int, int, int]
 
 
 @dataclass(frozen=True)
@@ -209,6 +208,9 @@ def whole_labels(arrays: Arrays, *, are_letters: bool) -> tuple[NDArray[np.int64
     if are_letters and low >= 1 and high == len(LETTERS) and classes in (None, LETTERS):
         say_once(f"{where}: its labels go from 1 (A) to 26 (Z), as in EMNIST")
         return numbers - 1, LETTERS, True
+    if are_letters and classes is None and np.array_equal(np.unique(numbers), range(10)):
+        say_once(f"{where}: its labels go from 0 to 9, and are taken as digits, as in MNIST; name its classes for others")
+        return numbers, DIGITS, True
     is_named = are_letters or classes is not None
     if classes is None:
         classes = LETTERS if are_letters else tuple(map(str, range(max(width, min(max(0, high), MAX_CLASSES) + 1))))

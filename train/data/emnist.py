@@ -1,16 +1,13 @@
-"""EMNIST Letters: its idx files, copies of it in other files, and its download, which continues where it broke off."""
+"""EMNIST Letters: its download, which continues where it broke off, and copies of it in other files."""
 
-import gzip
 import hashlib
 import http.client
-import io
-import math
 import urllib.error
 import urllib.request
 import zipfile
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from pathlib import Path
 
@@ -24,10 +21,11 @@ from ... import LettercastError, __version__
 from ...runtime.arguments import find_model
 from ...runtime.console import say_once
 from ...runtime.files import make_folder, write_bytes
-from ...runtime.glyph import GLYPH_PX, glyph
+from ...runtime.glyph import glyph
 from ...runtime.model.engine import open_engine
 from ...runtime.pixels import Pixels
-from .source import LETTERS, ImageSource
+from .idx import open_idx_folder
+from .source import ImageSource
 
 CHUNK_BYTES = 1 << 16
 # A server that sends nothing for this long counts as gone.
@@ -175,70 +173,7 @@ def megabytes(path: Path) -> int:
     return size_of(path) // 1_000_000
 
 
-# The first four bytes: two zeros, 8 for unsigned bytes, and the number of axes.
-BYTES_MAGIC = 0x00000800
-# Deflate compresses no better than this, so that a file cannot hold more.
-MAX_DEFLATE_RATIO = 1032
-PIECE_BYTES = 1 << 20
-
-
-def read_idx(path: Path, axes: int) -> NDArray[np.uint8]:
-    """Read an idx file of unsigned bytes with this number of axes; a file ending in `.gz` is decompressed.
-
-    The memory used depends on what the file holds, not on what its header promises.
-
-    Raises:
-        LettercastError: the file is missing, damaged, of another kind, or does not have the length in its header.
-    """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            shape = read_shape(file, axes)
-            # One byte more than promised detects a longer file and a damaged end.
-            data = read_at_most(file, min(math.prod(shape), max_bytes(path)) + 1)
-    except FileNotFoundError as error:
-        raise LettercastError(f"{path}: no such file; download it again") from error
-    except (OSError, EOFError, ValueError, zlib.error) as error:
-        raise LettercastError(f"{path}: not a readable idx file ({error}); download it again") from error
-    if len(data) != math.prod(shape):
-        less = "less" if len(data) < math.prod(shape) else "more"
-        raise LettercastError(
-            f"{path}: holds {less} than the {math.prod(shape)} bytes that its header promises; download it again"
-        )
-    return np.frombuffer(data, np.uint8).reshape(shape)
-
-
-def read_shape(file: io.BufferedIOBase, axes: int) -> tuple[int, ...]:
-    """Read the header: the magic number, then the length of each axis, all 32 bits big-endian."""
-    header = np.frombuffer(file.read(4 * (1 + axes)), np.uint8)
-    if len(header) < 4 * (1 + axes):
-        raise ValueError("too short for its header")
-    magic, *shape = (int(number) for number in header.view(">u4"))
-    if magic != BYTES_MAGIC + axes:
-        raise ValueError(f"starts with {magic:08x}, not {BYTES_MAGIC + axes:08x}")
-    return tuple(shape)
-
-
-def read_at_most(file: io.BufferedIOBase, most: int) -> bytearray:
-    """Read to the end, but at most `most` bytes."""
-    data = bytearray()
-    while piece := file.read(min(PIECE_BYTES, most - len(data))):
-        data += piece
-    return data
-
-
-def max_bytes(path: Path) -> int:
-    """Return the most bytes that a file of this size can hold."""
-    return path.stat().st_size * (MAX_DEFLATE_RATIO if path.suffix == ".gz" else 1)
-
-
 NAME = "emnist"
-# Letters at the end of the training set that the authors hold out: as many as there are in test.
-VALIDATION = 20_800
-# At most one letter in this many is held out of a smaller set: the ratio of the full one.
-VALIDATION_PART = 6
-# Which file each split is in, and the kinds of each file.
-PARTS = {"train": "train", "val": "train", "test": "test"}
-KINDS = ("images-idx3", "labels-idx1")
 
 
 @dataclass(frozen=True)
@@ -291,7 +226,7 @@ def open_emnist(split: str, folder: Path | None = None, archive: Archive = EMNIS
     """
     folder = folder or platformdirs.user_cache_path("lettercast") / NAME
     fetch_members(folder, archive)
-    return open_emnist_folder(folder, split)
+    return replace(open_idx_folder(folder, split), name=NAME)
 
 
 def fetch_members(folder: Path, archive: Archive) -> None:
@@ -322,54 +257,6 @@ def read_member(archive: Path, name: str, member: Member) -> bytes:
             return file.read(member.size + 1)
     except (KeyError, EOFError, RuntimeError, zipfile.BadZipFile, zlib.error):
         return b""
-
-
-def emnist_splits(folder: Path) -> list[str]:
-    """Return the splits for which a folder holds idx files; none if it is not a folder of EMNIST Letters."""
-    return [split for split, part in PARTS.items() if any(idx_file(folder, part, kind).is_file() for kind in KINDS)]
-
-
-def idx_file(folder: Path, part: str, kind: str) -> Path:
-    """Return the file of the images or labels of train or test: the plain one if it exists, else the `.gz`."""
-    plain = folder / f"emnist-letters-{part}-{kind}-ubyte"
-    return plain if plain.is_file() else plain.with_name(f"{plain.name}.gz")
-
-
-def open_emnist_folder(folder: Path, split: str, validation: int = VALIDATION) -> ImageSource:
-    """Open a folder of EMNIST Letters' idx files, plain or as `.gz`.
-
-    Args:
-        split: train, val, test, or all that the folder has.
-        validation: letters at the end of train that form val, at most a sixth of it.
-
-    Raises:
-        LettercastError: files of the split are missing or cannot be read.
-    """
-    splits = emnist_splits(folder)
-    if split not in (*splits, "all"):
-        raise LettercastError(f"{folder}: has no split '{split}'; it has {', '.join(splits)}")
-    parts = dict.fromkeys(PARTS[name] for name in splits) if split == "all" else [PARTS[split]]
-    loaded = [load_part(folder, part) for part in parts]
-    images = np.concatenate([images for images, _ in loaded])
-    labels = np.concatenate([labels for _, labels in loaded])
-    first_held_out = len(labels) - min(validation, len(labels) // VALIDATION_PART)
-    keep = {"train": slice(first_held_out), "val": slice(first_held_out, None)}.get(split, slice(None))
-    return ImageSource(NAME, split, list(images[keep]), labels[keep], LETTERS)
-
-
-def load_part(folder: Path, part: str) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
-    """Load train or test: ink (N, 28, 28) uint8 and labels (N,) from 0 for A."""
-    images_file, labels_file = (idx_file(folder, part, kind) for kind in KINDS)
-    labels = read_idx(labels_file, 1)
-    images = read_idx(images_file, 3)
-    if images.shape != (len(labels), GLYPH_PX, GLYPH_PX):
-        raise LettercastError(
-            f"{images_file}: holds {images.shape}, not the {len(labels)} images of 28x28 that {labels_file.name} labels"
-        )
-    if len(labels) and not (labels.min() >= 1 and labels.max() <= len(LETTERS)):
-        raise LettercastError(f"{labels_file}: labels go from {labels.min()} to {labels.max()}, not from 1 (A) to 26 (Z)")
-    # Already white ink on black, but column by column: swap x and y.
-    return np.ascontiguousarray(images.transpose(0, 2, 1)), labels.astype(np.int64) - 1
 
 
 # Letters that are read to find out how they are stored; of fewer than the first number no way is certain.

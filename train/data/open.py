@@ -9,19 +9,20 @@ from typing import Any, TypeAlias
 from ... import LettercastError
 from ...runtime.console import say_once
 from ...runtime.model.facts import Facts
-from .arrays import Shape, arrays_source, given_arrays, npz_splits, open_npz
+from .arrays import arrays_source, given_arrays, npz_splits, open_npz
 from .az_csv import open_az_csv
 from .digits import NAME as DIGITS
 from .digits import open_digits
-from .emnist import emnist_splits, open_emnist, open_emnist_folder
+from .emnist import open_emnist
 from .folder import open_folder, split_folders
+from .idx import find_set, idx_splits, open_idx_folder
 from .pen import open_pen
-from .source import SPLITS, MixedSource, Source
+from .source import SPLITS, MixedSource, Shape, Source, image_source
 
 SPLIT_NAMES = (*SPLITS, "all")
 # Sources that have a name instead of a path; they have every split.
 NAMED = ("pen", "emnist", DIGITS)
-TAKEN = f"pen, emnist, {DIGITS}, an .npz file, an A-Z .csv, a folder of class folders or of EMNIST files"
+TAKEN = f"pen, emnist, {DIGITS}, an .npz file, an A-Z .csv, a folder of class folders or of idx files (MNIST, EMNIST)"
 SHARE = re.compile(r"^(?P<path>.+)@(?P<share>\d+(\.\d+)?)$")
 
 
@@ -102,7 +103,7 @@ def open_source(spec: Data, split: str, shape: Shape | None = None) -> Source:
     """Open labelled letters or images.
 
     Args:
-        spec: `pen`, `emnist`, `sklearn-digits`, the path of an `.npz`, an A-Z `.csv`, a folder of class folders or of EMNIST
+        spec: `pen`, `emnist`, `sklearn-digits`, the path of an `.npz`, an A-Z `.csv`, a folder of class folders or of idx
             files, or arrays `(images, labels)` or `(images, labels, class names)`: images (N, H, W) grey or (N, H, W, 3) RGB
             uint8.
         split: train, val, test or all.
@@ -127,7 +128,7 @@ def read_source(spec: Data, split: str, shape: Shape | None = None) -> Source:
 
     Args:
         spec: `pen`, `emnist`, `sklearn-digits`, a `.npz` of strokes or images, an A-Z `.csv`, or a folder of class folders or of
-            EMNIST files.
+            idx files.
         split: train, val, test or all.
         shape: (H, W, C) of a model that gets images as they are; None for a model of letters.
 
@@ -146,8 +147,11 @@ def read_source(spec: Data, split: str, shape: Shape | None = None) -> Source:
         )
     if spec in NAMED:
         return {"pen": open_pen, "emnist": open_emnist, DIGITS: open_digits}[str(spec)](split)
+    if find_set(path):
+        inks = open_idx_folder(path, split)
+        return image_source(inks.name, split, inks.inks, inks.labels, inks.classes, shape=shape) if shape else inks
     if path.is_dir():
-        return open_emnist_folder(path, split) if emnist_splits(path) else open_folder(path, split, shape)
+        return open_folder(path, split, shape)
     if path.suffix.lower() == ".npz" and (path.is_file() or not path.exists()):
         return open_npz(path, split, shape)
     if path.suffix.lower() == ".csv" and path.is_file():
@@ -181,7 +185,7 @@ def own_splits(spec: Data) -> list[str]:
     path = Path(spec)
     if path.suffix.lower() == ".npz" and path.is_file():
         return npz_splits(path)
-    return emnist_splits(path) or split_folders(path)
+    return idx_splits(path) or split_folders(path)
 
 
 def is_same(first: Data, second: Data) -> bool:

@@ -46,6 +46,8 @@ def hashed_split(keys: Iterable[object], labels: NDArray[Any] | None = None) -> 
 
 
 LETTERS = tuple("ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+# Height, width and channels of the images that a model takes as they are.
+Shape = tuple[int, int, int]
 # Weight of each letter as a power of its writer's count: a writer of four times as many letters counts twice as much.
 WRITER_POWER = -0.5
 # The same for classes, because pages of letters hold J and Z as often as E, which texts do not; capitals and small letters
@@ -278,7 +280,7 @@ def image_source(
     labels: NDArray[np.int64],
     classes: tuple[str, ...],
     *,
-    shape: tuple[int, int, int] | None,
+    shape: Shape | None,
     total: int = 0,
     is_named: bool = True,
 ) -> "ImageSource | PictureSource":

@@ -229,3 +229,18 @@ def test_letters_that_stand_upright_stay_and_nothing_is_said(capitals, capsys):
     assert (read_by_nano(source.image(5, None)), source.labels[5]) == ("F", 5)
     np.testing.assert_array_equal(open_source((inks, np.zeros(104, int)), "all").labels, 0)
     assert not capsys.readouterr().err
+
+
+def test_labels_of_exactly_ten_are_taken_as_digits(tmp_path, capsys):
+    images, labels = np.zeros((20, 28, 28), np.uint8), np.arange(20) % 10
+    np.savez(tmp_path / "mnist.npz", x_train=images, y_train=labels, x_test=images, y_test=labels)
+    source = open_source(tmp_path / "mnist.npz", "test")
+    assert source.classes == tuple("0123456789")
+    assert source.labels.tolist() == labels.tolist()
+    assert "taken as digits, as in MNIST" in capsys.readouterr().err
+
+
+def test_other_labels_without_names_are_letters(tmp_path):
+    images, labels = np.zeros((18, 28, 28), np.uint8), np.arange(18) % 9
+    np.savez(tmp_path / "some.npz", image=images, label=labels)
+    assert open_source(tmp_path / "some.npz", "all").classes[:3] == ("A", "B", "C")

@@ -1,4 +1,4 @@
-"""EMNIST Letters from the web and from a folder, and its idx files."""
+"""EMNIST Letters from the web and from a folder."""
 
 import gzip
 import hashlib
@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.train.data.emnist import Archive, Member, emnist_splits, open_emnist, open_emnist_folder, read_idx
+from lettercast.train.data.emnist import Archive, Member, open_emnist
+from lettercast.train.data.idx import idx_splits, open_idx_folder
 
 TRAIN, TEST = 60, 12
 
@@ -82,8 +83,8 @@ def rewrite(folder, part: str, kind: str, array: np.ndarray):
 
 
 def test_images_are_upright_and_the_first_label_is_a(folder):
-    source = open_emnist_folder(folder, "all")
-    assert source.name == "emnist"
+    source = open_idx_folder(folder, "all")
+    assert source.name == "emnist-letters"
     for number in (0, 1, 25, 26, TRAIN, TRAIN + TEST - 1):
         np.testing.assert_array_equal(source.inks[number], picture(number))
         assert source.classes[source.labels[number]] == "ABCDEFGHIJKLMNOPQRSTUVWXYZ"[number % 26]
@@ -91,24 +92,24 @@ def test_images_are_upright_and_the_first_label_is_a(folder):
 
 def test_end_of_the_training_letters_is_held_out(folder):
     numbers = {
-        split: [int((ink[:, 0] > 0).sum()) for ink in open_emnist_folder(folder, split, 7).inks] for split in ("train", "val")
+        split: [int((ink[:, 0] > 0).sum()) for ink in open_idx_folder(folder, split, 7).inks] for split in ("train", "val")
     }
     shown = [1 + number % 27 for number in range(TRAIN)]
     assert numbers == {"train": shown[:-7], "val": shown[-7:]}
-    assert open_emnist_folder(folder, "test").labels.tolist() == [number % 26 for number in range(TRAIN, TRAIN + TEST)]
+    assert open_idx_folder(folder, "test").labels.tolist() == [number % 26 for number in range(TRAIN, TRAIN + TEST)]
 
 
 def test_sixth_of_a_small_set_is_held_out(folder):
-    sizes = {split: len(open_emnist_folder(folder, split).labels) for split in ("train", "val", "test", "all")}
+    sizes = {split: len(open_idx_folder(folder, split).labels) for split in ("train", "val", "test", "all")}
     assert sizes == {"train": 50, "val": 10, "test": 12, "all": 72}
 
 
 def test_unpacked_files_work_too(folder):
-    before = open_emnist_folder(folder, "all")
+    before = open_idx_folder(folder, "all")
     for path in list(folder.iterdir()):
         path.with_suffix("").write_bytes(gzip.decompress(path.read_bytes()))
         path.unlink()
-    after = open_emnist_folder(folder, "all")
+    after = open_idx_folder(folder, "all")
     np.testing.assert_array_equal(np.stack(after.inks), np.stack(before.inks))
     np.testing.assert_array_equal(after.labels, before.labels)
 
@@ -116,22 +117,22 @@ def test_unpacked_files_work_too(folder):
 def test_folder_may_hold_one_part_only(folder):
     for kind in ("images-idx3", "labels-idx1"):
         (folder / name("train", kind)).unlink()
-    assert emnist_splits(folder) == ["test"]
-    assert len(open_emnist_folder(folder, "all").labels) == TEST
+    assert idx_splits(folder) == ["test"]
+    assert len(open_idx_folder(folder, "all").labels) == TEST
     with pytest.raises(LettercastError, match="gzip: has no split 'val'; it has test"):
-        open_emnist_folder(folder, "val")
+        open_idx_folder(folder, "val")
 
 
 def test_other_folders_are_not_mistaken_for_emnist(tmp_path):
-    (tmp_path / "emnist-balanced-test-images-idx3-ubyte.gz").write_bytes(b"")
-    assert emnist_splits(tmp_path) == []
+    (tmp_path / "emnist-other-test-images-idx3-ubyte.gz").write_bytes(b"")
+    assert idx_splits(tmp_path) == []
 
 
 @pytest.mark.parametrize("kind", ["images-idx3", "labels-idx1"])
 def test_file_without_its_partner_names_the_missing_one(folder, kind):
     (folder / name("test", kind)).unlink()
     with pytest.raises(LettercastError, match=f"test-{kind}-ubyte.gz: no such file"):
-        open_emnist_folder(folder, "test")
+        open_idx_folder(folder, "test")
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_file_without_its_partner_names_the_missing_one(folder, kind):
 def test_files_that_do_not_fit_together_are_refused(folder, kind, array, said):
     rewrite(folder, "test", kind, array)
     with pytest.raises(LettercastError, match=f"{name('test', kind)[:20]}.*{said}"):
-        open_emnist_folder(folder, "test")
+        open_idx_folder(folder, "test")
 
 
 def test_emnist_is_downloaded_once_and_only_needed_files_are_kept(archive, members, shelf, tmp_path):
@@ -198,95 +199,3 @@ def test_failed_download_names_the_manual_way(archive, shelf, tmp_path):
     shelf.files.clear()
     with pytest.raises(LettercastError, match=r"gzip.zip: the server refused it .* by hand, unpack it .* --data gzip/"):
         open_emnist("test", tmp_path / "cache", archive)
-
-
-CUBE = np.arange(2 * 3 * 4, dtype=np.uint8).reshape(2, 3, 4)
-
-
-def idx(array: np.ndarray, *shape: int, magic: int | None = None) -> bytes:
-    """Return an array as an idx file, optionally with a false shape or magic number in its header."""
-    shape = shape or array.shape
-    return struct.pack(f">{1 + len(shape)}I", 0x800 + len(shape) if magic is None else magic, *shape) + array.tobytes()
-
-
-@pytest.fixture(params=["", ".gz"])
-def written(request, tmp_path):
-    """Return a function that writes an idx file, plain or gzipped, and returns its path."""
-
-    def write(data: bytes):
-        path = tmp_path / f"letters-ubyte{request.param}"
-        path.write_bytes(gzip.compress(data, mtime=0) if request.param else data)
-        return path
-
-    return write
-
-
-def test_idx_array_is_read_unchanged(written):
-    np.testing.assert_array_equal(read_idx(written(idx(CUBE)), 3), CUBE)
-    assert read_idx(written(idx(CUBE.ravel())), 1).shape == (24,)
-    assert read_idx(written(idx(CUBE[:0])), 3).shape == (0, 3, 4)
-
-
-def test_numbers_of_the_idx_header_are_big_endian(written):
-    row = np.zeros(0x0102, np.uint8)
-    path = written(bytes([0, 0, 8, 1, 0, 0, 1, 2]) + row.tobytes())
-    assert len(read_idx(path, 1)) == 0x0102
-
-
-@pytest.mark.parametrize(
-    ("data", "said"),
-    [
-        (b"", "too short"),
-        (idx(CUBE)[:15], "too short"),
-        (idx(CUBE)[:16], "less than the 24 bytes"),
-        (idx(CUBE)[:-1], "less than the 24 bytes"),
-        (idx(CUBE) + b"\0", "more than the 24 bytes"),
-        (idx(CUBE, 2, 3, 5), "less than the 30 bytes"),
-        (idx(CUBE, 0xFFFFFFFF, 28, 28), "less than the 3367254359280 bytes"),
-        (idx(CUBE, *[0xFFFFFFFF] * 3), "less than"),
-        (idx(CUBE, 0, 0xFFFFFFFF, 1), "more than the 0 bytes"),
-        (idx(CUBE, magic=0x00000801), "starts with 00000801, not 00000803"),
-        (idx(CUBE, magic=0x00000D03), "starts with 00000d03, not 00000803"),
-    ],
-)
-def test_idx_file_with_a_false_header_is_refused(written, data, said):
-    with pytest.raises(LettercastError, match=f"letters-ubyte.*{said}.*; download it again"):
-        read_idx(written(data), 3)
-
-
-def test_compressed_idx_file_is_unpacked_only_as_far_as_its_header_says(tmp_path):
-    path = tmp_path / "bomb.gz"
-    packed = gzip.compress(idx(np.zeros(50_000_000, np.uint8), 100), mtime=0)
-    # Truncated in the middle, which would be reported if the file were read that far.
-    path.write_bytes(packed[: len(packed) // 2])
-    with pytest.raises(LettercastError, match="more than the 100 bytes"):
-        read_idx(path, 1)
-
-
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.99])
-def test_truncated_gz_file_is_named(tmp_path, share):
-    whole = gzip.compress(idx(np.random.default_rng(1).integers(0, 256, (9, 9, 9)).astype(np.uint8)), mtime=0)
-    path = tmp_path / "cut.gz"
-    path.write_bytes(whole[: int(share * len(whole))])
-    with pytest.raises(LettercastError, match=r"cut.gz: not a readable idx file"):
-        read_idx(path, 3)
-
-
-@pytest.mark.parametrize("place", [0, 12, -6])
-def test_damaged_gz_file_is_named(tmp_path, place):
-    whole = bytearray(gzip.compress(idx(CUBE), mtime=0))
-    whole[place] ^= 0xFF
-    path = tmp_path / "damaged.gz"
-    path.write_bytes(whole)
-    with pytest.raises(LettercastError, match=r"damaged.gz: not a readable idx file"):
-        read_idx(path, 3)
-
-
-def test_missing_file_is_named(tmp_path):
-    with pytest.raises(LettercastError, match="none-ubyte: no such file"):
-        read_idx(tmp_path / "none-ubyte", 1)
-
-
-def test_folder_is_not_an_idx_file(tmp_path):
-    with pytest.raises(LettercastError, match="not a readable idx file"):
-        read_idx(tmp_path, 1)

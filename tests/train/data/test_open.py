@@ -200,7 +200,7 @@ def test_folder_of_emnist_files_has_the_splits_of_emnist(emnist_folder):
     sizes = {split: len(open_source(str(emnist_folder), split).labels) for split in ("train", "val", "test", "all")}
     assert sizes == {"train": 50, "val": 10, "test": 12, "all": 72}
     source = open_source(str(emnist_folder), "test")
-    assert source.name == "emnist"
+    assert source.name == "emnist-letters"
     np.testing.assert_array_equal(np.flatnonzero(source.image(0, None).any(axis=1)), np.arange(2, 26))
     assert len(open_validation([str(emnist_folder)]).labels) == 10
 
@@ -274,7 +274,7 @@ def test_row_number_decides_the_split_of_a_csv(tmp_path):
 def test_invalid_source_lists_the_valid_ones(tmp_path, name, said):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(
-        LettercastError, match=rf"{name}: {said}.*; --data takes pen, emnist, sklearn-digits, .*\.npz .*\.csv, .* of EMNIST files"
+        LettercastError, match=rf"{name}: {said}.*; --data takes pen, emnist, sklearn-digits, .*\.npz .*\.csv, .* of idx files"
     ):
         open_source(str(tmp_path / name), "train")
 
