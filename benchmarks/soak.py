@@ -31,6 +31,7 @@ from ..runtime.live.loop import Outputs, read_frames
 from ..runtime.model.engine import open_engine
 from ..runtime.pixels import Frame
 from ..runtime.reader import Reader
+from ..runtime.retry import Backoff
 from ..runtime.sources.camera import Camera, Timeouts
 from ..runtime.web.server import WebView
 from .parity.measure import Machine, this_machine
@@ -58,9 +59,7 @@ class SoakPlan:
     hang_s: float = 3.0
     visit_s: float = 3.0
     away_s: float = 2.0
-    timeouts: Timeouts = field(
-        default_factory=lambda: Timeouts(silence_s=1.0, retries_s=(0.05, 0.1, 0.2, 0.4, 0.8), release_s=0.2)
-    )
+    timeouts: Timeouts = field(default_factory=lambda: Timeouts(silence_s=1.0, retries=Backoff(0.05, 0.8), release_s=0.2))
     settling: float = 0.1
     max_growth_mb: float = 4.0
     min_hours: float = 0.1

@@ -66,6 +66,12 @@ def add_options(command: argparse.ArgumentParser, models: str) -> None:
         default="1280x720",
         help="size to ask the camera for; it may give another one near it (default: %(default)s)",
     )
+    command.add_argument(
+        "--wait",
+        action="store_true",
+        help="look for a camera that is missing at the start until it is there, as --serve does (default: an error); a camera "
+        "that is lost later is always looked for",
+    )
     command.add_argument("--model", type=device_model, metavar="M", help=models)
     command.add_argument(
         "--words",
@@ -148,7 +154,8 @@ def run(options: argparse.Namespace) -> int:
                 say(address.pop())
             say(message)
 
-        frames = opened.enter_context(open_frames(options.sources, options.camera_size, wait))
+        is_unattended = bool(options.wait or view)
+        frames = opened.enter_context(open_frames(options.sources, options.camera_size, wait, keep_looking=is_unattended))
         while address:
             say(address.pop())
         outputs = Outputs(

@@ -16,6 +16,9 @@ WRAPPED = re.compile(
     r"Exception (?:encountered|raised): |Exception encountered when calling [^\n]*\n|Example error message for object [^\n]*:\n"
 )
 ANSI_CODE = re.compile(r"\x1b\[[0-9;]*m")
+# The user and password of a URL, of which the password may contain an unescaped @; and secrets among its query fields.
+PASSWORD = re.compile(r"(?<=://)([^/?#:@]*):[^/?#]*@")
+SECRET_FIELD = re.compile(r"([?&][^=&#]*(?:pass|pwd|token|key|secret|auth)[^=&#]*=)[^&#]+", re.IGNORECASE)
 # Columns of a table that goes to a file, a pipe or a notebook: enough for every table.
 UNLIMITED_COLUMNS = 160
 
@@ -29,6 +32,11 @@ def say(message: object) -> None:
 def say_once(message: str) -> None:
     """Print a message on stderr unless it was printed before: several splits of one folder are opened one after the other."""
     say(message)
+
+
+def without_password(url: str) -> str:
+    """Return a URL as it may be shown, stored and sent: a password in it becomes `***`."""
+    return SECRET_FIELD.sub(r"\1***", PASSWORD.sub(r"\1:***@", url))
 
 
 @contextmanager

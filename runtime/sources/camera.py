@@ -3,9 +3,8 @@
 import os
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,8 +13,9 @@ import cv2
 import numpy as np
 
 from ... import LettercastError
-from ..console import say
+from ..console import say, without_password
 from ..pixels import Frame, Pixels
+from ..retry import Backoff, Clock
 
 # A sheet of A5 that fills an image of this size shows letters of 5 mm at a height of 30 pixels, which is about what the network
 # takes; nearly every webcam delivers this size at full rate.
@@ -42,9 +42,8 @@ class Timeouts:
 
     # A camera that sends nothing for this long counts as gone.
     silence_s: float = 8.0
-    # The wait before each attempt to reconnect. A minute in total: enough to plug a camera in again, or to restart one on the
-    # network.
-    retries_s: tuple[float, ...] = (1, 2, 4, 8, 15, 30)
+    # The waits before the attempts to reconnect, without an end: it may take days until somebody plugs a camera in again.
+    retries: Backoff = field(default_factory=Backoff)
     # The wait before each attempt to open a stream that is not up yet.
     wait_s: float = 1.0
     # A healthy camera is released faster than this; a thread that hangs for longer is abandoned.
@@ -93,7 +92,7 @@ def open_stream(url: str, timeouts: Timeouts) -> cv2.VideoCapture:
     limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, limit_ms, cv2.CAP_PROP_READ_TIMEOUT_MSEC, limit_ms]
     capture = cv2.VideoCapture(url, cv2.CAP_FFMPEG, limits)
     if not capture.isOpened():
-        raise LettercastError(f"{url} does not answer: is it running, and does a browser or VLC show it?")
+        raise LettercastError(f"{without_password(url)} does not answer: is it running, and does a browser or VLC show it?")
     return capture
 
 
@@ -111,23 +110,71 @@ NO_ANSWER_HINT = f"close other programs that use it, or plug it in again; {RIBBO
 IDLE_S = 0.05
 # Opens a camera; raises LettercastError if there is none.
 Connect = Callable[[], Capture]
+# A driver that hangs keeps its thread. With so many of them, no further one is started until one ends.
+MAX_HUNG = 4
+MISSING, CONNECTED, LOST = "missing", "connected", "lost"
+
+
+@dataclass
+class CameraStatus:
+    """What became of a camera since the start.
+
+    Attributes:
+        name: the source as it was given.
+        state: MISSING until its first image, then CONNECTED or LOST.
+        frames: images that it sent; those that the reader had no time for count as well.
+        losses: how often it was lost.
+        attempts: attempts to reconnect it.
+        reconnects: how often it came back.
+        lost_s: seconds without it, except for those since `lost_at`.
+        lost_at: when it was lost, by the clock of the camera; None while it is connected.
+        failure: why the last attempt to reconnect failed.
+    """
+
+    name: str
+    state: str = MISSING
+    frames: int = 0
+    losses: int = 0
+    attempts: int = 0
+    reconnects: int = 0
+    lost_s: float = 0.0
+    lost_at: float | None = None
+    failure: str = ""
 
 
 class Camera(Iterator[Frame]):
-    """The newest frames of a camera, numbered without gaps, until it is gone for good.
+    """The newest frames of a camera, numbered without gaps.
 
-    If the camera stops sending, it is reconnected as `timeouts` says; meanwhile `idle` is called again and again, and may raise
-    an error of its own. Raises LettercastError if the camera does not answer, or later does not come back.
+    If the camera stops sending, it is looked for without an end, as `timeouts` says. Meanwhile `idle` is called again and again,
+    and may raise an error of its own; `on_attempt` is called when the camera is lost and after each attempt to reconnect it, but
+    for attempts that hang.
+    Raises LettercastError if the camera does not answer at the start; with `on_missing` it is looked for, too, and this is called
+    once, with a line that says so.
     """
 
-    def __init__(self, name: str, connect: Connect, timeouts: Timeouts | None = None) -> None:
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        connect: Connect,
+        timeouts: Timeouts | None = None,
+        on_missing: Callable[[str], None] | None = None,
+        clock: Clock | None = None,
+    ) -> None:
+        self.name, self.status = name, CameraStatus(name)
         self.idle: Callable[[], None] = lambda: None
-        self._connect, self._timeouts = connect, timeouts or Timeouts()
+        self.on_attempt: Callable[[], None] = lambda: None
+        self._connect, self._timeouts, self._clock = connect, timeouts or Timeouts(), clock or Clock()
+        self._hung: list[Grabber] = []
         self._grabber = Grabber(connect)
         try:
-            if not self._grabber.wait(self._timeouts.silence_s):
-                raise self._grabber.failure or LettercastError(f"camera {name} does not answer: {NO_ANSWER_HINT}")
+            if self._grabber.wait(self._timeouts.silence_s):
+                self.status.state = CONNECTED
+                return
+            failure = self._grabber.failure or LettercastError(f"camera {name} does not answer: {NO_ANSWER_HINT}")
+            if on_missing is None:
+                raise failure
+            self.status.failure, self.status.lost_at = str(failure), self._clock.now()
+            on_missing(f"{failure}; looking for it until Ctrl-C")
         except BaseException:
             self.close()
             raise
@@ -136,6 +183,7 @@ class Camera(Iterator[Frame]):
         while not self._wait():
             self._reconnect()
         number, image = self._grabber.take()
+        self.status.frames = number + 1
         return Frame(self.name, number, image, is_live=True)
 
     def close(self) -> None:
@@ -144,31 +192,53 @@ class Camera(Iterator[Frame]):
 
     def _wait(self) -> bool:
         """Wait for an image until the camera counts as silent, and call `idle` meanwhile."""
-        end = time.monotonic() + self._timeouts.silence_s
-        while not (found := self._grabber.wait(max(0.0, min(IDLE_S, end - time.monotonic())))):
-            if self._grabber.has_ended or time.monotonic() >= end:
+        end = self._clock.now() + self._timeouts.silence_s
+        while not (found := self._grabber.wait(max(0.0, min(IDLE_S, end - self._clock.now())))):
+            if self._grabber.has_ended or self._clock.now() >= end:
                 break
             self.idle()
         return found
 
     def _sleep(self, seconds: float) -> None:
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            time.sleep(min(IDLE_S, left))
+        end = self._clock.now() + seconds
+        while (left := end - self._clock.now()) > 0:
+            self._clock.sleep(min(IDLE_S, left))
             self.idle()
 
     def _reconnect(self) -> None:
-        total = f"{sum(self._timeouts.retries_s):g} s"
-        say(f"camera {self.name} sends no more images; trying to reconnect for {total}")
-        number = self._grabber.number
-        for wait_s in self._timeouts.retries_s:
+        """Look for the camera until it sends an image."""
+        status = self.status
+        if status.lost_at is None:
+            status.state, status.lost_at, status.losses = LOST, self._clock.now(), status.losses + 1
+            say(f"camera {self.name} sends no more images; looking for it until it is back")
+            self.on_attempt()
+        for wait_s in self._timeouts.retries.waits(self._clock):
             self._grabber.close(self._timeouts.release_s)
             self._sleep(wait_s)
-            self._grabber = Grabber(self._connect, number)
-            if self._wait():
-                say(f"camera {self.name} is back")
-                return
-        raise LettercastError(f"camera {self.name} is gone and did not come back within {total}; plug it in or start it again")
+            if self._try_again():
+                break
+        status.lost_s += self._clock.now() - status.lost_at
+        status.state, status.lost_at, status.failure, status.reconnects = CONNECTED, None, "", status.reconnects + 1
+        say(f"camera {self.name} is back")
+        self.on_attempt()
+
+    def _try_again(self) -> bool:
+        """Connect to the camera once more, and tell whether it sends an image."""
+        hung = [grabber for grabber in (*self._hung, self._grabber) if grabber.is_hung]
+        self._hung = hung[:MAX_HUNG]
+        if len(hung) > MAX_HUNG:
+            self.status.failure = f"the driver of camera {self.name} hangs; start lettercast again"
+            return False
+        self.status.attempts += 1
+        self._grabber = Grabber(self._connect, self._grabber.number)
+        if self._wait():
+            return True
+        if self._grabber.has_ended:
+            self.status.failure = str(self._grabber.failure or f"camera {self.name} gives no image")
+            self.on_attempt()
+        else:
+            self.status.failure = f"camera {self.name} does not answer"
+        return False
 
 
 class Grabber:
@@ -190,6 +260,11 @@ class Grabber:
     def has_ended(self) -> bool:
         """Whether no more images will come."""
         return not self._running
+
+    @property
+    def is_hung(self) -> bool:
+        """Whether the driver still keeps the thread of a grabber that was closed."""
+        return not self._running and self._thread.is_alive()
 
     def wait(self, limit_s: float) -> bool:
         """Wait for an image that was not taken yet; False if the camera ends, or is silent for `limit_s`."""

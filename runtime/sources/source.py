@@ -12,10 +12,10 @@ from typing import Any, Self
 from urllib.parse import unquote, urlsplit
 
 from ... import LettercastError
-from ..console import say, say_once
+from ..console import say, say_once, without_password
 from ..model.engine import OPENERS
 from ..pixels import Frame
-from .camera import CAMERA_SIZE, Camera, PiCamera, import_picamera2, open_webcam, picamera_number
+from .camera import CAMERA_SIZE, Camera, CameraStatus, PiCamera, import_picamera2, open_webcam, picamera_number
 from .images import IMAGE_SUFFIXES, OTHER_SUFFIXES, count_endings, is_image, read_image
 from .video import url_frames, video_frames
 
@@ -37,7 +37,7 @@ class Frames(Iterator[Frame]):
     """The frames of several sources, one source after the other; close it, or use it in a `with`, to release the cameras.
 
     An image that cannot be read gets a line on stderr, and the other sources follow; if nothing at all can be read, the last
-    LettercastError is raised. A camera that is gone for good raises its error at once.
+    LettercastError is raised. A camera that is gone is looked for until it is back.
     """
 
     def __init__(self, streams: Sequence[Stream]) -> None:
@@ -48,9 +48,22 @@ class Frames(Iterator[Frame]):
 
     def call_while_idle(self, idle: Callable[[], None]) -> None:
         """Call `idle` again and again while a camera sends nothing; an error that it raises ends the waiting."""
-        for stream in self._streams:
-            if isinstance(stream, Camera):
-                stream.idle = idle
+        for camera in self._cameras:
+            camera.idle = idle
+
+    def call_after_attempts(self, on_attempt: Callable[[], None]) -> None:
+        """Call `on_attempt` when a camera is lost, and after each attempt to reconnect it that did not hang."""
+        for camera in self._cameras:
+            camera.on_attempt = on_attempt
+
+    @property
+    def cameras(self) -> tuple[CameraStatus, ...]:
+        """What became of each camera so far."""
+        return tuple(camera.status for camera in self._cameras)
+
+    @property
+    def _cameras(self) -> list[Camera]:
+        return [stream for stream in self._streams if isinstance(stream, Camera)]
 
     def __next__(self) -> Frame:
         return self._first.pop() if self._first else next(self._frames)
@@ -68,7 +81,12 @@ class Frames(Iterator[Frame]):
 
 
 def open_frames(
-    sources: Sequence[str], size: tuple[int, int] = CAMERA_SIZE, on_wait: Callable[[str], None] | None = None
+    sources: Sequence[str],
+    size: tuple[int, int] = CAMERA_SIZE,
+    on_wait: Callable[[str], None] | None = None,
+    *,
+    keep_looking: bool = False,
+    on_attempt: Callable[[], None] | None = None,
 ) -> Frames:
     """Open several sources at once, so that a bad one raises early.
 
@@ -77,6 +95,8 @@ def open_frames(
         size: (width, height) in pixels to ask cameras for.
         on_wait: waits for streams on the network that are not up yet, and is called once for each, with a line that says so; by
             default they raise an error.
+        keep_looking: looks for cameras that are missing at the start, too, and calls `on_wait` alike.
+        on_attempt: is called after each attempt to open a source that is not there, but for attempts that hang.
 
     Raises:
         LettercastError: a source does not exist, contains nothing that can be read, or does not answer.
@@ -84,9 +104,11 @@ def open_frames(
     with ExitStack() as opened:
         streams = []
         for source in sources:
-            streams.append(open_source(source, size, on_wait))
+            streams.append(open_source(source, size, on_wait, on_wait if keep_looking else None, on_attempt))
             opened.callback(close_cameras, streams[-1:])
         frames = Frames(streams)
+        if on_attempt:
+            frames.call_after_attempts(on_attempt)
         opened.pop_all()
     return frames
 
@@ -114,12 +136,19 @@ def chain_streams(streams: Sequence[Stream]) -> Generator[Frame, None, None]:
         raise pending
 
 
-def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE, on_wait: Callable[[str], None] | None = None) -> Stream:
+def open_source(
+    source: str,
+    size: tuple[int, int] = CAMERA_SIZE,
+    on_wait: Callable[[str], None] | None = None,
+    on_missing: Callable[[str], None] | None = None,
+    on_attempt: Callable[[], None] | None = None,
+) -> Stream:
     """Open one source: an image, a folder of images, a video, a URL, or a camera, which is asked for images of `size`.
 
     A camera is a number, `picamera` for the one on a Pi's ribbon cable, `picamera:1` for the second, or a file such as
     /dev/video0. To read a file that is named 0, write ./0. With `on_wait`, a stream on the network that is not up yet is waited
-    for; it is called once, with a line that says so.
+    for; it is called once, with a line that says so. With `on_missing`, so is a camera that does not answer. `on_attempt` is
+    called after each attempt to open a stream that is waited for.
 
     Raises:
         LettercastError: the source does not exist, contains nothing that can be read, or does not answer.
@@ -127,24 +156,26 @@ def open_source(source: str, size: tuple[int, int] = CAMERA_SIZE, on_wait: Calla
     if not source.strip():
         raise LettercastError(f"'{source}' is an empty source; give {KINDS}")
     if source.isascii() and source.isdecimal() and len(source) <= CAMERA_DIGITS:
-        return Camera(source, lambda: open_webcam(int(source), size))
+        return Camera(source, lambda: open_webcam(int(source), size), on_missing=on_missing)
     number = picamera_number(source)
     if number is not None:
         # The import takes seconds on a small Pi, which must not count as silence of the camera.
         import_picamera2()
-        return Camera(source, lambda: PiCamera(number, size))
+        return Camera(source, lambda: PiCamera(number, size), on_missing=on_missing)
     address = URL.match(source)
     if address:
         scheme = address[1].lower()
         if scheme == "file":
             raise LettercastError(f"{source}: give the path of the file instead: {unquote(urlsplit(source).path)}")
         if scheme not in URL_SCHEMES:
-            raise LettercastError(f"{source}: unknown kind of address; use {', '.join(URL_SCHEMES)}, or the path of a file")
+            raise LettercastError(
+                f"{without_password(source)}: unknown kind of address; use {', '.join(URL_SCHEMES)}, or the path of a file"
+            )
         # FFmpeg knows schemes in small letters only.
-        return url_frames(scheme + source[address.end(1) :], on_wait=on_wait)
+        return url_frames(scheme + source[address.end(1) :], on_wait=on_wait, on_attempt=on_attempt)
     path = Path(source)
     if path.is_char_device():
-        return Camera(source, lambda: open_webcam(source, size))
+        return Camera(source, lambda: open_webcam(source, size), on_missing=on_missing)
     if path.is_dir():
         return still_frames(images_in(path))
     if not path.exists():

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from ... import LettercastError
-from ..console import say
+from ..console import say, without_password
 from ..pixels import Frame, Pixels
 from .camera import Camera, Timeouts, open_stream, quiet_opencv
 
@@ -73,13 +73,19 @@ def recorded_frames(name: str, capture: cv2.VideoCapture, first: Pixels) -> Iter
         say(f"{name}: breaks off after {number} of {expected} frames; copy or record it again")
 
 
-def url_frames(url: str, timeouts: Timeouts | None = None, on_wait: Callable[[str], None] | None = None) -> Iterator[Frame]:
+def url_frames(
+    url: str,
+    timeouts: Timeouts | None = None,
+    on_wait: Callable[[str], None] | None = None,
+    on_attempt: Callable[[], None] | None = None,
+) -> Iterator[Frame]:
     """Return the frames of a URL: the newest ones of a live stream, all frames of a video, or a single image.
 
-    With `on_wait`, a stream that is not up yet is waited for without an end; it is called once, with a line that says so. Raises
-    LettercastError if the URL does not answer in time, and with `on_wait` only if a web server answers, but not with images.
+    With `on_wait`, a stream that is not up yet is waited for without an end; it is called once, with a line that says so, and
+    `on_attempt` after each attempt. Frames and messages name the URL without its password. Raises LettercastError if the URL does
+    not answer in time, and with `on_wait` only if a web server answers, but not with images.
     """
-    timeouts = timeouts or Timeouts()
+    timeouts, name = timeouts or Timeouts(), without_password(url)
 
     def open_url() -> tuple[cv2.VideoCapture, Pixels | None, bool]:
         """Open the URL, read its first frame, and try whether there are more."""
@@ -89,7 +95,7 @@ def url_frames(url: str, timeouts: Timeouts | None = None, on_wait: Callable[[st
 
     # OpenCV has a timeout of its own, but some network failures bypass it.
     limit_s = timeouts.silence_s + timeouts.release_s
-    late = LettercastError(f"{url} does not answer: is it running?")
+    late = LettercastError(f"{name} does not answer: is it running?")
     # How often the web server of an unusable URL answered, one time after the other.
     answers, is_waiting = 0, False
     while True:
@@ -102,18 +108,20 @@ def url_frames(url: str, timeouts: Timeouts | None = None, on_wait: Callable[[st
             if on_wait is None or answers > (MAX_ANSWERS if is_waiting else 0):
                 raise
         if not is_waiting:
-            on_wait(f"{url} does not answer yet; waiting for it until Ctrl-C")
+            on_wait(f"{name} does not answer yet; waiting for it until Ctrl-C")
             is_waiting = True
+        if on_attempt:
+            on_attempt()
         time.sleep(timeouts.wait_s)
     if first is None:
-        raise LettercastError(f"{url} gives no image: does a browser or VLC show it?")
+        raise LettercastError(f"{name} gives no image: does a browser or VLC show it?")
     if is_recorded(capture):
-        return recorded_frames(url, capture, first)
+        return recorded_frames(name, capture, first)
     if not more:
         capture.release()
-        return iter([Frame(url, 0, first, is_still=True)])
+        return iter([Frame(name, 0, first, is_still=True)])
     opened = [capture]
-    return Camera(url, lambda: opened.pop() if opened else open_stream(url, timeouts), timeouts)
+    return Camera(name, lambda: opened.pop() if opened else open_stream(url, timeouts), timeouts)
 
 
 def is_web_server(url: str) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from lettercast.benchmarks import soak as soak_module
 from lettercast.benchmarks.parity.measure import this_machine
 from lettercast.benchmarks.soak import Held, Soak, SoakPlan, describe, held_now, main, resident_mb, soak
+from lettercast.runtime.retry import Backoff
 from lettercast.runtime.sources.camera import Timeouts
 
 
@@ -21,7 +22,7 @@ def run_of(*, hours=1.0, memory=0.0, descriptors=0, threads=0) -> Soak:
 
 
 def test_a_camera_that_fails_in_every_way_comes_back(card_video, tmp_path, monkeypatch, capsys):
-    timeouts = Timeouts(silence_s=0.4, retries_s=(0.02, 0.05, 0.1, 0.2, 0.4, 0.8), release_s=0.2)
+    timeouts = Timeouts(silence_s=0.4, retries=Backoff(0.02, 0.8), release_s=0.2)
     quick = SoakPlan(fps=100.0, min_s=0.1, max_s=0.3, hang_s=0.8, visit_s=0.1, away_s=0.05, timeouts=timeouts)
     monkeypatch.setattr(soak_module, "soak", partial(soak, plan=quick))
     words = ["--hours", "0.0015", "--film", str(card_video), "--model", "letters-nano", "--json", str(tmp_path / "soak.json")]

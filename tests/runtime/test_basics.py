@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
-from lettercast.runtime.console import first_line, say
+from lettercast.runtime.console import first_line, say, without_password
 from lettercast.runtime.pixels import Frame, median, percentile
 
 
@@ -59,3 +59,19 @@ def test_a_message_is_one_line_on_stderr(capsys):
 )
 def test_the_line_of_an_error_is_its_cause(error, line):
     assert first_line(error) == line
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("rtsp://10.0.0.5:554/live", "rtsp://10.0.0.5:554/live"),
+        ("rtsp://admin@cam/live", "rtsp://admin@cam/live"),
+        ("rtsp://admin:secret@cam/live?x=1", "rtsp://admin:***@cam/live?x=1"),
+        ("rtsp://admin:s@cr:et@cam/live", "rtsp://admin:***@cam/live"),
+        ("http://cam/video?user=me&pwd=secret&fps=5", "http://cam/video?user=me&pwd=***&fps=5"),
+        ("http://cam/video?access_token=secret#top", "http://cam/video?access_token=***#top"),
+        ("http://cam/a@b:c@d", "http://cam/a@b:c@d"),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url, shown):
+    assert without_password(url) == shown
