@@ -2,6 +2,7 @@
 
 import argparse
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -135,6 +136,8 @@ def run(options: argparse.Namespace) -> int:
         import cv2
 
         from ..runtime.console import say
+        from ..runtime.health.health import Health
+        from ..runtime.health.systemd import Notifier
         from ..runtime.live.loop import Outputs, read_frames
         from ..runtime.reader import Reader
         from ..runtime.sources.source import check_outputs, open_frames
@@ -144,20 +147,36 @@ def run(options: argparse.Namespace) -> int:
         reader = Reader(options.model, options.threads, options.words, options.language, options.case)
     cv2.setNumThreads(options.threads)
     check_outputs(options.sources, options.save, options.record)
+    health, systemd = Health(reader.engine.facts.name), Notifier()
+    health.on_progress.append(partial(systemd.progress, health))
     with ExitStack() as opened:
-        view = opened.enter_context(WebView(*options.serve, token=options.token)) if options.serve else None
+        view = opened.enter_context(WebView(*options.serve, token=options.token, health=health)) if options.serve else None
         address = [f"watch at {view.url}"] if view else []
+        if view:
+            health.on_state.append(view.set_state)
 
         def wait(message: str) -> None:
             # Whoever waits for a stream can open the page meanwhile.
             while address:
                 say(address.pop())
             say(message)
+            health.detail = message
+            systemd.ready()
 
-        is_unattended = bool(options.wait or view)
-        frames = opened.enter_context(open_frames(options.sources, options.camera_size, wait, keep_looking=is_unattended))
+        frames = opened.enter_context(
+            open_frames(
+                options.sources,
+                options.camera_size,
+                wait,
+                keep_looking=bool(options.wait or view or systemd.is_there),
+                on_attempt=health.attempted,
+            )
+        )
+        health.cameras = frames.cameras
         while address:
             say(address.pop())
+        systemd.ready()
+        opened.callback(systemd.stopping)
         outputs = Outputs(
             options.json,
             not options.no_window,
@@ -165,7 +184,8 @@ def run(options: argparse.Namespace) -> int:
             options.record,
             options.overwrite,
             view,
-            view.stay if view and options.max_frames is None else None,
+            partial(view.stay, health.finish) if view and options.max_frames is None else None,
+            health,
         )
         read_frames(reader, frames, outputs, options.max_frames)
     return DONE

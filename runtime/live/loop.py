@@ -15,6 +15,7 @@ import cv2
 
 from ..console import say
 from ..files import make_folder, write_bytes
+from ..health.health import Health
 from ..pixels import Frame, Pixels
 from ..reader import Reader
 from ..sources.source import Frames
@@ -51,7 +52,7 @@ class View(Protocol):
 class Outputs:
     """Where results go: JSON or text on stdout, a window, a folder of annotated images, a video, another view.
 
-    `stay` is called when the sources have ended, while `view` shows the last frame.
+    `stay` is called when the sources have ended, while `view` shows the last frame. `health` counts the frames.
     """
 
     json: bool = False
@@ -61,6 +62,7 @@ class Outputs:
     overwrite: bool = False
     view: View | None = None
     stay: Callable[[], None] | None = None
+    health: Health | None = None
 
 
 def read_frames(reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_frames: int | None = None) -> int:
@@ -124,6 +126,8 @@ class Session:
         image = annotate(frame.image, page) if is_drawn else None
         if view:
             view.publish(image if view.viewers else None, record)
+        if self.outputs.health:
+            self.outputs.health.count(page)
         if image is not None:
             self._save(image, frame, page)
         return self.window is None or self.window.show(frame, page, self._status)

@@ -110,7 +110,7 @@ NO_ANSWER_HINT = f"close other programs that use it, or plug it in again; {RIBBO
 IDLE_S = 0.05
 # Opens a camera; raises LettercastError if there is none.
 Connect = Callable[[], Capture]
-# A driver that hangs keeps its thread. With so many of them, no further one is started until one ends.
+# A driver that hangs keeps its thread. With so many of them, the camera is not opened again until one ends.
 MAX_HUNG = 4
 MISSING, CONNECTED, LOST = "missing", "connected", "lost"
 
@@ -212,8 +212,8 @@ class Camera(Iterator[Frame]):
             status.state, status.lost_at, status.losses = LOST, self._clock.now(), status.losses + 1
             say(f"camera {self.name} sends no more images; looking for it until it is back")
             self.on_attempt()
+        self._give_up()
         for wait_s in self._timeouts.retries.waits(self._clock):
-            self._grabber.close(self._timeouts.release_s)
             self._sleep(wait_s)
             if self._try_again():
                 break
@@ -224,21 +224,29 @@ class Camera(Iterator[Frame]):
 
     def _try_again(self) -> bool:
         """Connect to the camera once more, and tell whether it sends an image."""
-        hung = [grabber for grabber in (*self._hung, self._grabber) if grabber.is_hung]
-        self._hung = hung[:MAX_HUNG]
-        if len(hung) > MAX_HUNG:
+        hung = [grabber for grabber in self._hung if grabber.is_hung]
+        has_answered, self._hung = len(hung) < len(self._hung), hung
+        if has_answered:
+            self.on_attempt()
+        if len(hung) >= MAX_HUNG:
             self.status.failure = f"the driver of camera {self.name} hangs; start lettercast again"
             return False
         self.status.attempts += 1
         self._grabber = Grabber(self._connect, self._grabber.number)
         if self._wait():
             return True
-        if self._grabber.has_ended:
-            self.status.failure = str(self._grabber.failure or f"camera {self.name} gives no image")
+        self.status.failure = str(self._grabber.failure or f"camera {self.name} gives no image")
+        if self._give_up():
             self.on_attempt()
-        else:
-            self.status.failure = f"camera {self.name} does not answer"
         return False
+
+    def _give_up(self) -> bool:
+        """Release the camera; False if its driver hangs."""
+        self._grabber.close(self._timeouts.release_s)
+        if self._grabber.is_hung:
+            self._hung.append(self._grabber)
+            return False
+        return True
 
 
 class Grabber:

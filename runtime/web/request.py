@@ -140,6 +140,8 @@ class Guard:
             if host_name(request) not in LOOPBACK_NAMES | {self.host}:
                 raise RefusedError(HTTPStatus.FORBIDDEN, "open this page as http://localhost with the port number")
             return {}
+        if self._is_token(request.headers.get("authorization", "").removeprefix("Bearer ")):
+            return {}
         if self._is_token(request.query.get("token", "")):
             return {"Set-Cookie": f"{self.cookie}={self.token}; Path=/; HttpOnly; SameSite=Strict"}
         if not self._is_token(request.cookies.get(self.cookie, "")):

@@ -5,7 +5,7 @@ import json
 import threading
 import time
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from contextlib import aclosing, contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -17,6 +17,8 @@ import numpy as np
 
 from ..console import say
 from ..files import packaged
+from ..health.health import Health
+from ..health.metrics import CONTENT_TYPE, to_prometheus
 from ..pixels import Pixels
 from .request import (
     MAX_HEAD_BYTES,
@@ -66,17 +68,28 @@ class PublishedFrame:
         return json.dumps(self.page)
 
 
+@dataclass(frozen=True)
+class Answer:
+    """The response to a request: media type, headers, body and status; the body is bytes, or chunks without an end."""
+
+    kind: str
+    headers: Mapping[str, str]
+    body: bytes | AsyncGenerator[bytes]
+    status: HTTPStatus = HTTPStatus.OK
+
+
 class WebView:
     """A web page that shows what is published; one thread serves all viewers, and no viewer slows the publisher.
 
     with WebView("127.0.0.1", 8080) as view:
         view.publish(annotate(image, page), record)
 
-    Every address except a loopback address needs a token; a random one is made if you give none. Raises LettercastError if the
-    address cannot be used or the token is invalid.
+    Every address except a loopback address needs a token; a random one is made if you give none. With `health`, it answers
+    /health and /metrics, too. Raises LettercastError if the address cannot be used or the token is invalid.
     """
 
-    def __init__(self, host: str, port: int, token: str | None = None) -> None:
+    def __init__(self, host: str, port: int, token: str | None = None, health: Health | None = None) -> None:
+        self._health = health
         self._socket = listen(host, port)
         try:
             token = choose_token(self._socket, token)
@@ -120,12 +133,16 @@ class WebView:
         self._arrivals.clear()
         self._notify()
 
-    def stay(self) -> None:
-        """Keep the last frame on the page until Ctrl-C or SIGTERM, which end this call without an error."""
+    def stay(self, meanwhile: Callable[[], None] = lambda: None) -> None:
+        """Keep the last frame on the page until Ctrl-C or SIGTERM, which end this call without an error.
+
+        Calls `meanwhile` every few seconds.
+        """
         self.set_state(DONE)
         with suppress(KeyboardInterrupt, SystemExit):
             say(f"done; the last image stays at {self.url} until Ctrl-C")
             while True:
+                meanwhile()
                 time.sleep(REPEAT_S)
 
     def close(self) -> None:
@@ -196,10 +213,11 @@ class WebView:
         request = await read_request(reader)
         cookie_headers = self._guard.admit(request)
         with self._viewer_slot(STREAM_KINDS.get(request.path)):
-            kind, headers, body = await self._find_body(request, reader)
+            answer = await self._find_answer(request, reader)
+            body, headers = answer.body, {**answer.headers, **cookie_headers}
             if isinstance(body, bytes):
                 headers["Content-Length"] = str(len(body))
-            await send(writer, response_head(HTTPStatus.OK, kind, headers | cookie_headers))
+            await send(writer, response_head(answer.status, answer.kind, headers))
             if request.method == "HEAD":
                 return
             if isinstance(body, bytes):
@@ -209,24 +227,32 @@ class WebView:
                 async for chunk in body:
                     await send(writer, chunk)
 
-    async def _find_body(
-        self, request: Request, reader: asyncio.StreamReader
-    ) -> tuple[str, dict[str, str], bytes | AsyncGenerator[bytes]]:
-        """Return the media type, headers and body of a path; the body is bytes, or endless chunks."""
+    async def _find_answer(self, request: Request, reader: asyncio.StreamReader) -> Answer:
+        """Return the answer to the path of a request; raises RefusedError if there is none."""
         match request.path:
             case "/":
-                return "text/html; charset=utf-8", {"Content-Security-Policy": self._policy}, self._html
+                return Answer("text/html; charset=utf-8", {"Content-Security-Policy": self._policy}, self._html)
             case "/page.json":
-                return "application/json", {}, self._frame.json.encode()
+                return Answer("application/json", {}, self._frame.json.encode())
             case "/snapshot.jpg":
                 frame = await self._snapshot(reader)
-                return "image/jpeg", {"Content-Disposition": f'attachment; filename="lettercast-{frame.number}.jpg"'}, frame.jpeg
+                name = f'attachment; filename="lettercast-{frame.number}.jpg"'
+                return Answer("image/jpeg", {"Content-Disposition": name}, frame.jpeg)
             case "/stream.mjpg":
-                return "multipart/x-mixed-replace; boundary=frame", {}, self._image_stream(reader)
+                return Answer("multipart/x-mixed-replace; boundary=frame", {}, self._image_stream(reader))
             case "/events":
-                return "text/event-stream", {}, self._event_stream(reader)
+                return Answer("text/event-stream", {}, self._event_stream(reader))
+            case "/health" | "/metrics" if self._health:
+                return self._measured(self._health, request.path)
             case _:
                 raise RefusedError(HTTPStatus.NOT_FOUND, "there is nothing at this path; the page is at /")
+
+    def _measured(self, health: Health, path: str) -> Answer:
+        """Return the state of the reader as JSON, or its counters in the format of Prometheus."""
+        if path == "/metrics":
+            return Answer(CONTENT_TYPE, {}, to_prometheus(health, self.viewers).encode())
+        status = HTTPStatus.OK if health.is_well else HTTPStatus.SERVICE_UNAVAILABLE
+        return Answer("application/json", {}, json.dumps(health.to_dict()).encode() + b"\n", status)
 
     @contextmanager
     def _viewer_slot(self, kind: str | None) -> Iterator[None]:

@@ -1,0 +1,1 @@
+"""What a running reader says about itself: to browsers, to Prometheus and to systemd."""
