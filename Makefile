@@ -11,6 +11,10 @@ OLD_PACKAGES := 'tflite-runtime>=2.14' 'numpy<2' 'opencv-python-headless<4.12'
 # MediaPipe brings an OpenCV of its own.
 MEDIAPIPE := .venv-mediapipe
 
+# The versions of OpenCV whose dnn runs ONNX files, beside the one in $(VENV): those of Debian bookworm and trixie, and a late 4.
+OPENCV := .venv-opencv
+OPENCV_VERSIONS := 4.6.0.66 4.10.0.84 4.13.0.92
+
 .PHONY: help setup demo test docs dist pen clean
 
 help:
@@ -45,6 +49,13 @@ $(MEDIAPIPE)/.ready: $(READY)
 	  && $(MEDIAPIPE)/bin/python -c 'import mediapipe.tasks.python.vision'; then touch $@; \
 	else rm -rf $(MEDIAPIPE); echo 'MediaPipe cannot be installed here: its tests are skipped'; fi
 
+$(OPENCV)/%/.ready: $(READY)
+	@$(PYTHON) -m venv $(OPENCV)/$*
+	@# Versions before 4.11 were built for NumPy 1.
+	@if $(OPENCV)/$*/bin/python -m pip install --quiet --disable-pip-version-check --only-binary :all: \
+	  'opencv-python-headless==$*' $(if $(filter 4.6.% 4.10.%,$*),'numpy<2'); then touch $@; \
+	else rm -rf $(OPENCV)/$*; echo 'OpenCV $* cannot be installed here: its tests are skipped'; fi
+
 demo: $(READY)
 	@echo; echo "1. Export the shipped letters-base to every format, each behind the parity gate."
 	@rm -rf $(DEMO)
@@ -60,7 +71,7 @@ demo: $(READY)
 	@echo "  $(BIN)/lettercast train --data my_letters   train on your own folders of letters"
 	@echo "  docs/raspberry-pi.md                           the same on a Raspberry Pi"
 
-test: $(READY) $(OLD)/.ready $(MEDIAPIPE)/.ready
+test: $(READY) $(OLD)/.ready $(MEDIAPIPE)/.ready $(OPENCV_VERSIONS:%=$(OPENCV)/%/.ready)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/basedpyright
@@ -81,4 +92,4 @@ pen: $(READY)
 	$(BIN)/python -m lettercast.train.fit_pen $(STROKES) --without ibm --sheet docs/pen.png
 
 clean:
-	rm -rf $(VENV) $(OLD) $(MEDIAPIPE) $(DEMO) dist dist-package site build *.egg-info .pytest_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(OLD) $(MEDIAPIPE) $(OPENCV) $(DEMO) dist dist-package site build *.egg-info .pytest_cache .ruff_cache .import_linter_cache

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from .. import DONE
 from ..runtime.arguments import DEFAULT_NAME, device_model, positive, thread_count
-from .parser import add_command
-from .terminal import importing
+from .parser import add_command, add_engine
+from .terminal import importing, open_chosen
 
 if TYPE_CHECKING:
     from ..runtime.classifier import Classification
@@ -56,6 +56,7 @@ def add_options(command: argparse.ArgumentParser, models: str) -> None:
     command.add_argument(
         "--threads", type=thread_count, metavar="N", default=1, help="threads of the engine and of OpenCV (default: %(default)s)"
     )
+    add_engine(command)
     command.add_argument("--json", action="store_true", help="print one JSON object per image")
 
 
@@ -68,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
         from ..runtime.sources.source import chain_streams, find_images, still_frames
 
         # Opening the model imports its engine.
-        classifier = Classifier(options.model, options.threads)
+        classifier = Classifier(open_chosen(options), options.threads)
     cv2.setNumThreads(options.threads)
     paths = find_images(options.images)
     names, labels = column(list(map(str, paths))), column(classifier.engine.facts.labels)

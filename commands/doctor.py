@@ -5,7 +5,7 @@ import json
 from typing import Any
 
 from ..runtime.arguments import DEFAULT_NAME, device_model, thread_count
-from .parser import add_command
+from .parser import add_command, add_engine
 from .terminal import importing
 
 EXAMPLES = """\
@@ -41,6 +41,7 @@ def add_checkup(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--threads", type=thread_count, metavar="N", default=1, help="threads of the engine (default: %(default)s)"
     )
+    add_engine(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -48,8 +49,10 @@ def run(options: argparse.Namespace) -> int:
     """Print what is installed and how the models do; returns exit code 1 if one gives wrong results."""
     with importing():
         from ..runtime.model.doctor import examine
+        from ..runtime.model.installed import ENGINE_NAMES
 
-        report = examine(options.models or [device_model(DEFAULT_NAME)], options.threads)
+        engine = ENGINE_NAMES.get(options.engine)
+        report = examine(options.models or [device_model(DEFAULT_NAME)], options.threads, engine)
     if options.json:
         print(json.dumps(report.to_dict()))
     else:

@@ -10,6 +10,7 @@ from typing import Any, NoReturn
 
 from .. import UNUSABLE
 from ..runtime.arguments import SPLIT_CHOICES, comma_list
+from ..runtime.model.installed import ENGINE_NAMES
 
 # A range of numbers from one below zero, and what may follow it.
 RANGE = re.compile(r"-[\d.]+\.\.-?\d")
@@ -76,6 +77,16 @@ def add_custom(command: argparse.ArgumentParser) -> None:
         "--custom",
         metavar="FILE.py",
         help="Python file or module that defines layers or functions of a Keras model's own; it is imported, so its code runs",
+    )
+
+
+def add_engine(command: argparse.ArgumentParser) -> None:
+    """Add the option that chooses the engine of a model."""
+    command.add_argument(
+        "--engine",
+        choices=tuple(ENGINE_NAMES),
+        metavar="E",
+        help=f"engine that runs the model: {', '.join(ENGINE_NAMES)} (default: the first one that is installed and fits)",
     )
 
 

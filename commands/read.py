@@ -19,8 +19,8 @@ from ..runtime.arguments import (
     serve_address,
     thread_count,
 )
-from .parser import add_command
-from .terminal import importing
+from .parser import add_command, add_engine
+from .terminal import importing, open_chosen
 
 EXAMPLES = """\
 examples:
@@ -96,6 +96,7 @@ def add_options(command: argparse.ArgumentParser, models: str) -> None:
     command.add_argument(
         "--threads", type=thread_count, metavar="N", default=1, help="threads of the engine and of OpenCV (default: %(default)s)"
     )
+    add_engine(command)
     command.add_argument("--json", action="store_true", help="print one JSON object per frame, and open no window")
     command.add_argument("--no-window", action="store_true", help="print text only")
     command.add_argument(
@@ -144,7 +145,7 @@ def run(options: argparse.Namespace) -> int:
         from ..runtime.web.server import WebView
 
         # Opening the model imports its engine.
-        reader = Reader(options.model, options.threads, options.words, options.language, options.case)
+        reader = Reader(open_chosen(options), options.threads, options.words, options.language, options.case)
     cv2.setNumThreads(options.threads)
     check_outputs(options.sources, options.save, options.record)
     health, systemd = Health(reader.engine.facts.name), Notifier()

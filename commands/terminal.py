@@ -1,13 +1,19 @@
 """The terminal: tables that fit it, and Ctrl-C while heavy packages are imported."""
 
+import argparse
 import logging
 import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from pathlib import Path
+from typing import TYPE_CHECKING, TextIO
 
 from .. import INTERRUPTED
+from ..runtime.arguments import DEFAULT_NAME, device_model
+
+if TYPE_CHECKING:
+    from ..runtime.model.engine import Engine
 
 STDERR = 2
 
@@ -55,6 +61,17 @@ def importing() -> Iterator[None]:
         if is_heeded:
             heed()
         os.close(stream)
+
+
+def open_chosen(options: argparse.Namespace) -> "Engine | Path":
+    """Return the model of `--model`, by default letters-base; opened if `--engine` names an engine."""
+    model = device_model(DEFAULT_NAME) if options.model is None else options.model
+    if not options.engine:
+        return model
+    from ..runtime.model.engine import open_engine
+    from ..runtime.model.installed import ENGINE_NAMES
+
+    return open_engine(model, options.threads, ENGINE_NAMES[options.engine])
 
 
 def import_keras() -> None:

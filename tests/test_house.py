@@ -14,7 +14,7 @@ from lettercast.runtime.arguments import device_model, keras_model
 from lettercast.runtime.model.engine import open_engine
 
 HEAVY = ("tensorflow", "keras", "sklearn", "matplotlib", "onnx", "lettercast.train", "lettercast.export", "lettercast.benchmarks")
-NOT_OURS = {".venv", ".venv-tflite-runtime", ".venv-mediapipe", "build"}
+NOT_OURS = {".venv", ".venv-tflite-runtime", ".venv-mediapipe", ".venv-opencv", "build"}
 READ_A_PAGE = """
 import cv2, sys
 from lettercast.runtime import Reader

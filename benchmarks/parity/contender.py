@@ -16,9 +16,9 @@ from ...export.convention import as_exported
 from ...export.formats import FORMATS
 from ...export.original import hash_network
 from ...runtime.glyph import glyph
-from ...runtime.model.engine import OPENERS, Engine, open_engine, wrapping_errors
+from ...runtime.model.engine import DNN_DIFFERENCES, OPENERS, Engine, open_engine, wrapping_errors
 from ...runtime.model.facts import LETTERS, Facts, keras_facts
-from ...runtime.model.installed import ENGINES, Package, find_package
+from ...runtime.model.installed import ENGINES, OPENCV, Package, find_package
 from ...runtime.pixels import Pixels
 from ...train.data.drawing import shown
 from ...train.predict import assumed_facts, keras_engine, load_keras, picture_shape
@@ -129,7 +129,12 @@ def open_exported(path: Path, threads: int) -> list[Contender]:
     for contender in contenders:
         with contender.trying():
             contender.engine = open_engine(path, threads, contender.package)
-    return contenders
+    # OpenCV is for devices without another engine, and for these formats: a file that it cannot run has no fault.
+    return [
+        contender
+        for contender in contenders
+        if contender.package != OPENCV or len(contenders) == 1 or contender.format in DNN_DIFFERENCES
+    ]
 
 
 def open_original(path: Path, exported: Facts) -> Engine:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ... import DONE, MISSED, UNUSABLE, LettercastError, __version__
 from ..console import quiet
 from .facts import Facts
-from .installed import ENGINES, NUMPY, OPENCV, Found, describe_missing, find_engine, find_package, this_platform
+from .installed import ENGINES, NUMPY, OPENCV, Found, Package, describe_missing, find_needed, find_package, this_platform
 from .processor import CPU_FILE, VNNI, board, info_line, read_if_there
 
 if TYPE_CHECKING:
@@ -121,19 +121,18 @@ def replay_dict(test: "Replay") -> dict[str, Any]:
     return {"verdict": test.verdict, "n": test.n, "difference": test.difference, "strays": wrong}
 
 
-def examine(models: Sequence[Path], threads: int = 1) -> Report:
-    """Inspect this device, then check each model with its golden cases."""
+def examine(models: Sequence[Path], threads: int = 1, engine: Package | None = None) -> Report:
+    """Inspect this device, then check each model with its golden cases, in one engine or in the first installed one."""
     device = inspect_device({model.suffix.lower() for model in models})
-    return Report(device, tuple(check_model(model, threads, device) for model in models))
+    return Report(device, tuple(check_model(model, threads, device, engine) for model in models))
 
 
 def inspect_device(endings: set[str]) -> Device:
     """Return what is installed; `endings` are those of the models that must run, such as ".tflite"."""
     here = this_platform()
-    numpy, opencv = find_package(NUMPY), find_package(OPENCV)
-    engines = [find_package(package) for packages in ENGINES.values() for package in packages]
-    needed = [find_engine(ending) for ending in sorted(endings & ENGINES.keys())]
-    missing = [describe_missing(found, here) for found in (numpy, opencv, *needed) if not found.module]
+    numpy, opencv, *_ = needed = find_needed(endings)
+    engines = [find_package(package) for packages in ENGINES.values() for package in packages if package != OPENCV]
+    missing = [describe_missing(found, here) for found in needed if not found.module]
     name = f"({board()})" if board() else ""
     return Device(
         f"{platform.python_version()}, {here.bits} bit, {sys.executable}",
@@ -165,8 +164,8 @@ def find_cameras(folder: Path) -> list[tuple[str, str, bool]]:
     ]
 
 
-def check_model(path: Path, threads: int, device: Device) -> Checkup:
-    """Open one model and replay its golden cases."""
+def check_model(path: Path, threads: int, device: Device, package: Package | None = None) -> Checkup:
+    """Open one model, in one engine or in the first installed one, and replay its golden cases."""
     if not device.packages[0].module:
         return Checkup(path, fault="needs NumPy")
     with quiet():
@@ -174,7 +173,7 @@ def check_model(path: Path, threads: int, device: Device) -> Checkup:
         from .golden import golden_path, load_golden, replay
 
     try:
-        engine = open_engine(path, threads)
+        engine = open_engine(path, threads, package)
     except LettercastError as error:
         return Checkup(path, fault=str(error).removeprefix(f"{path}: "))
     model = path.read_bytes()
@@ -248,7 +247,8 @@ def device_lines(device: Device) -> list[str]:
     for ending, packages in ENGINES.items():
         runs = next((package for package in packages if found[package].module), None)
         for package in packages:
-            use = f"runs {ending} models" if package == runs else "not needed" if runs else ""
+            use = f"runs {ending} models" if package == runs else "not needed" if runs and runs != OPENCV else ""
+            use = "runs onnx-float32 models" if package == runs == OPENCV else use
             text = ", ".join(filter(None, [f"{package.name} {found[package].status}", use]))
             lines.append(row(ending if package == packages[0] else "", text))
     lines.append(row("cameras", describe_cameras(device)))

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -13,8 +14,9 @@ from numpy.typing import NDArray
 from ... import LettercastError
 from ..console import first_line, quiet
 from ..pixels import Pixels
-from .facts import FACTS_KEY, Facts, missing_facts, parse_facts, tflite_facts
-from .installed import ENGINES, NOT_INSTALLED, Found, Package, find_engine, find_package
+from .facts import Facts, onnx_facts, tflite_facts
+from .golden import MAX_DIFFERENCE, golden_path, load_golden, replay
+from .installed import ENGINES, NOT_INSTALLED, OPENCV, Found, Package, find_engine, find_package, this_platform
 
 # Interpreters say this about an operation, or a version of one, that is newer than they are.
 UNKNOWN_OPERATION = re.compile(r"Didn't find op|builtin_code out of range|not supported by this interpreter")
@@ -22,6 +24,14 @@ UNKNOWN_OPERATION = re.compile(r"Didn't find op|builtin_code out of range|not su
 OLDEST_FORMATS = ("tflite-int8", "tflite-float32")
 # The ONNX operation that takes the scales of dynamic quantization from the whole batch.
 SCALES_OF_BATCH = b"DynamicQuantizeLinear"
+# The formats that OpenCV's dnn is for, and how far its probabilities may be from those of the engine that proved the file:
+# other orders of sums move them by 3e-6, float16 by 5e-4.
+DNN_DIFFERENCES = {"onnx-float32": 1e-3, "onnx-float16": 1e-2}
+# Golden cases of so many values of pixels together tell whether OpenCV computes a file correctly; it costs a few milliseconds.
+MAX_CHECKED_VALUES = 300_000
+# In front of a reason, OpenCV names its version, a place in its code and an error code.
+OPENCV_PLACE = re.compile(r"OpenCV\(\S+\) \S+ error: \([^)]*\) ?")
+UNKNOWN_NODE = re.compile(r"Node \[(\w+)@")
 # Each image of a batch takes memory in the engine, and an image of gravel has thousands.
 MAX_BATCH = 256
 
@@ -167,15 +177,14 @@ def open_tflite(path: Path, model: bytes, threads: int, found: Found) -> Engine:
 
 
 def open_onnx(path: Path, model: bytes, threads: int, found: Found) -> Engine:
-    """Open an ONNX model with ONNX Runtime."""
+    """Open an ONNX model with ONNX Runtime, or with OpenCV's dnn."""
+    if found.package == OPENCV:
+        return open_dnn(path, model, threads, found)
     module = found.module
     options = module.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads, options.log_severity_level = threads, 1, 4
     session = module.InferenceSession(model, options, providers=["CPUExecutionProvider"])
-    text = session.get_modelmeta().custom_metadata_map.get(FACTS_KEY)
-    if text is None:
-        raise missing_facts(path)
-    facts = parse_facts(text, path)
+    facts = onnx_facts(path, model)
     (source,), (target,) = session.get_inputs(), session.get_outputs()
     _check_shapes(path, facts, tuple(source.shape[1:]), target.shape[-1])
     dtype = np.dtype(facts.input_dtype)
@@ -188,6 +197,84 @@ def open_onnx(path: Path, model: bytes, threads: int, found: Found) -> Engine:
         return np.concatenate([np.asarray(session.run([target.name], {source.name: one})[0], np.float32) for one in batches])
 
     return Engine(found.name, facts, classify)
+
+
+def open_dnn(path: Path, model: bytes, threads: int, found: Found) -> Engine:
+    """Open an ONNX model with OpenCV's dnn, which reads some files wrongly: golden cases beside the file decide.
+
+    Raises LettercastError if there are none of this model, or if dnn gives other answers to them.
+    """
+    facts, cv2 = onnx_facts(path, model), found.module
+    try:
+        with quiet():
+            # It logs each operation that it does not know.
+            network = cv2.dnn.readNetFromONNX(np.frombuffer(model, np.uint8))
+    except cv2.error as error:
+        raise _refused_by_dnn(
+            path, facts, found, f"cannot run this {facts.format or 'ONNX'} file ({_dnn_reason(error)})"
+        ) from error
+    # Nothing else than a network guards its buffers.
+    lock = Lock()
+
+    def classify_one(image: Pixels) -> NDArray[np.float32]:
+        network.setInput(image[None].astype(np.float32))
+        return network.forward().reshape(-1)
+
+    def classify(images: Pixels) -> NDArray[np.float32]:
+        with lock, _opencv_threads(cv2, threads):
+            # One by one: another size of batch would make all buffers anew, and old versions cannot run every network in batches.
+            return np.stack([classify_one(image) for image in images]).astype(np.float32)
+
+    engine = Engine(found.name, facts, classify)
+    cases = golden_path(path)
+    if not cases.exists():
+        needed = f"needs the golden cases that were exported with this file, to check its results; copy {cases.name} beside it"
+        raise LettercastError(f"{path}: {found.name} {needed}")
+    golden = load_golden(cases)
+    if not golden.is_of(model):
+        raise LettercastError(f"{cases}: golden cases belong to another model; export it again, or copy both files")
+    try:
+        with quiet():
+            _check_shapes(path, facts, facts.input_shape, classify(golden.images[:1]).shape[-1])
+            test = replay(engine, golden.first(MAX_CHECKED_VALUES), DNN_DIFFERENCES.get(facts.format, MAX_DIFFERENCE))
+    except cv2.error as error:
+        raise _refused_by_dnn(path, facts, found, f"cannot run this {facts.format} file ({_dnn_reason(error)})") from error
+    if test.mismatches:
+        wrong = f"{len(test.mismatches)} of {test.n} golden cases differ, by up to {test.difference:.2g}"
+        raise _refused_by_dnn(path, facts, found, f"computes this {facts.format} file wrongly ({wrong})")
+    return engine
+
+
+@contextmanager
+def _opencv_threads(cv2: Any, threads: int) -> Iterator[None]:
+    """Let OpenCV use so many threads, which it only knows for the whole process."""
+    before = cv2.getNumThreads()
+    if before == threads:
+        # To set the same number again would start new threads.
+        yield
+        return
+    cv2.setNumThreads(threads)
+    try:
+        yield
+    finally:
+        cv2.setNumThreads(before)
+
+
+def _refused_by_dnn(path: Path, facts: Facts, found: Found, fault: str) -> LettercastError:
+    """Return the error for a file that OpenCV's dnn does not run, with what to use instead."""
+    instead = [] if facts.format == "onnx-float32" else ["an onnx-float32 file"]
+    # ONNX Runtime has no 32-bit build.
+    instead += ["ONNX Runtime (pip install onnxruntime)"] if this_platform().bits == 64 else []
+    return LettercastError(f"{path}: {found.name} {fault}; use {' or '.join(instead or ['a .tflite file'])}")
+
+
+def _dnn_reason(error: Exception) -> str:
+    """Return why OpenCV does not run a file: the operation that it lacks, or its own words without the place in its code."""
+    text = str(error)
+    if operation := UNKNOWN_NODE.search(text):
+        return f"it lacks {operation[1]} as used here"
+    lines = [line.strip() for line in OPENCV_PLACE.sub("", text).splitlines() if line.strip()]
+    return lines[0][:120] if lines else type(error).__name__
 
 
 def quantize(images: Pixels, detail: dict[str, Any]) -> NDArray[Any]:
@@ -223,9 +310,15 @@ def _check_shapes(path: Path, facts: Facts, shape: tuple[Any, ...], classes: Any
 def _engine_for(path: Path, package: Package | None) -> Found:
     """Return the engine `package`, or the first installed one for this kind of model; raises LettercastError if there is none."""
     ending = path.suffix.lower()
+    if package and package not in ENGINES[ending]:
+        able = " and ".join(one.title for one in ENGINES[ending])
+        hint = "; for OpenCV, export onnx-float32" if package == OPENCV else ""
+        raise LettercastError(f"{path}: {package.title} does not run {ending} models, {able} do{hint}")
     found = find_package(package) if package else find_engine(ending)
     if found.module:
         return found
+    if package:
+        raise LettercastError(f"{path}: {package.title} {found.fault}: pip install '{package.extra}'")
     if found.fault != NOT_INSTALLED:
         raise LettercastError(f"{path}: {found.package.name} {found.fault}; install it again")
     choices = " or ".join(f"pip install '{package.extra}'" for package in ENGINES[ending])

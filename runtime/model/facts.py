@@ -4,6 +4,7 @@ import json
 import re
 import struct
 import zipfile
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,12 @@ LETTERS, PICTURES, PHOTOS = "letters", "pictures", "photos"
 TAKES = (LETTERS, PICTURES, PHOTOS)
 # Field numbers in TFLite's schema, of the tables Model, Metadata and Buffer.
 MODEL_BUFFERS, MODEL_METADATA, METADATA_NAME, METADATA_BUFFER, BUFFER_DATA = 4, 6, 0, 1, 0
+# Field numbers in ONNX's schema: metadata_props of ModelProto, key and value of its StringStringEntryProto.
+METADATA_PROPS, ENTRY_KEY, ENTRY_VALUE = 14, 1, 2
+# How protobuf writes the value of a field, the low three bits in front of it, and the bytes of those of fixed size.
+VARINT, LENGTH_DELIMITED, FIXED_BYTES = 0, 2, {1: 8, 5: 4}
+# The most bytes of a number of 64 bits, seven bits in each.
+MAX_VARINT_BYTES = 10
 
 
 @dataclass(frozen=True)
@@ -138,6 +145,18 @@ def tflite_facts(path: Path, model: bytes) -> Facts:
     return parse_facts(buffer, path)
 
 
+def onnx_facts(path: Path, model: bytes) -> Facts:
+    """Read the facts from the metadata of an ONNX model, without a library; raises LettercastError if there are none."""
+    try:
+        entries = [dict(_protobuf_fields(value)) for number, value in _protobuf_fields(model) if number == METADATA_PROPS]
+    except IndexError as error:
+        raise LettercastError(f"{path}: not an ONNX model, or a truncated or damaged one; export or copy it again") from error
+    for entry in entries:
+        if entry.get(ENTRY_KEY) == FACTS_KEY.encode():
+            return parse_facts(entry.get(ENTRY_VALUE, b""), path)
+    raise missing_facts(path)
+
+
 def keras_facts(path: Path) -> Facts | None:
     """Read the facts from a `.keras` archive; None if it has none, or is an HDF5 file."""
     try:
@@ -202,3 +221,35 @@ def _vector(model: bytes, at: int) -> bytes:
     if at + 4 + length > len(model):
         raise IndexError("a vector longer than the file")
     return model[at + 4 : at + 4 + length]
+
+
+def _protobuf_fields(message: bytes) -> Iterator[tuple[int, bytes]]:
+    """Yield the number and the bytes of each field of a protobuf message that is text, bytes or a message; skip numbers.
+
+    Raises IndexError if the message is damaged.
+    """
+    at = 0
+    while at < len(message):
+        tag, at = _varint(message, at)
+        number, kind = tag >> 3, tag & 7
+        if kind == VARINT:
+            _, at = _varint(message, at)
+        elif kind == LENGTH_DELIMITED:
+            length, at = _varint(message, at)
+            yield number, message[at : at + length]
+            at += length
+        else:
+            at += FIXED_BYTES.get(kind, len(message) + 1)
+        if at > len(message):
+            raise IndexError("a field longer than its message")
+
+
+def _varint(message: bytes, at: int) -> tuple[int, int]:
+    """Return a number of seven bits a byte, the lowest first, and the place behind it."""
+    value = 0
+    for i in range(MAX_VARINT_BYTES):
+        byte = message[at + i]
+        value |= (byte & 0x7F) << 7 * i
+        if byte < 0x80:
+            return value, at + i + 1
+    raise IndexError("a number of more than 64 bits")

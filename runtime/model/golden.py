@@ -2,9 +2,9 @@
 
 import hashlib
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from ... import LettercastError
 from ..files import load_npz
 from ..pixels import Pixels
-from .engine import Engine
+from .facts import Facts
 
 GOLDEN_ENDING = ".golden.npz"
 # An engine whose probabilities are further off computes another function, even if the labels agree.
@@ -21,6 +21,19 @@ MAX_DIFFERENCE = 0.1
 MAX_BYTES = 64_000_000
 
 Verdict = Literal["equal", "close", "wrong"]
+
+
+class Model(Protocol):
+    """What can be compared with golden cases: an engine, which opens models with this module's help."""
+
+    @property
+    def facts(self) -> Facts:
+        """The facts of the model."""
+        ...
+
+    def __call__(self, images: Pixels) -> NDArray[np.float32]:
+        """Return (N, classes) probabilities of (N, H, W, C) uint8 images."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -49,6 +62,12 @@ class Golden:
     def is_of(self, model: bytes) -> bool:
         """Tell whether these are the golden cases of this model file, given its content."""
         return self.model_sha256 == hashlib.sha256(model).hexdigest()
+
+    def first(self, values: int) -> "Golden":
+        """Return as many cases as have this many values of pixels together, at least two, spread over all."""
+        count = max(2, values // self.images[0].size)
+        chosen = np.linspace(0, len(self.images) - 1, min(count, len(self.images))).astype(int)
+        return replace(self, images=self.images[chosen], probabilities=self.probabilities[chosen])
 
 
 @dataclass(frozen=True)
@@ -96,16 +115,19 @@ def load_golden(path: Path) -> Golden:
         raise LettercastError(f"{path}: cannot be used as golden cases ({error}); export the model again") from error
 
 
-def replay(engine: Engine, golden: Golden) -> Replay:
-    """Classify golden images and compare; raises LettercastError if the cases do not fit the model."""
-    facts = engine.facts
+def replay(model: Model, golden: Golden, max_difference: float = MAX_DIFFERENCE) -> Replay:
+    """Classify golden images and compare; raises LettercastError if the cases do not fit the model.
+
+    A case is a mismatch if its label differs, or a probability by more than `max_difference`.
+    """
+    facts = model.facts
     if golden.images.shape[1:] != facts.input_shape or golden.probabilities.shape[1] != len(facts.labels):
         raise LettercastError(f"{facts.name}: golden cases of another input shape or other labels; export the model again")
-    probabilities = engine(golden.images)
+    probabilities = model(golden.images)
     differences = np.nan_to_num(np.abs(probabilities - golden.probabilities), nan=1.0, posinf=1.0).max(1)
     expected, actual = golden.probabilities.argmax(1), probabilities.argmax(1)
     mismatches = tuple(
         Mismatch(facts.labels[expected[i]], facts.labels[actual[i]], float(differences[i]))
-        for i in np.flatnonzero((expected != actual) | (differences > MAX_DIFFERENCE))
+        for i in np.flatnonzero((expected != actual) | (differences > max_difference))
     )
     return Replay(len(golden.images), float(differences.max()), mismatches)

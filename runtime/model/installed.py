@@ -38,7 +38,9 @@ LITERT = Package("LiteRT", "ai-edge-litert", "ai_edge_litert.interpreter")
 TFLITE_RUNTIME = Package("tflite-runtime", "tflite-runtime", "tflite_runtime.interpreter", extra="lettercast[tflite-runtime]")
 ONNX_RUNTIME = Package("ONNX Runtime", "onnxruntime", "onnxruntime", extra="lettercast[onnx]")
 # By the suffix of the model; the first engine that can be imported runs it.
-ENGINES = {".tflite": (LITERT, TFLITE_RUNTIME), ".onnx": (ONNX_RUNTIME,)}
+ENGINES = {".tflite": (LITERT, TFLITE_RUNTIME), ".onnx": (ONNX_RUNTIME, OPENCV)}
+# As a person names an engine that is to run a model.
+ENGINE_NAMES = {"litert": LITERT, "tflite-runtime": TFLITE_RUNTIME, "onnxruntime": ONNX_RUNTIME, "opencv": OPENCV}
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,15 @@ def find_engine(ending: str) -> Found:
     return next((found for found in tried if found.fault != NOT_INSTALLED), tried[0])
 
 
+def find_needed(endings: set[str]) -> list[Found]:
+    """Find NumPy, OpenCV, and the engines for models of these suffixes; an engine is not needed if OpenCV, once there, is one."""
+    numpy, opencv = find_package(NUMPY), find_package(OPENCV)
+    engines = [
+        find_engine(ending) for ending in sorted(endings & ENGINES.keys()) if opencv.module or OPENCV not in ENGINES[ending]
+    ]
+    return [numpy, opencv, *(engine for engine in engines if engine.package != OPENCV)]
+
+
 @dataclass(frozen=True)
 class Platform:
     """What decides how to install packages: sys.platform, machine, bits of Python, whether it is managed, apt's, or a venv."""
@@ -131,7 +142,7 @@ def this_platform() -> Platform:
 def how_to_install(package: Package, here: Platform) -> str:
     """Return one line that says how to install a package; for LiteRT, the engine that runs TFLite models on this platform."""
     if package == ONNX_RUNTIME and here.bits == 32:
-        return "ONNX Runtime has no 32-bit build; use a .tflite model"
+        return "ONNX Runtime has no 32-bit build; use an onnx-float32 file, which OpenCV runs"
     if package in ENGINES[".tflite"]:
         if not (here.has_litert or here.has_tflite_runtime):
             return without_tflite(here)
@@ -153,7 +164,10 @@ def without_tflite(here: Platform) -> str:
     """Return what to do if no engine for TFLite models is published for a platform."""
     if here.system == "linux" and here.bits == 32:
         last = ".".join(map(str, MAX_TFLITE_RUNTIME_PYTHON))
-        return f"for 32 bits there is tflite-runtime, up to Python {last} (Raspberry Pi OS bookworm); or use the 64-bit system"
+        return (
+            f"for 32 bits there is tflite-runtime, up to Python {last} (Raspberry Pi OS bookworm); "
+            "or use an onnx-float32 file, which OpenCV runs"
+        )
     return f"none is published for {here.system} {here.machine}; use an .onnx model and ONNX Runtime"
 
 
@@ -169,5 +183,4 @@ def describe_missing(found: Found, here: Platform) -> str:
 def describe_missing_packages(ending: str) -> list[str]:
     """Return one line for each package that reading with a model of this suffix needs and that cannot be used here."""
     here = this_platform()
-    found = [find_package(NUMPY), find_package(OPENCV), find_engine(ending)]
-    return [describe_missing(one, here) for one in found if not one.module]
+    return [describe_missing(one, here) for one in find_needed({ending}) if not one.module]

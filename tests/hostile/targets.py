@@ -16,7 +16,7 @@ import numpy as np
 from lettercast import LettercastError
 from lettercast.benchmarks.parity.compare import load_run
 from lettercast.runtime.arguments import device_model
-from lettercast.runtime.model.facts import Facts, keras_facts, parse_facts, tflite_facts
+from lettercast.runtime.model.facts import FACTS_KEY, Facts, keras_facts, onnx_facts, parse_facts, tflite_facts
 from lettercast.runtime.model.golden import load_golden
 from lettercast.runtime.sources.images import read_header, read_image
 from lettercast.runtime.text.words import load_words
@@ -92,6 +92,14 @@ def keras_archive() -> list[bytes]:
     return [file.getvalue()]
 
 
+def onnx_model() -> list[bytes]:
+    import onnx
+
+    model = onnx.helper.make_model(onnx.helper.make_graph([], "g", [], []), producer_name="p")
+    onnx.helper.set_model_props(model, {"a": "b", FACTS_KEY: FACTS.decode()})
+    return [model.SerializeToString()]
+
+
 def earlier_run() -> list[bytes]:
     return [json.dumps({"schema": 2, "machine": {"processor": "x"}, "rows": [{"name": "m", "engine": "e 1"}]}).encode()]
 
@@ -111,6 +119,7 @@ TARGETS = {
     "TFLite facts": Target(
         lambda path: tflite_facts(path, path.read_bytes()), ".tflite", lambda: [device_model("letters-nano").read_bytes()]
     ),
+    "ONNX facts": Target(lambda path: onnx_facts(path, path.read_bytes()), ".onnx", onnx_model),
     "facts": Target(lambda path: parse_facts(path.read_bytes(), path), ".json", lambda: [FACTS]),
     "Keras facts": Target(keras_facts, ".keras", keras_archive),
     "golden cases": Target(load_golden, ".npz", golden),

@@ -10,6 +10,7 @@ from lettercast import LettercastError
 from lettercast.benchmarks.parity.contender import BATCH, finder, open_contenders, pictures_taken, runs_of, tie_of
 from lettercast.export.exporter import DEFAULT_MODEL
 from lettercast.runtime.model.engine import open_engine
+from lettercast.runtime.model.installed import LITERT, ONNX_RUNTIME, OPENCV, TFLITE_RUNTIME
 from lettercast.train.predict import load_keras
 
 
@@ -46,13 +47,30 @@ def test_an_export_without_its_original_is_measured_with_a_note(exported):
 
 
 def test_a_missing_engine_is_named_and_the_other_models_run(exported, monkeypatch):
+    for package in (LITERT, TFLITE_RUNTIME):
+        monkeypatch.setitem(sys.modules, package.module.partition(".")[0], None)
+        monkeypatch.setitem(sys.modules, package.module, None)
+    tflite, onnx = open_contenders([exported["tflite-int8"], exported["onnx-int8"]], [], 1)
+    assert not tflite.runs
+    assert tflite.skipped.startswith("no engine for .tflite models is installed: pip install 'lettercast[reader]' or ")
+    assert onnx.runs
+    with pytest.raises(LettercastError, match=r"int8\.tflite: no engine"):
+        pictures_taken([tflite])
+
+
+def test_opencv_is_measured_for_the_formats_that_it_is_for(exported):
+    names = ("onnx-float32", "onnx-float16", "onnx-int8", "onnx-dynamic")
+    opened = open_contenders([exported[name] for name in names], [], 1)
+    assert all(one.runs for one in opened)
+    engines = {name: [one.package for one in opened if one.format == name] for name in names}
+    alone, both = [ONNX_RUNTIME], [ONNX_RUNTIME, OPENCV]
+    assert engines == {"onnx-float32": both, "onnx-float16": both, "onnx-int8": alone, "onnx-dynamic": alone}
+
+
+def test_a_quantized_file_that_only_opencv_could_run_says_why_it_does_not(exported, monkeypatch):
     monkeypatch.setitem(sys.modules, "onnxruntime", None)
-    onnx, tflite = open_contenders([exported["onnx-int8"], exported["tflite-int8"]], [], 1)
-    assert not onnx.runs
-    assert onnx.skipped == "no engine for .onnx models is installed: pip install 'lettercast[onnx]'"
-    assert tflite.runs
-    with pytest.raises(LettercastError, match=r"int8\.onnx: no engine"):
-        pictures_taken([onnx])
+    (dynamic,) = open_contenders([exported["onnx-dynamic"]], [], 1)
+    assert "cannot run this onnx-dynamic file (it lacks DynamicQuantizeLinear as used here)" in dynamic.failure
 
 
 def test_a_broken_file_fails_without_stopping_the_others(exported, tmp_path):
@@ -69,7 +87,7 @@ def test_a_keras_model_among_the_exports_fails_with_a_hint_to_its_option(model_f
 
 
 def test_the_tie_is_that_of_the_format(exported):
-    (contender,) = open_contenders([exported["onnx-float32"]], [], 1)
+    contender, *_ = open_contenders([exported["onnx-float32"]], [], 1)
     assert tie_of(contender) == pytest.approx(1e-5)
 
 
@@ -78,7 +96,7 @@ def test_the_timed_call_goes_from_ink_to_probabilities(exported, check_source, e
     from lettercast.train.data.source import draw_all
 
     images = draw_all(check_source)[:40]
-    (contender,) = open_contenders([exported[f"{ending}-float32"]], [], 1)
+    contender, *_ = open_contenders([exported[f"{ending}-float32"]], [], 1)
     one, many = runs_of(contender.engine, images)
     answers = np.concatenate([one(i) for i in range(40)])
     assert answers.shape == (40, 26)

@@ -182,7 +182,7 @@ def report_text(**changes) -> str:
 def test_the_report_lists_engines_and_cameras():
     text = report_text()
     assert ".tflite ai-edge-litert not installed, not needed tflite-runtime 2.14.0, runs .tflite models" in text
-    assert "onnxruntime not installed cameras" in text
+    assert ".onnx onnxruntime not installed opencv-python 4.6.0, runs onnx-float32 models cameras" in text
     assert "OpenCV 4.6.0, with windows (GTK3), reads cameras and videos with FFMPEG, GStreamer, v4l/v4l2" in text
     assert "/dev/video0 HD Webcam (you may not open it: join the group video), Picamera2 installed" in text
 
