@@ -15,7 +15,7 @@ from ..glyph import at_least, glyph
 from ..pixels import Pixels, median, percentile
 from ..text import Box
 from .forms import joined_print, may_be_broken, may_be_form
-from .ink import INK_TUNING, find_ink, ink_levels, is_noisy, shrink, to_gray
+from .ink import INK_TUNING, find_ink, ink_levels, is_noisy, paper_copy, to_gray
 from .places import Form, Place, find_form
 from .rules import take_rules, without_edges
 from .strokes import (
@@ -66,13 +66,16 @@ class Sheet:
     image: Pixels
 
 
-def find_sheet(gray: Pixels) -> Sheet | None:
-    """Find light paper on a darker desk in an image (H, W) uint8; None if there is none or if it fills the image."""
+def find_sheet(gray: Pixels, small: Pixels | None = None) -> Sheet | None:
+    """Find light paper on a darker desk in an image (H, W) uint8; None if there is none or if it fills the image.
+
+    small is what `paper_copy` gives for the image, if you have that already.
+    """
     if not has_dark_sides(gray):
         return None
     tuning, darkness = SHEET_TUNING, INK_TUNING.darkness
     step = max(1, max(gray.shape) // INK_TUNING.paper_side_px)
-    small = cv2.blur(shrink(gray, step), (3, 3))
+    small = cv2.blur(paper_copy(gray) if small is None else small, (3, 3))
     _, light = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
     outlines, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not outlines or light.all():
@@ -234,11 +237,11 @@ def at_most(gray: Pixels, max_side_px: int) -> Pixels:
     return downscale(gray, (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))))
 
 
-def strokes_in(gray: Pixels, scale: float) -> Strokes:
-    """Find the strokes of an image (H, W) uint8 that is `scale` times the photograph's size."""
+def strokes_in(gray: Pixels, scale: float, small: Pixels | None = None) -> Strokes:
+    """Find the strokes of an image (H, W) uint8 that is `scale` times the photograph's size; small is what find_ink takes."""
     if gray[::4, ::4].max() < FIND_TUNING.min_light:
         return Strokes(np.zeros_like(gray), np.zeros_like(gray), False, scale)
-    ink = find_ink(gray)
+    ink = find_ink(gray, small=small)
     if is_noisy(ink, FIND_TUNING.max_noise):
         ink = cv2.GaussianBlur(ink, (0, 0), FIND_TUNING.blur_px)
     levels = ink_levels(ink)
@@ -266,23 +269,25 @@ def find_candidates(image: Pixels) -> list[Candidate]:
     """Find what may be letters on a page, in no order; takes images as find_strokes does."""
     gray = to_gray(image)
     reduced = at_most(gray, FIND_TUNING.max_side_px)
-    sheet = find_sheet(reduced)
+    small = paper_copy(reduced)
+    sheet = find_sheet(reduced, small)
     if sheet and reduced is not gray:
         # A sheet is cut out of the whole image; most images have none, and they need no second small copy.
         sheet = find_sheet(gray)
     if sheet is None:
-        return find_on_paper(gray, reduced)
+        return find_on_paper(gray, reduced, small)
     (x, y), found = sheet.corner, find_on_paper(sheet.image, at_most(sheet.image, FIND_TUNING.max_side_px), is_sheet=True)
     found = [replace(one, box=(one.box[0] + x, one.box[1] + y, *one.box[2:])) for one in found]
-    return found if len(found) >= FIND_TUNING.min_sheet_candidates else max(find_on_paper(gray, reduced), found, key=len)
+    return found if len(found) >= FIND_TUNING.min_sheet_candidates else max(find_on_paper(gray, reduced, small), found, key=len)
 
 
-def find_on_paper(gray: Pixels, reduced: Pixels, *, is_sheet: bool = False) -> list[Candidate]:
+def find_on_paper(gray: Pixels, reduced: Pixels, small: Pixels | None = None, *, is_sheet: bool = False) -> list[Candidate]:
     """Find what may be letters in an image (H, W) uint8 that shows nothing but paper, or in a sheet that was cut out.
 
-    reduced is the same image at the size at which it is searched first, see FindTuning.
+    reduced is the same image at the size at which it is searched first, see FindTuning; small is what `paper_copy` gives for
+    that, if you have it already.
     """
-    strokes = strokes_in(reduced, min(1.0, FIND_TUNING.max_side_px / max(gray.shape)))
+    strokes = strokes_in(reduced, min(1.0, FIND_TUNING.max_side_px / max(gray.shape)), small)
     pieces = find_pieces(strokes.mask, is_sheet=is_sheet)
     form = find_printed(strokes, pieces)
     if form and strokes.scale == 1 and form.height < FIND_TUNING.min_sharp_box_px:

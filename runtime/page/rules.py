@@ -72,10 +72,10 @@ class Curve:
 
 @dataclass(frozen=True)
 class Points:
-    """Points that may lie on lines: rows and columns (n,) in pixels, and their cells (n, slopes) of the Hough transform."""
+    """Points that may lie on lines: rows and columns (n,) in whole pixels, and their cells (n, slopes) of the Hough transform."""
 
-    rows: NDArray[np.int64]
-    columns: NDArray[np.int64]
+    rows: NDArray[np.float64]
+    columns: NDArray[np.float64]
     cells: NDArray[np.int64]
 
 
@@ -92,7 +92,8 @@ def find_curves(mask: Pixels, thickness: int) -> list[Curve]:
     bars, width = find_bars(mask, thickness), mask.shape[1]
     if cv2.countNonZero(bars) < max(1, UNRULED_TUNING.min_votes * width):
         return []
-    columns, rows = cv2.findNonZero(bars).reshape(-1, 2).T.astype(np.int64)
+    # As True and False NumPy finds them in a fifth of the time.
+    rows, columns = np.divmod(bars.view(bool).ravel().nonzero()[0], width)
     steepest = CURVE_TUNING.max_slope
     slopes = np.linspace(-steepest, steepest, 2 * math.ceil(steepest * width / thickness) + 1, dtype=np.float32)
     # Cells are half as high as a line is thick; the lowest belongs to the steepest line above the image.
@@ -102,7 +103,7 @@ def find_curves(mask: Pixels, thickness: int) -> list[Curve]:
     cells = ((heights - lowest) / cell).astype(np.intp)
     count = int(cells.max()) + 1
     cells += np.arange(len(slopes)) * count
-    points, free = Points(rows, columns, cells), np.ones(len(rows), bool)
+    points, free = Points(rows.astype(np.float64), columns.astype(np.float64), cells), np.ones(len(rows), bool)
     votes = np.bincount(cells.ravel(), minlength=count * len(slopes))
     curves: list[Curve] = []
     for _ in range(MAX_CURVES):
@@ -112,8 +113,8 @@ def find_curves(mask: Pixels, thickness: int) -> list[Curve]:
             break
         slope, height = slopes[fullest // count], lowest + (fullest % count + 0.5) * cell
         parabola, own = fit_parabola(points, free, (0.0, slope, height - slope * width / 2), thickness)
-        if is_long(points.columns[own], width, length):
-            curves.append(Curve(parabola, int(points.columns[own].min()), int(points.columns[own].max()) + 1))
+        if is_long(own_columns := columns[own], width, length):
+            curves.append(Curve(parabola, int(own_columns.min()), int(own_columns.max()) + 1))
         # All points that vote for this cell leave with the curve's, so that the search continues elsewhere.
         own |= free & (points.cells[:, fullest // count] == fullest)
         votes -= np.bincount(points.cells[own].ravel(), minlength=len(votes))
@@ -141,7 +142,7 @@ def fit_parabola(
     """Fit a parabola to the free points near a first guess by least squares; returns it and which points (n,) lie on it."""
     first, *later = CURVE_TUNING.max_fit_distances
     near = (free & (np.abs(points.rows - row_at(parabola, points.columns)) <= first * thickness)).nonzero()[0]
-    columns, rows = points.columns[near].astype(np.float64), points.rows[near].astype(np.float64)
+    columns, rows = points.columns[near], points.rows[near]
     own = near
     x, y = columns, rows
     for distance in later:
@@ -209,8 +210,8 @@ def run_ends(filled: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 # Along a rule this many pixels of the mask become one; their bits form one byte. A rule fills nearly all of them.
-SQUEEZE = 8
-FILLED = np.array([255 * (bits.bit_count() >= 6) for bits in range(256)], np.uint8)
+SQUEEZE, MIN_FILLED = 8, 6
+FILLED = np.array([255 * (bits.bit_count() >= MIN_FILLED) for bits in range(256)], np.uint8)
 
 
 @dataclass(frozen=True)
@@ -268,7 +269,7 @@ def take_rules(ink: Pixels, mask: Pixels, threshold: int) -> tuple[Pixels, Pixel
     thickness = max(RULE_TUNING.max_thickness_px, round(RULE_TUNING.max_thickness_share * max(mask.shape)))
     if min(mask.shape) < SQUEEZE:
         return ink, mask
-    across, down = (find_curves(squeeze(one), thickness) for one in (mask, cv2.transpose(mask)))
+    across, down = find_curves(squeeze(mask), thickness), find_curves(squeeze_turned(mask), thickness)
     if not across and not down:
         return ink, mask
     bare = ink.copy()
@@ -292,6 +293,14 @@ def squeeze(mask: Pixels) -> Pixels:
     return cv2.LUT(np.packbits(whole, axis=1), FILLED)
 
 
+def squeeze_turned(mask: Pixels) -> Pixels:
+    """Squeeze a mask (H, W) along its columns to (W, H // SQUEEZE) uint8, as `squeeze` does with the transposed mask."""
+    height, width = mask.shape[0] // SQUEEZE, mask.shape[1]
+    # 255 is -1 as a signed byte.
+    counts = -np.add.reduce(mask[: height * SQUEEZE].view(np.int8).reshape(height, SQUEEZE, width), axis=1, dtype=np.int8)
+    return cv2.transpose(at_least(counts.view(np.uint8), MIN_FILLED))
+
+
 def subtract_rule(ink: Pixels, curve: Curve, thickness: int) -> None:
     """Subtract what a rule absorbs from the ink (H, W) uint8 in place; light passes the rule and the ink in turn."""
     beyond = round(RULE_TUNING.extension_share * ink.shape[1])
@@ -306,8 +315,13 @@ def subtract_rule(ink: Pixels, curve: Curve, thickness: int) -> None:
     else:
         places = np.minimum(np.maximum(middle + across, 0), ink.shape[0] - 1) * down + columns * right
     band = pixels.take(places).astype(np.float32)
-    left = 255 - 255 * (255 - band) / (256 - absorbed_along(band))
-    pixels[places] = np.maximum(left, 0).astype(np.uint8)
+    passed = 256 - absorbed_along(band)
+    # In place, because new memory costs more time than the arithmetic.
+    left = np.subtract(255, band, out=band)
+    left *= 255
+    left /= passed
+    np.subtract(255, left, out=left)
+    pixels[places] = np.maximum(left, 0, out=left).astype(np.uint8)
 
 
 @dataclass(frozen=True)
@@ -352,16 +366,25 @@ def upper_median(values: NDArray[np.float32]) -> NDArray[np.float32]:
 def without_edges(mask: Pixels) -> Pixels:
     """Return a mask (H, W) without a dark frame along the sides of the image."""
     mask = mask.copy()
-    for side in (mask, mask[::-1], mask.T, mask.T[::-1]):
+    for is_turned, step in ((False, 1), (False, -1), (True, 1), (True, -1)):
+        side: Pixels = (mask.T if is_turned else mask)[::step]
         zone = max(2, round(RULE_TUNING.edge_zone * len(side)))
         if zone >= len(side):
             continue
-        framed: NDArray[np.bool_] = side[:zone].max(0) > 0
+        # Columns of a page lie apart in memory, which takes NumPy five times as long as OpenCV.
+        band: Pixels = cv2.transpose(side[:zone].T) if is_turned else side[:zone]
+        framed: NDArray[np.bool_] = np.maximum.reduce(band) > 0
         least = RULE_TUNING.min_edge_share * len(framed)
-        if np.count_nonzero(framed) > least and np.count_nonzero(framed := _long_runs(framed)) > least:
+        if not framed.all() and np.count_nonzero(framed) > least:
+            framed = _long_runs(framed)
+        if np.count_nonzero(framed) > least:
             # If ink continues beyond the zone, a letter touches the frame.
-            side[:zone] &= np.where(framed & (side[zone] == 0), np.uint8(0), np.uint8(255))
-            side[: zone // 2] = 0
+            band = band & np.where(framed & (side[zone] == 0), np.uint8(0), np.uint8(255))
+            band[: zone // 2] = 0
+            if is_turned:
+                side[:zone].T[:] = cv2.transpose(band)
+            else:
+                side[:zone] = band
     return mask
 
 
