@@ -116,8 +116,8 @@ class NeighbourTuning:
 
 
 NEIGHBOUR_TUNING = NeighbourTuning()
-# An image of gravel has so many candidates that only this many are compared with all others at once, to limit memory.
-BATCH_CANDIDATES = 256
+# Only this many candidates are compared with all others at once, because a processor's cache holds no more.
+BATCH_CANDIDATES = 64
 
 
 def keep_by_neighbours(
@@ -151,13 +151,14 @@ def keep_by_neighbours(
     box = np.array(boxes, np.float32).reshape(-1, 4)
     middle, size = box[:, :2] + box[:, 2:] / 2, box[:, 2:].max(1)
     is_writing = np.zeros(len(known), bool)
+    # Squares of distances, because roots take longer than all the rest.
+    reach, most, least = (tuning.max_distance * size) ** 2, tuning.max_size_ratio * size, size / tuning.max_size_ratio
     for start in range(0, len(box), BATCH_CANDIDATES):
         own = np.s_[start : start + BATCH_CANDIDATES]
-        apart = np.hypot(*(middle[own, None] - middle[None]).transpose(2, 0, 1))
-        ratio = size[None] / size[own, None]
-        is_alike = (ratio <= tuning.max_size_ratio) & (ratio >= 1 / tuning.max_size_ratio)
-        near = (apart <= tuning.max_distance * size[own, None]) & is_alike
-        letters, others = near[:, known].sum(1), near[:, ~known].sum(1)
+        across, down = (middle[own, k, None] - middle[:, k] for k in (0, 1))
+        near = (across * across + down * down <= reach[own, None]) & (size <= most[own, None]) & (size >= least[own, None])
+        near_letters = np.count_nonzero(near & known, 1)
+        letters, others = near_letters, np.count_nonzero(near, 1) - near_letters
         is_writing[own] = (letters >= others) & ((letters > 1) & (not all_alone) | (confidence[own] >= alone))
     return is_writing & ~faint
 

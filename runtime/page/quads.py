@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, TypeAlias
 
 import cv2
@@ -13,6 +14,7 @@ from ..pixels import Pixels
 
 # (4, 2) x and y of the corners, from the left top one with the clock.
 Quad: TypeAlias = NDArray[np.float64]
+Point: TypeAlias = tuple[float, float]
 
 
 @dataclass(frozen=True)
@@ -105,7 +107,8 @@ class PlaceRow:
 def find_quads(holes: Sequence[NDArray[Any]], min_px: float) -> NDArray[np.float64]:
     """Return the outlines (n, 1, 2) that are boxes, with sides of at least min_px pixels, as quads (N, 4, 2)."""
     tuning = FORM_TUNING
-    found = []
+    # Plain numbers, because NumPy is ten times slower with few of them.
+    found: list[tuple[float, tuple[Point, ...]]] = []
     for outline in holes:
         if len(outline) < 3 * min_px:
             continue
@@ -119,24 +122,33 @@ def find_quads(holes: Sequence[NDArray[Any]], min_px: float) -> NDArray[np.float
             continue
         corners = cv2.approxPolyDP(hull, 0.04 * cv2.arcLength(hull, True), True)
         points = corners if len(corners) == 4 else cv2.boxPoints(rect)
-        quad = in_order(points.reshape(4, 2).astype(np.float64))
-        if abs(quad[1, 1] - quad[0, 1]) < 0.6 * abs(quad[1, 0] - quad[0, 0]):
-            found.append(quad)
-    found.sort(key=lambda quad: -float(size_of(quad).prod()))
-    return np.array(found[:MAX_SEEDS]).reshape(-1, 4, 2)
+        quad = in_order([(float(x), float(y)) for x, y in points.reshape(4, 2).tolist()])
+        (ax, ay), (bx, by) = quad[:2]
+        if abs(by - ay) < 0.6 * abs(bx - ax):
+            width, height = sides(quad)
+            found.append((-width * height, quad))
+    found.sort(key=itemgetter(0))
+    return np.array([quad for _, quad in found[:MAX_SEEDS]], np.float64).reshape(-1, 4, 2)
 
 
-def in_order(points: NDArray[np.float64]) -> Quad:
+def in_order(points: Sequence[Point]) -> tuple[Point, ...]:
     """Return four corners from the left top one with the clock."""
-    across, down = points.sum(1), np.diff(points, axis=1)[:, 0]
-    return points[[int(across.argmin()), int(down.argmin()), int(across.argmax()), int(down.argmax())]]
+    down = [y - x for x, y in points]
+    across = [x + y for x, y in points]
+    order = (across.index(min(across)), down.index(min(down)), across.index(max(across)), down.index(max(down)))
+    return tuple(points[i] for i in order)
 
 
 def size_of(quad: Quad) -> NDArray[np.float64]:
     """Return the mean width and height of a quad."""
-    (ax, ay), (bx, by), (cx, cy), (dx, dy) = quad.tolist()
+    return np.array(sides(quad.tolist()))
+
+
+def sides(quad: Sequence[Sequence[float]]) -> tuple[float, float]:
+    """Return the mean width and height of a quad in plain numbers."""
+    (ax, ay), (bx, by), (cx, cy), (dx, dy) = quad
     width = math.hypot(bx - ax, by - ay) + math.hypot(cx - dx, cy - dy)
-    return np.array([width / 2, (math.hypot(cx - bx, cy - by) + math.hypot(dx - ax, dy - ay)) / 2])
+    return width / 2, (math.hypot(cx - bx, cy - by) + math.hypot(dx - ax, dy - ay)) / 2
 
 
 def sides_of(quads: NDArray[np.float64]) -> NDArray[np.float64]:

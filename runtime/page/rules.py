@@ -3,7 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import cv2
 import numpy as np
@@ -151,11 +151,12 @@ def fit_parabola(
         # Columns relative to their middle keep the normal equations well conditioned.
         middle, half = float(x.sum()) / len(x), (high - low) / 2
         x = (x - middle) / half
-        square = x * x
-        # The sums of the powers of x, and of their products with y; @ takes a sum of products without a copy.
-        s1, s2, s3, s4 = float(x.sum()), float(x @ x), float(square @ x), float(square @ square)
-        normal = ((s4 + CURVE_TUNING.stiffness, s3, s2), (s3, s2, s1), (s2, s1, float(len(x))))
-        a, b, c = solve(normal, (float(square @ y), float(x @ y), float(y.sum())))
+        # The sums of the powers of x, and of their products with y.
+        powers = np.ones((4, len(x)))
+        np.multiply(x, x, out=powers[0])
+        powers[1], powers[3] = x, y
+        (s4, s3, s2, y2), (_, _, s1, y1), (_, _, s0, y0), _ = (powers @ powers.T).tolist()
+        a, b, c = solve((s4 + CURVE_TUNING.stiffness, s3, s2, s1, s0), (y2, y1, y0))
         a, b = a / half**2, b / half
         parabola = (a, b - 2 * a * middle, c - b * middle + a * middle**2)
         close = np.abs(rows - row_at(parabola, columns)) <= distance * thickness
@@ -165,21 +166,20 @@ def fit_parabola(
     return parabola, is_own
 
 
-Three: TypeAlias = tuple[float, float, float]
+def solve(sums: tuple[float, float, float, float, float], right: tuple[float, float, float]) -> tuple[float, float, float]:
+    """Solve the normal equations ((s4, s3, s2), (s3, s2, s1), (s2, s1, s0)) of a parabola by Cramer's rule.
 
-
-def solve(matrix: tuple[Three, Three, Three], right: Three) -> Three:
-    """Solve three linear equations by Cramer's rule; np.linalg.solve takes ten times as long for so few."""
-    columns = tuple(zip(*matrix, strict=True))
-    whole = determinant(columns)
-    first, second, third = (determinant((*columns[:k], right, *columns[k + 1 :])) / whole for k in range(3))
-    return first, second, third
-
-
-def determinant(rows: tuple[Three, ...]) -> float:
-    """Return the determinant of a 3x3 matrix."""
-    (a, b, c), (d, e, f), (g, h, i) = rows
-    return a * (e * i - f * h) - b * (d * i - f * g) + c * (d * h - e * g)
+    np.linalg.solve takes ten times as long for three equations.
+    """
+    (s4, s3, s2, s1, s0), (y2, y1, y0) = sums, right
+    first, second, third = s2 * s0 - s1 * s1, s1 * s2 - s3 * s0, s3 * s1 - s2 * s2
+    middle, last, mixed = s4 * s0 - s2 * s2, s4 * s2 - s3 * s3, s2 * s3 - s4 * s1
+    whole = s4 * first + s3 * second + s2 * third
+    return (
+        (first * y2 + second * y1 + third * y0) / whole,
+        (second * y2 + middle * y1 + mixed * y0) / whole,
+        (third * y2 + mixed * y1 + last * y0) / whole,
+    )
 
 
 def row_at(parabola: tuple[float, float, float], columns: NDArray[Any]) -> NDArray[np.float64]:
