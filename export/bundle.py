@@ -9,9 +9,10 @@ from pathlib import Path
 
 from .. import LettercastError
 from ..runtime.files import make_folder, packaged, replacing
-from ..runtime.model.engine import open_engine
+from ..runtime.model.engine import Engine, open_engine
 from ..runtime.model.facts import LETTERS
 from ..runtime.model.golden import golden_path, load_golden
+from ..runtime.model.installed import NUMPY, OPENCV
 from ..runtime.reader import Reader
 from ..runtime.text.language import SHIPPED, find_language
 
@@ -41,6 +42,24 @@ from lettercast.__main__ import run
 
 run("bundled")
 """
+# The shipped model that OpenCV runs: a device needs no package that apt does not have.
+NO_PIP_MODEL = "letters-nano-float32.onnx"
+APT_INSTALL = f"sudo apt install {OPENCV.debian} {NUMPY.debian}"
+ENGINE_FROM_APT = "OpenCV also runs the model, so nothing comes from pip, on 32-bit systems as well."
+ENGINE_FROM_PIP = "The engine of the model comes from pip: the next command says how to install it on your system."
+README = """\
+# {name}
+
+This file {does} with {model}, on Python 3.11 or later. On Raspberry Pi OS or Debian, bookworm or later, install:
+
+    {install}
+
+{engine}
+
+    python3 {name} doctor      # what is installed, and whether the model gives the right results here
+    python3 {name} {source}
+    python3 {name} --help
+"""
 
 
 @dataclass(frozen=True)
@@ -53,7 +72,12 @@ class Bundle:
 
 
 def write_bundle(
-    model: Path, out: Path | None = None, *, overwrite: bool = False, languages: Sequence[str | Path] = ()
+    model: Path,
+    out: Path | None = None,
+    *,
+    overwrite: bool = False,
+    languages: Sequence[str | Path] = (),
+    no_pip: bool = False,
 ) -> Bundle:
     """Write a model with its golden cases, and what uses it, as one file, the same bytes for the same input.
 
@@ -63,13 +87,12 @@ def write_bundle(
         overwrite: whether to replace `out` if it exists.
         languages: names of languages that come with lettercast, or paths of fitted ones named letters-xx.npz. The reader in the
             bundle takes no others.
+        no_pip: whether OpenCV must run the model, so that a device needs no package that apt does not have.
 
     Raises:
         LettercastError: the model or a language cannot be used, or `out` exists or cannot be written.
     """
-    if model.suffix.lower() == ".keras":
-        raise LettercastError(f"{model}: devices cannot run Keras models; run lettercast export {shlex.quote(str(model))} first")
-    engine = open_engine(model)
+    engine = open_to_bundle(model, no_pip)
     command = READ if engine.facts.takes == LETTERS else CLASSIFY
     if command == READ:
         # It says why it cannot use a model.
@@ -81,14 +104,38 @@ def write_bundle(
     if out.exists() and (not overwrite or out.samefile(model)):
         hint = "choose another --out" if overwrite else "add --overwrite, or choose another --out"
         raise LettercastError(f"{out}: exists already; {hint}")
-    program = SHEBANG + archive(
-        {"__main__.py": START.encode(), **dict(contents(model, command)), **dict(language_files(languages))}
+    about = README.format(
+        name=DEFAULT_NAMES[command],
+        does="reads handwritten letters" if command == READ else "classifies images",
+        model=model.name,
+        install=APT_INSTALL,
+        engine=ENGINE_FROM_APT if no_pip else ENGINE_FROM_PIP,
+        source="[SOURCE ...]" if command == READ else "IMAGE ...",
     )
+    written = {"__main__.py": START.encode(), "README.md": about.encode()}
+    program = SHEBANG + archive({**written, **dict(contents(model, command)), **dict(language_files(languages))})
     make_folder(out.parent)
     with replacing(out) as temporary:
         temporary.write_bytes(program)
         temporary.chmod(PROGRAM_MODE)
     return Bundle(out, len(program), command)
+
+
+def no_pip_model() -> Path:
+    """Return the model that comes with lettercast for devices with nothing but packages of apt."""
+    return packaged("models") / NO_PIP_MODEL
+
+
+def open_to_bundle(model: Path, no_pip: bool) -> Engine:
+    """Open a model that is to be bundled; raises LettercastError if it is a Keras model, or OpenCV does not run it but must."""
+    if model.suffix.lower() == ".keras":
+        raise LettercastError(f"{model}: devices cannot run Keras models; run lettercast export {shlex.quote(str(model))} first")
+    if no_pip and model.suffix.lower() != ".onnx":
+        raise LettercastError(
+            f"{model}: without pip, only onnx-float32 files run; make one with lettercast export --formats onnx-float32, "
+            "or leave the model out for letters-nano"
+        )
+    return open_engine(model, package=OPENCV if no_pip else None)
 
 
 def contents(model: Path, command: str) -> Iterator[tuple[str, bytes]]:

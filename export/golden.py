@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..runtime.files import replacing, write_bytes
 from ..runtime.model.engine import Engine, open_engine
 from ..runtime.model.golden import Golden, golden_path
+from ..runtime.model.installed import ENGINES
 from ..runtime.pixels import Pixels
 
 MAX_CASES = 32
@@ -64,7 +65,7 @@ def main() -> None:
     from ..train.data.source import draw_all
 
     images = draw_all(open_source("pen", "test"))
-    for path in sorted(DEFAULT_MODEL.parent.glob("*.tflite")):
+    for path in sorted(path for path in DEFAULT_MODEL.parent.iterdir() if path.suffix in ENGINES):
         engine = open_engine(path)
         chosen = choose_cases(engine(images))
         packed = pack(make_golden(engine, path.read_bytes(), images[chosen]))

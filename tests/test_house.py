@@ -12,6 +12,8 @@ import pytest
 from lettercast.commands.cli import COMMANDS, build_parser
 from lettercast.runtime.arguments import device_model, keras_model
 from lettercast.runtime.model.engine import open_engine
+from lettercast.runtime.model.golden import golden_path, load_golden
+from lettercast.runtime.model.installed import ENGINES
 
 HEAVY = ("tensorflow", "keras", "sklearn", "matplotlib", "onnx", "lettercast.train", "lettercast.export", "lettercast.benchmarks")
 NOT_OURS = {".venv", ".venv-tflite-runtime", ".venv-mediapipe", ".venv-opencv", "build"}
@@ -79,7 +81,7 @@ def test_models_and_pen_are_installed_with_their_packages(root, setuptools):
     patterns = {root.joinpath(*p.split(".")[1:]) / one for p, some in setuptools["package-data"].items() for one in some}
     data = [
         p
-        for kind in ("*.tflite", "*.keras", "*.npz")
+        for kind in ("*.tflite", "*.onnx", "*.keras", "*.npz")
         for folder in ("runtime", "train", "export")
         for p in (root / folder).rglob(kind)
     ]
@@ -89,5 +91,9 @@ def test_models_and_pen_are_installed_with_their_packages(root, setuptools):
 
 @pytest.mark.parametrize("name", ["letters-base", "letters-nano"])
 def test_the_shipped_models_were_made_from_the_shipped_originals(name):
-    facts = open_engine(device_model(name)).facts
-    assert (facts.name, facts.source_sha256) == (name, hashlib.sha256(keras_model(name).read_bytes()).hexdigest())
+    original = hashlib.sha256(keras_model(name).read_bytes()).hexdigest()
+    for path in device_model(name).parent.glob(f"{name}-*"):
+        if path.suffix in ENGINES:
+            facts = open_engine(path).facts
+            assert (facts.name, facts.source_sha256) == (name, original), path.name
+            assert load_golden(golden_path(path)).is_of(path.read_bytes())

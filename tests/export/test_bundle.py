@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError, __version__
-from lettercast.export.bundle import START, write_bundle
+from lettercast.export.bundle import START, no_pip_model, write_bundle
 from lettercast.export.golden import pack
 from lettercast.runtime import Classifier
 from lettercast.runtime.arguments import device_model
@@ -99,6 +99,45 @@ def test_it_reads_where_numpy_opencv_and_an_engine_are_installed_and_no_more(sta
     ours, theirs = json.loads(done.stdout), json.loads(out)
     assert ours["text"] == "ABC\nDEF"
     assert ours["lines"] == theirs["lines"]
+
+
+def test_without_pip_opencv_runs_the_model_and_the_readme_names_no_package_of_pip(start, page_file, lettercast, tmp_path):
+    bundle = tmp_path / "reader.pyz"
+    write_bundle(no_pip_model(), bundle, no_pip=True)
+    done = start(bundle, page_file, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["text"] == "ABC\nDEF"
+    doctor = json.loads(start(bundle, "doctor", "--json").stdout)["models"][0]
+    assert doctor["engine"] == f"opencv-python {cv2.__version__}"
+    assert doctor["self_test"]["verdict"] in ("equal", "close")
+    with zipfile.ZipFile(bundle) as archive:
+        about = archive.read("README.md").decode()
+    assert "reads handwritten letters with letters-nano-float32.onnx" in about
+    assert "\n    sudo apt install python3-opencv python3-numpy\n" in about
+    assert "OpenCV also runs the model, so nothing comes from pip" in about
+    # Where nothing is installed, it asks for no more than these two.
+    lines = start(bundle, page_file, installed=None).stderr.splitlines()
+    assert [line.split(": ")[1] for line in lines] == ["NumPy is not installed", "OpenCV is not installed"]
+
+
+def test_without_pip_a_model_for_another_engine_is_refused(exported, tmp_path):
+    for name, message in (("tflite-int8", "without pip, only onnx-float32 files run"), ("onnx-dynamic", "it lacks Dyn")):
+        with pytest.raises(LettercastError, match=message):
+            write_bundle(exported[name], tmp_path / "reader.pyz", no_pip=True)
+    assert not (tmp_path / "reader.pyz").exists()
+
+
+def test_the_readme_inside_names_the_program_and_its_model(bundle, digits_tflite, tmp_path):
+    write_bundle(digits_tflite, tmp_path / "classifier.pyz")
+    expected = (
+        (bundle, "reader.pyz", "reads handwritten letters with letters-nano-int8.tflite"),
+        (tmp_path / "classifier.pyz", "classifier.pyz", "classifies images with digits.tflite"),
+    )
+    for path, name, does in expected:
+        with zipfile.ZipFile(path) as archive:
+            about = archive.read("README.md").decode()
+        assert about.startswith(f"# {name}\n") and does in about and f"python3 {name} doctor" in about
+        assert "The engine of the model comes from pip" in about
 
 
 def test_it_holds_a_language_only_if_you_ask_for_it(start, bundle, page_file, tmp_path, lettercast):
