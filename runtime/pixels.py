@@ -54,3 +54,17 @@ def median(values: Sequence[float] | NDArray[np.number]) -> float:
     ordered = np.sort(values)
     half = len(ordered) // 2
     return float(ordered[half]) if len(ordered) % 2 else (float(ordered[half - 1]) + float(ordered[half])) / 2
+
+
+# Larger than any array that finding letters needs.
+KEPT_BYTES = 8 << 20
+
+
+def keep_memory() -> None:
+    """Make glibc keep the memory of one image for the next one, up to 16 MB; other C libraries do as they please.
+
+    When arrays are freed, glibc gives back to the system what is more than twice the largest array so far, and to get it anew,
+    4 KB at a time, may take a third of the time in which the letters of an image are found. This array is never touched, so that
+    it takes no memory and no time.
+    """
+    np.empty(KEPT_BYTES, np.uint8)

@@ -28,7 +28,7 @@ from .page.join import join_strokes
 from .page.lines import first_letters, order_lines, split_words
 from .page.split import Reading, certainty, classify, may_be_split, merged, split_candidates
 from .page.stacked import split_stacked
-from .pixels import Pixels, check_image, percentile
+from .pixels import Pixels, check_image, keep_memory, percentile
 from .text import UNKNOWN, Box, Letter, Line, Page, Word
 from .text.codes import Alphabet, alphabet_of, best_of, settle_kinds
 from .text.context import LABELS, Evidence, Shapes, find_small, load_case, settle_case, settle_heights
@@ -269,6 +269,7 @@ class Reader:
         language: str | Path | None = None,
         case: str = UPPER,
     ) -> None:
+        keep_memory()
         # A model inside a zip file is neither a str nor a Path but reads like one, so it stays as it is.
         path = find_model(model) if isinstance(model, str | Path) else model or DEFAULT_MODEL
         self.engine = path if isinstance(path, Engine) else open_engine(path, threads)
