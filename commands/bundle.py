@@ -1,20 +1,26 @@
-"""The command `bundle`: it writes a model, and what uses it, as a single file."""
+"""The command `bundle`: it writes a model, and what uses it, as a single file, for a device with Python or a microcontroller."""
 
 import argparse
 import shlex
+import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from .. import DONE
+from .. import DONE, MISSED, LettercastError
 from ..runtime.arguments import DEFAULT_NAME, device_model, measured_model
 from .parser import add_command
 from .terminal import importing
 
+if TYPE_CHECKING:
+    from ..export.microcontroller.bundle import MicroBundle
+
+PI, MCU = "pi", "mcu"
 EXAMPLES = """\
 examples:
   lettercast bundle                             the shipped model, as reader.pyz
   lettercast bundle my.tflite --out my.pyz      a model of your own
   lettercast bundle digits.tflite               one of other images, as classifier.pyz
+  lettercast bundle letters-nano --target mcu   for a microcontroller, as letters-nano-mcu.zip
 """
 
 
@@ -26,7 +32,9 @@ def add(commands: Any) -> None:
         help="write one file that reads or classifies on a device",
         description="Write one model, and what uses it, as a single file. Run it with python3 reader.pyz [SOURCE ...] and the "
         "options of read; if the model takes other images than letters, with python3 classifier.pyz IMAGE and the options of "
-        "classify. It needs Python 3.11 or later, NumPy, OpenCV, and LiteRT for a .tflite model.",
+        "classify. It needs Python 3.11 or later, NumPy, OpenCV, and LiteRT for a .tflite model. With --target mcu it is a zip "
+        "for microcontrollers instead: C++ for TensorFlow Lite Micro with golden cases, as a library for Arduino, PlatformIO, "
+        "ESP-IDF and CMake.",
         examples=EXAMPLES,
     )
     command.add_argument(
@@ -37,7 +45,16 @@ def add(commands: Any) -> None:
         help="letters-base (the default), letters-nano (smaller), letters-digits (digits as well), or a .tflite or .onnx file",
     )
     command.add_argument(
-        "--out", type=Path, metavar="FILE", help="the file to write (default: reader.pyz, or classifier.pyz for other images)"
+        "--target",
+        choices=(PI, MCU),
+        default=PI,
+        help="pi: a Raspberry Pi or any device with Python (the default); mcu: a microcontroller",
+    )
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the file to write (default: reader.pyz, classifier.pyz for other images, or MODEL-mcu.zip)",
     )
     command.add_argument(
         "--language",
@@ -51,14 +68,38 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Write the bundle, and print its size and what to do next."""
+    model = options.model or device_model(DEFAULT_NAME)
+    if options.target == MCU:
+        if options.language:
+            raise LettercastError("--language: a microcontroller reads one letter at a time; leave it out with --target mcu")
+        with importing():
+            from ..export.microcontroller.bundle import how_to_run, write_micro_bundle
+
+            return describe_micro(write_micro_bundle(model, options.out, overwrite=options.overwrite), how_to_run())
     with importing():
         from ..export.bundle import CLASSIFY, write_bundle
 
-        bundle = write_bundle(
-            options.model or device_model(DEFAULT_NAME), options.out, overwrite=options.overwrite, languages=options.language
-        )
+        bundle = write_bundle(model, options.out, overwrite=options.overwrite, languages=options.language)
     print(f"{bundle.path}: {bundle.size_bytes:,} bytes")
     program = f"python3 {shlex.quote(str(bundle.path))}"
     print(f"next: {program} doctor")
     print(f"      {program}{' IMAGE' * (bundle.command == CLASSIFY)}")
+    return DONE
+
+
+def describe_micro(bundle: "MicroBundle", how_to_run: str) -> int:
+    """Print what a zip for microcontrollers takes and how its golden cases went; returns the exit code."""
+    if not bundle.is_proved:
+        reason = f"tflite-micro gives another label in {bundle.wrong} of {bundle.cases} golden cases"
+        print(f"lettercast: {bundle.path}: not written, because {reason}; export the model in another format", file=sys.stderr)
+        return MISSED
+    measured = f"measured by tflite-micro {bundle.version.partition('-')[0]}" if bundle.version else "estimated"
+    print(f"{bundle.path}: {bundle.size_bytes:,} bytes")
+    print(f"flash: {bundle.model_bytes:,} bytes for the model; arena: {bundle.arena_bytes:,} bytes, {measured}")
+    if bundle.version:
+        others = "" if bundle.equal == bundle.cases else ", the others with the same label"
+        print(f"golden cases: {bundle.equal} of {bundle.cases} equal to the bit in tflite-micro{others}")
+    else:
+        print(f"golden cases: {bundle.cases} not run here, because tflite-micro is not installed: {how_to_run}")
+    print("next: Arduino IDE > Sketch > Include Library > Add .ZIP Library; README.md in the zip has all steps")
     return DONE

@@ -1,0 +1,1 @@
+"""Zips for microcontrollers: one model as C++, with what runs it in TensorFlow Lite Micro and the proof that it runs right."""
