@@ -20,6 +20,7 @@ examples:
   lettercast bundle                             the shipped model, as reader.pyz
   lettercast bundle my.tflite --out my.pyz      a model of your own
   lettercast bundle digits.tflite               one of other images, as classifier.pyz
+  lettercast bundle --no-pip                    letters-nano for a Pi with nothing but packages of apt
   lettercast bundle letters-nano --target mcu   for a microcontroller, as letters-nano-mcu.zip
 """
 
@@ -51,6 +52,12 @@ def add(commands: Any) -> None:
         help="pi: a Raspberry Pi or any device with Python (the default); mcu: a microcontroller",
     )
     command.add_argument(
+        "--no-pip",
+        action="store_true",
+        help="for a device with nothing but apt's python3-opencv and python3-numpy, 32 bit included: OpenCV runs the model, an "
+        "onnx-float32 file (default: letters-nano)",
+    )
+    command.add_argument(
         "--out",
         type=Path,
         metavar="FILE",
@@ -72,16 +79,22 @@ def run(options: argparse.Namespace) -> int:
     if options.target == MCU:
         if options.language:
             raise LettercastError("--language: a microcontroller reads one letter at a time; leave it out with --target mcu")
+        if options.no_pip:
+            raise LettercastError("--no-pip: nothing is installed on a microcontroller; leave it out with --target mcu")
         with importing():
             from ..export.microcontroller.bundle import how_to_run, write_micro_bundle
 
             return describe_micro(write_micro_bundle(model, options.out, overwrite=options.overwrite), how_to_run())
     with importing():
-        from ..export.bundle import CLASSIFY, write_bundle
+        from ..export.bundle import APT_INSTALL, CLASSIFY, no_pip_model, write_bundle
 
-        bundle = write_bundle(model, options.out, overwrite=options.overwrite, languages=options.language)
+        if options.no_pip and options.model in (None, device_model("letters-nano")):
+            model = no_pip_model()
+        bundle = write_bundle(model, options.out, overwrite=options.overwrite, languages=options.language, no_pip=options.no_pip)
     print(f"{bundle.path}: {bundle.size_bytes:,} bytes")
     program = f"python3 {shlex.quote(str(bundle.path))}"
+    if options.no_pip:
+        print(f"on the device: {APT_INSTALL}")
     print(f"next: {program} doctor")
     print(f"      {program}{' IMAGE' * (bundle.command == CLASSIFY)}")
     return DONE

@@ -127,6 +127,16 @@ def test_without_pip_a_model_for_another_engine_is_refused(exported, tmp_path):
     assert not (tmp_path / "reader.pyz").exists()
 
 
+def test_the_command_writes_a_bundle_for_packages_of_apt(lettercast, refused):
+    for words, name in (((), "a.pyz"), (("letters-nano",), "b.pyz")):
+        code, out, _ = lettercast("bundle", *words, "--no-pip", "--out", name)
+        assert code == 0
+        assert "on the device: sudo apt install python3-opencv python3-numpy" in out
+    assert Path("a.pyz").read_bytes() == Path("b.pyz").read_bytes()
+    assert "leave the model out for letters-nano" in refused("bundle", "letters-base", "--no-pip", "--out", "c.pyz")
+    assert "--no-pip: nothing is installed" in refused("bundle", "letters-nano", "--no-pip", "--target", "mcu")
+
+
 def test_the_readme_inside_names_the_program_and_its_model(bundle, digits_tflite, tmp_path):
     write_bundle(digits_tflite, tmp_path / "classifier.pyz")
     expected = (
