@@ -4,6 +4,7 @@ import argparse
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from .. import DONE, LettercastError
@@ -19,6 +20,7 @@ from ..runtime.arguments import (
     serve_address,
     thread_count,
 )
+from ..runtime.publish.address import PASSWORD_VARIABLE, TOKEN_VARIABLE, find_secret, mqtt_address, webhook_address
 from .parser import add_command, add_engine
 from .terminal import importing, open_chosen
 
@@ -28,6 +30,8 @@ examples:
   lettercast read page.jpg scans/         read images
   lettercast read film.mp4 --json         read a video, one JSON object per frame
   lettercast read 0 --serve 0.0.0.0       show it in a browser, without a screen
+  lettercast read 0 --serve --mqtt mqtt://broker.local
+                                          publish what it reads, too
 """
 USAGE = "%(prog)s [SOURCE ...] [OPTION ...]"
 # What a bundle says that it does with its model.
@@ -127,12 +131,53 @@ def add_options(command: argparse.ArgumentParser, models: str) -> None:
         metavar="T",
         help="token that a browser must show (default: a random one, or none if only this machine can connect)",
     )
+    add_publishing(command)
+
+
+def add_publishing(command: argparse.ArgumentParser) -> None:
+    """Add the options of publishing."""
+    publishing = command.add_argument_group(
+        "publishing",
+        fill(
+            "Send each text that stands still, or of an image, to other machines. What cannot be sent waits on the disk, also "
+            "across restarts, and is tried again until it arrives."
+        ),
+    )
+    publishing.add_argument(
+        "--mqtt",
+        type=mqtt_address,
+        metavar="URL",
+        help="publish to a broker: mqtt://[USER@]HOST[:PORT][/TOPIC], or mqtts:// for an encrypted connection (default topic: "
+        "lettercast/ and the name of this machine); Home Assistant finds it by itself",
+    )
+    publishing.add_argument(
+        "--mqtt-password-file",
+        type=file_to_read,
+        metavar="FILE",
+        help=f"file that holds the password of USER (default: the variable {PASSWORD_VARIABLE})",
+    )
+    publishing.add_argument(
+        "--webhook", type=webhook_address, metavar="URL", help="post each text as JSON to this http or https URL"
+    )
+    publishing.add_argument(
+        "--webhook-token-file",
+        type=file_to_read,
+        metavar="FILE",
+        help=f"file that holds a bearer token for --webhook (default: the variable {TOKEN_VARIABLE}, or none)",
+    )
+    publishing.add_argument(
+        "--queue",
+        type=Path,
+        metavar="DIR",
+        help="folder for texts that wait; each reader needs its own (default: the state folder of the service or of your user)",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Read every frame of every source, and show the results in a window, on stdout, in files or in a browser."""
     if options.token and not options.serve:
         raise LettercastError("--token: protects what --serve shows; add --serve")
+    check_publishing(options)
     with importing():
         import cv2
 
@@ -140,6 +185,7 @@ def run(options: argparse.Namespace) -> int:
         from ..runtime.health.health import Health
         from ..runtime.health.systemd import Notifier
         from ..runtime.live.loop import Outputs, read_frames
+        from ..runtime.publish.open import open_publisher
         from ..runtime.reader import Reader
         from ..runtime.sources.source import check_outputs, open_frames
         from ..runtime.web.server import WebView
@@ -155,6 +201,20 @@ def run(options: argparse.Namespace) -> int:
         address = [f"watch at {view.url}"] if view else []
         if view:
             health.on_state.append(view.set_state)
+        publisher = None
+        if options.mqtt or options.webhook:
+            password, token = find_secrets(options)
+            publisher = opened.enter_context(
+                open_publisher(
+                    options.mqtt,
+                    options.webhook,
+                    password,
+                    token,
+                    folder=options.queue,
+                    is_reading=lambda: health.is_well,
+                )
+            )
+            health.receivers = publisher.workers
 
         def wait(message: str) -> None:
             # Whoever waits for a stream can open the page meanwhile.
@@ -169,7 +229,7 @@ def run(options: argparse.Namespace) -> int:
                 options.sources,
                 options.camera_size,
                 wait,
-                keep_looking=bool(options.wait or view or systemd.is_there),
+                keep_looking=bool(options.wait or view or publisher or systemd.is_there),
                 on_attempt=health.attempted,
             )
         )
@@ -187,6 +247,26 @@ def run(options: argparse.Namespace) -> int:
             view,
             partial(view.stay, health.finish) if view and options.max_frames is None else None,
             health,
+            publisher,
         )
         read_frames(reader, frames, outputs, options.max_frames)
     return DONE
+
+
+def check_publishing(options: argparse.Namespace) -> None:
+    """Check that the options of publishing belong together; raises LettercastError if they do not."""
+    if options.mqtt_password_file and not (options.mqtt and options.mqtt.user):
+        raise LettercastError("--mqtt-password-file: says not whose password it is; add --mqtt mqtt://USER@HOST")
+    if options.webhook_token_file and not options.webhook:
+        raise LettercastError("--webhook-token-file: is for --webhook; add --webhook URL")
+    if options.queue and not (options.mqtt or options.webhook):
+        raise LettercastError("--queue: holds texts for --mqtt and --webhook; add one of them")
+
+
+def find_secrets(options: argparse.Namespace) -> tuple[str | None, str | None]:
+    """Return the password of the broker's user and the token of the web address, as far as they are needed and given."""
+    has_user = options.mqtt and options.mqtt.user is not None
+    return (
+        find_secret("--mqtt-password-file", options.mqtt_password_file, PASSWORD_VARIABLE) if has_user else None,
+        find_secret("--webhook-token-file", options.webhook_token_file, TOKEN_VARIABLE) if options.webhook else None,
+    )

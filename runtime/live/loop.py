@@ -23,12 +23,11 @@ from ..text import UNKNOWN, Page
 from .display import Window, free_path, has_display, record_of
 from .overlay import Status, add_bar, annotate
 from .recorder import Recorder
+from .steady import SteadyText
 from .track import Tracker
 
 # The frame rate is measured over this many frames.
 RATE_FRAMES = 30
-# Text is printed once it was the same for this many frames.
-STEADY_FRAMES = 3
 
 
 class QuitError(Exception):
@@ -48,9 +47,17 @@ class View(Protocol):
         ...
 
 
+class TextReceiver(Protocol):
+    """Something that takes each text that stood still, such as the publisher."""
+
+    def offer(self, frame: Frame, page: Page) -> None:
+        """Take the text of a frame."""
+        ...
+
+
 @dataclass(frozen=True)
 class Outputs:
-    """Where results go: JSON or text on stdout, a window, a folder of annotated images, a video, another view.
+    """Where results go: JSON or text on stdout, a window, a folder of annotated images, a video, another view, other machines.
 
     `stay` is called when the sources have ended, while `view` shows the last frame. `health` counts the frames.
     """
@@ -63,6 +70,7 @@ class Outputs:
     view: View | None = None
     stay: Callable[[], None] | None = None
     health: Health | None = None
+    publish: TextReceiver | None = None
 
 
 def read_frames(reader: Reader, frames: Iterator[Frame], outputs: Outputs, max_frames: int | None = None) -> int:
@@ -94,11 +102,8 @@ class Session:
     def __init__(self, reader: Reader, outputs: Outputs, opened: ExitStack) -> None:
         self.outputs = outputs
         self.reader, self.tracker = reader, Tracker(reader)
-        self._source, self._printed = "", ""
+        self._source, self._steady = "", SteadyText()
         self._last: tuple[Frame, Page] | None = None
-        # The last frame whose text is not printed yet, and the number of frames that had the same text.
-        self._pending: tuple[Frame, Page] | None = None
-        self._steady = 0
         self._times: deque[float] = deque(maxlen=RATE_FRAMES)
         self._recorder: Recorder | None = None
         opened.callback(self._stop_recording)
@@ -112,7 +117,7 @@ class Session:
         """Read one frame and send the results to all outputs; returns False to quit."""
         if frame.source != self._source:
             self.end()
-            self._source, self._printed = frame.source, ""
+            self._source, self._steady = frame.source, SteadyText()
             self._times.clear()
             self.tracker.forget()
         page = self.reader.read(frame.image) if frame.is_still else self.tracker.read(frame.image)
@@ -120,7 +125,10 @@ class Session:
             self._times.append(time.perf_counter())
         self._last = (frame, page)
         record = record_of(frame, page)
-        self._print(frame, page, record)
+        if frame.is_still or self._steady.add(frame, page):
+            self._tell(frame, page)
+        if self.outputs.json:
+            print(json.dumps(record), flush=True)
         view = self.outputs.view
         is_drawn = self.outputs.save or self._recorder or (view and view.viewers)
         image = annotate(frame.image, page) if is_drawn else None
@@ -144,29 +152,16 @@ class Session:
             self.outputs.view.publish(annotate(frame.image, page), record_of(frame, page))
 
     def end(self) -> None:
-        """Print the text of the last frames, even if there were too few to be steady."""
-        if self._pending and self._pending[1].text:
-            print(describe(*self._pending), flush=True)
-        self._pending = None
+        """Print and publish the text of the last frames, even if there were too few to stand still."""
+        if pending := self._steady.end():
+            self._tell(*pending)
 
-    def _print(self, frame: Frame, page: Page, record: dict[str, Any]) -> None:
-        if self.outputs.json:
-            print(json.dumps(record), flush=True)
-        elif frame.is_still:
+    def _tell(self, frame: Frame, page: Page) -> None:
+        """Publish the text of an image, or one that stands still, and then print it: what is printed does not get lost."""
+        if self.outputs.publish:
+            self.outputs.publish.offer(frame, page)
+        if not self.outputs.json and (page.text or frame.is_still):
             print(describe(frame, page), flush=True)
-        else:
-            self._print_if_steady(frame, page)
-
-    def _print_if_steady(self, frame: Frame, page: Page) -> None:
-        """Print the text of a video or camera once it is steady, unless it was printed last."""
-        self._steady = self._steady + 1 if self._pending and self._pending[1].text == page.text else 1
-        self._pending = (frame, page)
-        if page.text == self._printed:
-            self._pending = None
-        elif self._steady == STEADY_FRAMES:
-            if page.text:
-                print(describe(frame, page), flush=True)
-            self._printed, self._pending = page.text, None
 
     def _save(self, image: Pixels, frame: Frame, page: Page) -> None:
         if self.outputs.save:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lettercast.benchmarks.publish import find_mosquitto
 from lettercast.commands.cli import COMMANDS
 
 ROOT = Path(__file__).parents[2]
@@ -47,6 +48,7 @@ LESS = {
     "python -m lettercast.benchmarks.pages.blank": "--frames 4",
     "python -m lettercast.benchmarks.leave_out": "--epochs 1 --steps 2",
     "python -m lettercast.benchmarks.soak": "--hours 0.0003",
+    "python -m lettercast.benchmarks.publish": "--kills 1 --backlog 20",
     "python -m lettercast.train.fit_case": "--out case.npz",
 }
 # Pages of 500 letters and photographs of 12 megapixels take minutes; the tests of that measurement read smaller ones.
@@ -127,5 +129,7 @@ def run_module(words: list[str]) -> tuple[int, str, str]:
     """Run `python -m` of a maintainer's program as a process, as people do."""
     if "peers" in words[2]:
         pytest.importorskip("rapidocr", reason="not installed: pip install 'lettercast[peers]'")
+    if "lettercast.benchmarks.publish" in words and not find_mosquitto():
+        pytest.skip("no mosquitto here: apt install mosquitto")
     done = subprocess.run([sys.executable, *words[1:]], capture_output=True, text=True, check=False)
     return done.returncode, done.stdout, done.stderr

@@ -1,0 +1,150 @@
+"""Publishing to a real broker: texts, Home Assistant's discovery, last will, wrong passwords, and a broker that goes away."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+from lettercast.benchmarks.publish import TOPIC, Broker, Subscriber, until
+from lettercast.runtime.publish.address import mqtt_address
+from lettercast.runtime.publish.home_assistant import MAX_STATE_CHARS, Topics, discovery
+from lettercast.runtime.publish.mqtt import Mqtt
+from lettercast.runtime.publish.publisher import Publisher
+from lettercast.runtime.publish.queue import Queue
+
+from .conftest import SOON
+
+TEXT, AVAILABILITY, READING = f"{TOPIC}/text", f"{TOPIC}/availability", f"{TOPIC}/reading"
+
+
+def publishing(folder, address, is_reading=lambda: True, password=None) -> Publisher:
+    parsed = mqtt_address(address)
+    queue = Queue(folder, (str(parsed),))
+    return Publisher(queue, [Mqtt(parsed, queue.device, is_reading, password)], SOON)
+
+
+def test_texts_arrive_in_order_and_the_newest_is_retained(broker, address, tmp_path, still):
+    with Subscriber(broker.port, f"{TOPIC}/#") as seen:
+        with publishing(tmp_path / "queue", address) as publisher:
+            for number, text in enumerate(("AB", "", "CD")):
+                publisher.offer(*still(text, number))
+            until(lambda: len(seen.texts(TEXT)) == 3, "texts are missing")
+            assert publisher.workers[0].is_connected
+        assert [one["text"] for one in seen.texts(TEXT)] == ["AB", "", "CD"]
+        until(lambda: seen.values(AVAILABILITY) == ["online", "offline"], "no goodbye")
+    with Subscriber(broker.port, f"{TOPIC}/#", "later") as later:
+        until(lambda: len(later.messages) == 3, "nothing is retained")
+        assert [one["text"] for one in later.texts(TEXT)] == ["CD"]
+        assert {topic: retained for topic, _, retained in later.messages} == {TEXT: True, AVAILABILITY: True, READING: True}
+
+
+def test_whether_it_reads_is_told_when_it_changes(broker, address, tmp_path):
+    state = [False]
+    with Subscriber(broker.port, f"{TOPIC}/#") as seen, publishing(tmp_path / "queue", address, lambda: state[0]):
+        until(lambda: seen.values(READING) == ["OFF"], "not told")
+        state[0] = True
+        until(lambda: seen.values(READING) == ["OFF", "ON"], "not told")
+
+
+def test_home_assistant_finds_the_device(broker, address, tmp_path):
+    with Subscriber(broker.port, "homeassistant/#") as seen, publishing(tmp_path / "queue", address) as publisher:
+        until(lambda: len(seen.messages) == 2, "no discovery")
+        device = publisher._queue.device
+    found = {topic: json.loads(payload) for topic, payload, _ in seen.messages}
+    assert found == discovery(Topics(TOPIC), device, TOPIC)
+    sensor, binary = (
+        found[f"homeassistant/sensor/lettercast_{device}/text/config"],
+        found[f"homeassistant/binary_sensor/lettercast_{device}/reading/config"],
+    )
+    assert (sensor["state_topic"], binary["state_topic"]) == (TEXT, READING)
+    assert sensor["device"] == binary["device"] and sensor["unique_id"] != binary["unique_id"]
+    assert f"[:{MAX_STATE_CHARS}]" in sensor["value_template"]
+
+
+def test_a_reader_that_is_killed_leaves_its_last_will(broker, address, tmp_path, page_file):
+    words = ["read", str(page_file), "--serve", "0", "--mqtt", address, "--queue", str(tmp_path / "queue")]
+    with (
+        Subscriber(broker.port, f"{TOPIC}/#") as seen,
+        subprocess.Popen(
+            [sys.executable, "-m", "lettercast", *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        ) as reading,
+    ):
+        until(lambda: [one["text"] for one in seen.texts(TEXT)] == ["ABC\nDEF"], "no text")
+        assert seen.values(AVAILABILITY) == ["online"]
+        reading.kill()
+        until(lambda: seen.values(AVAILABILITY) == ["online", "offline"], "no last will")
+
+
+def test_a_broker_that_is_killed_loses_nothing(broker, address, tmp_path, still, capsys):
+    with Subscriber(broker.port, f"{TOPIC}/#") as seen, publishing(tmp_path / "queue", address) as publisher:
+        for kill in range(3):
+            publisher.offer(*still(f"A{kill}", kill))
+            until(lambda kill=kill: seen.texts(TEXT)[-1:] and seen.texts(TEXT)[-1]["text"] == f"A{kill}", "not sent")
+            broker.kill()
+            for number in range(10):
+                publisher.offer(*still(f"B{kill}{number}", number))
+            broker.start()
+        until(lambda: publisher.workers[0].waiting == 0, "texts still wait")
+        until(lambda: seen.texts(TEXT)[-1]["text"] == "B29", "the last text is missing")
+    arrived = list({one["id"]: one["text"] for one in seen.texts(TEXT)}.values())
+    assert arrived == [text for kill in range(3) for text in (f"A{kill}", *(f"B{kill}{number}" for number in range(10)))]
+    assert publisher.workers[0].dropped == 0
+    err = capsys.readouterr().err
+    assert "texts wait in" in err and "is back" in err
+
+
+def test_a_broker_that_is_not_there_at_the_start_is_said_and_waited_for(broker, address, tmp_path, still, capsys):
+    broker.kill()
+    with publishing(tmp_path / "queue", address) as publisher:
+        publisher.offer(*still("AB", 0))
+        until(lambda: publisher.workers[0].failures >= 3, "no attempt")
+        assert capsys.readouterr().err.count(f"{address}: does not answer (Connection refused); texts wait in") == 1
+        broker.start()
+        until(lambda: publisher.workers[0].sent == 1, "not sent")
+
+
+@pytest.mark.parametrize(("user", "password"), [("me", "wrong-horse"), ("me", None), ("you", "correct-horse"), (None, None)])
+def test_a_wrong_password_is_said_once_and_not_shown(tmp_path, still, capsys, user, password, broker):
+    tool = shutil.which("mosquitto_passwd")
+    if tool is None:
+        pytest.skip("no mosquitto_passwd here: apt install mosquitto")
+    passwords = tmp_path / "passwords"
+    subprocess.run([tool, "-b", "-c", passwords, "me", "correct-horse"], check=True, capture_output=True)
+    passwords.chmod(0o644)
+    (tmp_path / "locked").mkdir()
+    with Broker(tmp_path / "locked", passwords) as locked:
+        host = f"127.0.0.1:{locked.port}/{TOPIC}"
+        with publishing(tmp_path / "a", f"mqtt://{user}@{host}" if user else f"mqtt://{host}", password=password) as publisher:
+            publisher.offer(*still("AB", 0))
+            until(lambda: publisher.workers[0].failures >= 2, "no attempt")
+        err = capsys.readouterr().err
+        assert err.count("check USER in --mqtt, and --mqtt-password-file or LETTERCAST_MQTT_PASSWORD") == 1
+        assert "horse" not in err
+        with publishing(tmp_path / "b", f"mqtt://me@{host}", password="correct-horse") as publisher:
+            publisher.offer(*still("AB", 0))
+            until(lambda: publisher.workers[0].sent == 1, "not sent")
+
+
+def test_what_is_no_broker_is_said(tmp_path, still, capsys):
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        pytest.importorskip("paho.mqtt.client")
+        port = other.getsockname()[1]
+        with publishing(tmp_path, f"mqtt://127.0.0.1:{port}/a") as publisher:
+            other.accept()[0].close()
+            until(lambda: publisher.workers[0].failures, "no attempt")
+    assert "does not answer" in capsys.readouterr().err
+
+
+def test_the_help_says_how_to_get_paho(page_file, tmp_path):
+    (tmp_path / "paho").mkdir()
+    (tmp_path / "paho" / "__init__.py").write_text("raise ImportError('none', name='paho')")
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
+    words = [sys.executable, "-m", "lettercast", "read", str(page_file), "--mqtt", "mqtt://127.0.0.1"]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "pip install 'lettercast[mqtt]', or sudo apt install python3-paho-mqtt" in done.stderr
