@@ -148,6 +148,8 @@ class FindTuning:
     close_typical_px: int = 28
     # More pieces than this are texture, of which there would be only more.
     max_close_pieces: int = 800
+    # On squared paper the squares show the lines better than a search for ruled lines that leaves this many times as much ink.
+    max_rest: float = 1.5
     # Around the strokes this many typical letters of paper belong to that part.
     close_margin: float = 3.0
     # The lens is covered if no pixel is lighter: there a single grey level counts as ink. White paper in the dimmest light that
@@ -288,24 +290,35 @@ def find_on_paper(gray: Pixels, reduced: Pixels, small: Pixels | None = None, *,
     that, if you have it already.
     """
     strokes = strokes_in(reduced, min(1.0, FIND_TUNING.max_side_px / max(gray.shape)), small)
-    pieces = find_pieces(strokes.mask, is_sheet=is_sheet)
-    form = find_printed(strokes, pieces)
+    strokes, pieces, form = take_print(strokes, is_sheet=is_sheet)
     if form and strokes.scale == 1 and form.height < FIND_TUNING.min_sharp_box_px:
         # A side is hardly wider than a pixel here: in a larger image it can be told from the strokes beside it.
         larger = find_strokes(cv2.resize(gray, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), 2 * max(gray.shape))
         larger = replace(larger, scale=2 * larger.scale)
         again = find_printed(larger, find_pieces(larger.mask, is_sheet=is_sheet))
-        form, strokes = (again, larger) if again else (form, strokes)
+        form, strokes = (again, larger) if again and not again.is_squared else (form, strokes)
         return cut_form(form, strokes.scale)
     if form and (strokes.scale == 1 or form.height >= FIND_TUNING.min_box_px):
         return cut_form(form, strokes.scale)
     if strokes.scale < 1 and (form or pieces.typical_size < FIND_TUNING.min_typical_px):
-        strokes = find_strokes(gray, FIND_TUNING.max_fine_side_px)
-        pieces = find_pieces(strokes.mask, is_sheet=is_sheet)
-        form = find_printed(strokes, pieces)
+        strokes, pieces, form = take_print(find_strokes(gray, FIND_TUNING.max_fine_side_px), is_sheet=is_sheet)
         if form:
             return cut_form(form, strokes.scale)
     return look_closely(gray, strokes, pieces)
+
+
+def take_print(strokes: Strokes, *, is_sheet: bool) -> tuple[Strokes, Pieces, Form | None]:
+    """Return the strokes of a page, their pieces, and the form on it, if any; squared paper is taken off the strokes."""
+    pieces = find_pieces(strokes.mask, is_sheet=is_sheet)
+    form = find_printed(strokes, pieces)
+    if form is None or not form.is_squared:
+        return strokes, pieces, form
+    # Rules that were removed in part leave far more than letters behind.
+    most = FIND_TUNING.max_rest * cv2.countNonZero(form.outside)
+    if not strokes.is_ruled or cv2.countNonZero(strokes.mask) > most:
+        strokes = replace(strokes, ink=form.ink, mask=form.outside, is_ruled=True)
+        pieces = find_pieces(strokes.mask, is_sheet=is_sheet)
+    return strokes, pieces, None
 
 
 def find_printed(strokes: Strokes, pieces: Pieces) -> Form | None:

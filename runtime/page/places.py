@@ -13,7 +13,7 @@ from ..glyph import at_least
 from ..pixels import Pixels
 from ..text import Box
 from .forms import find_rows
-from .quads import PlaceRow, looked_up, sampled, size_of
+from .quads import FORM_TUNING, PlaceRow, looked_up, sampled, size_of
 from .strokes import Pieces
 
 
@@ -52,8 +52,14 @@ class PlacesTuning:
     max_crossing: float = 0.34
     min_sure: float = 0.6
     max_sure_crossing: float = 0.65
-    # If letters as large as those in the places stand elsewhere, and are more than this share of them, the page is no form.
+    # If letters as large as those in the places stand elsewhere, and are more than this share of them, the page is no form. With
+    # hardly any letters in the places, letters of this share of a place's height are compared with the number of places.
     max_outside: float = 0.8
+    usual_share: float = 0.8
+    # Of the parts of letters on squared paper, those of at least the first share of a square's height run on into another square
+    # more often than the second. Letters in the boxes of a form do so less often, even if they are as large as their boxes.
+    min_large: float = 0.5
+    max_large_crossing: float = 0.6
 
 
 PLACES_TUNING = PlacesTuning()
@@ -90,7 +96,7 @@ class Form:
     """A page with a form: its ink (H, W) uint8 without the print, what is filled in, and the mask (H, W) of what is outside.
 
     height is the usual height of its places in pixels, and length the length of its rows in places: long rows count more, because
-    a row may be found in parts.
+    a row may be found in parts. If is_squared, the places are the squares of squared paper, and all strokes are outside.
     """
 
     ink: Pixels
@@ -98,6 +104,7 @@ class Form:
     outside: Pixels
     height: float
     length: float
+    is_squared: bool = False
 
 
 def find_form(ink: Pixels, mask: Pixels, pieces: Pieces, whole: Pixels | None = None) -> Form | None:
@@ -161,7 +168,10 @@ class _Parts:
 
 
 def fill_rows(ink: Pixels, mask: Pixels, rows: Sequence[PlaceRow]) -> Form | None:
-    """Take the print of rows of places off a page, and cut out what is filled in; None if they are no places for letters."""
+    """Take the print of rows of places off a page, and cut out what is filled in; None if they are no places for letters.
+
+    Squares that strokes run across are squared paper, which is taken off as well.
+    """
     grid = _grid_of(rows, mask.shape)
     lines = centred(np.concatenate([row.lines for row in rows]), mask)
     bare, strokes, beside = take_off(ink, mask, lines)
@@ -169,10 +179,13 @@ def fill_rows(ink: Pixels, mask: Pixels, rows: Sequence[PlaceRow]) -> Form | Non
     parts = _parts_of(strokes, beside, grid, (y, x))
     kept = parts.is_held & ~parts.is_scrap
     is_crossing = kept & (parts.share < PLACES_TUNING.min_own_share)
+    height, length = float(np.median(grid.height_of[1:])), float(np.hypot.reduce([len(row.places) for row in rows]))
+    if _is_squared(parts, kept, is_crossing, grid):
+        return Form(bare, (), strokes, height, length, is_squared=True)
     # On squared paper letters run across places, and a form that is found by half leaves letters outside.
     is_sure = sum(len(row.places) for row in rows if row.is_sure) > PLACES_TUNING.min_sure * (len(grid.row_of) - 1)
     max_crossing = PLACES_TUNING.max_sure_crossing if is_sure else PLACES_TUNING.max_crossing
-    if is_crossing.sum() > max(2.0, max_crossing * kept.sum()) or _has_letters_outside(parts, kept):
+    if is_crossing.sum() > max(2.0, max_crossing * kept.sum()) or _has_letters_outside(parts, kept, grid):
         return None
     owner = np.where(kept, parts.main, 0)
     owner[kept & (parts.middles < _limits(grid, parts, kept)[parts.main])] = 0
@@ -187,13 +200,7 @@ def fill_rows(ink: Pixels, mask: Pixels, rows: Sequence[PlaceRow]) -> Form | Non
         owner_at[own] = _cut_up(int(owner[i]), place[own], np.column_stack([x[own], y[own]]), grid)
     outside = np.zeros_like(mask)
     outside[y[owner_at == 0], x[owner_at == 0]] = 255
-    return Form(
-        bare,
-        _of_letters(list(_filled(grid, owner_at, y, x))),
-        outside,
-        float(np.median(grid.height_of[1:])),
-        float(np.hypot.reduce([len(row.places) for row in rows])),
-    )
+    return Form(bare, _of_letters(list(_filled(grid, owner_at, y, x))), outside, height, length)
 
 
 def _grid_of(rows: Sequence[PlaceRow], shape: tuple[int, ...]) -> _Grid:
@@ -247,14 +254,24 @@ def _parts_of(strokes: Pixels, beside: Pixels, grid: _Grid, inked: tuple[NDArray
     )
 
 
-def _has_letters_outside(parts: _Parts, kept: NDArray[np.bool_]) -> bool:
+def _is_squared(parts: _Parts, kept: NDArray[np.bool_], is_crossing: NDArray[np.bool_], grid: _Grid) -> bool:
+    """Return whether the places are those of squared paper: there are many, and most parts of letters run across their sides."""
+    is_large = kept & (parts.sizes >= PLACES_TUNING.min_large * grid.height_of[parts.main])
+    most = PLACES_TUNING.max_large_crossing * is_large.sum()
+    return bool(len(grid.row_of) > FORM_TUNING.min_squares and (is_crossing & is_large).sum() > max(MIN_USUAL, most))
+
+
+def _has_letters_outside(parts: _Parts, kept: NDArray[np.bool_], grid: _Grid) -> bool:
     """Return whether nearly as many parts of the size of letters lie outside the places as inside."""
-    if not kept.any():
-        return False
-    sizes, usual = parts.sizes, float(np.median(parts.sizes[kept]))
+    sizes, count = parts.sizes, int(kept.sum())
+    if count < MIN_USUAL:
+        # What is in so few places need not be letters.
+        usual, count = PLACES_TUNING.usual_share * float(np.median(grid.height_of[1:])), len(grid.row_of) - 1
+    else:
+        usual = float(np.median(sizes[kept]))
     is_letter = ~parts.is_held & (sizes > 0.6 * usual) & (sizes < 1.6 * usual) & (parts.stats[:, 2:4].min(1) > 0.2 * sizes)
     is_letter[0] = False
-    return bool(is_letter.sum() > PLACES_TUNING.max_outside * kept.sum())
+    return bool(is_letter.sum() > PLACES_TUNING.max_outside * count)
 
 
 def _limits(grid: _Grid, parts: _Parts, kept: NDArray[np.bool_]) -> NDArray[np.float64]:

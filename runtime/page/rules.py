@@ -3,6 +3,7 @@
 import math
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import cv2
@@ -30,6 +31,10 @@ class CurveTuning:
     min_run: int = 4
     # Keeps a parabola straight if it has few points.
     stiffness: float = 1.0
+    # Between two rules that are twice as far apart as those around them, within this share of the usual distance, letters hide
+    # one; it is looked for if there are at least this many rules.
+    max_distance_error: float = 0.12
+    min_even: int = 8
     # Each fit uses the points this near the last one, in thicknesses.
     max_fit_distances: tuple[float, float, float] = (1.5, 1.0, 0.5)
 
@@ -120,6 +125,29 @@ def find_curves(mask: Pixels, thickness: int) -> list[Curve]:
         votes -= np.bincount(points.cells[own].ravel(), minlength=len(votes))
         free &= ~own
     return curves
+
+
+def with_hidden(curves: list[Curve], width: int) -> list[Curve]:
+    """Return the rules across an image of this width with those that letters hide: the rules of a sheet are evenly spaced.
+
+    What a rule absorbs is measured along it, so that one that is not there takes nothing away.
+    """
+    if len(curves) < CURVE_TUNING.min_even:
+        return curves
+    curves = sorted(curves, key=lambda curve: row_of_middle(curve, width))
+    gaps = np.diff([row_of_middle(curve, width) for curve in curves])
+    usual = [float(np.median(gaps[max(0, k - CURVE_TUNING.min_even) : k + CURVE_TUNING.min_even + 1])) for k in range(len(gaps))]
+    hidden = []
+    for (one, other), gap, step in zip(pairwise(curves), gaps.tolist(), usual, strict=True):
+        if abs(gap - 2 * step) <= CURVE_TUNING.max_distance_error * step:
+            (a, b, c), (d, e, f) = one.parabola, other.parabola
+            hidden.append(Curve(((a + d) / 2, (b + e) / 2, (c + f) / 2), min(one.start, other.start), max(one.end, other.end)))
+    return curves + hidden
+
+
+def row_of_middle(curve: Curve, width: int) -> float:
+    """Return the row of a curve at the middle of an image of this width."""
+    return float(row_at(curve.parabola, np.array(width / 2)))
 
 
 def find_bars(mask: Pixels, thickness: int) -> Pixels:
@@ -269,7 +297,7 @@ def take_rules(ink: Pixels, mask: Pixels, threshold: int) -> tuple[Pixels, Pixel
     thickness = max(RULE_TUNING.max_thickness_px, round(RULE_TUNING.max_thickness_share * max(mask.shape)))
     if min(mask.shape) < SQUEEZE:
         return ink, mask
-    across, down = find_curves(squeeze(mask), thickness), find_curves(squeeze_turned(mask), thickness)
+    across, down = (with_hidden(find_curves(one, thickness), one.shape[1]) for one in (squeeze(mask), squeeze_turned(mask)))
     if not across and not down:
         return ink, mask
     bare = ink.copy()

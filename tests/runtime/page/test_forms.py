@@ -124,6 +124,28 @@ def test_a_page_without_a_form_has_no_places(reader: Reader):
     assert not any("row" in letter for line in record["lines"] for letter in line["letters"])
 
 
+def test_squared_paper_as_dark_as_the_pencil_is_no_form_and_is_taken_off(reader: Reader):
+    pencil = {"inks": ("graphite",), "cover": 0.55, "pen": 0.06, "size": 42.0}
+    scene = Scene().change(rulings=("squares",), rule=0.5, rule_px=1.6, max_letters=45, turn=9.0, climb=1.3, **pencil)
+    writer, camera = np.random.default_rng(33), np.random.default_rng(1033)
+    photo = photograph(PenHand(load_pen()), scene, (1280, 960), writer=writer, camera=camera)
+    page = reader.read(photo.image)
+    assert not any(letter.row for letter in page.letters)
+    result = score(page, photo.text, photo.letters)
+    assert result.missed + result.extra <= 3
+
+
+def test_a_row_of_square_letters_among_many_others_is_no_empty_form(reader: Reader):
+    image = np.full((480, 700), 235, np.uint8)
+    for left in range(60, 340, 70):
+        cv2.rectangle(image, (left, 60), (left + 44, 104), 40, 5)
+    rows = ("HANDWEFT", "MILKBAUR", "STENCHAY")
+    for row, text in enumerate(rows):
+        for column, letter in enumerate(text):
+            cv2.putText(image, letter, (50 + 75 * column, 220 + 90 * row), cv2.FONT_HERSHEY_SIMPLEX, 1.7, 40, 5)
+    assert reader.read(cv2.GaussianBlur(image, (0, 0), 1)).text.split("\n")[1:] == list(rows)
+
+
 @pytest.mark.parametrize("kind", ["apart", "shared"])
 def test_an_empty_form_is_an_empty_page(reader: Reader, kind: str):
     image = np.full((300, 640), 220, np.uint8)

@@ -4,15 +4,21 @@ import cv2
 import numpy as np
 import pytest
 
+from lettercast.benchmarks.pages.scenes import Scene, photograph
+from lettercast.benchmarks.pages.scoring import match_boxes
+from lettercast.benchmarks.pages.writing import PenHand
+from lettercast.runtime.page.find import find_candidates
 from lettercast.runtime.page.rules import (
     RULED_TUNING,
     SQUEEZE,
     UNRULED_TUNING,
+    Curve,
     absorbed_along,
     find_bars,
     find_curves,
     is_long,
     squeeze,
+    with_hidden,
     without_edges,
     without_rules,
 )
@@ -90,6 +96,25 @@ def test_a_rule_hidden_by_writing_is_found_among_others():
     _, bare = without_rules(ink, THRESHOLD)
     gaps = [x + 27 for x in range(30, 700, 55)]
     assert not bare[238:244, gaps].any()
+
+
+def test_a_rule_hidden_by_writing_along_its_whole_length_is_known_by_the_others():
+    rules = [Curve((0.0, 0.01, 20.0 * k), 0, 100) for k in range(12) if k not in (4, 7, 8)]
+    found = with_hidden(rules, 100)
+    assert [curve for curve in found if curve not in rules] == [Curve((0.0, 0.01, 80.0), 0, 100)]
+
+
+def test_few_rules_do_not_say_where_others_are():
+    rules = [Curve((0.0, 0.0, row), 0, 100) for row in (20.0, 40.0, 80.0, 100.0)]
+    assert with_hidden(rules, 100) == rules
+
+
+def test_most_words_on_a_rule_that_a_marker_hides_come_apart(pen):
+    scene = Scene().change(rulings=("squares",), rule=0.4, rule_px=1.5, pen=0.15, size=45.0, max_letters=45, case="lower")
+    writer, camera = np.random.default_rng(13), np.random.default_rng(1013)
+    photo = photograph(PenHand(pen), scene, (1280, 960), writer=writer, camera=camera)
+    found = match_boxes([one.box for one in photo.letters], [one.box for one in find_candidates(photo.image)])
+    assert len(photo.letters) - len(found) < 20
 
 
 def test_a_frame_around_the_page_is_removed(page):
