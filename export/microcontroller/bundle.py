@@ -150,7 +150,8 @@ def readme(contents: Contents, run: MicroRun | None, equal: NDArray[np.bool_] | 
     if equal is None:
         proof = f"{len(taken)}, not run where this was written: {how_to_run()}"
     else:
-        proof = f"{equal.sum()} of {len(equal)} equal to the bit in tflite-micro, the others with the same label"
+        proof = f"{equal.sum()} of {len(equal)} equal to the bit in tflite-micro"
+        proof += "" if equal.all() else ", the others with the same label"
         proof += f"; {len(taken)} of them are in this folder" if len(taken) < len(equal) else ""
     expected = len(taken) if equal is None else int(equal[taken].sum())
     text = fill("README.md")
@@ -168,8 +169,7 @@ def readme(contents: Contents, run: MicroRun | None, equal: NDArray[np.bool_] | 
         "arena_how": how,
         "macs": f"{graph.macs:,}",
         "operator_names": ", ".join(f"`{name}`" for name in graph.operators),
-        "golden": f"{proof.replace(', the others with the same label', '') if expected == len(taken) else proof}. Their answers are "
-        "those of LiteRT's reference kernels",
+        "golden": f"{proof}. Their answers are those of LiteRT's reference kernels",
         "expected_equal": str(expected),
         "expected_close": str(len(taken) - expected),
         "reject": f"{facts.reject_below:.3g}",

@@ -9,7 +9,7 @@ import pytest
 from lettercast.export.convert import tflite
 from lettercast.export.convert.mobile import embed_mobile, take_rgb
 from lettercast.export.exporter import DEFAULT_MODEL
-from lettercast.runtime.model.facts import keras_facts
+from lettercast.runtime.model.facts import PICTURES, Facts, keras_facts
 from lettercast.train.data.drawing import draw_ink
 from lettercast.train.predict import load_keras
 
@@ -87,3 +87,32 @@ def photograph(pen) -> Callable[..., np.ndarray]:
         return np.repeat(image[..., None], 3, -1).astype(np.uint8)
 
     return draw
+
+
+@pytest.fixture(scope="session")
+def fruit(made_once) -> Path:
+    """A folder with a small network of RGB images: fruit-int8.tflite, and -int16x8, -float32, -float16 and -dynamic."""
+
+    def make(folder: Path) -> Path:
+        import keras
+
+        from lettercast.export.golden import write_with_golden
+
+        labels, shape = ('ap"ple', "pe??/ar", "möhre\\", "plum|x"), (22, 26, 3)
+        folder.mkdir()
+        keras.utils.set_random_seed(1)
+        layers, source = keras.layers, keras.Input(shape)
+        first = layers.Conv2D(8, 3, strides=2, padding="same", activation="relu6")(layers.Rescaling(1 / 127.5, -1)(source))
+        branch = layers.Conv2D(8, 1)(layers.DepthwiseConv2D(3, padding="same", activation="relu")(first))
+        body = layers.AveragePooling2D(2)(layers.Add()([first, branch]))
+        body = layers.GlobalAveragePooling2D()(layers.Conv2D(24, 3, activation="relu")(layers.ZeroPadding2D(1)(body)))
+        network = keras.Model(source, layers.Dense(len(labels), activation="softmax", kernel_initializer="random_normal")(body))
+        images = np.random.default_rng(1).integers(0, 256, (48, *shape), dtype=np.uint8)
+        for form in ("int8", "int16x8", "float32", "float16", "dynamic"):
+            dtype = "uint8" if form == "int8" else "float32"
+            facts = Facts("fruit", f"tflite-{form}", labels, shape, dtype, takes=PICTURES, reject_below=0.3)
+            content = tflite.embed(getattr(tflite, form)(network, images), facts)
+            write_with_golden(folder / f"fruit-{form}.tflite", content, images, network.predict(images, verbose=0))
+        return folder
+
+    return made_once("fruit", make)

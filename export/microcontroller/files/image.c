@@ -1,3 +1,10 @@
+/* A processor that multiplies and adds in one step would round other pixels than a computer does. */
+#if defined(__clang__)
+#pragma STDC FP_CONTRACT OFF
+#elif defined(__GNUC__)
+#pragma GCC optimize("-ffp-contract=off")
+#endif
+
 #include "@name@_image.h"
 
 #include <math.h>
