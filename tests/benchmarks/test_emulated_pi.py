@@ -1,33 +1,37 @@
 """An emulated Raspberry Pi against this machine."""
 
 import json
-import os
 import subprocess
-import sys
 
 import cv2
 import pytest
 
 from lettercast import LettercastError
-from lettercast.benchmarks import emulated_pi
+from lettercast.benchmarks.arm_rootfs import (
+    ARCHITECTURES,
+    ENGINES_FROM_PIP,
+    ArmRootfs,
+    System,
+    default_root,
+    is_ready,
+    open_arm_rootfs,
+)
 from lettercast.benchmarks.emulated_pi import (
-    READY,
     EmulatedPi,
-    check_host,
-    clear,
     compare_readings,
     copy_model,
-    default_root,
     emulated_tables,
     find_images,
     golden_result,
     json_lines,
     main,
-    open_arm_rootfs,
-    run_or_raise,
+    model_to_read,
+    runnable,
     try_emulated_pi,
 )
+from lettercast.runtime.arguments import device_model
 from lettercast.runtime.model.doctor import examine
+from lettercast.runtime.model.installed import LITERT, ONNX_RUNTIME, TFLITE_RUNTIME
 
 
 def page(*letters):
@@ -68,7 +72,7 @@ def test_a_model_without_golden_cases_and_a_damaged_one_are_faults(exported, tmp
     told = examine([alone, broken]).to_dict()["models"]
     answers = tuple(golden_result(path.name, one) for path, one in zip((alone, broken), told, strict=True))
     assert [answer.verdict for answer in answers] == ["not tried"] * 2
-    result = EmulatedPi("Linux aarch64", "3.11", {}, answers, "m", (compare_readings("p.jpg", HERE, page()),))
+    result = EmulatedPi("apt", "Linux aarch64", "3.11", {}, answers, "m", (compare_readings("p.jpg", HERE, page()),))
     alone_said, broken_said, page_said = result.faults
     assert "without golden cases" in alone_said and broken_said.startswith("broken.onnx: ")
     assert page_said == "p.jpg: 2 of 2 letters differ"
@@ -101,7 +105,7 @@ def test_images_are_found_and_a_path_without_images_is_named(tmp_path):
 
 def test_only_pages_that_differ_are_listed():
     readings = compare_readings("same.jpg", HERE, HERE), compare_readings("other.jpg", HERE, page())
-    answered, read = emulated_tables(EmulatedPi("Linux aarch64", "3.11", {"numpy": "2"}, (), "m", readings))
+    answered, read = emulated_tables(EmulatedPi("apt", "Linux aarch64", "3.11", {"numpy": "2"}, (), "m", readings))
     assert answered.caption == "numpy 2"
     assert list(read.columns[0].cells) == ["other.jpg"]
     assert "2 of 4 letters are the same" in str(read.title)
@@ -112,90 +116,56 @@ def test_a_missing_image_is_one_line_and_exit_2(capsys, tmp_path):
     assert capsys.readouterr().err.startswith(f"lettercast: {tmp_path / 'gone.jpg'}: no image there")
 
 
-def test_on_an_emulated_pi_the_letters_are_the_same(exported, draw_page, tmp_path):
-    if not (default_root() / READY).is_file():
-        pytest.skip("no emulated Pi here: python -m lettercast.benchmarks.emulated_pi makes it")
-    cv2.imwrite(str(tmp_path / "page.jpg"), draw_page("ABC", "XYZ")[0])
-    models = [exported["tflite-int8"], exported["onnx-float32"]]
-    result = try_emulated_pi(open_arm_rootfs(default_root()), models, [tmp_path / "page.jpg"])
-    assert result.faults == []
-    assert "aarch64" in result.platform
-    (reading,) = result.readings
-    assert (reading.letters, reading.differ, reading.moved_boxes) == (6, 0, 0)
+def test_only_models_with_an_engine_on_the_device_are_checked(exported):
+    names = ("tflite-int8", "onnx-float32", "onnx-float16", "onnx-int8")
+    models = [exported[name] for name in names]
+
+    def formats(*engines):
+        return [name for name, path in zip(names, models, strict=True) if path in runnable(models, engines)]
+
+    assert formats() == ["onnx-float32"]
+    assert formats(TFLITE_RUNTIME) == ["tflite-int8", "onnx-float32"]
+    assert formats(LITERT, ONNX_RUNTIME) == list(names)
+    assert formats(ONNX_RUNTIME) == ["onnx-float32", "onnx-float16", "onnx-int8"]
 
 
-def test_an_incomplete_rootfs_is_removed_and_another_folder_is_not(tmp_path):
-    half, other, empty = tmp_path / "half", tmp_path / "other", tmp_path / "empty"
-    (half / "debootstrap").mkdir(parents=True)
-    empty.mkdir()
-    other.mkdir()
-    (other / "letter.txt").write_text("mine")
-    clear(half)
-    clear(empty)
-    clear(tmp_path / "not" / "there")
-    assert not half.exists() and not empty.exists()
-    with pytest.raises(LettercastError, match="holds other files"):
-        clear(other)
-    assert (other / "letter.txt").read_text() == "mine"
+def test_pages_are_read_with_a_model_that_the_device_runs(exported, digits_tflite):
+    models = [digits_tflite.with_suffix(".onnx"), exported["onnx-float32"]]
+    assert model_to_read(models, with_pip=False) == exported["onnx-float32"]
+    assert model_to_read(models[:1], with_pip=False).name == "letters-nano-float32.onnx"
+    assert model_to_read([*models, exported["tflite-int8"]], with_pip=True) == exported["tflite-int8"]
+    assert model_to_read(models, with_pip=True) == device_model("letters-base")
 
 
-def test_missing_tools_are_named_with_how_to_install_them(monkeypatch, tmp_path):
-    monkeypatch.setattr(os, "geteuid", lambda: 0)
-    monkeypatch.setattr(sys, "platform", "linux")
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(LettercastError, match=r"debootstrap, qemu-aarch64-static.*apt install debootstrap"):
-        check_host()
-
-
-def test_an_emulated_pi_needs_linux_and_root(monkeypatch):
-    monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    monkeypatch.setattr(sys, "platform", "linux")
-    with pytest.raises(LettercastError, match="needs root"):
-        check_host()
-    monkeypatch.setattr(sys, "platform", "darwin")
-    with pytest.raises(LettercastError, match="needs Linux"):
-        check_host()
-
-
-def test_a_failed_command_is_reported_with_its_last_line():
-    run_or_raise("nothing", sys.executable, "-c", "pass")
-    with pytest.raises(LettercastError, match=r"Debian: python[\d.]* failed \(no mirror\); check the network"):
-        run_or_raise("Debian", sys.executable, "-c", "import sys; print('trying'); sys.exit('no mirror')")
-
-
-def test_a_rootfs_without_its_packages_is_never_ready(monkeypatch, tmp_path):
-    def half(root, mirror):
-        (root / "debootstrap").mkdir(parents=True)
-        raise LettercastError("Debian: no network")
-
-    monkeypatch.setattr(emulated_pi, "check_host", lambda: None)
-    monkeypatch.setattr(emulated_pi, "unpack_debian", half)
-    for _ in range(2):
-        with pytest.raises(LettercastError, match="no network"):
-            open_arm_rootfs(tmp_path / "root")
-        assert not (tmp_path / "root" / READY).exists()
-
-
-def test_the_rootfs_is_kept_in_the_cache(monkeypatch, tmp_path):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_root() == tmp_path / "lettercast" / "bookworm-arm64"
-
-
-@pytest.fixture(scope="session")
-def arm_rootfs():
-    """The root file system that `python -m lettercast.benchmarks.emulated_pi` made on this machine."""
-    if not (default_root() / READY).is_file():
-        pytest.skip("no emulated Pi here: python -m lettercast.benchmarks.emulated_pi makes it")
+@pytest.fixture(scope="module", params=[System(release, architecture) for release, architecture in ENGINES_FROM_PIP], ids=str)
+def rootfs(request) -> ArmRootfs:
+    """A root file system that `python -m lettercast.benchmarks.emulated_pi` made on this machine."""
+    root = default_root(request.param)
+    if not is_ready(root, request.param):
+        pytest.skip(f"no emulated {request.param.name} here: python -m lettercast.benchmarks.emulated_pi --help")
     try:
-        return open_arm_rootfs(default_root())
+        return open_arm_rootfs(root, request.param)
     except LettercastError as error:
         pytest.skip(str(error))
 
 
-def test_the_rootfs_runs_python_for_arm_with_the_wheels(arm_rootfs):
-    with arm_rootfs.folder() as folder:
+def test_the_rootfs_runs_python_for_arm_with_the_packages_of_apt(rootfs):
+    with rootfs.folder() as folder:
         (folder / "hello.py").write_text("import platform, numpy, cv2; print(platform.machine(), numpy.arange(3).sum())")
-        done = arm_rootfs.run(arm_rootfs.inside(folder / "hello.py"))
+        done = rootfs.run(rootfs.inside(folder / "hello.py"), with_pip=False)
     assert isinstance(done, subprocess.CompletedProcess)
-    assert done.stdout.split() == ["aarch64", "3"], done.stderr
+    assert done.stdout.split() == [ARCHITECTURES[rootfs.system.architecture].machine, "3"], done.stderr
     assert not folder.exists()
+
+
+@pytest.mark.parametrize("with_pip", [False, True])
+def test_on_an_emulated_pi_the_letters_are_the_same(rootfs, with_pip, exported, draw_page, tmp_path):
+    if with_pip and not rootfs.system.engines:
+        pytest.skip("pip has no engine for it")
+    cv2.imwrite(str(tmp_path / "page.jpg"), draw_page("ABC", "XYZ")[0])
+    models = [exported["tflite-int8"], exported["onnx-float32"]]
+    result = try_emulated_pi(rootfs, models, [tmp_path / "page.jpg"], with_pip=with_pip)
+    assert result.faults == []
+    assert ARCHITECTURES[rootfs.system.architecture].machine in result.platform
+    (reading,) = result.readings
+    assert (reading.letters, reading.differ, reading.moved_boxes) == (6, 0, 0)
