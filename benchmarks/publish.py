@@ -88,6 +88,8 @@ class Broker:
 
     folder: Path
     password_file: Path | None = None
+    # A self-signed certificate, with its key in key.pem beside it, for encrypted connections only.
+    certificate: Path | None = None
     port: int = 0
     _process: "subprocess.Popen[bytes] | None" = None
 
@@ -109,6 +111,8 @@ class Broker:
         )
         if self.password_file:
             configuration += f"password_file {self.password_file}\n"
+        if self.certificate:
+            configuration += f"certfile {self.certificate}\nkeyfile {self.certificate.with_name('key.pem')}\n"
         path = self.folder / "mosquitto.conf"
         path.write_text(configuration)
         # As root it would become another user, who may not write to the folder.

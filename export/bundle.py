@@ -23,6 +23,8 @@ COMMANDS = tuple(f"commands/{name}" for name in ("__init__", "bundled", "cli", "
 # The command that uses the model, and what it needs besides modules.
 READ, CLASSIFY = "read", "classify"
 RUNTIME_FILES = {READ: ("web/page.html", "models/letters-case.npz"), CLASSIFY: ()}
+# It starts the reader of an environment; in a bundle it starts the bundle.
+UNIT, UNIT_STARTS = "lettercast.service", "/home/pi/letters/bin/lettercast read"
 DEFAULT_NAMES = {READ: "reader.pyz", CLASSIFY: "classifier.pyz"}
 SHEBANG = b"#!/usr/bin/env python3\n"
 # The earliest time that zip can store; a fixed time makes the same bytes for the same input.
@@ -59,6 +61,13 @@ This file {does} with {model}, on Python 3.11 or later. On Raspberry Pi OS or De
     python3 {name} doctor      # what is installed, and whether the model gives the right results here
     python3 {name} {source}
     python3 {name} --help
+"""
+README_UNIT = """
+lettercast.service, beside this text, starts it when the device boots:
+
+    unzip -p {name} lettercast.service | sudo tee /etc/systemd/system/lettercast.service
+    sudo systemctl edit --full lettercast        # your user, folder and token
+    sudo systemctl enable --now lettercast
 """
 
 
@@ -113,12 +122,21 @@ def write_bundle(
         source="[SOURCE ...]" if command == READ else "IMAGE ...",
     )
     written = {"__main__.py": START.encode(), "README.md": about.encode()}
+    if command == READ:
+        written["README.md"] += README_UNIT.format(name=DEFAULT_NAMES[command]).encode()
+        written[UNIT] = unit(no_pip).encode()
     program = SHEBANG + archive({**written, **dict(contents(model, command)), **dict(language_files(languages))})
     make_folder(out.parent)
     with replacing(out) as temporary:
         temporary.write_bytes(program)
         temporary.chmod(PROGRAM_MODE)
     return Bundle(out, len(program), command)
+
+
+def unit(no_pip: bool) -> str:
+    """Return a unit for systemd that starts a bundle when the device boots."""
+    python = "/usr/bin/python3" if no_pip else "/home/pi/letters/bin/python"
+    return packaged(f"health/{UNIT}").read_text(encoding="utf-8").replace(UNIT_STARTS, f"{python} /home/pi/{DEFAULT_NAMES[READ]}")
 
 
 def no_pip_model() -> Path:

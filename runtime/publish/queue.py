@@ -7,11 +7,13 @@ returns. So no text is lost, and none gets two numbers. An identifier never come
 import json
 import os
 import secrets
+import socket
 import sqlite3
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +28,8 @@ CREATE TABLE IF NOT EXISTS facts (name TEXT PRIMARY KEY, value TEXT NOT NULL) WI
 CREATE TABLE IF NOT EXISTS messages (number INTEGER PRIMARY KEY AUTOINCREMENT, receiver TEXT NOT NULL, body TEXT NOT NULL);
 CREATE INDEX IF NOT EXISTS order_of_receivers ON messages (receiver, number);
 """
-DEVICE, NEXT, LAST = "device", "next", "last"
+DEVICE, MACHINE, NEXT, LAST = "device", "machine", "next", "last"
+MACHINE_ID = Path("/etc/machine-id")
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,7 @@ class Queue:
         self.path = folder / FILE_NAME
         self._lock, self._is_closed = threading.Lock(), False
         self._file = self._open(folder)
-        self.device = self._fact(DEVICE) or ""
+        self.device = self._name_device()
         self._sizes = {receiver: self._measure(receiver) for receiver in receivers}
         self.dropped = dict.fromkeys(receivers, 0)
 
@@ -77,6 +80,15 @@ class Queue:
             raise LettercastError(
                 f"{folder}: {error.strerror or error}; give a folder that you may write to with --queue"
             ) from error
+
+    def _name_device(self) -> str:
+        """Return the identifier of this device: a new one if the file came from another machine, such as a copied SD card."""
+        machine = this_machine()
+        with self._file:
+            if self._fact(MACHINE) != machine:
+                self._set_fact(MACHINE, machine)
+                self._set_fact(DEVICE, secrets.token_hex(4))
+        return self._fact(DEVICE) or ""
 
     def add(self, content: Mapping[str, Any], unless_last: str | None = None) -> bool:
         """Store what to send to every receiver, with a new identifier.
@@ -174,9 +186,15 @@ def default_folder(environment: Mapping[str, str] = os.environ) -> Path:
     return Path(environment.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "lettercast"
 
 
+def this_machine() -> str:
+    """Return what tells this machine from one with a copy of its disk: the name, because some copies share the identifier."""
+    identifier = MACHINE_ID.read_bytes() if MACHINE_ID.is_file() else b""
+    return sha256(identifier + socket.gethostname().encode()).hexdigest()[:16]
+
+
 def prepare(path: Path) -> sqlite3.Connection:
     """Open the file and lock it for this process; raises sqlite3.DatabaseError if it is damaged."""
-    opened = sqlite3.connect(path, timeout=1.0, check_same_thread=False)
+    opened = sqlite3.connect(path, timeout=0.5, check_same_thread=False)
     try:
         path.chmod(0o600)
         # Held until the process ends, also by kill -9.
@@ -187,8 +205,6 @@ def prepare(path: Path) -> sqlite3.Connection:
             if (found := check.fetchone()[0]) != "ok":
                 raise sqlite3.DatabaseError(str(found).partition("\n")[0])
         opened.executescript(SCHEMA)
-        with opened:
-            opened.execute("INSERT OR IGNORE INTO facts VALUES (?, ?)", (DEVICE, secrets.token_hex(4)))
     except BaseException:
         opened.close()
         raise

@@ -304,3 +304,15 @@ def test_golden_cases_of_another_model_are_refused(tmp_path):
     with pytest.raises(LettercastError, match="golden cases belong to another model"):
         write_bundle(model, tmp_path / "reader.pyz")
     assert not (tmp_path / "reader.pyz").exists()
+
+
+@pytest.mark.parametrize("no_pip", [False, True])
+def test_the_reader_holds_a_unit_that_starts_it_at_boot(tmp_path, no_pip):
+    bundle = tmp_path / "reader.pyz"
+    write_bundle(no_pip_model() if no_pip else device_model("letters-nano"), bundle, no_pip=no_pip)
+    with zipfile.ZipFile(bundle) as archive:
+        unit, about = archive.read("lettercast.service").decode(), archive.read("README.md").decode()
+    python = "/usr/bin/python3" if no_pip else "/home/pi/letters/bin/python"
+    assert f"\nExecStart={python} /home/pi/reader.pyz --serve 0.0.0.0:8080 --token " in unit
+    assert "\nType=notify\nWatchdogSec=" in unit
+    assert "unzip -p reader.pyz lettercast.service" in about

@@ -71,6 +71,18 @@ def test_the_same_words_after_a_restart_are_no_new_message(tmp_path):
     assert queue.add({"text": "AB"}) and queue.add({"text": "AB"})
 
 
+def test_a_copy_of_the_disk_in_another_machine_has_identifiers_of_its_own(tmp_path, monkeypatch):
+    queue = opened(tmp_path)
+    queue.add({"text": "AB"})
+    queue.close()
+    monkeypatch.setattr(queue_module, "this_machine", lambda: "another")
+    copy = opened(tmp_path)
+    copy.add({"text": "CD"})
+    first, second = taken(copy)
+    assert first["id"] == f"{queue.device}-1" and second["id"] == f"{copy.device}-2"
+    assert copy.device != queue.device
+
+
 @pytest.mark.parametrize(("limit", "value"), [("MAX_MESSAGES", 3), ("MAX_BYTES", 100)])
 def test_beyond_its_room_the_oldest_are_dropped_and_counted(tmp_path, monkeypatch, limit, value):
     monkeypatch.setattr(queue_module, limit, value)
