@@ -1,5 +1,6 @@
 """Rows of places on a form that have no top: the places between the ticks of a comb, and those on short lines."""
 
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -20,6 +21,8 @@ MAX_TICK_OFF, MIN_FOLLOWED = 0.1, 6
 MAX_TICKS = 60
 # Ticks lean by as much as the page is seen at an angle: pixels to the right for each pixel up.
 LEANS = np.linspace(-0.24, 0.24, 13)
+# How many pixels up the ink above a comb's line is followed first; then twice as many in all, and so on.
+FIRST_STEP = 3
 
 
 def comb_row(outline: NDArray[Any], mask: Pixels) -> PlaceRow | None:
@@ -46,11 +49,7 @@ def comb_row(outline: NDArray[Any], mask: Pixels) -> PlaceRow | None:
     wide = cv2.dilate(mask, np.ones((1, 3), np.uint8))
 
     def runs_along(lean: float) -> NDArray[np.int64]:
-        across = np.rint(x[None] + up[:, None] * (slope + lean)).astype(np.intp)
-        above = np.rint(y[None] - up[:, None]).astype(np.intp)
-        inside = (across >= 0) & (across < mask.shape[1]) & (above >= 0)
-        inked = (wide[np.clip(above, 0, None), np.clip(across, 0, mask.shape[1] - 1)] > 0) & inside
-        return np.cumprod(inked, 0).sum(0)
+        return runs_above(wide, x, y, up, slope + lean)
 
     # Only ticks as high as the letters show how the page is seen at an angle.
     lean, runs = 0.0, runs_along(0.0)
@@ -79,6 +78,26 @@ def comb_row(outline: NDArray[Any], mask: Pixels) -> PlaceRow | None:
     base_line = np.stack([foot[:-1], foot[1:]], 1)
     ends = np.array([[[left, y[0]], foot[0]], [foot[-1], [right, y[-1]]]])
     return PlaceRow(quads, np.concatenate([base_line, ticks_drawn, ends]), True)
+
+
+def runs_above(
+    mask: Pixels, x: NDArray[np.floating[Any]], y: NDArray[np.floating[Any]], up: NDArray[np.int64], lean: float
+) -> NDArray[np.int64]:
+    """Return how many steps up (n,) from the points of a line, x and y (w,), the ink of a mask goes on; lean is as in LEANS."""
+    runs, inked = np.zeros(len(x), np.int64), np.arange(len(x))
+    # A little at first, because above most columns there is paper.
+    done = 0
+    while len(inked) and done < len(up):
+        some = up[done : max(FIRST_STEP, 2 * done), None]
+        across = np.rint(x[inked] + some * lean).astype(np.intp)
+        above = np.rint(y[inked] - some).astype(np.intp)
+        inside = (across >= 0) & (across < mask.shape[1]) & (above >= 0)
+        here = (mask[np.maximum(above, 0), np.minimum(np.maximum(across, 0), mask.shape[1] - 1)] > 0) & inside
+        own = np.logical_and.accumulate(here, 0).sum(0)
+        runs[inked] += own
+        inked = inked[own == len(some)]
+        done += len(some)
+    return runs
 
 
 def follow_print(ticks: NDArray[np.float64], mask: Pixels, reach: float) -> NDArray[np.float64]:
@@ -153,14 +172,17 @@ def best_comb(ticks: NDArray[np.float64], high: NDArray[np.bool_]) -> NDArray[np
     best: tuple[float, list[float]] = (0.0, [])
     if len(ticks) < tuning.min_places + 1:
         return None
-    for start, a in enumerate(ticks[:MAX_TICKS]):
-        for b in ticks[start + 1 : start + 4]:
-            step = float(b - a)
+    # Plain numbers, because NumPy is ten times slower with single ones.
+    columns: list[float] = ticks.tolist()
+    inked: list[int] = [0, *np.cumsum(high).tolist()]
+    for start, a in enumerate(columns[:MAX_TICKS]):
+        for b in columns[start + 1 : start + 4]:
+            step = b - a
             if step < tuning.min_box_px:
                 continue
-            right, hits = follow(float(b), step, ticks, high)
-            left, more = follow(float(a), -step, ticks, high)
-            found = [*reversed(left), float(a), float(b), *right]
+            right, hits = follow(b, step, columns, inked)
+            left, more = follow(a, -step, columns, inked)
+            found = [*reversed(left), a, b, *right]
             count = hits + more + 2
             score = count - 1.5 * (len(found) - count) - 0.2 * (len(ticks) - count)
             score -= 1.5 * unevenness(np.array(found)) if score > best[0] else 0
@@ -176,14 +198,19 @@ def unevenness(columns: NDArray[np.float64]) -> float:
     return float(np.abs(columns - fit).sum() / np.diff(columns).mean())
 
 
-def follow(at: float, step: float, ticks: NDArray[np.float64], high: NDArray[np.bool_]) -> tuple[list[float], int]:
-    """Return the columns of the ticks in the direction of a step up to the last that is there, and how many are there."""
+def follow(at: float, step: float, ticks: Sequence[float], inked: Sequence[int]) -> tuple[list[float], int]:
+    """Return the columns of the ticks in the direction of a step up to the last that is there, and how many are there.
+
+    ticks are the columns of all ticks, from the left; inked is how many columns before each one, and before the end of the line,
+    have ink above.
+    """
     found: list[float] = []
-    hits, last, length, growth = 0, 0, len(high), 0.0
+    hits, last, length, growth = 0, 0, len(inked) - 1, 0.0
     while -0.3 * abs(step) <= at + step <= length - 1 + 0.3 * abs(step) and abs(step) >= FORM_TUNING.min_box_px:
         reach = FORM_TUNING.max_tick_error * abs(step)
         at += step
-        nearest = float(ticks[np.abs(ticks - at).argmin()])
+        after = min(max(1, bisect_left(ticks, at)), len(ticks) - 1)
+        nearest = ticks[after - 1] if at - ticks[after - 1] <= ticks[after] - at else ticks[after]
         is_hit = abs(nearest - at) <= reach
         if is_hit:
             # A tracking filter: a letter's stroke beside a tick hardly changes the step, but the page's slant does.
@@ -193,7 +220,8 @@ def follow(at: float, step: float, ticks: NDArray[np.float64], high: NDArray[np.
             step += TRACKING[1] * error
         step += growth
         # A tick may be hidden by a letter that stands on it.
-        if is_hit or high[max(0, round(at - reach / 2)) : max(0, round(at + reach / 2)) + 1].any():
+        first, end = max(0, round(at - reach / 2)), max(0, round(at + reach / 2)) + 1
+        if is_hit or inked[min(end, length)] > inked[min(first, length)]:
             hits += 1
             last = len(found) + 1
         found.append(at)

@@ -15,7 +15,7 @@ from ..glyph import at_least
 from ..pixels import Pixels
 from .boxes import box_rows
 from .combs import comb_row, line_rows
-from .quads import FORM_TUNING, PlaceRow, are_covered, find_quads, sides
+from .quads import FORM_TUNING, PlaceRow, are_covered, find_quads, plain_size
 from .rows import mended
 from .strokes import Pieces
 
@@ -47,7 +47,7 @@ def may_be_form(mask: Pixels, size: float) -> bool:
     every = max(1, len(holes) // MAX_HOLES)
     quads = 2 * find_quads(holes[::every], tuning.min_box_px / 2)
     if len(quads) >= tuning.min_places - 1:
-        heights = [sides(quad)[1] for quad in quads.tolist()]
+        heights = [plain_size(quad)[1] for quad in quads.tolist()]
         # A letter cuts boxes into smaller ones.
         height = sorted(heights)[len(heights) * 3 // 4]
         fits = tuning.min_letter * height <= size <= tuning.max_letter * height

@@ -23,6 +23,8 @@ MIN_SIDE, MIN_MEAN, MIN_THERE, MIN_ALL = 0.5, 0.75, 0.5, 0.6
 MIN_DETERMINANT = 1e-9
 # Each box of a grid, with its left top corner at the origin.
 UNIT = np.array([[0, 0], [1, 0], [1, 1], [0, 1]], np.float64)
+# Rows and columns from a box to those on its right, on its left, below and above.
+STEPS = ((0, 1), (0, -1), (1, 0), (-1, 0))
 
 
 def find_grids(quads: NDArray[np.float64], able: NDArray[np.bool_], near: Pixels) -> list[list[NDArray[np.float64]]]:
@@ -57,6 +59,7 @@ def largest_block(quads: NDArray[np.float64], free: NDArray[np.bool_]) -> dict[i
     middles = (own + own[:, [1, 2, 3, 0]]) / 2
     right = np.abs(middles[:, None, 1] - middles[None, :, 3]).max(2) < reach[:, None]
     below = np.abs(middles[:, None, 2] - middles[None, :, 0]).max(2) < reach[:, None]
+    beside = [neighbours(table) for table in (right, right.T, below, below.T)]
     best: dict[int, tuple[int, int]] = {}
     seen: set[int] = set()
     for first in range(len(own)):
@@ -66,20 +69,23 @@ def largest_block(quads: NDArray[np.float64], free: NDArray[np.bool_]) -> dict[i
         while stack:
             i = stack.pop()
             row, column = cells[i]
-            for links, cell in (
-                (right[i], (row, column + 1)),
-                (right[:, i], (row, column - 1)),
-                (below[i], (row + 1, column)),
-                (below[:, i], (row - 1, column)),
-            ):
-                for j in np.flatnonzero(links).tolist():
+            for table, (down, along) in zip(beside, STEPS, strict=True):
+                for j in table[i]:
                     if j not in cells:
-                        cells[j] = cell
+                        cells[j] = row + down, column + along
                         stack.append(j)
         seen |= set(cells)
         if len(cells) > len(best):
             best = cells
     return {int(indices[i]): cell for i, cell in best.items()}
+
+
+def neighbours(table: NDArray[np.bool_]) -> list[list[int]]:
+    """Return where each row of a table (n, n) is True, as plain numbers."""
+    found: list[list[int]] = [[] for _ in table]
+    for i, j in np.argwhere(table).tolist():
+        found[i].append(j)
+    return found
 
 
 def view_of(
