@@ -11,6 +11,7 @@ from importlib import import_module
 from typing import Any
 
 from ... import LettercastError
+from ..console import first_line
 from .address import PASSWORD_VARIABLE, MqttAddress
 from .home_assistant import OFF, OFFLINE, ON, ONLINE, Topics, discovery
 from .publisher import ANSWER_S, DeliveryError
@@ -138,7 +139,13 @@ class Mqtt:
                 raise DeliveryError("does not answer (no confirmation)")
 
     def _step(self) -> None:
-        if self._client.loop(STEP_S) and not self._answer:
+        try:
+            has_ended = self._client.loop(STEP_S) and not self._answer
+        except Exception as error:
+            # paho-mqtt checks little of what comes, so that something else than a broker makes it fail in many ways.
+            self._client = None
+            raise DeliveryError(f"does not speak MQTT ({first_line(error)})") from error
+        if has_ended:
             self._client = None
             raise DeliveryError("does not answer (the connection ended)")
 

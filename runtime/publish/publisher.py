@@ -16,7 +16,7 @@ from .queue import Message, Queue
 # A receiver that confirms a message later than this does not answer.
 ANSWER_S = 20.0
 # When everything was read, what waits may still be sent; an interrupted reader ends at once, but for the goodbye.
-DRAIN_S, GOODBYE_S = 10.0, 2.0
+DRAIN_S, DRAIN_STEP_S, GOODBYE_S = 10.0, 0.02, 2.0
 # A receiver may ask for a longer wait than this, but does not get it.
 MAX_ASKED_WAIT_S = 300.0
 
@@ -76,7 +76,7 @@ class Worker:
         self.sent = self.failures = self._refused = 0
         self.is_connected = False
         self._reason = ""
-        self._wake, self._stop, self._changed = threading.Event(), threading.Event(), threading.Event()
+        self._wake, self._stop = threading.Event(), threading.Event()
         self._thread = threading.Thread(target=self._run, name=f"lettercast-publish-{receiver.name}", daemon=True)
 
     @property
@@ -111,7 +111,7 @@ class Worker:
         """Wait until everything was sent, but not for a receiver that is away."""
         end = self._clock.now() + limit_s
         while self.waiting and not self._reason and (left := end - self._clock.now()) > 0:
-            self._changed.wait(min(left, 0.05))
+            self._clock.sleep(min(left, DRAIN_STEP_S))
 
     def end(self, limit_s: float) -> None:
         """Stop, and say goodbye to the receiver."""
@@ -157,7 +157,6 @@ class Worker:
             waiting = self.waiting
             say(f"{self.receiver} is back" + (f"; {waiting} texts waited" if waiting else ""))
         self.is_connected, self._reason = True, ""
-        self._changed.set()
 
     def _note_failure(self, reason: str) -> None:
         self.failures += 1
@@ -165,7 +164,6 @@ class Worker:
         if reason != self._reason:
             say(f"{self.receiver}: {reason}; texts wait in {self._queue.path}")
         self._reason = reason
-        self._changed.set()
 
 
 class Publisher:

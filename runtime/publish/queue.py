@@ -105,8 +105,8 @@ class Queue:
             try:
                 with self._file:
                     return self._add(content, unless_last)
-            except sqlite3.Error:
-                # A full disk: the transaction was undone.
+            except BaseException:
+                # On a full disk, or by a signal, the transaction was undone.
                 self._sizes, self.dropped = sizes, dropped
                 raise
 

@@ -65,7 +65,8 @@ class Webhook:
         except urllib.error.HTTPError as error:
             with error:
                 raise failure(error.code, error.headers, self._token is not None) from error
-        except (OSError, http.client.HTTPException) as error:
+        # A host that cannot be a name on the network is a ValueError.
+        except (OSError, ValueError, http.client.HTTPException) as error:
             reason = getattr(error, "reason", None) or error
             raise DeliveryError(
                 f"does not answer ({getattr(reason, 'strerror', None) or reason or type(error).__name__})"

@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from lettercast.benchmarks.publish import TOPIC, Broker, Subscriber, find_mosquitto, until
+from lettercast.runtime.publish import mqtt as mqtt_module
 from lettercast.runtime.publish import publisher as publisher_module
 from lettercast.runtime.publish.address import mqtt_address
 from lettercast.runtime.publish.home_assistant import MAX_STATE_CHARS, Topics, discovery
@@ -129,16 +130,38 @@ def test_a_wrong_password_is_said_once_and_not_shown(tmp_path, still, capsys, us
             until(lambda: publisher.workers[0].sent == 1, "not sent")
 
 
-def test_what_is_no_broker_is_said(tmp_path, capsys, monkeypatch):
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 400 Bad Request\r\n\r\n",
+        b"\x20\x02\x00\x03",
+        b"\x20\x02\x00\x63",
+        b"\x20\x00",
+        b"\x20\x02\x00\x00\x40\x00",
+        b"\x20\x02\x00\x00\x40\x02\xff\xff\xe0\x00",
+        b"\xff" * 64,
+        bytes(range(256)),
+    ],
+)
+def test_what_is_no_broker_is_said_and_ends_no_thread(tmp_path, still, capsys, monkeypatch, answer):
     pytest.importorskip("paho.mqtt.client")
     monkeypatch.setattr(publisher_module, "GOODBYE_S", 0.1)
+    monkeypatch.setattr(mqtt_module, "ANSWER_S", 0.3)
     with (
         socket.create_server(("127.0.0.1", 0)) as other,
         publishing(tmp_path, f"mqtt://127.0.0.1:{other.getsockname()[1]}/a") as publisher,
     ):
-        other.accept()[0].close()
-        until(lambda: publisher.workers[0].failures, "no attempt")
-    assert "does not answer" in capsys.readouterr().err
+        publisher.offer(*still("AB", 0))
+        for _ in range(2):
+            connection, _ = other.accept()
+            with connection:
+                connection.recv(1000)
+                connection.sendall(answer)
+        until(lambda: publisher.workers[0].failures >= 2, "no attempt")
+        assert publisher.workers[0].waiting == 1
+    err = capsys.readouterr().err
+    assert "texts wait in" in err and "Traceback" not in err
 
 
 def test_the_certificate_of_an_encrypted_connection_is_checked(tmp_path, still, capsys, monkeypatch):

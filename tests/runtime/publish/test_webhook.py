@@ -172,6 +172,16 @@ def test_a_server_that_is_not_there_holds_up_nobody(tmp_path, still, capsys, mon
     assert not publisher.workers[0].is_connected
 
 
+@pytest.mark.parametrize("host", ["a" * 70 + ".example", "no-such-host.invalid", "..", "-"])
+def test_a_host_that_cannot_be_is_said(tmp_path, still, capsys, monkeypatch, host):
+    monkeypatch.setenv("no_proxy", "*")
+    webhook = Webhook(WebhookAddress(f"http://{host}/hook"))
+    with Publisher(Queue(tmp_path, (webhook.key,)), [webhook], SOON) as publisher:
+        publisher.offer(*still("AB", 1))
+    err = capsys.readouterr().err
+    assert err.count("does not answer (") == 1 and "Traceback" not in err
+
+
 def test_a_full_disk_is_said_once_and_reading_goes_on(tmp_path, serve, still, capsys):
     server = serve(*[500] * 500)
     with publishing(tmp_path, server) as publisher:
