@@ -8,10 +8,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .. import DONE, MISSED
+from .. import DONE, MISSED, LettercastError
 from ..runtime.arguments import amount, comma_list, file_to_read, keras_model, model_or_folder, thread_count
 from .parser import add_command, add_custom, add_devices, add_letters
-from .terminal import import_keras, show
+from .terminal import import_keras, importing, show
 
 EXAMPLES = """\
 examples:
@@ -21,6 +21,8 @@ examples:
       the same as a page with plots
   lettercast benchmark dist --against before.json
       exit code 1 if a model is worse than in an earlier run, or gone
+  lettercast benchmark --share my-pi.json
+      figures of this device to send to lettercast, without your name or files
 """
 
 
@@ -82,10 +84,19 @@ def add(commands: Any) -> None:
         metavar="PERCENT",
         help="how much times, sizes and memory may grow before --against calls it worse (default: %(default)g)",
     )
+    command.add_argument(
+        "--share",
+        type=Path,
+        metavar="FILE",
+        help="only time the shipped models in every engine of this device, and write the figures as JSON that you may send: it "
+        "holds no names of yours, no paths and no host name; needs no more packages than read",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the tables; returns exit code 1 if a model failed, misses a threshold, is gone, or became worse than allowed."""
+    if options.share:
+        return share(options)
     from ..export.devices import find_devices
 
     # Before Keras is imported, which takes seconds.
@@ -135,3 +146,19 @@ def run(options: argparse.Namespace) -> int:
     for line in missed:
         print(f"lettercast: {line}", file=sys.stderr)
     return MISSED if missed or any(row.failure for row in result.rows) else DONE
+
+
+def share(options: argparse.Namespace) -> int:
+    """Write the figures of this device, and print them as a table."""
+    if options.models or options.original or options.also:
+        raise LettercastError("--share: measures the models that come with lettercast only; leave out models and --also")
+    with importing():
+        from ..benchmarks.share import measure_device, share_table, write_share
+        from ..runtime.console import progress
+
+    with progress("timing the shipped models"):
+        figures = measure_device(options.seconds)
+    write_share(options.share, figures)
+    show(share_table(figures))
+    print(f"{options.share}: look at it, then send it (docs/benchmarks.md says how)")
+    return DONE
