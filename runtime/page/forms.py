@@ -15,6 +15,7 @@ from ..glyph import at_least
 from ..pixels import Pixels
 from .boxes import box_rows
 from .combs import comb_row, line_rows
+from .components import find_components
 from .quads import FORM_TUNING, PlaceRow, are_covered, find_quads, plain_size
 from .rows import mended
 from .strokes import Pieces
@@ -76,16 +77,16 @@ def joined_print(ink: Pixels, mask: Pixels) -> Pixels:
     inked = ink[mask > 0]
     level = FAINT * int(inked.min()) if len(inked) else 255
     faint = cv2.bitwise_or(mask, at_least(ink, max(1, round(level))))
-    _, labels, stats, _ = cv2.connectedComponentsWithStats(faint, connectivity=8)
-    stats = np.asarray(stats, np.int64)
-    thin, long = np.sort(stats[:, 2:4], 1).T
+    found = find_components(faint)
+    sizes = found.boxes[:, 2:]
+    thin, long = np.sort(sizes, 1).T
     # At the corner of a box two dashes are one.
     is_dash = ((thin <= MAX_DASH_PX[0]) & (long <= MAX_DASH_PX[1])) | (long <= CORNER * max(mask.shape))
     is_dash[0] = False
-    flat, upright = (
-        np.where(is_dash & one, 255, 0).astype(np.uint8)[np.asarray(labels, np.intp)]
-        for one in (stats[:, 2] >= stats[:, 3], stats[:, 3] >= stats[:, 2])
-    )
+    flat, upright = np.zeros_like(faint), np.zeros_like(faint)
+    own = found.labels[found.inked]
+    for dashes, one in ((flat, sizes[:, 0] >= sizes[:, 1]), (upright, sizes[:, 1] >= sizes[:, 0])):
+        dashes[found.inked] = np.where(is_dash & one, np.uint8(255), np.uint8(0))[own]
     gap = 2 * round(MAX_GAP * max(mask.shape) / 2) + 1
     whole = faint
     # One pixel more beside a line keeps the dashes of a turned one together; lines across come twice for the corners of boxes.

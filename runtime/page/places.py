@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from ..glyph import at_least
 from ..pixels import Pixels
 from ..text import Box
+from .components import Components, find_components
 from .forms import find_rows
 from .quads import FORM_TUNING, PlaceRow, looked_up, sampled, size_of
 from .strokes import Pieces
@@ -147,9 +148,9 @@ class _Grid:
 class _Parts:
     """The N connected strokes of a page without its print, the first being the paper.
 
-    labels (H, W) are their numbers, stats (N, 5) what OpenCV says of them, and middles (N,) their middle rows. main (N,) is the
-    place with most of each, second (N,) that with the next most, or 0, share (N,) the part of it that lies in the first, is_held
-    (N,) whether it belongs to any place, and is_scrap (N,) whether it is a remnant of the print or a speck.
+    labels (H, W) are their numbers, stats (N, 4) their x, y, width and height, and middles (N,) their middle rows. main (N,) is
+    the place with most of each, second (N,) that with the next most, or 0, share (N,) the part of it that lies in the first,
+    is_held (N,) whether it belongs to any place, and is_scrap (N,) whether it is a remnant of the print or a speck.
     """
 
     labels: NDArray[np.int32]
@@ -175,8 +176,9 @@ def fill_rows(ink: Pixels, mask: Pixels, rows: Sequence[PlaceRow]) -> Form | Non
     grid = _grid_of(rows, mask.shape)
     lines = centred(np.concatenate([row.lines for row in rows]), mask)
     bare, strokes, beside = take_off(ink, mask, lines)
-    y, x = np.nonzero(strokes)
-    parts = _parts_of(strokes, beside, grid, (y, x))
+    found = find_components(strokes)
+    y, x = found.inked
+    parts = _parts_of(found, beside, grid)
     kept = parts.is_held & ~parts.is_scrap
     is_crossing = kept & (parts.share < PLACES_TUNING.min_own_share)
     height, length = float(np.median(grid.height_of[1:])), float(np.hypot.reduce([len(row.places) for row in rows]))
@@ -231,10 +233,9 @@ def _widened(places: NDArray[np.float64]) -> NDArray[np.float64]:
     return middles[:, None] + np.stack([-along - down, along - down, along + down, down - along], 1)
 
 
-def _parts_of(strokes: Pixels, beside: Pixels, grid: _Grid, inked: tuple[NDArray[np.intp], NDArray[np.intp]]) -> _Parts:
-    """Find the connected strokes of a mask (H, W); beside (H, W) is the mask of the print's surroundings, inked its pixels."""
-    _, labels, stats, middles = cv2.connectedComponentsWithStats(strokes, connectivity=8)
-    stats = np.asarray(stats, np.int64)
+def _parts_of(found: Components, beside: Pixels, grid: _Grid) -> _Parts:
+    """Return how the connected strokes of a page lie in its places; beside (H, W) is the mask of the print's surroundings."""
+    labels, stats, inked = found.labels, found.boxes, found.inked
     count, total = len(stats), int(grid.firsts[-1])
     piece, place = labels[inked], grid.where[inked]
     shares = np.bincount(piece * total + place, minlength=count * total).reshape(count, total)
@@ -248,10 +249,7 @@ def _parts_of(strokes: Pixels, beside: Pixels, grid: _Grid, inked: tuple[NDArray
     residue = np.bincount(piece[beside[inked] > 0], minlength=count)
     is_speck = stats[:, 2:4].max(1) < np.maximum(MIN_SPECK_PX, PLACES_TUNING.min_speck * grid.height_of[main])
     is_scrap = (residue >= PLACES_TUNING.max_beside * area) | is_speck
-    rows = np.asarray(middles, np.float64)[:, 1]
-    return _Parts(
-        np.asarray(labels, np.int32), stats, rows, main, second, inside.max(1) / np.maximum(within, 1), is_held, is_scrap
-    )
+    return _Parts(labels, stats, found.middles, main, second, inside.max(1) / np.maximum(within, 1), is_held, is_scrap)
 
 
 def _is_squared(parts: _Parts, kept: NDArray[np.bool_], is_crossing: NDArray[np.bool_], grid: _Grid) -> bool:
