@@ -111,7 +111,7 @@ def describe_micro(bundle: "MicroBundle", how_to_run: str) -> int:
     print(f"flash: {bundle.model_bytes:,} bytes for the model; arena: {bundle.arena_bytes:,} bytes, {measured}")
     if bundle.version:
         others = "" if bundle.equal == bundle.cases else ", the others with the same label"
-        print(f"golden cases: {bundle.equal} of {bundle.cases} equal to the bit in tflite-micro{others}")
+        print(f"golden cases: {bundle.equal} of {bundle.cases} {bundle.equality} in tflite-micro{others}")
     else:
         print(f"golden cases: {bundle.cases} not run here, because tflite-micro is not installed: {how_to_run}")
     print("next: Arduino IDE > Sketch > Include Library > Add .ZIP Library; README.md in the zip has all steps")

@@ -239,4 +239,5 @@ def next_commands(exports: "Exports", options: argparse.Namespace) -> list[str]:
     return [
         f"next: lettercast benchmark {shlex.quote(str(options.out))}{original}{data}{devices}",
         f"      lettercast read --model {path}" if first.reads_letters else f"      lettercast classify my.png --model {path}",
+        *([f"      lettercast bundle {path} --target mcu"] if options.devices and "mcu" in options.devices else []),
     ]

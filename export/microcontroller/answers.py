@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from ... import LettercastError
 from ...runtime.console import quiet
-from ...runtime.model.engine import quantize
+from ...runtime.model.engine import quantize, wrapping_errors
 from ...runtime.model.installed import LITERT, Package, describe_missing, find_package, this_platform
 from ...runtime.pixels import Pixels
 from .graph import ALIGNMENT, INSTEAD, aligned
@@ -33,7 +33,8 @@ def reference_answers(path: Path, model: bytes, images: Pixels) -> tuple[NDArray
     """Return the inputs (n, H, W, C) and outputs (n, classes) of images (n, H, W, C) uint8, as the types of the file's tensors.
 
     The kernels are LiteRT's reference ones. Those of XNNPACK, which LiteRT takes otherwise, round sums differently in one of ten
-    letters; tflite-micro does so only in a dense layer, which shows in two of a thousand.
+    letters; tflite-micro does so only in a dense layer, which shows in two of a thousand. LiteRT lacks reference kernels of a
+    few operators, such as ELU; then it computes with its other kernels, still without XNNPACK.
 
     Raises:
         LettercastError: LiteRT is not installed.
@@ -41,20 +42,27 @@ def reference_answers(path: Path, model: bytes, images: Pixels) -> tuple[NDArray
     found = find_package(LITERT)
     if not found.module:
         raise LettercastError(f"{path}: {describe_missing(found, this_platform())}")
-    module = found.module
-    with quiet():
-        interpreter = module.Interpreter(
-            model_content=model, num_threads=1, experimental_op_resolver_type=module.OpResolverType.BUILTIN_REF
-        )
-        interpreter.allocate_tensors()
-    (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
-    inputs = quantize(images, source)
-    outputs: list[NDArray[Any]] = []
-    for image in inputs[:, None]:
-        interpreter.set_tensor(source["index"], image)
-        interpreter.invoke()
-        outputs.append(interpreter.get_tensor(target["index"])[0])
+    kinds = found.module.OpResolverType
+    with wrapping_errors(path), quiet():
+        try:
+            interpreter = open_with(found.module, model, kinds.BUILTIN_REF)
+        except ValueError:
+            interpreter = open_with(found.module, model, kinds.BUILTIN_WITHOUT_DEFAULT_DELEGATES)
+        (source,), (target,) = interpreter.get_input_details(), interpreter.get_output_details()
+        inputs = quantize(images, source)
+        outputs: list[NDArray[Any]] = []
+        for image in inputs[:, None]:
+            interpreter.set_tensor(source["index"], image)
+            interpreter.invoke()
+            outputs.append(interpreter.get_tensor(target["index"])[0])
     return inputs, np.stack(outputs)
+
+
+def open_with(module: Any, model: bytes, kernels: Any) -> Any:
+    """Return LiteRT's interpreter of a model with kernels of one kind; raises ValueError if it lacks one."""
+    interpreter = module.Interpreter(model_content=model, num_threads=1, experimental_op_resolver_type=kernels)
+    interpreter.allocate_tensors()
+    return interpreter
 
 
 def run_micro(path: Path, model: bytes, inputs: NDArray[Any]) -> MicroRun | None:
@@ -74,8 +82,7 @@ def run_micro(path: Path, model: bytes, inputs: NDArray[Any]) -> MicroRun | None
             for image in inputs[:, None]:
                 interpreter.set_input(image, 0)
                 interpreter.invoke()
-                # The array is a view of the arena, which the next image overwrites.
-                outputs.append(np.array(interpreter.get_output(0)[0]))
+                outputs.append(interpreter.get_output(0)[0])
     except (RuntimeError, ValueError) as error:
         said = [line for note in getattr(error, "__notes__", ()) for line in note.splitlines() if line.strip()]
         reason = said[-1].strip() if said else str(error)

@@ -4,19 +4,20 @@ import re
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ... import LettercastError
 from ...runtime.files import make_folder, packaged, replacing
-from ...runtime.model.engine import open_engine
+from ...runtime.model.engine import dequantize, open_engine
 from ...runtime.model.facts import LETTERS, Facts
 from ...runtime.model.golden import golden_path, load_golden
 from ..bundle import archive
 from .answers import TFLITE_MICRO, MicroRun, reference_answers, run_micro
 from .boards import PROGRAM_KB, SYSTEM_KB, board_table
-from .graph import Graph, read_graph
+from .graph import Graph, Port, read_graph
 from .sources import Contents, filler, source_files
 
 # Golden cases in a zip take flash, so those of large images are fewer; all cases were run before.
@@ -31,8 +32,9 @@ class MicroBundle:
     Attributes:
         path, size_bytes: where it is, and its size.
         cases, written_cases: golden cases that were run, and those in the zip.
-        equal, wrong: to how many of the cases tflite-micro gives the reference answer to the bit, and another label; None if it
-            is not installed.
+        equal, wrong: to how many of the cases tflite-micro gives the reference answer, and another label; None if it is not
+            installed.
+        equality: what equal means, in words.
         arena_bytes: the size of the arena, measured by tflite-micro, or estimated.
         version: of tflite-micro; empty if it is not installed.
         graph, model_bytes: the model's graph, and the size of its file.
@@ -44,6 +46,7 @@ class MicroBundle:
     written_cases: int
     equal: int | None
     wrong: int | None
+    equality: str
     arena_bytes: int
     version: str
     graph: Graph
@@ -98,7 +101,8 @@ def write_micro_bundle(model: Path, out: Path | None = None, *, overwrite: bool 
         golden.images[taken],
         answers[taken],
     )
-    equal = (run.outputs == answers).all(1) if run else None
+    apart = np.abs(probabilities(run.outputs, graph.target) - probabilities(answers, graph.target)).max(1) if run else None
+    equal = None if apart is None else apart <= contents.tolerance
     wrong = int((run.outputs.argmax(1) != answers.argmax(1)).sum()) if run else None
     folder = safe_name(facts.name)
     texts = {
@@ -114,6 +118,7 @@ def write_micro_bundle(model: Path, out: Path | None = None, *, overwrite: bool 
         len(taken),
         None if equal is None else int(equal.sum()),
         wrong,
+        contents.equality,
         contents.arena_bytes,
         run.version if run else "",
         graph,
@@ -124,6 +129,11 @@ def write_micro_bundle(model: Path, out: Path | None = None, *, overwrite: bool 
         with replacing(out) as temporary:
             temporary.write_bytes(packed)
     return bundle
+
+
+def probabilities(outputs: NDArray[Any], port: Port) -> NDArray[np.float32]:
+    """Return probabilities (n, classes) of the raw outputs of a model."""
+    return dequantize(outputs, {"quantization": (port.scale, port.zero_point)})
 
 
 def safe_name(name: str) -> str:
@@ -150,7 +160,7 @@ def readme(contents: Contents, run: MicroRun | None, equal: NDArray[np.bool_] | 
     if equal is None:
         proof = f"{len(taken)}, not run where this was written: {how_to_run()}"
     else:
-        proof = f"{equal.sum()} of {len(equal)} equal to the bit in tflite-micro"
+        proof = f"{equal.sum()} of {len(equal)} {contents.equality} in tflite-micro"
         proof += "" if equal.all() else ", the others with the same label"
         proof += f"; {len(taken)} of them are in this folder" if len(taken) < len(equal) else ""
     expected = len(taken) if equal is None else int(equal[taken].sum())

@@ -32,6 +32,8 @@ INSTEAD = "export it as tflite-int8"
 TENSOR_BYTES, OPERATOR_BYTES, BASE_BYTES = 24, 64, 2048
 # A multiplier and a shift for each output channel of a convolution or a dense layer, and the numbers of the layer itself.
 CHANNEL_BYTES, LAYER_BYTES = 8, 192
+# Two tables of 513 numbers of 16 bits, with which a softmax of int16 computes.
+TABLES_BYTES = 2 * 513 * 2
 ALIGNMENT = 16
 
 
@@ -104,10 +106,13 @@ def read_graph(path: Path, model: bytes) -> Graph:
     check_operators(path, operators, layers, kinds)
     filtered = [(name, layer_shapes(graph, one)) for name, one in layers if name in FILTERED]
     channels = sum(shapes[2][-1] for _, shapes in filtered)
-    alive = activations(graph)
-    persistent = BASE_BYTES + TENSOR_BYTES * len(kinds) + OPERATOR_BYTES * len(layers)
-    persistent += CHANNEL_BYTES * channels + LAYER_BYTES * len(layers)
-    inside = [name for name, one in layers if {kinds[i] for i in (*one.inputs, *one.outputs) if i >= 0} & {"FLOAT32"}]
+    alive = sum(activations(one) for one in parsed.subgraphs)
+    persistent = BASE_BYTES + CHANNEL_BYTES * channels
+    persistent += sum(
+        TENSOR_BYTES * len(one.tensors) + (OPERATOR_BYTES + LAYER_BYTES) * len(one.operators) for one in parsed.subgraphs
+    )
+    persistent += TABLES_BYTES if "INT16" in kinds else 0
+    inside = [name for name, one in layers if {kinds[i] for i in (*inputs_of(one), *one.outputs) if i >= 0} & {"FLOAT32"}]
     return Graph(
         operators,
         port_of(graph.tensors[graph.inputs[0]], kinds[graph.inputs[0]]),
@@ -133,6 +138,11 @@ def check_operators(path: Path, operators: tuple[str, ...], layers: list[tuple[s
         raise LettercastError(
             f"{path}: tflite-micro has no operator {' and no '.join(lacking)}; train a network without the layer that makes it"
         )
+
+
+def inputs_of(one: Any) -> list[int]:
+    """Return the places of an operator's inputs; -1 is one that is left out."""
+    return [] if one.inputs is None else [int(i) for i in one.inputs]
 
 
 def port_of(tensor: Any, kind: str) -> Port:
@@ -173,7 +183,7 @@ def activations(graph: Any) -> int:
         for i in one.outputs:
             births.setdefault(int(i), step)
             deaths.setdefault(int(i), step)
-        for i in one.inputs:
+        for i in inputs_of(one):
             if i in births:
                 deaths[int(i)] = max(step, deaths.get(int(i), 0))
     placed: list[tuple[int, int, int, int]] = []
@@ -192,7 +202,8 @@ def bytes_of(tensor: Any) -> int:
     """Return the size of a tensor in bytes; types of fewer than 8 bits count as 8."""
     # FLOAT32, FLOAT16, INT32, UINT8, INT64, STRING, BOOL, INT16 in the order of the schema; int8 and all others have a byte.
     width = {0: 4, 1: 2, 2: 4, 4: 8, 7: 2, 10: 8}.get(tensor.type, 1)
-    return width * int(np.prod([max(1, int(side)) for side in tensor.shape] or [1]))
+    shape = () if tensor.shape is None else tensor.shape
+    return width * int(np.prod([max(1, int(side)) for side in shape] or [1]))
 
 
 def cmsis_nn_scratch(name: str, shapes: tuple[list[int], list[int], list[int]]) -> int:

@@ -43,6 +43,16 @@ class Contents:
     answers: NDArray[Any]
 
     @property
+    def tolerance(self) -> float:
+        """What a probability may differ by and still count as equal: nothing where the model computes with integers."""
+        return 0.0 if self.graph.is_integer else FLOAT_TOLERANCE
+
+    @property
+    def equality(self) -> str:
+        """What equal means, in words."""
+        return f"equal to within {self.tolerance:g}" if self.tolerance else "equal to the bit"
+
+    @property
     def prefix(self) -> str:
         """The beginning of the names of files and functions."""
         return PREFIXES.get(self.facts.takes, OTHER_PREFIX)
@@ -80,7 +90,6 @@ def source_files(contents: Contents) -> Iterator[tuple[str, str]]:
 def filler(contents: Contents) -> Any:
     """Return a function that fills a model's names and figures into a template."""
     facts, graph, prefix = contents.facts, contents.graph, contents.prefix
-    tolerance = 0.0 if graph.is_integer else FLOAT_TOLERANCE
     _, width, channels = facts.input_shape
     names = ["", "_cases", "_run", "_check", "_image", *(["_glyph"] if contents.takes_letters else [])]
     files = [f"src/{prefix}{name}.{'c' if name in ('_image', '_glyph') else 'cc'}" for name in names]
@@ -98,9 +107,11 @@ def filler(contents: Contents) -> Any:
         "to_probability": to_probability(graph.target, prefix),
         "look_alikes": "\n".join(look_alike_lines(facts, prefix)),
         "cases": str(len(contents.images)),
-        "tolerance": c_float(tolerance),
-        "tolerance_words": f", or within {tolerance:g} because the model computes in float" if tolerance else "",
-        "equal_words": f" to within {tolerance:g}" if tolerance else " to the bit",
+        "tolerance": c_float(contents.tolerance),
+        "tolerance_words": f", or within {contents.tolerance:g} because the model computes in float"
+        if contents.tolerance
+        else "",
+        "equality": contents.equality,
         "sources": " ".join(files),
     }
 

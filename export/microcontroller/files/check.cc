@@ -58,7 +58,7 @@ int @name@_check(void (*print_line)(const char *line)) {
     }
   }
   int wrong = @NAME@_CASES - equal - close;
-  snprintf(line, sizeof(line), "%d equal@equal_words@, %d close, %d wrong", equal, close, wrong);
+  snprintf(line, sizeof(line), "%d @equality@, %d close, %d wrong", equal, close, wrong);
   print_line(line);
   snprintf(line, sizeof(line), "arena: %lu of %lu bytes in use", static_cast<unsigned long>(@name@_arena_used()),
            static_cast<unsigned long>(@name@_arena_size()));
