@@ -60,7 +60,7 @@ PEAK_RATE, TUNING_RATE = 2e-3, 5e-4
 CLUTTER_SHARE = 0.05
 SHA256_DIGITS = 64
 # Raise it with every change of how letters are drawn or teachers answer, so that older caches are not used.
-DRAWING_VERSION = 3
+DRAWING_VERSION = 4
 # Every drawing of a letter is different, so an epoch draws the letters of a small source several times.
 MIN_STEPS = 50
 

@@ -6,6 +6,7 @@ import pytest
 
 from lettercast.runtime.glyph import at_least
 from lettercast.runtime.page.ink import INK_TUNING, find_ink, ink_levels, is_light_on_dark, letter_ink, shrink, to_gray
+from lettercast.train.data.drawing import draw_ink
 
 PAPER, STROKE = 200, 50
 STROKES = np.s_[95:105, 40:160]
@@ -182,3 +183,27 @@ def test_residue_alone_is_no_writing():
     ink[:100, :60] = 16
     ink[200:220, 200:203] = 30
     assert ink_levels(ink).stroke < INK_TUNING.min_stroke_ratio
+
+
+@pytest.mark.parametrize("side", [60, 120, 300, 900])
+@pytest.mark.parametrize("share", [0.05, 0.1, 0.18])
+def test_broad_pen_in_an_image_of_one_letter_is_ink_throughout(side, share):
+    stroke = np.zeros((side, side), np.uint8)
+    middle, reach = side // 2, round(0.35 * side)
+    cv2.line(stroke, (middle, middle - reach), (middle, middle + reach), 255, round(share * side))
+    cv2.line(stroke, (middle - reach, middle - reach), (middle + reach, middle - reach), 255, round(share * side))
+    light = np.linspace(1, 0.6, side)
+    image = np.rint(220 * light * (1 - 0.75 * stroke / 255)).astype(np.uint8)
+    np.testing.assert_array_equal(letter_ink(image) > 90, stroke > 0)
+
+
+@pytest.mark.parametrize("is_light", [False, True])
+@pytest.mark.parametrize("share", [0.08, 0.16])
+@pytest.mark.parametrize("side", [50, 200])
+def test_broad_pen_in_a_tight_image_is_dark_or_light_as_it_is(pen, side, share, is_light):
+    rng = np.random.default_rng(4)
+    for letter in "AEHMQSX":
+        ink = draw_ink(pen.sample(ord(letter) - ord("A"), rng), side, share * side)
+        image = np.rint(40 + 170 * (1 - ink / 255)).astype(np.uint8)
+        found = letter_ink(255 - image if is_light else image)
+        assert ((found > 80) == (ink > 128)).mean() > 0.9, letter
