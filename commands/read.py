@@ -185,7 +185,6 @@ def run(options: argparse.Namespace) -> int:
         from ..runtime.health.health import Health
         from ..runtime.health.systemd import Notifier
         from ..runtime.live.loop import Outputs, read_frames
-        from ..runtime.publish.open import open_publisher
         from ..runtime.reader import Reader
         from ..runtime.sources.source import check_outputs, open_frames
         from ..runtime.web.server import WebView
@@ -203,6 +202,8 @@ def run(options: argparse.Namespace) -> int:
             health.on_state.append(view.set_state)
         publisher = None
         if options.mqtt or options.webhook:
+            from ..runtime.publish.open import open_publisher
+
             password, token = find_secrets(options)
             publisher = opened.enter_context(
                 open_publisher(

@@ -201,3 +201,15 @@ while True:
         queue.close()
         assert stored[-1] - said in (0, 1) and stored == list(range(stored[0], stored[-1] + 1))
         said = stored[-1]
+
+
+def test_who_publishes_nothing_loads_nothing_for_it(page_file):
+    code = "import sys; from lettercast.commands.cli import main; main(sys.argv[1:]); print(*sys.modules)"
+    words = [sys.executable, "-c", code, "read", page_file, "--json"]
+    done = subprocess.run(words, capture_output=True, text=True, check=True)
+    assert not set(done.stdout.splitlines()[-1].split()) & {
+        "sqlite3",
+        "paho",
+        "urllib.request",
+        "lettercast.runtime.publish.queue",
+    }
