@@ -153,7 +153,7 @@ def order_lines(boxes: Sequence[Box]) -> list[list[int]]:
     ]
     rows = _rows(sorted(placed))
     rows = sorted(_joined(_settled(rows)), key=lambda row: row.level)
-    return [[i for _, i in sorted((one.box[0], one.letter) for one in row.letters)] for row in rows]
+    return [[i for _, i in sorted((one.x, one.letter) for one in row.letters)] for row in rows]
 
 
 def _rows(letters: Sequence[_Placed]) -> list[_Row]:
@@ -189,14 +189,17 @@ def _settled(rows: list[_Row]) -> list[_Row]:
 
 
 def tilt(boxes: Sequence[Box]) -> float:
-    """Return how many pixels lines fall per pixel to the right: the median over boxes and their next neighbours to the right."""
-    slopes = []
+    """Return how many pixels lines fall per pixel to the right: the median over boxes and their next neighbours to the right.
+
+    In words of capitals and small letters the middles fall from the first letter to the second; there the feet agree better.
+    """
+    slopes: list[tuple[float, float]] = []
     ordered = sorted(boxes)
-    others = [(x + w / 2, y + h / 2, _size((x, y, w, h))) for x, y, w, h in ordered]
+    others = [(x + w / 2, y + h / 2, y + h, _size((x, y, w, h))) for x, y, w, h in ordered]
     for k, (x, y, w, h) in enumerate(ordered):
-        size, half_width, half_height = others[k][2], w / 2, h / 2
+        size, half_width, half_height = others[k][3], w / 2, h / 2
         farthest = ORDER_TUNING.max_neighbour_distance * size
-        for middle, level, other_size in others[k + 1 :]:
+        for middle, level, foot, other_size in others[k + 1 :]:
             across = middle - x - half_width
             if across > farthest:
                 break
@@ -204,9 +207,18 @@ def tilt(boxes: Sequence[Box]) -> float:
                 continue
             down = level - y - half_height
             if abs(down) <= ORDER_TUNING.max_offset * max(size, other_size):
-                slopes.append(down / across)
+                slopes.append((down / across, (foot - y - h) / across))
                 break
-    return median(slopes) if slopes else 0.0
+    if not slopes:
+        return 0.0
+    by_middles, by_feet = zip(*slopes, strict=True)
+    return median(min(by_middles, by_feet, key=_disagreement))
+
+
+def _disagreement(slopes: Sequence[float]) -> tuple[float, float]:
+    """Return the median deviation of slopes from their median, and the size of that."""
+    usual = median(slopes)
+    return median(abs(slope - usual) for slope in slopes), abs(usual)
 
 
 def _joined(rows: list[_Row]) -> list[_Row]:

@@ -178,3 +178,22 @@ def box(one) -> tuple[int, int, int, int]:
 
 def test_first_letters_of_words_are_marked():
     assert first_letters([slice(0, 2), slice(2, 3), slice(3, 5)]).tolist() == [True, False, True, True, False]
+
+
+def test_capitals_before_wide_spaced_small_letters_do_not_tilt_the_page():
+    # Each word is a capital and a small letter on the same foot, far from the next word.
+    words = [(x, y) for y in (100, 180, 260, 340) for x in (60, 330, 600)]
+    boxes = [box for x, y in words for box in ((x, y - 40, 30, 40), (x + 75, y - 25, 25, 25))]
+    assert abs(tilt(boxes)) < 0.01
+    assert [len(line) for line in order_lines(boxes)] == [6, 6, 6, 6]
+
+
+def test_the_feet_and_the_middles_of_turned_lines_show_the_same_tilt():
+    boxes = [(x, round(100 + 80 * row + 0.1 * x), 30, 40) for row in range(3) for x in range(40, 800, 70)]
+    assert tilt(boxes) == pytest.approx(0.1, abs=0.01)
+
+
+def test_a_j_whose_tail_hangs_below_the_letter_before_it_comes_after_it():
+    # R, e, J, e: the tail of the J begins further left than the e before it.
+    boxes = [(100, 100, 30, 40), (140, 115, 22, 25), (134, 100, 46, 70), (190, 115, 22, 25)]
+    assert order_lines(boxes) == [[0, 1, 2, 3]]
