@@ -15,7 +15,8 @@ from ..glyph import at_least, glyph
 from ..pixels import Pixels, median, percentile
 from ..text import Box
 from .forms import joined_print, may_be_broken, may_be_form
-from .ink import INK_TUNING, find_ink, ink_levels, is_noisy, paper_copy, to_gray
+from .ink import INK_TUNING, find_ink, ink_levels, is_noisy, paper_copy
+from .photo import Photo
 from .places import Form, Place, find_form
 from .rules import take_rules, without_edges
 from .strokes import (
@@ -227,16 +228,12 @@ def find_strokes(image: Pixels, max_side_px: int = FIND_TUNING.max_side_px) -> S
         image: (H, W) grey, (H, W, 3) BGR or (H, W, 4) BGRA uint8; ink dark on light or light on dark.
         max_side_px: a larger image is reduced to this longer side first.
     """
-    gray = to_gray(image)
-    return strokes_in(at_most(gray, max_side_px), min(1.0, max_side_px / max(gray.shape)))
+    return strokes_of(Photo(image), max_side_px)
 
 
-def at_most(gray: Pixels, max_side_px: int) -> Pixels:
-    """Return an image (H, W) uint8, reduced to this longer side if it is larger."""
-    scale = max_side_px / max(gray.shape)
-    if scale >= 1:
-        return gray
-    return downscale(gray, (max(1, round(gray.shape[1] * scale)), max(1, round(gray.shape[0] * scale))))
+def strokes_of(photo: Photo, max_side_px: int) -> Strokes:
+    """Find the strokes of a photograph, reduced to this longer side if it is larger."""
+    return strokes_in(photo.at_most(max_side_px), min(1.0, max_side_px / photo.longer))
 
 
 def strokes_in(gray: Pixels, scale: float, small: Pixels | None = None) -> Strokes:
@@ -255,45 +252,34 @@ def strokes_in(gray: Pixels, scale: float, small: Pixels | None = None) -> Strok
     return Strokes(bare, mask, is_ruled, scale, (ink, whole) if is_ruled else None)
 
 
-def downscale(gray: Pixels, size: tuple[int, int]) -> Pixels:
-    """Reduce an image (H, W) uint8 to a smaller size (width, height).
-
-    Halving comes first, as long as the last step would skip whole pixels: averaging blocks of four is ten times faster than
-    any other method.
-    """
-    while min(gray.shape[1] / size[0], gray.shape[0] / size[1]) > 2:
-        height, width = gray.shape[0] // 2, gray.shape[1] // 2
-        gray = cv2.resize(gray[: 2 * height, : 2 * width], (width, height), interpolation=cv2.INTER_AREA)
-    return cv2.resize(gray, size, interpolation=cv2.INTER_LINEAR_EXACT)
-
-
 def find_candidates(image: Pixels) -> list[Candidate]:
     """Find what may be letters on a page, in no order; takes images as find_strokes does."""
-    gray = to_gray(image)
-    reduced = at_most(gray, FIND_TUNING.max_side_px)
+    photo = Photo(image)
+    reduced = photo.at_most(FIND_TUNING.max_side_px)
     small = paper_copy(reduced)
     sheet = find_sheet(reduced, small)
-    if sheet and reduced is not gray:
+    if sheet and photo.longer > FIND_TUNING.max_side_px:
         # A sheet is cut out of the whole image; most images have none, and they need no second small copy.
-        sheet = find_sheet(gray)
+        sheet = find_sheet(photo.gray)
     if sheet is None:
-        return find_on_paper(gray, reduced, small)
-    (x, y), found = sheet.corner, find_on_paper(sheet.image, at_most(sheet.image, FIND_TUNING.max_side_px), is_sheet=True)
+        return find_on_paper(photo, reduced, small)
+    whole = Photo(sheet.image)
+    (x, y), found = sheet.corner, find_on_paper(whole, whole.at_most(FIND_TUNING.max_side_px), is_sheet=True)
     found = [replace(one, box=(one.box[0] + x, one.box[1] + y, *one.box[2:])) for one in found]
-    return found if len(found) >= FIND_TUNING.min_sheet_candidates else max(find_on_paper(gray, reduced, small), found, key=len)
+    return found if len(found) >= FIND_TUNING.min_sheet_candidates else max(find_on_paper(photo, reduced, small), found, key=len)
 
 
-def find_on_paper(gray: Pixels, reduced: Pixels, small: Pixels | None = None, *, is_sheet: bool = False) -> list[Candidate]:
-    """Find what may be letters in an image (H, W) uint8 that shows nothing but paper, or in a sheet that was cut out.
+def find_on_paper(photo: Photo, reduced: Pixels, small: Pixels | None = None, *, is_sheet: bool = False) -> list[Candidate]:
+    """Find what may be letters in a photograph that shows nothing but paper, or in a sheet that was cut out.
 
-    reduced is the same image at the size at which it is searched first, see FindTuning; small is what `paper_copy` gives for
-    that, if you have it already.
+    reduced (H, W) uint8 is the same at the size at which it is searched first, see FindTuning; small is what `paper_copy` gives
+    for that, if you have it already.
     """
-    strokes = strokes_in(reduced, min(1.0, FIND_TUNING.max_side_px / max(gray.shape)), small)
+    strokes = strokes_in(reduced, min(1.0, FIND_TUNING.max_side_px / photo.longer), small)
     strokes, pieces, form = take_print(strokes, is_sheet=is_sheet)
     if form and strokes.scale == 1 and form.height < FIND_TUNING.min_sharp_box_px:
         # A side is hardly wider than a pixel here: in a larger image it can be told from the strokes beside it.
-        larger = find_strokes(cv2.resize(gray, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), 2 * max(gray.shape))
+        larger = find_strokes(cv2.resize(photo.gray, None, fx=2, fy=2, interpolation=cv2.INTER_CUBIC), 2 * photo.longer)
         larger = replace(larger, scale=2 * larger.scale)
         again = find_printed(larger, find_pieces(larger.mask, is_sheet=is_sheet))
         form, strokes = (again, larger) if again and not again.is_squared else (form, strokes)
@@ -301,10 +287,10 @@ def find_on_paper(gray: Pixels, reduced: Pixels, small: Pixels | None = None, *,
     if form and (strokes.scale == 1 or form.height >= FIND_TUNING.min_box_px):
         return cut_form(form, strokes.scale)
     if strokes.scale < 1 and (form or pieces.typical_size < FIND_TUNING.min_typical_px):
-        strokes, pieces, form = take_print(find_strokes(gray, FIND_TUNING.max_fine_side_px), is_sheet=is_sheet)
+        strokes, pieces, form = take_print(strokes_of(photo, FIND_TUNING.max_fine_side_px), is_sheet=is_sheet)
         if form:
             return cut_form(form, strokes.scale)
-    return look_closely(gray, strokes, pieces)
+    return look_closely(photo, strokes, pieces)
 
 
 def take_print(strokes: Strokes, *, is_sheet: bool) -> tuple[Strokes, Pieces, Form | None]:
@@ -353,8 +339,8 @@ def cut_form(form: Form, scale: float) -> list[Candidate]:
     return [one for one in found if one.strength >= FIND_TUNING.min_strength] + [replace(one, is_outside=True) for one in outside]
 
 
-def look_closely(gray: Pixels, strokes: Strokes, pieces: Pieces) -> list[Candidate]:
-    """Find what may be letters in an image (H, W) uint8 by its strokes and their pieces; look closer if these are tiny."""
+def look_closely(photo: Photo, strokes: Strokes, pieces: Pieces) -> list[Candidate]:
+    """Find what may be letters in a photograph by its strokes and their pieces; look closer if these are tiny."""
     tuning, scale = FIND_TUNING, strokes.scale
     if scale == 1 or len(pieces.boxes) > tuning.max_close_pieces or (size := pieces.typical_size) >= tuning.min_fine_typical_px:
         return cut_candidates(strokes, pieces)
@@ -365,8 +351,8 @@ def look_closely(gray: Pixels, strokes: Strokes, pieces: Pieces) -> list[Candida
     high = (writing.boxes[:, :2] + writing.boxes[:, 2:]).max(0) + tuning.close_margin * size
     left, top = np.maximum(0, low / scale).astype(int).tolist()
     right, bottom = np.ceil(high / scale).astype(int).tolist()
-    part = gray[top:bottom, left:right]
-    strokes = find_strokes(part, math.ceil(max(part.shape) * scale * tuning.close_typical_px / size))
+    part = Photo(photo.gray[top:bottom, left:right])
+    strokes = strokes_of(part, math.ceil(part.longer * scale * tuning.close_typical_px / size))
     # Letters that run together at one size may come apart as tiny ones at the next.
     found = look_closely(part, strokes, find_pieces(strokes.mask))
     return [one.at((one.box[0] + left, one.box[1] + top, *one.box[2:])) for one in found]

@@ -10,13 +10,14 @@ from lettercast.runtime.glyph import glyph
 from lettercast.runtime.page.find import (
     FIND_TUNING,
     Candidate,
-    downscale,
     find_candidates,
     find_sheet,
     ink_strengths,
     without_faint,
 )
+from lettercast.runtime.page.ink import to_gray
 from lettercast.runtime.page.lines import order_lines
+from lettercast.runtime.page.photo import STRIP_ROWS, Photo, downscale
 
 ROWS = ("ABCD", "OLMR", "SUVZ")
 
@@ -186,6 +187,18 @@ def test_downscaling_moves_nothing(width, height, size):
     assert small.shape == size[::-1]
     exact = cv2.resize(large, size, interpolation=cv2.INTER_AREA)
     assert cv2.absdiff(small, exact).max() <= 2
+
+
+@pytest.mark.parametrize("channels", [1, 3, 4])
+@pytest.mark.parametrize(("height", "width"), [(STRIP_ROWS + 1, 2201), (2201, 1803), (3 * STRIP_ROWS, 150), (90, 70)])
+def test_a_photograph_that_becomes_grey_in_strips_is_the_same(height, width, channels):
+    image = np.random.default_rng(2).integers(0, 256, (height, width, channels), np.uint8)
+    gray = to_gray(image)
+    scale = 200 / max(height, width)
+    expected = gray if scale >= 1 else downscale(gray, (round(width * scale), round(height * scale)))
+    photo = Photo(image)
+    np.testing.assert_array_equal(photo.at_most(200), expected)
+    np.testing.assert_array_equal(photo.gray, gray)
 
 
 def test_downscaling_skips_no_pixel():
