@@ -155,7 +155,7 @@ class Worker:
     def _note_success(self) -> None:
         if self._reason:
             waiting = self.waiting
-            say(f"{self.receiver} is back" + (f"; {waiting} texts waited" if waiting else ""))
+            say(f"{self.receiver} is back" + (f"; {count_texts(waiting)} waited" if waiting else ""))
         self.is_connected, self._reason = True, ""
 
     def _note_failure(self, reason: str) -> None:
@@ -214,8 +214,14 @@ class Publisher:
         for worker in self.workers:
             worker.end(GOODBYE_S)
             if worker.waiting:
-                say(f"{worker.waiting} texts for {worker.receiver} wait in {self._queue.path}; they are sent at the next start")
+                left = count_texts(worker.waiting)
+                say(f"{worker.receiver}: {left} not sent yet, kept in {self._queue.path} for the next start")
         self._queue.close()
+
+
+def count_texts(count: int) -> str:
+    """Return a number of texts in words."""
+    return f"{count} text{'s' * (count != 1)}"
 
 
 def content_of(frame: Frame, page: Page) -> dict[str, Any]:
