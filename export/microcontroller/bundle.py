@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from ... import LettercastError
 from ...runtime.files import make_folder, packaged, replacing
-from ...runtime.model.engine import dequantize, open_engine
+from ...runtime.model.engine import dequantize, open_engine, wrapping_errors
 from ...runtime.model.facts import LETTERS, Facts
 from ...runtime.model.golden import golden_path, load_golden
 from ..bundle import archive
@@ -81,7 +81,8 @@ def write_micro_bundle(model: Path, out: Path | None = None, *, overwrite: bool 
     if out.exists() and (not overwrite or out.samefile(model)):
         hint = "choose another --out" if overwrite else "add --overwrite, or choose another --out"
         raise LettercastError(f"{out}: exists already; {hint}")
-    graph = read_graph(model, content)
+    with wrapping_errors(model):
+        graph = read_graph(model, content)
     if not golden_path(model).exists():
         raise LettercastError(f"{golden_path(model)}: no such file; export the model again, or copy both files")
     golden = load_golden(golden_path(model))

@@ -20,6 +20,7 @@ from lettercast.runtime.text.codes import best_of
 from lettercast.train.data.drawing import draw_ink
 
 HEADERS = Path(__file__).parent / "tflm"
+ARDUINO = Path(__file__).parent / "arduino"
 STRICT = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 LIMIT_S = 120
 # Loads tflite-micro so that a program finds its kernels, and runs the program's main().
@@ -191,3 +192,17 @@ def test_cmake_builds_the_library_and_says_what_it_needs(nano, tmp_path):
     done = subprocess.run([cmake, "--build", tmp_path / "build"], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "build" / "libletters.a").exists()
+
+
+@pytest.mark.parametrize("board", ["ARDUINO_ARCH_ESP32", "ARDUINO_ARCH_MBED"])
+def test_the_sketches_compile_against_the_declarations_of_what_they_take(board, nano, fruit, tmp_path):
+    gxx = needed("g++")
+    classifier = unpack(fruit / "fruit-int8.tflite", tmp_path)
+    sketches = [(folder, path) for folder in (nano, classifier) for path in folder.rglob("*.ino")]
+    assert {path.stem for _, path in sketches} == {"golden_cases", "read_letter", "classify_frame"}
+    # main.cc is PlatformIO's program.
+    for folder, path in (*sketches, (nano, nano / "main.cc"), (nano, nano / "src" / "letters_run.cc")):
+        options = ("-std=c++17", *STRICT, "-fsyntax-only", "-DARDUINO=10800", f"-D{board}", "-include", "Arduino.h")
+        line = [gxx, *options, "-I", folder / "src", "-isystem", ARDUINO, "-isystem", HEADERS, "-x", "c++", path]
+        done = subprocess.run(line, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
