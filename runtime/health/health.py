@@ -75,7 +75,7 @@ class Health:
         detail: why reading has not begun yet, in one line.
         on_progress: functions that are called, by the reader's thread, after each frame and after each attempt to open a camera
             that did not hang.
-        on_state: functions that are called, by the reader's thread, with each new state that is not reading.
+        on_state: functions that are called, by the reader's thread, when a camera is missing or lost, and when all is read.
     """
 
     def __init__(self, model: str, clock: Clock | None = None) -> None:
@@ -103,7 +103,8 @@ class Health:
     def attempted(self) -> None:
         """Note that a camera was lost, is back, or still away after another attempt."""
         state = self.state
-        if state not in (self._told, READING):
+        # A camera that is back is told by its first frame.
+        if state in (CAMERA_MISSING, CAMERA_LOST, DONE) and state != self._told:
             self._told = state
             for tell in self.on_state:
                 tell(state)
@@ -149,11 +150,14 @@ class Health:
     @property
     def reason(self) -> str:
         """Why nothing is read, in one line; empty if it is."""
-        return "" if self.is_well else (self.lost_camera.failure if self.lost_camera else self.detail)
+        away = self.lost_camera
+        return "" if self.is_well else (away.failure if away else self.detail)
 
     def lost_s(self, camera: CameraStatus) -> float:
         """Return the seconds without a camera, up to now."""
-        return camera.lost_s + (self._clock.now() - camera.lost_at if camera.lost_at is not None else 0.0)
+        # It may come back at this moment, in another thread.
+        lost_at = camera.lost_at
+        return camera.lost_s + (self._clock.now() - lost_at if lost_at is not None else 0.0)
 
     def summary(self) -> str:
         """Return the state in one line of text."""

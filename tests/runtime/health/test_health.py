@@ -87,7 +87,9 @@ def test_a_lost_camera_is_told_once_with_the_reason_and_its_time_counts(health, 
     assert (report["ok"], report["state"], report["reason"]) == (False, "camera lost", "plug it in")
     assert (report["cameras"][0]["lost_s"], report["cameras"][0]["losses"]) == (25.0, 2)
     assert health.summary() == "camera lost: 7, 2 attempts in 25 s: plug it in"
-    camera.state, camera.lost_at = CONNECTED, None
+    camera.state, camera.lost_at, time.seconds = CONNECTED, None, 1000.0
+    health.attempted()
+    assert told == ["camera lost"]
     health.count(page())
     assert health.is_well
     camera.state, camera.lost_at = LOST, time.seconds
