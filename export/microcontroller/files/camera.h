@@ -55,7 +55,7 @@ inline void returnFrame() {
   esp_camera_fb_return(lent);
 }
 #else
-#include <Arduino_OV767X.h>
+#include <TinyMLShield.h>
 
 // A frame has 176 x 144 pixels.
 const int SIDE = 144;
