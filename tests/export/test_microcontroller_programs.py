@@ -46,7 +46,6 @@ int main() {
 CORTEX = {
     "cortex-m0plus": (),
     "cortex-m4": ("-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
-    "cortex-m7": ("-mfpu=fpv5-d16", "-mfloat-abi=hard"),
 }
 
 
