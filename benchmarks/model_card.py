@@ -69,6 +69,10 @@ LETTERS = {
         "Optical Recognition of Handwritten Digits: scanned digits of 43 people",
         "CC BY 4.0, Alpaydin and Kaynak, UCI",
     ),
+    "mnist": (
+        "MNIST: scanned digits of 500 people, from NIST's Special Databases 1 and 3 (LeCun, Cortes and Burges)",
+        "CC BY-SA 3.0; NIST's scans are in the public domain",
+    ),
     "pen": ("the built-in pen, fitted on UNIPEN's training writers", "CC BY 4.0, as UNIPEN"),
     "emnist": ("EMNIST Letters", "public domain, after Cohen et al. 2017"),
 }

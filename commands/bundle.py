@@ -1,4 +1,4 @@
-"""The command `bundle`: it writes a model, and what uses it, as a single file, for a device with Python or a microcontroller."""
+"""The command `bundle`: it writes a model and what uses it, for a device with Python, a microcontroller or a browser."""
 
 import argparse
 import shlex
@@ -14,7 +14,7 @@ from .terminal import importing
 if TYPE_CHECKING:
     from ..export.microcontroller.bundle import MicroBundle
 
-PI, MCU = "pi", "mcu"
+PI, MCU, WEB = "pi", "mcu", "web"
 EXAMPLES = """\
 examples:
   lettercast bundle                             the shipped model, as reader.pyz
@@ -22,6 +22,7 @@ examples:
   lettercast bundle digits.tflite               one of other images, as classifier.pyz
   lettercast bundle --no-pip                    letters-nano for a Pi with nothing but packages of apt
   lettercast bundle letters-nano --target mcu   for a microcontroller, as letters-nano-mcu.zip
+  lettercast bundle --target web                an app for a phone's browser, as the folder letters-base-web
 """
 
 
@@ -30,12 +31,13 @@ def add(commands: Any) -> None:
     command = add_command(
         commands,
         "bundle",
-        help="write one file that reads or classifies on a device",
+        help="write what reads or classifies on a device, as one file or an app",
         description="Write one model, and what uses it, as a single file. Run it with python3 reader.pyz [SOURCE ...] and the "
         "options of read; if the model takes other images than letters, with python3 classifier.pyz IMAGE and the options of "
         "classify. It needs Python 3.11 or later, NumPy, OpenCV, and LiteRT for a .tflite model. With --target mcu it is a zip "
         "for microcontrollers instead: C++ for TensorFlow Lite Micro with golden cases, as a library for Arduino, PlatformIO, "
-        "ESP-IDF and CMake.",
+        "ESP-IDF and CMake. With --target web it is a folder, or a zip if FILE ends in .zip, with an app that classifies in a "
+        "browser: camera, photo or drawing; npm fetches what it needs once.",
         examples=EXAMPLES,
     )
     command.add_argument(
@@ -47,9 +49,9 @@ def add(commands: Any) -> None:
     )
     command.add_argument(
         "--target",
-        choices=(PI, MCU),
+        choices=(PI, MCU, WEB),
         default=PI,
-        help="pi: a Raspberry Pi or any device with Python (the default); mcu: a microcontroller",
+        help="pi: a Raspberry Pi or any device with Python (the default); mcu: a microcontroller; web: a phone's browser",
     )
     command.add_argument(
         "--no-pip",
@@ -61,7 +63,7 @@ def add(commands: Any) -> None:
         "--out",
         type=Path,
         metavar="FILE",
-        help="the file to write (default: reader.pyz, classifier.pyz for other images, or MODEL-mcu.zip)",
+        help="the file to write (default: reader.pyz, classifier.pyz for other images, MODEL-mcu.zip or MODEL-web)",
     )
     command.add_argument(
         "--language",
@@ -76,6 +78,8 @@ def add(commands: Any) -> None:
 def run(options: argparse.Namespace) -> int:
     """Write the bundle, and print its size and what to do next."""
     model = options.model or device_model(DEFAULT_NAME)
+    if options.target == WEB:
+        return write_web(model, options)
     if options.target == MCU:
         if options.language:
             raise LettercastError("--language: a microcontroller reads one letter at a time; leave it out with --target mcu")
@@ -97,6 +101,22 @@ def run(options: argparse.Namespace) -> int:
         print(f"on the device: {APT_INSTALL}")
     print(f"next: {program} doctor")
     print(f"      {program}{' IMAGE' * (bundle.command == CLASSIFY)}")
+    return DONE
+
+
+def write_web(model: Path, options: argparse.Namespace) -> int:
+    """Write an app for a browser, and print its size and how to open it."""
+    if options.language or options.no_pip:
+        name = "--no-pip" if options.no_pip else "--language"
+        raise LettercastError(f"{name}: an app for a browser classifies one letter at a time; leave it out with --target web")
+    with importing():
+        from ..export.web.bundle import shipped_model, write_web_bundle
+
+        app = write_web_bundle(shipped_model(model), options.out, overwrite=options.overwrite)
+    print(f"{app.path}: {app.size_bytes:,} bytes, with {app.cases} golden cases that the browser is asked")
+    if app.path.is_dir():
+        print(f"next: python3 -m http.server --directory {shlex.quote(str(app.path))}, and open http://localhost:8000")
+    print("      phones give a camera only to pages over https: put the files on any web server that has it")
     return DONE
 
 

@@ -1,6 +1,7 @@
 """What the tests of the documents share: a desk with everything that the documents name."""
 
 import shutil
+import struct
 from collections.abc import Callable
 from pathlib import Path
 
@@ -59,15 +60,30 @@ def fill(folder: Path, draw_page: Callable, pen: Pen, strokes_file: Path, model_
     digits = strokes | {"label": strokes["label"] % 10}
     np.savez(folder / "digit_strokes.npz", **digits, classes=[str(i) for i in range(10)])
     # The models that the shipped ones start and learn from.
-    before = [f"{name}.keras" for name in ("earlier-base", "tuned-base", "first-base", "first-nano", "base-epoch-60", "mean")]
+    before = [f"{name}.keras" for name in ("earlier-base", "tuned-base", "first-base", "first-nano", "base-last", "mean")]
     for name in ("my.keras", *before):
         shutil.copy(model_file, folder / name)
     shutil.copy(exported["tflite-int8"], folder / "my.tflite")
+    shutil.copy(exported["onnx-int8"], folder / "my.onnx")
     write_digits(folder)
+    write_mnist(folder / "mnist")
     (folder / "dist").mkdir()
     for ending in ("", ".golden.npz"):
         source = exported["tflite-int8"]
         shutil.copy(source.with_name(source.name + ending), folder / "dist" / f"letters-base-int8.tflite{ending}")
+
+
+def write_mnist(folder: Path) -> None:
+    """Write a folder of idx files, as MNIST has them, with a few of scikit-learn's digits."""
+    from sklearn.datasets import load_digits
+
+    folder.mkdir()
+    data = load_digits()
+    images = np.stack([cv2.resize(image.astype(np.uint8) * 15, (28, 28)) for image in data.images[:240]])
+    for part, some in (("train", slice(200)), ("t10k", slice(200, None))):
+        for kind, array in (("images-idx3", images[some]), ("labels-idx1", data.target[some].astype(np.uint8))):
+            header = struct.pack(f">{1 + array.ndim}I", 0x800 + array.ndim, *array.shape)
+            (folder / f"{part}-{kind}-ubyte").write_bytes(header + array.tobytes())
 
 
 def write_digits(folder: Path) -> None:

@@ -1,0 +1,243 @@
+// What a model is shown: the same pixels, to the bit, as runtime/page/ink.py, runtime/glyph.py and runtime/classifier.py make.
+//
+// Every function takes the OpenCV module and its Mats. A Mat lives outside JavaScript's memory, so whoever makes one in a
+// function gives it to `scope`, which frees all but the result.
+
+const INK = {
+  letterSide: 40, paperWindow: 17, borderWeight: 2, darkness: 8, minInk: 14, strokeQuantile: 0.75, minStrokeRatio: 1.6,
+  minLoneRatio: 3, thresholdShare: 0.4, grainSigmas: 5, maxFloor: 200, manyRows: 400,
+};
+const CROP = { minSpeckShare: 0.025, maxScrapShare: 0.3, minRuleLength: 0.6, maxRuleThickness: 0.12 };
+const GLYPH = { side: 28, border: 2, edgeShare: 0.35, maxGain: 4 };
+const MAX_INK = 256;
+
+/** Run `work(keep)`; free every Mat given to keep, except the one that work returns. */
+export function scope(work) {
+  const kept = [];
+  const keep = (mat) => (kept.push(mat), mat);
+  let result;
+  try {
+    return (result = work(keep));
+  } finally {
+    for (const mat of kept) if (mat !== result) mat.delete();
+  }
+}
+
+/** Copy a part of a Mat. Mat.clone() is no copy in OpenCV.js 5.0: both share their pixels. */
+function copied(cv, keep, mat, box) {
+  const part = keep(new cv.Mat());
+  keep(mat.roi(box)).copyTo(part);
+  return part;
+}
+
+/** Return an image (H, W, 4) RGBA of a canvas as grey (H, W). */
+export function grayOf(cv, rgba, width, height) {
+  return scope((keep) => {
+    const colour = keep(cv.matFromArray(height, width, cv.CV_8UC4, rgba));
+    const gray = keep(new cv.Mat());
+    cv.cvtColor(colour, gray, cv.COLOR_RGBA2GRAY);
+    return gray;
+  });
+}
+
+/** Return the ink (H, W) of an image (H, W) grey of one letter: 0 is paper, 255 reflects nothing. */
+export function findInk(cv, image) {
+  return scope((keep) => {
+    const made = () => keep(new cv.Mat());
+    let gray = image;
+    let small = keep(shrink(cv, gray, Math.max(1, Math.floor(Math.max(gray.rows, gray.cols) / INK.letterSide))));
+    if (isLightOnDark(cv, small)) {
+      const [darkGray, darkSmall] = [made(), made()];
+      cv.bitwise_not(gray, darkGray);
+      cv.bitwise_not(small, darkSmall);
+      [gray, small] = [darkGray, darkSmall];
+    }
+    const [soft, closed, paper] = [made(), made(), made()];
+    cv.blur(small, soft, new cv.Size(3, 3));
+    const window = keep(cv.getStructuringElement(cv.MORPH_ELLIPSE, new cv.Size(INK.paperWindow, INK.paperWindow)));
+    cv.morphologyEx(soft, closed, cv.MORPH_CLOSE, window);
+    cv.resize(closed, paper, new cv.Size(gray.cols, gray.rows), 0, 0, cv.INTER_LINEAR_EXACT);
+    const share = keep(new cv.Mat(gray.rows, gray.cols, cv.CV_32F));
+    const lit = Math.min.bind(null, 255);
+    const [pixels, sheet, quotients] = [gray.data, paper.data, share.data32F];
+    for (let i = 0; i < quotients.length; i++) {
+      quotients[i] = lit(pixels[i] + INK.darkness) / lit(sheet[i] + INK.darkness);
+    }
+    const light = made();
+    cv.convertScaleAbs(share, light, 255);
+    const ink = made();
+    cv.bitwise_not(light, ink);
+    return ink;
+  });
+}
+
+/** Average blocks of `factor` by `factor` pixels of (H, W); pixels that fill no block are left out. */
+function shrink(cv, image, factor) {
+  return scope((keep) => {
+    const size = new cv.Size(Math.max(1, Math.floor(image.cols / factor)), Math.max(1, Math.floor(image.rows / factor)));
+    const width = Math.min(image.cols, size.width * factor), height = Math.min(image.rows, size.height * factor);
+    let part = keep(image.roi(new cv.Rect(0, 0, width, height)));
+    let rest = factor;
+    while (rest % 2 === 0) {
+      rest /= 2;
+      const half = keep(new cv.Mat());
+      const halved = new cv.Size(Math.max(1, part.cols >> 1), Math.max(1, part.rows >> 1));
+      cv.resize(part, half, halved, 0, 0, cv.INTER_AREA);
+      part = half;
+    }
+    const small = keep(new cv.Mat());
+    cv.resize(part, small, size, 0, 0, cv.INTER_AREA);
+    return small;
+  });
+}
+
+/** Tell whether the letter of a small copy (H, W) is light on dark: by the skew of what differs, and by the border. */
+function isLightOnDark(cv, small) {
+  return scope((keep) => {
+    const { rows, cols } = small;
+    const side = Math.max(3, Math.floor(Math.max(rows, cols) / 2) | 1);
+    const soft = keep(new cv.Mat());
+    cv.blur(small, soft, new cv.Size(side, side));
+    const residual = Float64Array.from(small.data, (value, i) => value - soft.data[i]);
+    const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+    const border = residual.filter((_, i) => i < cols || i >= (rows - 1) * cols || i % cols === 0 || i % cols === cols - 1);
+    const skew = mean(residual.map((value) => value ** 3));
+    return skew > INK.borderWeight * mean(border) * mean(residual.map((value) => value ** 2));
+  });
+}
+
+/** Return the least ink of a stroke's pixel, for the ink (H, W) of one image. */
+function inkThreshold(ink) {
+  const step = ink.rows > INK.manyRows ? 4 : 2;
+  const histogram = new Float64Array(256);
+  let count = 0;
+  for (let row = 0; row < ink.rows; row += step) {
+    for (const value of ink.ucharPtr(row)) histogram[value]++;
+    count += ink.cols;
+  }
+  const [low, half] = [0.16, 0.5].map((share) => placeOf(histogram, share * count));
+  const grain = Math.max(1, half - low);
+  const floor = Math.trunc(Math.min(INK.maxFloor, Math.max(INK.minInk, half + INK.grainSigmas * grain)));
+  const strokes = histogram.subarray(floor);
+  if (strokes.every((n) => n === 0)) return floor;
+  let level = floor + quantilePlace(strokes);
+  if (level < INK.minStrokeRatio * floor) {
+    // Few letters have fewer pixels than residues of uneven light, but much more ink.
+    const byInk = floor + quantilePlace(strokes.map((n, i) => n * i));
+    if (byInk >= INK.minLoneRatio * floor) level = byInk;
+  }
+  return Math.max(floor, Math.trunc(INK.thresholdShare * level));
+}
+
+const quantilePlace = (histogram) => placeOf(histogram, INK.strokeQuantile * histogram.reduce((sum, n) => sum + n, 0));
+
+/** Return the first place up to which a histogram holds at least `amount`. */
+function placeOf(histogram, amount) {
+  let sum = 0;
+  const place = histogram.findIndex((n) => (sum += n) >= amount);
+  return place < 0 ? histogram.length : place;
+}
+
+/** Return the ink (H, W) of the one letter in a grey image, cut out and made smaller if it is large; 0 outside the letter. */
+export function letterOnly(cv, gray) {
+  return scope((keep) => {
+    let ink = keep(letterInk(cv, gray));
+    if (Math.max(ink.rows, ink.cols) <= MAX_INK) return ink;
+    const box = cv.boundingRect(ink);
+    if (box.width && box.height) ink = copied(cv, keep, ink, box);
+    const scale = Math.min(1, MAX_INK / Math.max(ink.rows, ink.cols));
+    if (scale === 1) return ink;
+    const small = keep(new cv.Mat());
+    cv.resize(ink, small, new cv.Size(0, 0), scale, scale, cv.INTER_AREA);
+    return small;
+  });
+}
+
+function letterInk(cv, gray) {
+  return scope((keep) => {
+    const made = () => keep(new cv.Mat());
+    const ink = keep(findInk(cv, gray));
+    const [mask, labels, stats, middles] = [made(), made(), made(), made()];
+    cv.threshold(ink, mask, inkThreshold(ink) - 1, 255, cv.THRESH_BINARY);
+    const count = cv.connectedComponentsWithStats(mask, labels, stats, middles, 8, cv.CV_32S);
+    const isLetter = count > 1 ? lettersAmong(stats.data32S, count, ink.rows, ink.cols) : [];
+    if (!isLetter.some(Boolean)) return keep(cv.Mat.zeros(ink.rows, ink.cols, cv.CV_8U));
+    const kept = keep(cv.Mat.zeros(ink.rows, ink.cols, cv.CV_8U));
+    const [place, shown] = [labels.data32S, kept.data];
+    for (let i = 0; i < shown.length; i++) if (isLetter[place[i]]) shown[i] = 255;
+    // One pixel more than the mask, for the soft edge of the strokes.
+    const [grown, letter] = [made(), made()];
+    cv.dilate(kept, grown, keep(cv.Mat.ones(3, 3, cv.CV_8U)));
+    cv.bitwise_and(ink, grown, letter);
+    return letter;
+  });
+}
+
+/** Return which components belong to the letter, by OpenCV's statistics (count, 5), of which the first is the paper. */
+function lettersAmong(stats, count, height, width) {
+  const parts = Array.from({ length: count }, (_, i) => stats.slice(5 * i, 5 * i + 5));
+  const total = parts.slice(1).reduce((sum, part) => sum + part[4], 0);
+  const isLetter = parts.map(([x, y, w, h, area], i) => {
+    const isCut = x === 0 || y === 0 || x + w === width || y + h === height;
+    const isRule =
+      (w > CROP.minRuleLength * width && h <= Math.max(2, CROP.maxRuleThickness * height)) ||
+      (h > CROP.minRuleLength * height && w <= Math.max(2, CROP.maxRuleThickness * width));
+    const isScrap = isCut && (area < CROP.maxScrapShare * total || isRule);
+    return i > 0 && !isScrap && area >= CROP.minSpeckShare * total;
+  });
+  if (isLetter.some(Boolean)) return isLetter;
+  // A letter that fills the image touches all edges, so there touching an edge means nothing.
+  const largest = Math.max(...parts.slice(1).map((part) => part[4]));
+  return parts.map((part, i) => i > 0 && part[4] === largest);
+}
+
+/** Fit the ink (H, W) of one letter into the 28 x 28 pixels that networks of letters read; returns 784 bytes. */
+export function glyph(cv, ink) {
+  const image = new Uint8Array(GLYPH.side * GLYPH.side);
+  const peak = peakOf(ink);
+  if (peak === 0) return image;
+  scope((keep) => {
+    const made = () => keep(new cv.Mat());
+    const core = made();
+    cv.threshold(ink, core, Math.ceil(Math.max(1, GLYPH.edgeShare * peak)) - 1, 255, cv.THRESH_BINARY);
+    const box = cv.boundingRect(core);
+    const scale = (GLYPH.side - 2 * GLYPH.border) / Math.max(box.width, box.height);
+    const width = Math.max(1, roundHalfEven(box.width * scale)), height = Math.max(1, roundHalfEven(box.height * scale));
+    const crop = copied(cv, keep, ink, box);
+    const [fitted, strong] = [made(), made()];
+    cv.resize(crop, fitted, new cv.Size(width, height), 0, 0, scale < 1 ? cv.INTER_AREA : cv.INTER_LINEAR_EXACT);
+    const gain = Math.min((GLYPH.maxGain * 255) / peakOf(crop), 255 / Math.max(1, peakOf(fitted)));
+    cv.convertScaleAbs(fitted, strong, gain);
+    const left = (GLYPH.side - width) >> 1, top = (GLYPH.side - height) >> 1;
+    for (let row = 0; row < height; row++) image.set(strong.ucharPtr(row), (top + row) * GLYPH.side + left);
+  });
+  return image;
+}
+
+const peakOf = (mat) => mat.data.reduce((most, value) => Math.max(most, value), 0);
+
+/** Round as Python does: a half goes to the even number. */
+function roundHalfEven(value) {
+  const low = Math.floor(value), rest = value - low;
+  return rest === 0.5 ? low + (low % 2) : Math.round(value);
+}
+
+/** Scale an image, RGBA of a canvas, to (height, width, channels) grey or RGB; returns the bytes. */
+export function fitImage(cv, rgba, width, height, shape) {
+  return scope((keep) => {
+    const made = () => keep(new cv.Mat());
+    const [rows, cols, channels] = shape;
+    const colour = keep(cv.matFromArray(height, width, cv.CV_8UC4, rgba));
+    const [plain, smaller, fitted] = [made(), made(), made()];
+    cv.cvtColor(colour, plain, channels === 1 ? cv.COLOR_RGBA2GRAY : cv.COLOR_RGBA2RGB);
+    cv.resize(plain, smaller, new cv.Size(Math.min(cols, width), Math.min(rows, height)), 0, 0, cv.INTER_AREA);
+    cv.resize(smaller, fitted, new cv.Size(cols, rows), 0, 0, cv.INTER_LINEAR_EXACT);
+    return Uint8Array.from(fitted.data);
+  });
+}
+
+/** Return an image, RGBA of a canvas, as a model with these facts takes it; returns the bytes. */
+export function prepare(cv, rgba, width, height, facts) {
+  if (facts.takes !== "letters") return fitImage(cv, rgba, width, height, facts.input_shape);
+  return scope((keep) => glyph(cv, keep(letterOnly(cv, keep(grayOf(cv, rgba, width, height))))));
+}

@@ -1,0 +1,18 @@
+// Prepares images as the app does: node pixels_of.mjs APP FOLDER, with sizes.json and images.bin in the folder; writes pixels.bin.
+import fs from "node:fs";
+import { pathToFileURL } from "node:url";
+
+const [app, folder] = process.argv.slice(2);
+const part = (name) => import(pathToFileURL(`${app}/${name}`).href);
+const { loadOpenCV } = await part("packages/opencv/index.js");
+const { prepare } = await part("pixels.js");
+const cv = await loadOpenCV();
+const { sizes, facts } = JSON.parse(fs.readFileSync(`${folder}/sizes.json`));
+const images = fs.readFileSync(`${folder}/images.bin`);
+const made = [];
+let place = 0;
+for (const [height, width] of sizes) {
+  const rgba = new Uint8Array(images.subarray(place, (place += 4 * height * width)));
+  for (const one of facts) made.push(Buffer.from(prepare(cv, rgba, width, height, one)));
+}
+fs.writeFileSync(`${folder}/pixels.bin`, Buffer.concat(made));

@@ -1,0 +1,214 @@
+"""The app in Chromium, at the size of a phone."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from lettercast.export.web.bundle import CASES, MODEL
+from lettercast.runtime import Classifier
+from lettercast.train.data.drawing import draw_ink
+
+playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here: pip install 'lettercast[dev]'")
+# A limit for what must happen; only a failing test reaches it.
+LIMIT_MS = 120_000
+PHONE = {"width": 390, "height": 844}
+READY = re.compile("^ready$")
+
+
+def photograph(pen, letter: str, height: int = 480, width: int = 640) -> np.ndarray:
+    """Return a photograph (height, width, 3) of a letter in its middle, on paper in light that falls off."""
+    ink = draw_ink(pen.sample(ord(letter) - ord("A"), np.random.default_rng(3), upper=True), 180, 12)
+    image = np.full((height, width, 3), 215.0) * np.linspace(1, 0.75, width)[:, None]
+    top, left = (height - ink.shape[0]) // 2, (width - ink.shape[1]) // 2
+    image[top : top + ink.shape[0], left : left + ink.shape[1]] *= 1 - 0.75 * ink[..., None] / 255
+    return image.astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def open_browser(pen, tmp_path_factory):
+    """Return a function that starts Chromium with a film of an R as its camera, or with none."""
+    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if path is None:
+        pytest.skip("no Chromium here: apt install chromium")
+    film = tmp_path_factory.mktemp("film") / "r.mjpeg"
+    film.write_bytes(cv2.imencode(".jpg", photograph(pen, "R"))[1].tobytes() * 3)
+    camera = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
+    with playwright.sync_playwright() as driver:
+        opened = []
+
+        def start(*, has_camera: bool = True):
+            # In containers Chromium's own sandbox cannot be built.
+            args = ["--no-sandbox", *(camera if has_camera else [])]
+            opened.append(driver.chromium.launch(executable_path=path, args=args))
+            return opened[-1]
+
+        yield start
+        for browser in opened:
+            browser.close()
+
+
+@pytest.fixture(scope="module")
+def browser(open_browser):
+    """Chromium with a film as its camera."""
+    return open_browser()
+
+
+@pytest.fixture
+def visit(browser, serve, app):
+    """Return a function that opens the app, or another folder, as a page; JavaScript's errors fail the test."""
+    contexts, errors = [], []
+
+    def go(folder: Path = app, permissions=("camera",), started=browser, state=READY, **options):
+        context = started.new_context(viewport=PHONE, permissions=[*permissions], **options)
+        context.set_default_timeout(LIMIT_MS)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(serve(folder)[0])
+        expect(page, "#state", state)
+        return page
+
+    yield go
+    for context in contexts:
+        context.close()
+    assert errors == []
+
+
+def expect(page, place: str, text) -> None:
+    """Wait until an element has this text."""
+    playwright.expect(page.locator(place)).to_have_text(text, timeout=LIMIT_MS)
+
+
+def draw(page, *strokes) -> None:
+    """Draw strokes, points in shares of the pad's side, with the mouse."""
+    box = page.locator("#pad").bounding_box()
+    for stroke in strokes:
+        points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
+        page.mouse.move(*points[0])
+        page.mouse.down()
+        for point in points[1:]:
+            page.mouse.move(*point, steps=5)
+        page.mouse.up()
+
+
+L = [(0.35, 0.2), (0.35, 0.8), (0.7, 0.8)]
+T = [(0.2, 0.2), (0.8, 0.2)], [(0.5, 0.2), (0.5, 0.85)]
+
+
+def test_letter_in_front_of_the_camera_is_read_and_added(visit):
+    page = visit()
+    expect(page, "#label", "R")
+    expect(page, "#proof", re.compile(r"^All 26 golden cases .* same label"))
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#text")).to_have_value("R")
+    page.keyboard.press("f")
+    playwright.expect(page.locator("#freeze")).to_have_attribute("aria-pressed", "true")
+
+
+def test_drawn_letters_become_text(visit):
+    page = visit()
+    page.click("#draw")
+    draw(page, L)
+    expect(page, "#label", "L")
+    page.click("#add")
+    draw(page, *T)
+    expect(page, "#label", "T")
+    page.click("#add")
+    page.click("#space")
+    playwright.expect(page.locator("#text")).to_have_value("LT ")
+    page.click("#back")
+    page.click("#back")
+    playwright.expect(page.locator("#text")).to_have_value("L")
+
+
+def test_part_of_a_photo_is_read(visit, pen, tmp_path):
+    page = visit()
+    both = np.concatenate([photograph(pen, "K"), photograph(pen, "S")], 1)
+    cv2.imwrite(str(tmp_path / "both.png"), both)
+    page.set_input_files("#file", tmp_path / "both.png")
+    playwright.expect(page.locator("#still")).to_be_visible()
+    box = page.locator("#still").bounding_box()
+    # The photo is wider than the canvas, so it spans it from left to right.
+    page.mouse.move(box["x"] + 0.6 * box["width"], box["y"] + 0.3 * box["height"])
+    page.mouse.down()
+    page.mouse.move(box["x"] + 0.95 * box["width"], box["y"] + 0.7 * box["height"], steps=4)
+    page.mouse.up()
+    expect(page, "#label", "S")
+
+
+def test_file_that_is_no_image_is_named(visit, tmp_path):
+    page = visit()
+    (tmp_path / "notes.png").write_text("no image")
+    page.set_input_files("#file", tmp_path / "notes.png")
+    expect(page, "#cover", re.compile("notes.png: this browser cannot read it as an image"))
+
+
+def test_app_works_without_a_network_after_the_first_visit(browser, serve, app):
+    context = browser.new_context(viewport=PHONE, permissions=["camera"])
+    context.set_default_timeout(LIMIT_MS)
+    address, stop = serve(app)
+    page = context.new_page()
+    page.goto(address)
+    expect(page, "#state", READY)
+    page.evaluate("() => navigator.serviceWorker.ready.then(() => true)")
+    stop()
+    page.reload()
+    expect(page, "#state", READY)
+    expect(page, "#label", "R")
+    context.close()
+
+
+def test_refused_camera_is_explained_and_drawing_works(visit):
+    page = visit(permissions=())
+    expect(page, "#cover", re.compile("This page may not use the camera.*draw instead"))
+    page.click("#draw")
+    draw(page, L)
+    expect(page, "#label", "L")
+
+
+def test_device_without_a_camera_is_told_so(visit, open_browser):
+    page = visit(started=open_browser(has_camera=False))
+    expect(page, "#cover", re.compile("No camera was found"))
+
+
+def test_browser_that_computes_something_else_is_not_trusted(visit, app, tmp_path):
+    folder = shutil.copytree(app, tmp_path / "app")
+    facts = json.loads((folder / "model.json").read_text())
+    cases = bytearray((folder / CASES).read_bytes())
+    # The answers of the first two cases are exchanged.
+    row, start = 4 * len(facts["labels"]), facts["cases"] * int(np.prod(facts["input_shape"]))
+    cases[start : start + 2 * row] = cases[start + row : start + 2 * row] + cases[start : start + row]
+    (folder / CASES).write_bytes(cases)
+    page = visit(folder, state="not working")
+    expect(page, "#cover", re.compile("2 of 26 golden cases have another label.*cannot be trusted"))
+
+
+def test_damaged_model_is_reported(visit, app, tmp_path):
+    folder = shutil.copytree(app, tmp_path / "app")
+    (folder / MODEL).write_bytes(b"no model")
+    expect(visit(folder, state="not working"), "#cover", re.compile("The model cannot be used"))
+
+
+def test_app_opened_as_a_file_says_how_to_open_it(browser, app):
+    context = browser.new_context(viewport=PHONE)
+    page = context.new_page()
+    page.goto(f"file://{app}/index.html")
+    playwright.expect(page.get_by_role("alert")).to_contain_text("python3 -m http.server", timeout=LIMIT_MS)
+    context.close()
+
+
+def test_own_model_classifies_as_on_a_device(visit, digits_app, digits_onnx, digits, tmp_path):
+    page = visit(digits_app)
+    expect(page, "#model", "digits")
+    with np.load(digits / "digits.npz") as data:
+        images = [data["image"][place] for place in (1300, 1308, 1316)]
+    for number, image in enumerate(images):
+        path = tmp_path / f"{number}.png"
+        cv2.imwrite(str(path), image)
+        page.set_input_files("#file", path)
+        expect(page, "#label", Classifier(digits_onnx).classify(path).label)
