@@ -318,7 +318,8 @@ def _engine_for(path: Path, package: Package | None) -> Found:
     if found.module:
         return found
     if package:
-        raise LettercastError(f"{path}: {package.title} {found.fault}: pip install '{package.extra}'")
+        fault = "is not installed" if found.fault == NOT_INSTALLED else found.fault
+        raise LettercastError(f"{path}: {package.title} {fault}: pip install '{package.extra}'")
     if found.fault != NOT_INSTALLED:
         raise LettercastError(f"{path}: {found.package.name} {found.fault}; install it again")
     choices = " or ".join(f"pip install '{package.extra}'" for package in ENGINES[ending])

@@ -14,7 +14,14 @@ from lettercast.export.golden import pack
 from lettercast.runtime.model.engine import DNN_DIFFERENCES, open_content, open_engine
 from lettercast.runtime.model.facts import onnx_facts
 from lettercast.runtime.model.golden import golden_path, load_golden, replay
-from lettercast.runtime.model.installed import LITERT, OPENCV, TFLITE_RUNTIME, describe_missing_packages, find_engine
+from lettercast.runtime.model.installed import (
+    LITERT,
+    ONNX_RUNTIME,
+    OPENCV,
+    TFLITE_RUNTIME,
+    describe_missing_packages,
+    find_engine,
+)
 from lettercast.train.data.source import draw_some
 
 
@@ -132,6 +139,12 @@ def test_a_file_with_an_operation_that_opencv_lacks_is_refused_by_its_name(expor
         LettercastError, match=r"dynamic\.onnx: .* \(it lacks DynamicQuantizeLinear as used here\); use an onnx-fl"
     ):
         open_engine(exported["onnx-dynamic"], package=OPENCV)
+
+
+def test_an_engine_that_is_named_and_missing_is_named(exported, monkeypatch):
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    with pytest.raises(LettercastError, match=r"float32\.onnx: ONNX Runtime is not installed: pip install 'lettercast\[onnx\]'$"):
+        open_engine(exported["onnx-float32"], package=ONNX_RUNTIME)
 
 
 @pytest.mark.parametrize(("package", "name"), [(OPENCV, "tflite-int8"), (LITERT, "onnx-float32"), (TFLITE_RUNTIME, "onnx-int8")])
