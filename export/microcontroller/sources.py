@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from ... import __version__
 from ...runtime.files import packaged
+from ...runtime.glyph import GLYPH_PX
 from ...runtime.model.facts import LETTERS, PHOTOS, Facts
 from ...runtime.pixels import Pixels
 from ...runtime.text.codes import look_alikes
@@ -100,7 +101,8 @@ def filler(contents: Contents) -> Any:
         # Arduino allows letters, digits, dots, dashes, underscores and spaces, 63 of them, and no other beginning.
         "library": facts.name.encode("ascii", "replace").decode().replace("?", "_").lstrip("_.-")[:63] or prefix,
         "version": __version__,
-        "row_bytes": str(max(28, width * channels)),
+        "row_pixels": str(max(GLYPH_PX, width)),
+        "row_bytes": str(max(GLYPH_PX, width * channels)),
         "operators": str(len(graph.operators)),
         "add_operators": "\n".join(f"  if (resolver.{method}() != kTfLiteOk) return false;" for method in graph.methods),
         "to_input": to_input(graph.source, prefix),

@@ -32,7 +32,8 @@ def sources(tmp_path_factory) -> Path:
         archive.extractall(folder)
     # Whole images are longer than the rows of a glyph.
     header = folder / "letters-nano" / "src" / "letters_image.h"
-    header.write_text(header.read_text().replace("LETTERS_IMAGE_MAX 28", "LETTERS_IMAGE_MAX 600"))
+    text = header.read_text().replace("LETTERS_IMAGE_WIDTH 28", "LETTERS_IMAGE_WIDTH 200")
+    header.write_text(text.replace("LETTERS_IMAGE_MAX 28", "LETTERS_IMAGE_MAX 600"))
     return header.parent
 
 
@@ -104,8 +105,9 @@ def test_a_scaled_image_has_the_same_pixels_to_the_bit(library):
 
 
 def test_a_row_that_is_too_long_is_refused(library):
-    image, scaled = np.zeros((4, 700), np.uint8), np.zeros((4, 650), np.uint8)
-    assert library.letters_resize(address(image), 700, 4, 700, 1, address(scaled), 650, 4) == -1
+    image, scaled = np.zeros((4, 700), np.uint8), np.zeros((4, 300), np.uint8)
+    assert library.letters_resize(address(image), 700, 4, 700, 1, address(scaled), 201, 4) == -1
+    assert library.letters_resize(address(image), 700, 4, 700, 1, address(scaled), 200, 4) == 0
     assert library.letters_resize(address(image), 0, 4, 700, 1, address(scaled), 10, 4) == -1
 
 

@@ -74,11 +74,12 @@ void @name@_glyph(const uint8_t *ink, int width, int height, int stride, uint8_t
 
 /* Light writing on a dark board is skewed to the light side; dark writing on paper to the dark one. */
 static int is_light_on_dark(const uint8_t *grey, long count) {
+  long numbers[256] = {0}, i;
   double sum = 0.0, cubes = 0.0, mean;
-  long i;
-  for (i = 0; i < count; i++) sum += grey[i];
+  for (i = 0; i < count; i++) numbers[grey[i]]++;
+  for (i = 0; i < 256; i++) sum += (double)(i * numbers[i]);
   mean = sum / (double)count;
-  for (i = 0; i < count; i++) cubes += (grey[i] - mean) * (grey[i] - mean) * (grey[i] - mean);
+  for (i = 0; i < 256; i++) cubes += (double)numbers[i] * ((double)i - mean) * ((double)i - mean) * ((double)i - mean);
   return cubes > 0.0;
 }
 

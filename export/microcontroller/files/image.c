@@ -46,17 +46,16 @@ static uint8_t to_pixel(float value) {
   return (uint8_t)(rounded < 0 ? 0 : rounded > 255 ? 255 : rounded);
 }
 
-/* Average each row over the pixels that an output pixel covers, and add it with its weight to sums. */
-static void add_row(const uint8_t *row, int width, int channels, int out_width, float weight, float *sums) {
-  double scale = (double)width / out_width;
+/* Average a row over the pixels that each output pixel covers, and add it with its weight to sums. */
+static void add_row(const uint8_t *row, const cover *covers, int channels, int out_width, float weight, float *sums) {
   int x, c, i;
   for (x = 0; x < out_width; x++) {
-    cover over = cover_of(x, width, scale);
+    const cover *over = covers + x;
     for (c = 0; c < channels; c++) {
       float sum = 0.0f;
-      if (over.before > 0.0f) sum += row[(over.first - 1) * channels + c] * over.before;
-      for (i = over.first; i < over.last; i++) sum += row[i * channels + c] * over.within;
-      if (over.after > 0.0f) sum += row[over.last * channels + c] * over.after;
+      if (over->before > 0.0f) sum += row[(over->first - 1) * channels + c] * over->before;
+      for (i = over->first; i < over->last; i++) sum += row[i * channels + c] * over->within;
+      if (over->after > 0.0f) sum += row[over->last * channels + c] * over->after;
       sums[x * channels + c] += sum * weight;
     }
   }
@@ -85,18 +84,20 @@ static void shrink(const uint8_t *source, int width, int height, int stride, int
                    int out_height) {
   double scale = (double)height / out_height;
   float sums[@NAME@_IMAGE_MAX];
+  cover covers[@NAME@_IMAGE_WIDTH];
   int x, y, row, count = out_width * channels;
   if (width % out_width == 0 && height % out_height == 0) {
     shrink_blocks(source, stride, channels, width / out_width, height / out_height, target, out_width, out_height);
     return;
   }
+  for (x = 0; x < out_width; x++) covers[x] = cover_of(x, width, (double)width / out_width);
   for (y = 0; y < out_height; y++) {
     cover over = cover_of(y, height, scale);
     for (x = 0; x < count; x++) sums[x] = 0.0f;
-    if (over.before > 0.0f) add_row(source + (long)(over.first - 1) * stride, width, channels, out_width, over.before, sums);
+    if (over.before > 0.0f) add_row(source + (long)(over.first - 1) * stride, covers, channels, out_width, over.before, sums);
     for (row = over.first; row < over.last; row++)
-      add_row(source + (long)row * stride, width, channels, out_width, over.within, sums);
-    if (over.after > 0.0f) add_row(source + (long)over.last * stride, width, channels, out_width, over.after, sums);
+      add_row(source + (long)row * stride, covers, channels, out_width, over.within, sums);
+    if (over.after > 0.0f) add_row(source + (long)over.last * stride, covers, channels, out_width, over.after, sums);
     for (x = 0; x < count; x++) *target++ = to_pixel(sums[x]);
   }
 }
@@ -131,7 +132,8 @@ static void grow(const uint8_t *source, int width, int height, int stride, int c
 int @name@_resize(const uint8_t *source, int width, int height, int stride, int channels, uint8_t *target, int out_width,
                   int out_height) {
   int y;
-  if (width < 1 || height < 1 || out_width < 1 || out_height < 1 || out_width * channels > @NAME@_IMAGE_MAX) return -1;
+  if (width < 1 || height < 1 || out_width < 1 || out_height < 1) return -1;
+  if (out_width > @NAME@_IMAGE_WIDTH || out_width * channels > @NAME@_IMAGE_MAX) return -1;
   if (width == out_width && height == out_height) {
     for (y = 0; y < height; y++) memcpy(target + (long)y * width * channels, source + (long)y * stride, (size_t)(width * channels));
   } else if (width >= out_width && height >= out_height) {

@@ -12,7 +12,7 @@ extern "C" {
 
    source points to the top left pixel of the part, which is width x height pixels of the given number of channels, one byte
    each; stride is the distance in bytes from one row to the next. target gets out_width x out_height pixels without gaps.
-   Returns 0, or -1 if one side would shrink and the other grow, or if a row has more than @NAME@_IMAGE_MAX bytes. */
+   Returns 0, or -1 if one side would shrink and the other grow, or if a row has more than @NAME@_IMAGE_WIDTH pixels. */
 int @name@_resize(const uint8_t *source, int width, int height, int stride, int channels, uint8_t *target, int out_width,
                   int out_height);
 
@@ -22,7 +22,8 @@ void @name@_to_grey(const uint8_t *source, int width, int height, int stride, in
 /* Turn pixels of RGB565, as cameras give them with the high byte first, into RGB. */
 void @name@_from_rgb565(const uint8_t *source, int pixels, uint8_t *target);
 
-/* Longest row of a scaled image in bytes. */
+/* The longest row of a scaled image, in pixels and in bytes. */
+#define @NAME@_IMAGE_WIDTH @row_pixels@
 #define @NAME@_IMAGE_MAX @row_bytes@
 
 #ifdef __cplusplus
