@@ -6,6 +6,7 @@ seen at an angle, or bent a little.
 """
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,6 +28,9 @@ MAX_DASH_PX, MIN_DASHES, MIN_DASHES_SHARE, MAX_GAP = (5, 80), 40, 0.3, 0.009
 CORNER = 0.012
 # Faint lines have this share of the ink that strokes have.
 FAINT = 0.6
+# Of the lower edge of boxes at least this share lies in them, if it is raised by the second share of their height. Every fourth
+# column shows it.
+MIN_FOOT, MAX_FOOT, FOOT_STEP = 0.8, 0.25, 4
 # Of more holes only a sample is looked at to tell squared paper.
 MAX_HOLES = 120
 
@@ -110,7 +114,9 @@ def find_rows(mask: Pixels, pieces: Pieces) -> list[PlaceRow]:
         return []
     near = cv2.dilate(mask, np.ones((3, 3), np.uint8))
     rows = box_rows(quads, mask, near)
-    rows += [row for row in (comb_row(outline, mask) for outline in long) if row and not is_taken(row, rows)]
+    # The lower edge of a row of boxes looks like a comb, and takes as long to be looked at.
+    combs = (comb_row(outline, mask) for outline in long if not is_foot(outline, rows))
+    rows += [row for row in combs if row and not is_taken(row, rows)]
     rows += [row for row in line_rows(flat, near) if not is_taken(row, rows)]
     if max((len(row.places) for row in rows), default=0) < tuning.min_places:
         return []
@@ -132,3 +138,16 @@ def is_taken(row: PlaceRow, rows: Sequence[PlaceRow]) -> bool:
     """Return whether places of a row lie in rows that were found before."""
     feet = row.places[:, 2:].mean(1) + 0.15 * (row.places[:, :2].mean(1) - row.places[:, 2:].mean(1))
     return bool(are_covered([quad for other in rows for quad in other.places], feet).mean() > 0.3)
+
+
+def is_foot(outline: NDArray[Any], rows: Sequence[PlaceRow]) -> bool:
+    """Return whether the lower edge of an outline (n, 1, 2) is that of places in rows that were found before."""
+    if not rows:
+        return False
+    x, y = outline[:, 0].T
+    bottom = np.full(int(x.max()) + 1, -1)
+    np.maximum.at(bottom, x, y)
+    columns = np.flatnonzero(bottom >= 0)[::FOOT_STEP]
+    height = max(plain_size(row.places[0].tolist())[1] for row in rows)
+    feet = np.column_stack([columns.astype(np.float64), bottom[columns] - MAX_FOOT * height])
+    return bool(are_covered([quad for row in rows for quad in row.places], feet).mean() > MIN_FOOT)

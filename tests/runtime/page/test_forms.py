@@ -12,7 +12,9 @@ from lettercast.benchmarks.pages.scoring import score
 from lettercast.benchmarks.pages.writing import PenHand
 from lettercast.runtime import Reader, Tracker
 from lettercast.runtime.page.find import find_candidates
+from lettercast.runtime.page.forms import find_rows, is_foot
 from lettercast.runtime.page.places import take_off
+from lettercast.runtime.page.strokes import find_pieces
 from lettercast.runtime.text import Page
 from lettercast.train.data.pen import load_pen
 
@@ -228,3 +230,18 @@ def test_a_form_with_one_bold_side_is_still_empty(reader: Reader):
     image = boxes_drawn("shared")
     cv2.line(image, (40, 90), (40, 150), 60, 5)
     assert reader.read(image).lines == ()
+
+
+def test_the_lower_edge_of_boxes_is_not_looked_at_as_a_comb_but_a_comb_below_them_is():
+    mask = np.zeros((400, 700), np.uint8)
+    for column in range(10):
+        cv2.rectangle(mask, (50 + 60 * column, 80), (110 + 60 * column, 150), 255, 2)
+        cv2.rectangle(mask, (50 + 60 * column, 300), (110 + 60 * column, 300), 255, 2)
+        cv2.line(mask, (50 + 60 * column, 285), (50 + 60 * column, 300), 255, 2)
+    pieces = find_pieces(mask)
+    boxes, comb = sorted(pieces.outlines, key=lambda outline: int(outline[:, 0, 1].min()))
+    rows = find_rows(mask, pieces)
+    assert [row.is_open for row in rows] == [False, True]
+    assert is_foot(boxes, rows[:1])
+    assert not is_foot(comb, rows[:1])
+    assert not is_foot(boxes, [])
