@@ -229,7 +229,8 @@ def open_dnn(path: Path, model: bytes, threads: int, found: Found) -> Engine:
     cases = golden_path(path)
     if not cases.exists():
         needed = f"needs the golden cases that were exported with this file, to check its results; copy {cases.name} beside it"
-        raise LettercastError(f"{path}: {found.name} {needed}")
+        other = ", or use ONNX Runtime (pip install onnxruntime)" if this_platform().bits == 64 else ""
+        raise LettercastError(f"{path}: {found.name} {needed}{other}")
     golden = load_golden(cases)
     if not golden.is_of(model):
         raise LettercastError(f"{cases}: golden cases belong to another model; export it again, or copy both files")

@@ -123,7 +123,7 @@ def test_a_file_without_golden_cases_of_its_own_is_refused(copied):
     with pytest.raises(LettercastError, match="golden cases belong to another model"):
         open_engine(path, package=OPENCV)
     golden_path(path).unlink()
-    with pytest.raises(LettercastError, match=rf"needs the golden cases .*; copy {golden_path(path).name} beside it"):
+    with pytest.raises(LettercastError, match=rf"needs the golden .*; copy {golden_path(path).name} beside it, or use ONNX"):
         open_engine(path, package=OPENCV)
 
 
