@@ -303,15 +303,22 @@ def take_rules(ink: Pixels, mask: Pixels, threshold: int) -> tuple[Pixels, Pixel
     bare = ink.copy()
     for curve in across:
         subtract_rule(bare, curve, thickness)
+    beside = cv2.bitwise_and(at_least(bare, threshold), mask) if across else mask
     for curve in down:
         subtract_rule(bare.T, curve, thickness)
-    strokes = cv2.bitwise_and(at_least(bare, threshold), mask)
-    taken = cv2.subtract(mask, strokes)
+    strokes = cv2.bitwise_and(at_least(bare, threshold), mask) if down else beside
+    # A rule across is restored between strokes above and below it only: along it lie letters that it does not join. Where rules
+    # cross, both count.
     bridge = thickness + RULE_TUNING.bridge_px
-    for curves, kernel in ((across, np.ones((bridge, 1), np.uint8)), (down, np.ones((1, bridge), np.uint8))):
+    high, wide = np.ones((bridge, 1), np.uint8), np.ones((1, bridge), np.uint8)
+    taken = cv2.subtract(mask, beside), cv2.subtract(beside, strokes)
+    if across and down:
+        crossings = cv2.morphologyEx(taken[1], cv2.MORPH_CLOSE, high)
+        taken = taken[0], cv2.bitwise_or(taken[1], cv2.bitwise_and(taken[0], crossings))
+    for curves, own, kernel in ((across, taken[0], high), (down, taken[1], wide)):
         if curves:
             bridged = cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, kernel)
-            strokes = cv2.bitwise_or(strokes, cv2.bitwise_and(taken, bridged))
+            strokes = cv2.bitwise_or(strokes, cv2.bitwise_and(own, bridged))
     return cv2.max(bare, cv2.bitwise_and(ink, strokes)), strokes
 
 

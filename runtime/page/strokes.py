@@ -33,6 +33,9 @@ class PiecesTuning:
     # bars, they are remains of the rules.
     max_bar_width: float = 0.2
     max_bars_share: float = 0.5
+    # A bar on a ruled page that is thinner than this share of its strokes is a remnant of a rule. Strokes around holes look up to
+    # twice as thick as they are.
+    min_bar_thickness: float = 0.2
     # A frame is larger than this and encloses more pieces than this, itself included. Only pieces of a minimum size count.
     min_frame_share: float = 2.5
     max_enclosed: int = 4
@@ -136,18 +139,31 @@ def without_dust(pieces: Pieces, size: float) -> Pieces:
 
 
 def without_scraps(pieces: Pieces) -> Pieces:
-    """Remove the bars of a ruled page if most of its pieces are bars: these remain of its rules."""
+    """Remove remnants of the rules of a ruled page: bars much thinner than strokes, or all bars if most pieces are bars."""
     large = np.flatnonzero(pieces.boxes[:, 2:].max(1, initial=0) >= PIECES_TUNING.min_enclosed_px).tolist()
+    if not large:
+        return pieces
+    thickness = np.array([thickness_of(pieces.outlines[i]) for i in large])
+    # As with sizes, the longer outlines tell, because scraps may be many.
+    order = np.argsort(thickness, kind="stable")
+    outline = np.cumsum([len(pieces.outlines[large[i]]) for i in order.tolist()])
+    least = PIECES_TUNING.min_bar_thickness * float(thickness[order][np.searchsorted(outline, outline[-1] / 2)])
+    scraps = [i for i, thick in zip(large, thickness.tolist(), strict=True) if thick < least and is_bar(pieces.outlines[i])]
     bars: list[int] = []
     for seen, i in enumerate(large):
         # So many others that bars cannot be most.
         if seen - len(bars) >= (1 - PIECES_TUNING.max_bars_share) * len(large):
-            return pieces
+            break
         if is_bar(pieces.outlines[i]):
             bars.append(i)
-    if len(bars) <= PIECES_TUNING.max_bars_share * len(large):
-        return pieces
-    return pieces.take(np.setdiff1d(np.arange(len(pieces.boxes)), bars))
+    if len(bars) > PIECES_TUNING.max_bars_share * len(large):
+        scraps += bars
+    return pieces.take(np.setdiff1d(np.arange(len(pieces.boxes)), scraps)) if scraps else pieces
+
+
+def thickness_of(outline: NDArray[Any]) -> float:
+    """Return how thick a stroke with this outline (n, 1, 2) is on average, in pixels."""
+    return 1 + 2 * cv2.contourArea(outline) / max(1.0, cv2.arcLength(outline, closed=True))
 
 
 def is_bar(outline: NDArray[Any]) -> bool:

@@ -72,6 +72,19 @@ def test_a_squared_page_loses_its_grid_in_both_directions(page, level):
     assert count_pieces(bare) == 2
 
 
+@pytest.mark.parametrize("turned", [False, True])
+def test_letters_that_stand_close_on_a_rule_of_squared_paper_stay_apart(turned: bool):
+    ink = np.zeros((400, 640), np.uint8)
+    for y in range(40, 400, 60):
+        cv2.line(ink, (0, y), (639, y), DARK, 2)
+    for x in range(50, 640, 60):
+        cv2.line(ink, (x, 0), (x, 399), DARK, 2)
+    for x in (66, 79, 92):
+        cv2.line(ink, (x, 80), (x, 116), LETTER, 5)
+    _, bare = without_rules(np.ascontiguousarray(ink.T) if turned else ink, THRESHOLD)
+    assert count_pieces(bare) == 3
+
+
 def test_a_stroke_along_a_paler_rule_keeps_its_ink(page):
     page[181:185, 230:272] = LETTER
     ink, bare = without_rules(ruled(page, PALE), THRESHOLD)

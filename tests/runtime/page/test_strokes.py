@@ -75,6 +75,11 @@ def test_remains_of_rules_are_removed_and_bars_among_letters_stay():
     assert found(without_scraps(find_pieces(mask(*LETTERS, *bars[:4])))) == {*LETTERS, *bars[:4]}
 
 
+def test_a_thin_bar_among_thick_letters_of_a_ruled_page_is_a_remnant_of_a_rule():
+    remnant, stem = (80, 150, 2, 37), (480, 150, 9, 60)
+    assert found(without_scraps(find_pieces(mask(*LETTERS, remnant, stem)))) == {*LETTERS, stem}
+
+
 def test_dust_and_scraps_of_rules_are_removed():
     page = mask(*LETTERS, (50, 300, 200, 2), (400, 300, 3, 3))
     assert found(without_dust(find_pieces(page), 80.0)) == set(LETTERS)
