@@ -274,12 +274,14 @@ def join_pieces(pieces: Pieces, size: float) -> list[list[int]]:
     group_of = list(range(len(boxes)))
     groups: dict[int, list[int]] = {piece: [piece] for piece in group_of}
     pairs = near_pieces(pieces.boxes)
-    for a, b in pairs[may_belong(pieces.boxes[pairs[:, 0]], pieces.boxes[pairs[:, 1]], size)].tolist():
+    likely = pairs[may_belong(pieces.boxes[pairs[:, 0]], pieces.boxes[pairs[:, 1]], size)].tolist()
+    stems = stems_of_dots(boxes, likely, size)
+    for a, b in likely:
         one, other = group_of[a], group_of[b]
         if one == other:
             continue
         # The quick questions come first, because most pairs are letters beside each other.
-        belong = belong_together(boxes[a], boxes[b], size)
+        belong = stems.get(a) == b or stems.get(b) == a or are_parts(boxes[a], boxes[b], size)
         if not belong and not may_touch(boxes[a], boxes[b], size):
             continue
         if not is_one_letter([boxes[i] for i in groups[one] + groups[other]], size):
@@ -289,6 +291,18 @@ def join_pieces(pieces: Pieces, size: float) -> list[list[int]]:
                 group_of[piece] = one
             groups[one] += groups.pop(other)
     return list(groups.values())
+
+
+def stems_of_dots(boxes: Sequence[Box], pairs: Sequence[Sequence[int]], size: float) -> dict[int, int]:
+    """Return the stem of each dot among pairs of boxes, as indices: of several, the one that it stands most nearly above."""
+    found: dict[int, tuple[float, int]] = {}
+    for a, b in pairs:
+        dot, stem = (a, b) if boxes[a][1] < boxes[b][1] else (b, a)
+        if is_dot_of(boxes[dot], boxes[stem], size):
+            (x, _, w, _), (left, _, width, _) = boxes[dot], boxes[stem]
+            off = abs(x + w / 2 - left - width / 2)
+            found[dot] = min(found.get(dot, (off, stem)), (off, stem))
+    return {dot: stem for dot, (_, stem) in found.items()}
 
 
 def is_one_letter(boxes: Sequence[Box], size: float) -> bool:
@@ -349,6 +363,12 @@ def near_boxes(
 
 def belong_together(a: Box, b: Box, size: float) -> bool:
     """Return whether two boxes (x, y, w, h) in pixels are parts of one letter; size is the typical letter's."""
+    above, below = (a, b) if a[1] < b[1] else (b, a)
+    return are_parts(a, b, size) or is_dot_of(above, below, size)
+
+
+def are_parts(a: Box, b: Box, size: float) -> bool:
+    """Return whether two boxes (x, y, w, h) are parts of one letter that are no dot and stem; size is the typical letter's."""
     tuning = GROUPS_TUNING
     shared_x = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     shared_y = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
@@ -356,7 +376,6 @@ def belong_together(a: Box, b: Box, size: float) -> bool:
     if shared_x > 0 and shared_y > 0 and shared_x * shared_y >= tuning.min_overlap * small and not is_beside_tail(a, b, size):
         return True
     gap = -shared_y
-    above, below = (a, b) if a[1] < b[1] else (b, a)
     height = max(a[1] + a[3], b[1] + b[3]) - min(a[1], b[1])
     is_part = min(max(a[2:]), max(b[2:])) <= tuning.max_part_share * size and height <= tuning.max_joined_height * size
     if is_part and shared_x >= 0.5 * min(a[2], b[2]) and gap <= tuning.max_part_gap * size:
@@ -364,10 +383,15 @@ def belong_together(a: Box, b: Box, size: float) -> bool:
     bar, rest = (a, b) if a[3] < b[3] else (b, a)
     is_bar = bar[3] <= tuning.max_bar_height * rest[3] and bar[2] >= 0.5 * rest[2]
     is_low = gap <= tuning.max_bar_gap * size and height <= tuning.max_joined_height * size
-    if is_bar and shared_x >= 0.5 * min(a[2], b[2]) and is_low:
-        return True
+    return is_bar and shared_x >= 0.5 * min(a[2], b[2]) and is_low
+
+
+def is_dot_of(above: Box, below: Box, size: float) -> bool:
+    """Return whether a box (x, y, w, h) may be the dot of the one below it; size is the typical letter's."""
+    tuning = GROUPS_TUNING
+    gap = max(above[1], below[1]) - min(above[1] + above[3], below[1] + below[3])
+    offset = max(0, max(above[0], below[0]) - min(above[0] + above[2], below[0] + below[2]))
     is_dot = max(above[2:]) <= tuning.max_dot_share * min(below[3], size) and below[3] >= PIECES_TUNING.min_letter_share * size
-    offset = max(0, -shared_x)
     return bool(is_dot and offset <= tuning.max_dot_offset * below[3] and 0 < gap <= tuning.max_dot_gap * below[3])
 
 

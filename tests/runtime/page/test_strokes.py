@@ -141,6 +141,17 @@ def test_a_dotted_i_beside_a_letter_makes_two_groups():
     assert sorted(len(group) for group in groups) == [1, 2]
 
 
+def test_a_dot_belongs_to_the_stem_below_it_and_not_to_the_letter_beside_that():
+    # An o and an i whose dot leans towards it, less than half a letter away.
+    page = np.zeros((200, 300), np.uint8)
+    cv2.circle(page, (66, 118), 16, 255, 6)
+    page[95:137, 92:99] = 255
+    page[76:85, 84:92] = 255
+    pieces = find_pieces(page)
+    groups = join_pieces(pieces, 45.0)
+    assert sorted(tuple(sorted(int(pieces.boxes[i][0]) for i in group)) for group in groups) == [(47,), (84, 92)]
+
+
 def test_nearly_touching_strokes_are_joined_and_whole_letters_are_not():
     page = np.zeros((200, 300), np.uint8)
     page[50:110, 50:58] = 255
