@@ -2,6 +2,7 @@
 
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 import cv2
@@ -314,14 +315,22 @@ def find_line(expected: NDArray[np.float64], step: NDArray[np.float64], near: Pi
     tuning = FORM_TUNING
     along = expected[1] - expected[0]
     length = float(np.hypot(*along))
-    across = np.arange(-tuning.line_reach, tuning.line_reach + 0.01, 0.06) * length
-    down = np.arange(-max(2, round(0.12 * length)), max(2, round(0.12 * length)) + 1)
-    shifts = np.stack(np.meshgrid(across, down), -1).reshape(-1, 2)
-    shifts = shifts[np.argsort(np.hypot(shifts[:, 0], shifts[:, 1]), kind="stable")]
-    moved = expected + shifts[:, None]
-    inked = np.nan_to_num(support(moved, near))
+    moved = expected + line_shifts(length, tuning.line_reach)[:, None]
+    inked = support(moved, near)
+    inked = np.where(np.isnan(inked), 0, inked)
+    if inked.max() < tuning.min_line:
+        return None
     gap = (np.hypot(*step) - length) / 2 * along / length
     free = (looked_up(near, moved + np.array([-gap, gap])) == 0).mean(1)
     score = inked + 0.25 * free
     best = int(score.argmax())
     return moved[best] if inked[best] >= tuning.min_line else None
+
+
+@lru_cache(maxsize=64)
+def line_shifts(length: float, reach: float) -> NDArray[np.float64]:
+    """Return how far (n, 2) a line may lie from where it is expected, the nearest first; reach is a share of its length."""
+    across = np.arange(-reach, reach + 0.01, 0.06) * length
+    deep = max(2, round(0.12 * length))
+    shifts = np.stack(np.meshgrid(across, np.arange(-deep, deep + 1.0)), -1).reshape(-1, 2)
+    return shifts[np.argsort(np.hypot(shifts[:, 0], shifts[:, 1]), kind="stable")]
