@@ -114,15 +114,14 @@ def test_the_facts_are_found_in_every_format_as_it_is_written(exported):
 def test_the_service_starts_what_there_is(root):
     service = configparser.ConfigParser(interpolation=None)
     service.optionxform = str
-    service.read(root / "runtime" / "health" / "lettercast.service")
+    unit = root / "runtime" / "health" / "lettercast.service"
+    service.read(unit)
     _, *words = shlex.split(service["Service"]["ExecStart"])
     options = build_parser().parse_args(words)
     assert (options.command, options.serve, len(options.token) >= 8) == ("read", ("0.0.0.0", 8080), True)
     assert int(service["Service"]["SuccessExitStatus"]) == INTERRUPTED
     if shutil.which("systemd-analyze"):
-        done = subprocess.run(
-            ["systemd-analyze", "verify", root / "runtime" / "health" / "lettercast.service"], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run(["systemd-analyze", "verify", unit], capture_output=True, text=True, check=False)
         # The program is not where it will be.
         said = [line for line in done.stderr.splitlines() if "lettercast.service" in line and "not executable" not in line]
         assert not said, said
