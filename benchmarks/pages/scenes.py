@@ -37,6 +37,7 @@ MEGAPIXELS = "12 megapixels"
 # Number plates and other codes, for models that read digits.
 CODES = "codes"
 FAR_OFF = {"defocus": 0.15, "margin": 0.32, "max_letters": 120, "turn": 0.4, "tilt": 1.0}
+PENCIL_ON_SQUARES = {"rulings": ("squares",), "rule_px": 1.6, "inks": ("graphite",), "cover": 0.55, "pen": 0.06, "size": 42.0}
 SCREEN = {"inks": ("glow",), "papers": ("screen",), "grain": 0.0}
 # The same boxes on three sheets: an office form on a desk, one that is photographed in haste, and one filled in carelessly.
 _FORM_INKS = ("black", "blue", "grey", "green", "red", "orange")
@@ -115,6 +116,11 @@ CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
         {"inks": ("graphite",), "cover": 0.55, "dry": 0.25},
         {"inks": ("graphite",), "cover": 0.35, "dry": 0.3},
     ),
+    "pencil on squares": (
+        {**PENCIL_ON_SQUARES, "rule": 0.35},
+        {**PENCIL_ON_SQUARES, "rule": 0.45, "turn": 4.0},
+        {**PENCIL_ON_SQUARES, "rule": 0.5, "turn": 9.0, "climb": 1.3},
+    ),
     "coloured ink": ({"inks": ("blue",)}, {"inks": COLOURS}, {"inks": ("orange", "light blue", "pink")}),
     "thin pen": ({"pen": 0.05}, {"pen": 0.035}, {"pen": 0.022}),
     "marker": ({"pen": 0.13}, {"pen": 0.18}, {"pen": 0.24}),
@@ -138,6 +144,11 @@ CONDITIONS: dict[str, tuple[Changes, Changes, Changes]] = {
     "uneven lines": ({"jitter": 0.08, "climb": 0.4}, {"jitter": 0.14, "climb": 0.7}, {"jitter": 0.2, "climb": 1.0}),
     "crowded lines": ({"pitch": 1.7}, {"pitch": 1.4}, {"pitch": 1.2}),
     "tight letters": ({"spacing": 0.22}, {"spacing": 0.2, "kerned": True}, {"spacing": 0.13, "kerned": True, "word_gap": 0.9}),
+    "wide letters": (
+        {"case": "title", "spacing": 0.7, "word_gap": 2.6},
+        {"case": "title", "spacing": 1.0, "word_gap": 3.2},
+        {"case": "title", "spacing": 1.3, "word_gap": 3.8, "turn": 3.0},
+    ),
     "touching letters": ({"touching": 0.06}, {"touching": 0.15, "spacing": 0.25}, {"touching": 0.35, "spacing": 0.2}),
     "long tails": (
         {"case": "any", "tail": 0.35, "pitch": 1.6},
@@ -175,7 +186,7 @@ UNMIXED = (
     "desk lamp", "few letters",
     "glaring light", "grid card", "marker", "chalk", "dark screen", "large writing", "mixed sizes",
     "small letters", "boxes apart", "boxes joined", "comb", "letter lines", "long tails", "odd letters",
-    "at the edge", MEGAPIXELS, "faint thin pen", CODES,
+    "at the edge", MEGAPIXELS, "faint thin pen", "wide letters", "pencil on squares", CODES,
 )  # fmt: skip
 # What a model of letters can read.
 OF_LETTERS = (*(name for name in CONDITIONS if name != CODES), ALL_AT_ONCE)
