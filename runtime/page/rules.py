@@ -1,6 +1,7 @@
 """Find ruled lines on a page, straight or gently curved, by a Hough transform, and remove them."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -312,14 +313,41 @@ def take_rules(ink: Pixels, mask: Pixels, threshold: int) -> tuple[Pixels, Pixel
     bridge = thickness + RULE_TUNING.bridge_px
     high, wide = np.ones((bridge, 1), np.uint8), np.ones((1, bridge), np.uint8)
     taken = cv2.subtract(mask, beside), cv2.subtract(beside, strokes)
+    bands = bands_of(across, mask.shape, thickness // 2 + RULE_TUNING.soft_edge_px)
     if across and down:
-        crossings = cv2.morphologyEx(taken[1], cv2.MORPH_CLOSE, high)
-        taken = taken[0], cv2.bitwise_or(taken[1], cv2.bitwise_and(taken[0], crossings))
-    for curves, own, kernel in ((across, taken[0], high), (down, taken[1], wide)):
-        if curves:
-            bridged = cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, kernel)
-            strokes = cv2.bitwise_or(strokes, cv2.bitwise_and(own, bridged))
+        taken = taken[0], bridged(taken[1], taken[0], high, bands)
+    if across:
+        strokes = bridged(strokes, taken[0], high, bands)
+    if down:
+        strokes = bridged(strokes, taken[1], wide, [slice(0, mask.shape[0])])
     return cv2.max(bare, cv2.bitwise_and(ink, strokes)), strokes
+
+
+def bands_of(curves: Sequence[Curve], shape: tuple[int, ...], reach: int) -> list[slice]:
+    """Return the rows of an image of this shape that rules across come nearer than `reach`; bands that overlap are one."""
+    beyond = RULE_TUNING.extension_share * shape[1] / SQUEEZE + 1
+    ends: list[tuple[int, int]] = []
+    for curve in curves:
+        rows = curve.rows(np.arange(curve.start - beyond, curve.end + beyond + 1))
+        ends.append((max(0, math.floor(rows.min()) - reach), min(shape[0], math.ceil(rows.max()) + reach + 1)))
+    bands: list[slice] = []
+    for top, bottom in sorted(one for one in ends if one[0] < one[1]):
+        if bands and top <= bands[-1].stop:
+            bands[-1] = slice(bands[-1].start, max(bands[-1].stop, bottom))
+        else:
+            bands.append(slice(top, bottom))
+    return bands
+
+
+def bridged(strokes: Pixels, taken: Pixels, kernel: Pixels, bands: Sequence[slice]) -> Pixels:
+    """Return strokes (H, W) with what was taken from their gaps, which closing with a kernel finds, in these bands of rows."""
+    whole = strokes.copy()
+    for band in bands:
+        # Closing looks this far beyond a band.
+        first = max(0, band.start - 2 * len(kernel))
+        closed = cv2.morphologyEx(strokes[first : band.stop + 2 * len(kernel)], cv2.MORPH_CLOSE, kernel)
+        whole[band] |= cv2.bitwise_and(taken[band], closed[band.start - first : band.stop - first])
+    return whole
 
 
 def squeeze(mask: Pixels) -> Pixels:

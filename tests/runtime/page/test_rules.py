@@ -14,6 +14,8 @@ from lettercast.runtime.page.rules import (
     UNRULED_TUNING,
     Curve,
     absorbed_along,
+    bands_of,
+    bridged,
     find_bars,
     find_curves,
     is_long,
@@ -238,3 +240,19 @@ def test_letters_along_a_side_are_no_frame():
     framed = letters.copy()
     framed[:, :4] = 255
     assert not without_edges(framed)[:, :4].any()
+
+
+def test_gaps_that_rules_leave_are_bridged_in_the_bands_of_rules_as_in_the_whole_image():
+    height, width = 300, 160
+    rules = [Curve((0.0, slope, row), 0, width // 8) for row, slope in ((20.0, 0.5), (150.0, 0.0), (158.0, 0.2), (296.0, 0.0))]
+    bands = bands_of(rules, (height, width), 6)
+    assert [(band.start, band.stop) for band in bands] == [(12, 39), (144, 170), (290, 300)]
+    random = np.random.default_rng(4)
+    strokes, taken = (np.where(random.random((height, width)) < 0.3, 255, 0).astype(np.uint8) for _ in range(2))
+    inside = np.zeros(height, bool)
+    for band in bands:
+        inside[band] = True
+    taken[~inside] = 0
+    kernel = np.ones((10, 1), np.uint8)
+    whole = cv2.bitwise_or(strokes, cv2.bitwise_and(taken, cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, kernel)))
+    np.testing.assert_array_equal(bridged(strokes, taken, kernel, bands), whole)
