@@ -23,18 +23,23 @@ class InkTuning:
 
     # The paper is estimated on a copy of this size: fine enough to follow a shadow's edge, too coarse for noise.
     paper_side_px: int = 160
-    # An image of one letter has broader strokes for its size; on a copy of one to two times this size they are narrower than the
-    # window as well: a marker's may be a fifth of the letter.
-    letter_side_px: int = 40
-    # Wider than any stroke on these copies, so that every window contains some paper.
+    # Wider than any stroke on that copy, so that every window contains some paper.
     paper_window_px: int = 17
     # Wider than most strokes and letters on that copy.
     writing_window_px: int = 21
     # Light writing on a dark board has at least this skew on that copy, in cubed grey levels; light of a lamp has 0.3.
     min_light_skew: float = 0.5
-    # Weight of an image's border against the skew when one letter is light or dark. Of 3,000 images (half of them cut tightly, pens
-    # of 5 to 22 % of the side, with and without a lamp; photographs and scans), 1 to 4 err on none, and 0 on a sixth.
-    border_weight: float = 2.0
+    # Weight of an image's border against the skew when one letter is light or dark, and the most that a pixel of the border
+    # counts, in standard deviations. On 4,600 images (tight and loose, pens of 2 to 22 % of the side, lamps, shadows, photographs
+    # and scans) 2 to 5 err on 1 %, nearly all of them on a dark desk at two sides; the skew alone errs on a sixth.
+    border_weight: float = 3.0
+    max_border: float = 0.5
+    # In an image of one letter, strokes are broader for its size: a marker's are up to a fifth of the letter. Sides of windows
+    # for them, as shares of the image's, and how much more ink a wider window must find to count, as a factor.
+    letter_window_shares: tuple[float, ...] = (0.3, 0.2)
+    min_more_ink: float = 1.15
+    # Letters lie along no more than this share of a border; shadows and desks do.
+    max_border_share: float = 0.35
     # Added to pixel and paper alike, so that nearly black pixels count as unlit paper and not as ink.
     darkness: int = 8
     # Weaker ink cannot be distinguished from paper.
@@ -93,10 +98,55 @@ def find_ink(image: Pixels, *, is_page: bool = True, small: Pixels | None = None
         (H, W) uint8: 0 is paper, 255 is ink that reflects nothing.
     """
     gray = to_gray(image)
-    small = paper_copy(gray, is_page=is_page) if small is None else small
-    if is_light_on_dark(small, has_paper_rim=is_page):
+    if not is_page:
+        return find_letter_ink(gray)
+    small = paper_copy(gray) if small is None else small
+    if is_light_on_dark(small):
         gray, small = cv2.bitwise_not(gray), cv2.bitwise_not(small)
-    paper = close_strokes(cv2.blur(small, (3, 3)), has_paper_rim=is_page)
+    return ink_on(gray, close_strokes(cv2.blur(small, (3, 3)), has_paper_rim=True))
+
+
+def find_letter_ink(gray: Pixels) -> Pixels:
+    """Return the ink (H, W) uint8 of an image (H, W) uint8 of one letter, whose strokes may lie at the borders.
+
+    A broad pen needs a window that is wide for the image, in which a shadow is ink as well. So the narrow window of pages counts,
+    unless a wider one finds more ink that is not dark along much of a border, as shadows and desks are.
+    """
+    small = paper_copy(gray)
+    if is_light_letter(small):
+        gray, small = cv2.bitwise_not(gray), cv2.bitwise_not(small)
+    soft = cv2.blur(small, (3, 3))
+    narrow = ink_on(gray, close_strokes(soft, has_paper_rim=False))
+    least, _ = free_of_border(narrow)
+    for share in INK_TUNING.letter_window_shares:
+        side = int(share * max(small.shape)) | 1
+        if side <= INK_TUNING.paper_window_px:
+            break
+        # A square, which OpenCV closes in a hundredth of an ellipse's time.
+        wide = ink_on(gray, cv2.morphologyEx(soft, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8)))
+        area, dark = free_of_border(wide)
+        if area > INK_TUNING.min_more_ink * least:
+            return wide if dark is None else np.where(cv2.dilate(dark, np.ones((3, 3), np.uint8)), narrow, wide)
+    return narrow
+
+
+def free_of_border(ink: Pixels) -> tuple[int, Pixels | None]:
+    """Return how many pixels of strokes the ink (H, W) has that lie along no border, and a mask (H, W) uint8 of those that do.
+
+    The mask is None if there are none. Only what covers more than INK_TUNING.max_border_share of a side lies along it.
+    """
+    mask = at_least(ink, ink_levels(ink).threshold)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=8)
+    sides = labels[0], labels[-1], labels[:, 0], labels[:, -1]
+    along = np.max([np.bincount(side, minlength=count) / len(side) for side in sides], 0)
+    is_dark = along > INK_TUNING.max_border_share
+    is_dark[0] = False
+    area = int(stats[1:, cv2.CC_STAT_AREA][~is_dark[1:]].sum())
+    return area, is_dark.astype(np.uint8)[labels] if is_dark.any() else None
+
+
+def ink_on(gray: Pixels, paper: Pixels) -> Pixels:
+    """Return the ink (H, W) uint8 of dark writing (H, W) uint8 on this paper, of which a smaller copy (h, w) is enough."""
     # OpenCV's faster methods here and for the quotient below round differently on ARM, which changes doubtful letters.
     paper = cv2.resize(paper, (gray.shape[1], gray.shape[0]), interpolation=cv2.INTER_LINEAR_EXACT)
     # In place, because new memory costs more time than the arithmetic.
@@ -108,10 +158,9 @@ def find_ink(image: Pixels, *, is_page: bool = True, small: Pixels | None = None
     return cv2.bitwise_not(ink, dst=ink)
 
 
-def paper_copy(gray: Pixels, *, is_page: bool = True) -> Pixels:
-    """Return a copy of an image (H, W) uint8 with about as many pixels along its longer side as INK_TUNING says."""
-    side = INK_TUNING.paper_side_px if is_page else INK_TUNING.letter_side_px
-    return shrink(gray, max(1, max(gray.shape) // side))
+def paper_copy(gray: Pixels) -> Pixels:
+    """Return a copy of an image (H, W) uint8 with about INK_TUNING.paper_side_px pixels along its longer side."""
+    return shrink(gray, max(1, max(gray.shape) // INK_TUNING.paper_side_px))
 
 
 def close_strokes(small: Pixels, *, has_paper_rim: bool) -> Pixels:
@@ -148,13 +197,11 @@ def shrink(image: Pixels, factor: int) -> Pixels:
     return cv2.resize(image, (wide, high), interpolation=cv2.INTER_AREA)
 
 
-def is_light_on_dark(small: Pixels, *, has_paper_rim: bool) -> bool:
-    """Return whether writing is light on dark, as chalk on a board: what differs from its surroundings is skewed to the ink's side.
+def is_light_on_dark(small: Pixels) -> bool:
+    """Return whether a page's writing is light on dark, as on a board: what differs from its surroundings is skewed to light.
 
-    In an image of one letter, the border tells as well.
+    small is the page (H, W) uint8 as `paper_copy` gives it; ink is the minority there.
     """
-    if not has_paper_rim:
-        return is_light_letter(small)
     # Narrower than a sheet of paper, which is light on a dark desk but is no writing.
     window = max(3, min(INK_TUNING.writing_window_px, max(small.shape) // 3 | 1))
     residual = small.astype(np.float32) - cv2.blur(small, (window, window))
@@ -173,12 +220,14 @@ def is_light_letter(small: Pixels) -> bool:
     Ink is the minority of most images, so that the difference from the surroundings is skewed to its side; a broad pen in a tight
     image covers more than the paper, but little of the border. Both are compared in units of the difference's spread.
     """
-    window = max(3, max(small.shape) // 2 | 1)
+    window = max(3, int(max(small.shape) / 1.5) | 1)
     residual = small.astype(np.float32) - cv2.blur(small, (window, window))
     square = residual * residual
-    border = np.concatenate([residual[0], residual[-1], residual[1:-1, 0], residual[1:-1, -1]])
-    skew = float((square * residual).mean())
-    return skew > INK_TUNING.border_weight * float(border.mean()) * float(square.mean())
+    spread = math.sqrt(float(square.mean())) or 1.0
+    border = np.concatenate([residual[0], residual[-1], residual[1:-1, 0], residual[1:-1, -1]]) / spread
+    # Little of a dark desk may be in the image, and counts no more than as many pixels of paper.
+    clipped = float(np.clip(border, -INK_TUNING.max_border, INK_TUNING.max_border).mean())
+    return float((square * residual).mean()) / spread**3 > INK_TUNING.border_weight * clipped
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,9 @@
 // function gives it to `scope`, which frees all but the result.
 
 const INK = {
-  letterSide: 40, paperWindow: 17, borderWeight: 2, darkness: 8, minInk: 14, strokeQuantile: 0.75, minStrokeRatio: 1.6,
-  minLoneRatio: 3, thresholdShare: 0.4, grainSigmas: 5, maxFloor: 200, manyRows: 400,
+  paperSide: 160, paperWindow: 17, windowShares: [0.3, 0.2], minMoreInk: 1.15, maxBorderShare: 0.35, borderWeight: 3, maxBorder: 0.5,
+  darkness: 8, minInk: 14, strokeQuantile: 0.75, minStrokeRatio: 1.6, minLoneRatio: 3, thresholdShare: 0.4, grainSigmas: 5,
+  maxFloor: 200, manyRows: 400,
 };
 const CROP = { minSpeckShare: 0.025, maxScrapShare: 0.3, minRuleLength: 0.6, maxRuleThickness: 0.12 };
 const GLYPH = { side: 28, border: 2, edgeShare: 0.35, maxGain: 4 };
@@ -45,30 +46,74 @@ export function findInk(cv, image) {
   return scope((keep) => {
     const made = () => keep(new cv.Mat());
     let gray = image;
-    let small = keep(shrink(cv, gray, Math.max(1, Math.floor(Math.max(gray.rows, gray.cols) / INK.letterSide))));
-    if (isLightOnDark(cv, small)) {
+    let small = keep(shrink(cv, gray, Math.max(1, Math.floor(Math.max(gray.rows, gray.cols) / INK.paperSide))));
+    if (isLightLetter(cv, small)) {
       const [darkGray, darkSmall] = [made(), made()];
       cv.bitwise_not(gray, darkGray);
       cv.bitwise_not(small, darkSmall);
       [gray, small] = [darkGray, darkSmall];
     }
-    const [soft, closed, paper] = [made(), made(), made()];
+    const [soft, paper] = [made(), made()];
     cv.blur(small, soft, new cv.Size(3, 3));
-    const window = keep(cv.getStructuringElement(cv.MORPH_ELLIPSE, new cv.Size(INK.paperWindow, INK.paperWindow)));
-    cv.morphologyEx(soft, closed, cv.MORPH_CLOSE, window);
-    cv.resize(closed, paper, new cv.Size(gray.cols, gray.rows), 0, 0, cv.INTER_LINEAR_EXACT);
+    const round = keep(cv.getStructuringElement(cv.MORPH_ELLIPSE, new cv.Size(INK.paperWindow, INK.paperWindow)));
+    cv.morphologyEx(soft, paper, cv.MORPH_CLOSE, round);
+    const narrow = keep(inkOn(cv, gray, paper));
+    const least = freeOfBorder(cv, keep, narrow).area;
+    for (const share of INK.windowShares) {
+      const side = Math.floor(share * Math.max(small.rows, small.cols)) | 1;
+      if (side <= INK.paperWindow) break;
+      cv.morphologyEx(soft, paper, cv.MORPH_CLOSE, keep(cv.Mat.ones(side, side, cv.CV_8U)));
+      const wide = keep(inkOn(cv, gray, paper));
+      const { area, dark } = freeOfBorder(cv, keep, wide);
+      if (area <= INK.minMoreInk * least) continue;
+      if (dark) {
+        const grown = made();
+        cv.dilate(dark, grown, keep(cv.Mat.ones(3, 3, cv.CV_8U)));
+        narrow.copyTo(wide, grown);
+      }
+      return wide;
+    }
+    return narrow;
+  });
+}
+
+/** Return the ink (H, W) of dark writing (H, W) on a paper, of which a smaller copy is enough. */
+function inkOn(cv, gray, smallPaper) {
+  return scope((keep) => {
+    const paper = keep(new cv.Mat());
+    cv.resize(smallPaper, paper, new cv.Size(gray.cols, gray.rows), 0, 0, cv.INTER_LINEAR_EXACT);
     const share = keep(new cv.Mat(gray.rows, gray.cols, cv.CV_32F));
-    const lit = Math.min.bind(null, 255);
     const [pixels, sheet, quotients] = [gray.data, paper.data, share.data32F];
     for (let i = 0; i < quotients.length; i++) {
-      quotients[i] = lit(pixels[i] + INK.darkness) / lit(sheet[i] + INK.darkness);
+      quotients[i] = Math.min(255, pixels[i] + INK.darkness) / Math.min(255, sheet[i] + INK.darkness);
     }
-    const light = made();
+    const [light, ink] = [keep(new cv.Mat()), keep(new cv.Mat())];
     cv.convertScaleAbs(share, light, 255);
-    const ink = made();
     cv.bitwise_not(light, ink);
     return ink;
   });
+}
+
+/** Return how many pixels of strokes lie along no border, and a mask (H, W) of those that do, or null. */
+function freeOfBorder(cv, keep, ink) {
+  const [mask, labels, stats, middles] = [0, 1, 2, 3].map(() => keep(new cv.Mat()));
+  cv.threshold(ink, mask, inkThreshold(ink) - 1, 255, cv.THRESH_BINARY);
+  const count = cv.connectedComponentsWithStats(mask, labels, stats, middles, 8, cv.CV_32S);
+  const { rows, cols } = ink, place = labels.data32S;
+  const along = new Float64Array(count);
+  const sides = [[0, 1, cols], [(rows - 1) * cols, 1, cols], [0, cols, rows], [cols - 1, cols, rows]];
+  for (const [start, step, length] of sides) {
+    const counts = new Float64Array(count);
+    for (let i = 0; i < length; i++) counts[place[start + i * step]]++;
+    counts.forEach((n, i) => (along[i] = Math.max(along[i], n / length)));
+  }
+  const isDark = Array.from(along, (share, i) => i > 0 && share > INK.maxBorderShare);
+  let area = 0;
+  for (let i = 1; i < count; i++) if (!isDark[i]) area += stats.data32S[5 * i + 4];
+  if (!isDark.some(Boolean)) return { area, dark: null };
+  const dark = keep(cv.Mat.zeros(rows, cols, cv.CV_8U)), shown = dark.data;
+  for (let i = 0; i < shown.length; i++) if (isDark[place[i]]) shown[i] = 1;
+  return { area, dark };
 }
 
 /** Average blocks of `factor` by `factor` pixels of (H, W); pixels that fill no block are left out. */
@@ -92,17 +137,20 @@ function shrink(cv, image, factor) {
 }
 
 /** Tell whether the letter of a small copy (H, W) is light on dark: by the skew of what differs, and by the border. */
-function isLightOnDark(cv, small) {
+function isLightLetter(cv, small) {
   return scope((keep) => {
     const { rows, cols } = small;
-    const side = Math.max(3, Math.floor(Math.max(rows, cols) / 2) | 1);
+    const side = Math.max(3, Math.floor(Math.max(rows, cols) / 1.5) | 1);
     const soft = keep(new cv.Mat());
     cv.blur(small, soft, new cv.Size(side, side));
-    const residual = Float64Array.from(small.data, (value, i) => value - soft.data[i]);
+    const around = soft.data;
+    const residual = Float64Array.from(small.data, (value, i) => value - around[i]);
     const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+    const spread = Math.sqrt(mean(residual.map((value) => value ** 2))) || 1;
+    // The corners count once.
     const border = residual.filter((_, i) => i < cols || i >= (rows - 1) * cols || i % cols === 0 || i % cols === cols - 1);
-    const skew = mean(residual.map((value) => value ** 3));
-    return skew > INK.borderWeight * mean(border) * mean(residual.map((value) => value ** 2));
+    const clipped = mean(border.map((value) => Math.max(-INK.maxBorder, Math.min(INK.maxBorder, value / spread))));
+    return mean(residual.map((value) => value ** 3)) / spread ** 3 > INK.borderWeight * clipped;
   });
 }
 
