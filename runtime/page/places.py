@@ -69,6 +69,8 @@ MIN_RISES = 3
 # With fewer letters none is usual.
 MIN_USUAL = 5
 MIN_SPECK_PX = 3
+# What is this near to the border touches it, and what is left of a square is at most this many times as large.
+MAX_BORDER_PX, MAX_SQUARE = 2, 2.0
 # Half of a side's thickness.
 MIN_AROUND_PX = 3.0
 # Each line is weighed at this many points, and compared with this many lines around it.
@@ -183,7 +185,7 @@ def fill_rows(ink: Pixels, mask: Pixels, rows: Sequence[PlaceRow]) -> Form | Non
     is_crossing = kept & (parts.share < PLACES_TUNING.min_own_share)
     height, length = float(np.median(grid.height_of[1:])), float(np.hypot.reduce([len(row.places) for row in rows]))
     if _is_squared(parts, kept, is_crossing, grid):
-        return Form(bare, (), strokes, height, length, is_squared=True)
+        return Form(bare, (), _without_squares_at_border(strokes, parts, height), height, length, is_squared=True)
     # On squared paper letters run across places, and a form that is found by half leaves letters outside.
     is_sure = sum(len(row.places) for row in rows if row.is_sure) > PLACES_TUNING.min_sure * (len(grid.row_of) - 1)
     max_crossing = PLACES_TUNING.max_sure_crossing if is_sure else PLACES_TUNING.max_crossing
@@ -257,6 +259,19 @@ def _is_squared(parts: _Parts, kept: NDArray[np.bool_], is_crossing: NDArray[np.
     is_large = kept & (parts.sizes >= PLACES_TUNING.min_large * grid.height_of[parts.main])
     most = PLACES_TUNING.max_large_crossing * is_large.sum()
     return bool(len(grid.row_of) > FORM_TUNING.min_squares and (is_crossing & is_large).sum() > max(MIN_USUAL, most))
+
+
+def _without_squares_at_border(strokes: Pixels, parts: _Parts, height: float) -> Pixels:
+    """Return a mask (H, W) of strokes without squares of this height that the border cuts off: they touch it.
+
+    They are small, or lie outside the squares that were found.
+    """
+    left, top, width, high = parts.stats[:, :4].T
+    right, bottom = strokes.shape[1] - left - width, strokes.shape[0] - top - high
+    is_square = ~parts.is_held | (parts.sizes <= MAX_SQUARE * height)
+    is_cut = is_square & (np.minimum(np.minimum(left, top), np.minimum(right, bottom)) <= MAX_BORDER_PX)
+    is_cut[0] = False
+    return cv2.bitwise_and(strokes, np.where(is_cut, np.uint8(0), np.uint8(255))[parts.labels])
 
 
 def _has_letters_outside(parts: _Parts, kept: NDArray[np.bool_], grid: _Grid) -> bool:

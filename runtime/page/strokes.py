@@ -33,6 +33,8 @@ class PiecesTuning:
     # bars, they are remains of the rules.
     max_bar_width: float = 0.2
     max_bars_share: float = 0.5
+    # There a shorter bar is at most this wide.
+    max_scrap_width: float = 0.3
     # A bar on a ruled page that is thinner than this share of its strokes is a remnant of a rule. Strokes around holes look up to
     # twice as thick as they are.
     min_bar_thickness: float = 0.2
@@ -157,7 +159,8 @@ def without_scraps(pieces: Pieces) -> Pieces:
         if is_bar(pieces.outlines[i]):
             bars.append(i)
     if len(bars) > PIECES_TUNING.max_bars_share * len(large):
-        scraps += bars
+        # Short remnants are wider for their length.
+        scraps += [i for i in large if is_bar(pieces.outlines[i], PIECES_TUNING.max_scrap_width)]
     return pieces.take(np.setdiff1d(np.arange(len(pieces.boxes)), scraps)) if scraps else pieces
 
 
@@ -166,10 +169,10 @@ def thickness_of(outline: NDArray[Any]) -> float:
     return 1 + 2 * cv2.contourArea(outline) / max(1.0, cv2.arcLength(outline, closed=True))
 
 
-def is_bar(outline: NDArray[Any]) -> bool:
+def is_bar(outline: NDArray[Any], max_width: float = PIECES_TUNING.max_bar_width) -> bool:
     """Return whether an outline (n, 1, 2) is a straight stroke: the smallest rectangle around it is narrow."""
     _, (a, b), _ = cv2.minAreaRect(outline)
-    return min(a, b) <= PIECES_TUNING.max_bar_width * max(a, b)
+    return min(a, b) <= max_width * max(a, b)
 
 
 def without_frames(pieces: Pieces, size: float) -> Pieces:

@@ -68,3 +68,10 @@ def test_the_table_shows_the_share_of_frames_without_reported_letters(printed):
     wood, room = (line.split() for line in text.splitlines() if "wood" in line or "room" in line)
     assert (wood[3], room[3]) == ("100", "50")
     assert room[-2] == "7"
+
+
+@pytest.mark.parametrize("number", [19, 40, 104])
+def test_squares_that_the_border_cuts_off_and_remnants_of_squares_are_no_letters(number: int):
+    kind, image = blank_frame(number, 0)
+    assert kind in ("squared paper", "dust")
+    assert not Reader().read(image).letters
