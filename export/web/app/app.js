@@ -8,13 +8,15 @@ const MAX_SIDE = 480;
 const SQUARE = 0.62;
 // A drawing is read when the pen has rested for so long.
 const REST_MS = 350;
+// Phones draw no more on a canvas than about 16 million pixels; larger photos are made smaller.
+const MAX_PHOTO_PX = 12e6;
 const PEN = { share: 1 / 22, ink: "#14161a", paper: "#ffffff" };
 
 const at = (id) => document.getElementById(id);
 const video = at("video"), still = at("still"), pad = at("pad"), square = at("square");
 const snapshot = document.createElement("canvas");
 const pen = pad.getContext("2d", { willReadFrequently: true });
-const state = { mode: "camera", isFrozen: false, isBusy: false, newest: null, run: 0, facing: "environment", photo: null, part: null };
+const state = { mode: "camera", isFrozen: false, newest: null, added: "", run: 0, facing: "environment", part: null, reason: "" };
 
 const worker = new Worker("worker.js", { type: "module" });
 const waiting = new Map();
@@ -26,7 +28,7 @@ worker.onmessage = ({ data: { id, result, error } }) => {
   if (error) reject(new Error(error));
   else resolve(result);
 };
-worker.onerror = () => fail("The program could not be loaded. Reload the page; if that does not help, use a browser of 2022 or later.");
+worker.onerror = () => stop("The program could not be loaded. Reload the page; if that does not help, use a browser of 2022 or later.");
 
 function ask(task, value, moved = []) {
   return new Promise((resolve, reject) => {
@@ -40,9 +42,9 @@ function tell(words, tone = "") {
   document.body.dataset.tone = tone;
 }
 
-/** Cover the image with a reason why there is none; an empty one uncovers it. */
+/** Cover the image with a reason why there is none; an empty one uncovers it, unless the model cannot be used at all. */
 function cover(reason) {
-  at("cover").textContent = reason;
+  at("cover").textContent = state.reason || reason;
 }
 
 function fail(reason) {
@@ -50,8 +52,16 @@ function fail(reason) {
   cover(reason);
 }
 
+/** Say why the model cannot be used, and keep saying it. */
+function stop(reason) {
+  state.reason = reason;
+  fail(reason);
+}
+
 /** Classify a part [x, y, width, height] of something that a canvas can draw, and show the answer if it is still wanted. */
 async function look(source, [x, y, width, height]) {
+  // What is drawn or chosen before the model is there, is looked at then.
+  if (!state.isReady) return;
   const run = state.run;
   const scale = Math.min(1, MAX_SIDE / Math.max(width, height));
   snapshot.width = Math.max(1, Math.round(width * scale));
@@ -69,18 +79,23 @@ async function look(source, [x, y, width, height]) {
 
 let agreed = 0;
 
-function show(answer) {
+/** Show an answer, and offer to add its label; a camera's counts when enough frames agree, or if isSteady says so. */
+function show(answer, isSteady = state.mode !== "camera") {
   const isKnown = !answer.isEmpty && !answer.isRejected;
   const name = answer.isEmpty ? "" : isKnown ? answer.label : "?";
-  agreed = state.newest && state.newest.name === name ? agreed + 1 : 1;
-  state.newest = { ...answer, name };
+  agreed = state.newest === name ? agreed + 1 : 1;
+  state.newest = name;
   const label = at("label");
-  if ((agreed >= STEADY || state.mode !== "camera") && label.textContent !== (name || "\u00a0")) {
-    label.textContent = name || "\u00a0";
-    label.classList.toggle("long", name.length > 2);
-    label.title = name === "?" ? "probably none of the labels" : "";
+  if (agreed >= STEADY || isSteady) {
+    // What is added is what you see.
+    state.added = isKnown ? name : "";
+    at("add").disabled = !isKnown;
+    if (label.textContent !== (name || "\u00a0")) {
+      label.textContent = name || "\u00a0";
+      label.classList.toggle("long", name.length > 2);
+      label.title = isKnown || !name ? "" : "probably none of the labels";
+    }
   }
-  at("add").disabled = !isKnown;
   const rows = (answer.best ?? []).map(([text, share]) => {
     const row = document.createElement("li");
     row.dataset.name = text;
@@ -155,15 +170,19 @@ async function followCamera(run) {
 // Photos: the whole one, or the part that is drawn around with a finger
 
 async function openPhoto(file) {
-  try {
-    state.photo = await createImageBitmap(file);
-  } catch {
-    return cover(`${file.name}: this browser cannot read it as an image. Choose a JPEG or PNG.`);
-  }
+  const run = state.run;
+  const photo = await createImageBitmap(file).catch(() => null);
+  // Another photo or another way may have been chosen meanwhile.
+  if (run !== state.run) return photo?.close();
+  if (!photo) return cover(`${file.name}: this browser cannot read it as an image. Choose a JPEG or PNG.`);
   cover("");
-  still.width = state.photo.width;
-  still.height = state.photo.height;
-  still.getContext("2d").drawImage(state.photo, 0, 0);
+  const scale = Math.min(1, Math.sqrt(MAX_PHOTO_PX / (photo.width * photo.height)));
+  still.width = Math.max(1, Math.floor(photo.width * scale));
+  still.height = Math.max(1, Math.floor(photo.height * scale));
+  const context = still.getContext("2d");
+  context.imageSmoothingQuality = "high";
+  context.drawImage(photo, 0, 0, still.width, still.height);
+  photo.close();
   state.part = [0, 0, still.width, still.height];
   placeSquare();
   await look(still, state.part).catch((error) => fail(error.message));
@@ -181,7 +200,7 @@ function pointOn(canvas, event) {
 let corner = null;
 
 still.addEventListener("pointerdown", (event) => {
-  if (!state.photo) return;
+  if (!state.part) return;
   still.setPointerCapture(event.pointerId);
   corner = pointOn(still, event);
 });
@@ -216,6 +235,8 @@ function placeSquare() {
   });
 }
 
+still.addEventListener("pointercancel", () => (corner = null));
+
 video.addEventListener("resize", placeSquare);
 video.addEventListener("loadeddata", placeSquare);
 addEventListener("resize", () => (placeSquare(), fitPad()));
@@ -236,7 +257,10 @@ function wipe() {
   pen.fillRect(0, 0, pad.width, pad.height);
   isWritten = false;
   clearTimeout(rest);
-  if (state.mode === "draw") show({ isEmpty: true });
+  if (state.mode !== "draw") return;
+  // An answer that is on its way belongs to what was wiped.
+  state.run++;
+  show({ isEmpty: true });
 }
 
 pad.addEventListener("pointerdown", (event) => {
@@ -280,10 +304,11 @@ function choose(mode) {
   state.mode = document.body.dataset.mode = mode;
   state.run++;
   state.isFrozen = false;
+  state.part = null;
   for (const name of ["camera", "photo", "draw"]) at(name).setAttribute("aria-pressed", String(name === mode));
   at("freeze").setAttribute("aria-pressed", "false");
   cover("");
-  show({ isEmpty: true });
+  show({ isEmpty: true }, true);
   if (mode !== "camera") closeCamera();
   if (mode === "camera") openCamera();
   if (mode === "draw") fitPad();
@@ -319,11 +344,10 @@ at("turn").onclick = () => {
 // Text
 
 function add() {
-  const found = state.newest;
-  if (!found || !found.name || found.name === "?") return;
-  const text = at("text");
+  const name = state.added, text = at("text");
+  if (!name) return;
   // Labels that are words have spaces between them.
-  text.value += found.name.length > 1 && text.value && !/\s$/.test(text.value) ? ` ${found.name}` : found.name;
+  text.value += name.length > 1 && text.value && !/\s$/.test(text.value) ? ` ${name}` : name;
   if (state.mode === "draw") wipe();
 }
 
@@ -350,8 +374,10 @@ at("share").onclick = share;
 if (!navigator.share) at("share").textContent = "Copy";
 
 addEventListener("keydown", (event) => {
-  const isTyping = event.target === at("text") || event.target.matches?.("button, input");
-  if (isTyping || event.ctrlKey || event.metaKey || event.altKey) return;
+  const isTyping = event.target.matches?.("textarea, input");
+  // Enter presses the button that has the focus.
+  const isPressing = event.key === "Enter" && event.target.matches?.("button");
+  if (isTyping || isPressing || event.ctrlKey || event.metaKey || event.altKey) return;
   const does = { Enter: add, Backspace: at("back").onclick, f: freeze, Escape: wipe, c: () => choose("camera"), d: () => choose("draw") }[event.key];
   if (!does) return;
   event.preventDefault();
@@ -370,7 +396,7 @@ async function start() {
     at("model").textContent = facts.name;
     if (proof && !proof.isProved) {
       const worst = `${proof.wrong} of ${proof.cases} golden cases have another label, and probabilities differ by up to ${proof.difference.toFixed(2)}`;
-      return fail(`This browser computes other answers than the model's export: ${worst}. Its answers cannot be trusted.`);
+      return stop(`This browser computes other answers than the model's export: ${worst}. Its answers cannot be trusted.`);
     }
     at("proof").textContent = proof
       ? `All ${proof.cases} golden cases of the export have the same label in this browser; the largest difference of a probability is ${proof.difference.toPrecision(1)}.`
@@ -378,9 +404,9 @@ async function start() {
     state.isReady = true;
     tell("ready", "good");
     readPad();
-    if (state.photo) look(still, state.part);
+    if (state.part) look(still, state.part).catch((error) => fail(error.message));
   } catch (error) {
-    fail(`The model cannot be used: ${error.message}`);
+    stop(`The model cannot be used: ${error.message}`);
   }
 }
 

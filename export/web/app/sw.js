@@ -1,8 +1,9 @@
 // Keeps all files, so that the app works without a network. `lettercast bundle` writes the version and the files in front.
 const NAME = `lettercast-${VERSION}`;
 
+// From the server and not from the browser's own cache, which may still hold files of an older app.
 self.addEventListener("install", (event) => {
-  event.waitUntil(caches.open(NAME).then((cache) => cache.addAll(FILES)).then(() => self.skipWaiting()));
+  event.waitUntil(caches.open(NAME).then((cache) => cache.addAll(FILES.map((name) => new Request(name, { cache: "reload" })))).then(() => self.skipWaiting()));
 });
 
 self.addEventListener("activate", (event) => {

@@ -18,6 +18,8 @@ playwright = pytest.importorskip("playwright.sync_api", reason="no playwright he
 LIMIT_MS = 120_000
 PHONE = {"width": 390, "height": 844}
 READY = re.compile("^ready$")
+# A label that is empty.
+NOTHING = re.compile(r"^\s*$")
 
 
 def photograph(pen, letter: str, height: int = 480, width: int = 640) -> np.ndarray:
@@ -126,6 +128,52 @@ def test_drawn_letters_become_text(visit):
     playwright.expect(page.locator("#text")).to_have_value("L")
 
 
+def test_what_is_drawn_before_the_model_is_there_is_read_then(browser, serve, app):
+    context = browser.new_context(viewport=PHONE, service_workers="block")
+    context.set_default_timeout(LIMIT_MS)
+    held = []
+
+    def hold(route) -> None:
+        held.append(route)
+
+    context.route("**/model.onnx", hold)
+    page = context.new_page()
+    page.goto(serve(app)[0])
+    page.click("#draw")
+    draw(page, L)
+    # Longer than the pen rests before it is read.
+    page.wait_for_timeout(600)
+    expect(page, "#state", "loading")
+    expect(page, "#cover", NOTHING)
+    held[0].continue_()
+    expect(page, "#state", READY)
+    expect(page, "#label", "L")
+    context.close()
+
+
+def test_keys_work_while_a_button_has_the_focus(visit):
+    page = visit()
+    page.click("#draw")
+    page.keyboard.press("c")
+    playwright.expect(page.locator("body")).to_have_attribute("data-mode", "camera")
+    expect(page, "#label", "R")
+    page.locator("#text").press("d")
+    playwright.expect(page.locator("#text")).to_have_value("d")
+    page.focus("#freeze")
+    page.keyboard.press("Backspace")
+    playwright.expect(page.locator("#text")).to_have_value("")
+    page.keyboard.press("Enter")
+    playwright.expect(page.locator("#freeze")).to_have_attribute("aria-pressed", "true")
+
+
+def test_photo_larger_than_a_phone_can_draw_is_made_smaller(visit, pen, tmp_path):
+    page = visit()
+    cv2.imwrite(str(tmp_path / "large.jpg"), cv2.resize(photograph(pen, "K"), (8000, 6000)))
+    page.set_input_files("#file", tmp_path / "large.jpg")
+    expect(page, "#label", "K")
+    playwright.expect(page.locator("#still")).to_have_attribute("width", "4000")
+
+
 def test_part_of_a_photo_is_read(visit, pen, tmp_path):
     page = visit()
     both = np.concatenate([photograph(pen, "K"), photograph(pen, "S")], 1)
@@ -186,6 +234,10 @@ def test_browser_that_computes_something_else_is_not_trusted(visit, app, tmp_pat
     (folder / CASES).write_bytes(cases)
     page = visit(folder, state="not working")
     expect(page, "#cover", re.compile("2 of 26 golden cases have another label.*cannot be trusted"))
+    # Nothing is classified, and the reason stays.
+    page.click("#draw")
+    expect(page, "#cover", re.compile("2 of 26 golden cases have another label"))
+    expect(page, "#label", NOTHING)
 
 
 def test_damaged_model_is_reported(visit, app, tmp_path):
