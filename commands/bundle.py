@@ -17,12 +17,18 @@ if TYPE_CHECKING:
 PI, MCU, WEB = "pi", "mcu", "web"
 EXAMPLES = """\
 examples:
-  lettercast bundle                             the shipped model, as reader.pyz
-  lettercast bundle my.tflite --out my.pyz      a model of your own
-  lettercast bundle digits.tflite               one of other images, as classifier.pyz
-  lettercast bundle --no-pip                    letters-nano for a Pi with nothing but packages of apt
-  lettercast bundle letters-nano --target mcu   for a microcontroller, as letters-nano-mcu.zip
-  lettercast bundle --target web                an app for a phone's browser, as the folder letters-base-web
+  lettercast bundle
+      the shipped model, as reader.pyz
+  lettercast bundle my.tflite --out my.pyz
+      a model of your own
+  lettercast bundle digits.tflite
+      a model of other images, as classifier.pyz
+  lettercast bundle --no-pip
+      letters-nano for a Pi with nothing but packages of apt
+  lettercast bundle letters-nano --target mcu
+      for a microcontroller, as letters-nano-mcu.zip
+  lettercast bundle --target web
+      an app for a phone's browser, as the folder letters-base-web
 """
 
 

@@ -20,15 +20,15 @@ EXTRAS: dict[str, str] = {
 
 EXAMPLES = """\
 examples:
-  lettercast read                       read letters from camera 0, in a window
-  lettercast read page.jpg --json       read a photograph, print JSON
+  lettercast read                      read letters from camera 0, in a window
+  lettercast read page.jpg --json      read a photograph, print JSON
   lettercast classify 7.png --model digits.tflite
-                                        name what an image shows, with your own model
-  lettercast export                     convert the shipped model to every format
-  lettercast benchmark dist             compare the exported files with the original
-  lettercast doctor                     check this device and the shipped model
-  lettercast bundle                     write reader.pyz, one file for a Raspberry Pi
-  lettercast train --data my_letters/   train on your own folder of class folders
+                                       name an image with your own model
+  lettercast export                    convert the shipped model to every format
+  lettercast benchmark dist            compare exported files with the original
+  lettercast doctor                    check this device and the shipped model
+  lettercast bundle                    write one file for a Raspberry Pi
+  lettercast train --data my_letters/  train on your own folder of class folders
 
 lettercast COMMAND --help shows the options and more examples.
 """

@@ -10,8 +10,8 @@ from .terminal import importing
 
 EXAMPLES = """\
 examples:
-  lettercast doctor                       check this device and the shipped model
-  lettercast doctor my.tflite --json      check your own model, print JSON
+  lettercast doctor                      check this device and the shipped model
+  lettercast doctor my.tflite --json     check your own model, print JSON
 """
 
 

@@ -40,8 +40,8 @@ examples:
       in which layers the quantized formats lose answers
   lettercast export my.keras --check my_letters/ --repair
       find another file in place of one that loses too much
-  lettercast export my.keras --check my_letters/ --max-size 400k --max-drop 0.5 --device pi4
-      the fastest file for a device of at most 400 kB that is proven to lose at most 0.5 points
+  lettercast export my.keras --check my_letters/ --max-size 400k --device pi4
+      the fastest file of at most 400 kB for a device
   lettercast export --for pi5,browser
       the formats that suit two devices, and which file to take for each
 """

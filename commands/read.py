@@ -26,12 +26,12 @@ from .terminal import importing, open_chosen
 
 EXAMPLES = """\
 examples:
-  lettercast read                         read letters from camera 0, in a window
-  lettercast read page.jpg scans/         read images
-  lettercast read film.mp4 --json         read a video, one JSON object per frame
-  lettercast read 0 --serve 0.0.0.0       show it in a browser, without a screen
+  lettercast read                        read letters from camera 0, in a window
+  lettercast read page.jpg scans/        read images
+  lettercast read film.mp4 --json        read a video, one JSON object per frame
+  lettercast read 0 --serve 0.0.0.0      show it in a browser, without a screen
   lettercast read 0 --serve --mqtt mqtt://broker.local
-                                          publish what it reads, too
+                                         publish what it reads, too
 """
 USAGE = "%(prog)s [SOURCE ...] [OPTION ...]"
 # What a bundle says that it does with its model.
@@ -257,7 +257,7 @@ def run(options: argparse.Namespace) -> int:
 def check_publishing(options: argparse.Namespace) -> None:
     """Check that the options of publishing belong together; raises LettercastError if they do not."""
     if options.mqtt_password_file and not (options.mqtt and options.mqtt.user):
-        raise LettercastError("--mqtt-password-file: says not whose password it is; add --mqtt mqtt://USER@HOST")
+        raise LettercastError("--mqtt-password-file: the password belongs to a user; name the user in --mqtt mqtt://USER@HOST")
     if options.webhook_token_file and not options.webhook:
         raise LettercastError("--webhook-token-file: is for --webhook; add --webhook URL")
     if options.queue and not (options.mqtt or options.webhook):

@@ -53,6 +53,14 @@ def test_help_loads_neither_numpy_nor_opencv(words):
     assert not loaded(code, *words) & {"numpy", "cv2", "rich", "keras", "tensorflow"}
 
 
+@pytest.mark.parametrize("words", [[], *([command] for command in COMMANDS)])
+def test_help_fits_a_terminal_of_80_columns(words, capsys, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with pytest.raises(SystemExit):
+        build_parser().parse_args([*words, "--help"])
+    assert [line for line in capsys.readouterr().out.splitlines() if len(line) > 80] == []
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_examples_below_its_help(command, capsys):
     with pytest.raises(SystemExit):
