@@ -257,7 +257,7 @@ def run(options: argparse.Namespace) -> int:
 def check_publishing(options: argparse.Namespace) -> None:
     """Check that the options of publishing belong together; raises LettercastError if they do not."""
     if options.mqtt_password_file and not (options.mqtt and options.mqtt.user):
-        raise LettercastError("--mqtt-password-file: the password belongs to a user; name the user in --mqtt mqtt://USER@HOST")
+        raise LettercastError("--mqtt-password-file: the password belongs to a user; add --mqtt mqtt://USER@HOST")
     if options.webhook_token_file and not options.webhook:
         raise LettercastError("--webhook-token-file: is for --webhook; add --webhook URL")
     if options.queue and not (options.mqtt or options.webhook):
