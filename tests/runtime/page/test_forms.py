@@ -13,7 +13,7 @@ from lettercast.benchmarks.pages.writing import PenHand
 from lettercast.runtime import Reader, Tracker
 from lettercast.runtime.page.find import find_candidates
 from lettercast.runtime.page.forms import find_rows, is_foot
-from lettercast.runtime.page.places import take_off
+from lettercast.runtime.page.printed import take_off
 from lettercast.runtime.page.strokes import find_pieces
 from lettercast.runtime.text import Page
 from lettercast.train.data.pen import load_pen
