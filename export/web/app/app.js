@@ -99,10 +99,12 @@ function show(answer, isSteady = state.mode !== "camera") {
   const rows = (answer.best ?? []).map(([text, share]) => {
     const row = document.createElement("li");
     row.dataset.name = text;
+    const word = document.createElement("span");
+    word.textContent = text;
     const bar = document.createElement("meter");
     bar.value = share;
     bar.setAttribute("aria-hidden", "true");
-    row.append(text, bar, `${Math.round(100 * share)} %`);
+    row.append(word, bar, `${Math.round(100 * share)} %`);
     return row;
   });
   at("best").replaceChildren(...rows);

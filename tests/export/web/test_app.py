@@ -254,6 +254,24 @@ def test_app_opened_as_a_file_says_how_to_open_it(browser, app):
     context.close()
 
 
+def test_long_labels_stay_inside_the_page(visit, digits_app, digits, tmp_path):
+    folder = shutil.copytree(digits_app, tmp_path / "app")
+    facts = json.loads((folder / "model.json").read_text())
+    facts["labels"] = [f"{number}{'Rindfleisch' * 6}" for number in range(10)]
+    (folder / "model.json").write_text(json.dumps(facts))
+    page = visit(folder)
+    with np.load(digits / "digits.npz") as data:
+        cv2.imwrite(str(tmp_path / "one.png"), data["image"][1300])
+    page.set_input_files("#file", tmp_path / "one.png")
+    playwright.expect(page.locator("#best li")).to_have_count(3)
+    answer = page.locator("#answer").bounding_box()
+    for place in ("#label", *(f"#best li:nth-child({row}) > {part}" for row in (1, 2, 3) for part in ("span", "meter"))):
+        box = page.locator(place).bounding_box()
+        assert box["x"] + box["width"] <= answer["x"] + answer["width"], place
+    word, bar = (page.locator(f"#best li:first-child > {part}").bounding_box() for part in ("span", "meter"))
+    assert word["x"] + word["width"] <= bar["x"]
+
+
 def test_own_model_classifies_as_on_a_device(visit, digits_app, digits_onnx, digits, tmp_path):
     page = visit(digits_app)
     expect(page, "#model", "digits")
