@@ -143,9 +143,10 @@ def splits_there(folder: Path, idx_set: IdxSet) -> list[str]:
 def idx_file(folder: Path, idx_set: IdxSet, part: str, kind: str) -> Path:
     """Return the file of the images or labels of one part: the first name that exists, else the one of the archive.
 
-    Files may be unpacked, and copies of MNIST have a dot before the kind.
+    Files may be unpacked, and copies of MNIST have a dot in place of a hyphen: train-images.idx3-ubyte or train.images-idx3-ubyte.
     """
-    names = [f"{idx_set.prefix}{part}{mark}{kind}-ubyte{packed}" for mark in "-." for packed in ("", ".gz")]
+    stems = f"{part}-{kind}", f"{part}-{kind.replace('-', '.')}", f"{part}.{kind}"
+    names = [f"{idx_set.prefix}{stem}-ubyte{packed}" for stem in stems for packed in ("", ".gz")]
     return next((folder / name for name in names if (folder / name).is_file()), folder / names[1])
 
 

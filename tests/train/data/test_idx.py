@@ -110,13 +110,14 @@ def image(number: int) -> np.ndarray:
     return ink
 
 
-def write_set(folder, prefix: str, labels, *, transposed: bool = True, test: str = "test", mark: str = "-"):
+def write_set(folder, prefix: str, labels, *, transposed: bool = True, test: str = "test", images="-images-idx3"):
     """Write a set whose training and test images have these labels."""
     folder.mkdir(exist_ok=True)
     inks = [image(number).T if transposed else image(number) for number in range(len(labels))]
     for part in ("train", test):
-        (folder / f"{prefix}{part}{mark}images-idx3-ubyte").write_bytes(idx(np.stack(inks)))
-        (folder / f"{prefix}{part}{mark}labels-idx1-ubyte").write_bytes(idx(np.array(labels, np.uint8)))
+        (folder / f"{prefix}{part}{images}-ubyte").write_bytes(idx(np.stack(inks)))
+        labels_name = images.replace("images", "labels").replace("idx3", "idx1")
+        (folder / f"{prefix}{part}{labels_name}-ubyte").write_bytes(idx(np.array(labels, np.uint8)))
 
 
 def read_as(source) -> str:
@@ -124,9 +125,9 @@ def read_as(source) -> str:
     return "".join(source.classes[label] for label in source.labels)
 
 
-@pytest.mark.parametrize("mark", "-.")
-def test_folder_of_mnist_is_a_source_of_upright_digits(tmp_path, mark):
-    write_set(tmp_path, "", range(10), transposed=False, test="t10k", mark=mark)
+@pytest.mark.parametrize("images", ["-images-idx3", "-images.idx3", ".images-idx3"])
+def test_folder_of_mnist_is_a_source_of_upright_digits(tmp_path, images):
+    write_set(tmp_path, "", range(10), transposed=False, test="t10k", images=images)
     source = open_source(tmp_path, "test")
     assert (source.classes, read_as(source)) == (tuple("0123456789"), "0123456789")
     np.testing.assert_array_equal(source.inks[7], image(7))
