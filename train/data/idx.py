@@ -143,7 +143,7 @@ def splits_there(folder: Path, idx_set: IdxSet) -> list[str]:
 def idx_file(folder: Path, idx_set: IdxSet, part: str, kind: str) -> Path:
     """Return the file of the images or labels of one part: the first name that exists, else the one of the archive.
 
-    Files may be unpacked, and copies of MNIST have a dot in place of a hyphen: train-images.idx3-ubyte or train.images-idx3-ubyte.
+    Files may be unpacked, and copies of MNIST have a dot in place of one hyphen, as in train-images.idx3-ubyte.
     """
     stems = f"{part}-{kind}", f"{part}-{kind.replace('-', '.')}", f"{part}.{kind}"
     names = [f"{idx_set.prefix}{stem}-ubyte{packed}" for stem in stems for packed in ("", ".gz")]
