@@ -32,6 +32,7 @@ from ..runtime.model.engine import Engine, open_engine
 from ..runtime.model.facts import Facts
 from ..runtime.pixels import Pixels
 from ..runtime.reader import Reader
+from ..runtime.text.codes import look_alikes
 from ..runtime.text.context import LABELS, load_case
 from ..train.data.clutter import KINDS, Clutter
 from ..train.data.digits import enlarged
@@ -107,6 +108,8 @@ LIMITS = """\
 - A bare vertical stroke can be a capital I or a small l, and no model of single letters can tell which. On pages the reader
   decides by the case of the line and the height of the neighbours. G and small q, U and V, n and u can look alike.
 - A digit that looks like a letter (0, 1, 2, 5, 9) is read as that letter by a model that knows no digits.
+- letters-digits cannot tell an O from a 0, an I from a 1 or a Z from a 2 in a single character; on pages, the other characters
+  of its group decide.
 - The phone photographs and the NIST sample are not split by writer, so some of their writers were also in the training data.
 """
 Figure = Callable[[Evaluation], float | None]
@@ -235,9 +238,21 @@ def accuracy_with_case(letters: Evaluation) -> float | None:
     return 100 * float((weighted.argmax(1) == letters.truth).mean())
 
 
+def accuracy_of_look_alikes(letters: Evaluation) -> float | None:
+    """Return the accuracy in percent if a digit and a letter that look alike are one label, None without digits."""
+    pairs = look_alikes(letters.labels)
+    if not pairs:
+        return None
+    right = letters.right.copy()
+    for pair in pairs:
+        right |= np.isin(letters.truth, pair) & np.isin(letters.predicted, pair)
+    return 100 * float(right.mean())
+
+
 FIGURES: dict[str, Figure] = {
     "accuracy": lambda e: 100 * e.accuracy,
     "I and L merged": lambda e: 100 * e.merged_accuracy("I", "L"),
+    "digits and letters that look alike merged": accuracy_of_look_alikes,
     # Digits count as capitals, and have no small letters beside them.
     "capitals": lambda e: None if e.small is None else percent(e.capitals),
     "small letters": lambda e: percent(e.small),
