@@ -326,6 +326,10 @@ def letter_only(image: Pixels) -> Pixels:
     x, y, w, h = cv2.boundingRect(ink)
     ink = ink[y : y + h, x : x + w] if w and h else ink
     scale = min(1.0, MAX_INK_PX / max(ink.shape))
+    if min(ink.shape) * scale <= 0.5:
+        # OpenCV rounds this side to nothing.
+        width, height = (max(1, round(side * scale)) for side in ink.shape[::-1])
+        return cv2.resize(ink, (width, height), interpolation=cv2.INTER_AREA)
     return cv2.resize(ink, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA) if scale < 1 else ink
 
 

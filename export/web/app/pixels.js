@@ -196,7 +196,11 @@ export function letterOnly(cv, gray) {
     const scale = Math.min(1, MAX_INK / Math.max(ink.rows, ink.cols));
     if (scale === 1) return ink;
     const small = keep(new cv.Mat());
-    cv.resize(ink, small, new cv.Size(0, 0), scale, scale, cv.INTER_AREA);
+    if (Math.min(ink.rows, ink.cols) * scale <= 0.5) {
+      // OpenCV rounds this side to nothing.
+      const [width, height] = [ink.cols, ink.rows].map((side) => Math.max(1, Math.round(side * scale)));
+      cv.resize(ink, small, new cv.Size(width, height), 0, 0, cv.INTER_AREA);
+    } else cv.resize(ink, small, new cv.Size(0, 0), scale, scale, cv.INTER_AREA);
     return small;
   });
 }

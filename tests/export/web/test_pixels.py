@@ -36,7 +36,9 @@ def photographs() -> list[np.ndarray]:
         image = (235 * light * (1 - rng.uniform(0.3, 0.9) * ink / 255))[..., None] * colour + rng.normal(0, 3, (rows, columns, 1))
         image = np.clip(image, 0, 255).astype(np.uint8)
         images.append(255 - image if rng.random() < 0.2 else image)
-    return [*images, np.full((50, 70, 3), 200, np.uint8), np.zeros((40, 40, 3), np.uint8), np.full((1, 1, 3), 9, np.uint8)]
+    # Blank ones, two of which are thinner than a pixel at the size at which ink is kept.
+    blank = [np.full((*shape, 3), level, np.uint8) for shape, level in (((50, 70), 200), ((40, 40), 0), ((1, 1), 9))]
+    return [*images, *blank, *(np.full((*shape, 3), 220, np.uint8) for shape in ((2000, 3), (3, 2000)))]
 
 
 def test_app_prepares_images_as_a_device_does(app, tmp_path):

@@ -5,7 +5,17 @@ import numpy as np
 import pytest
 
 from lettercast.runtime.glyph import at_least
-from lettercast.runtime.page.ink import INK_TUNING, find_ink, ink_levels, is_light_on_dark, letter_ink, shrink, to_gray
+from lettercast.runtime.page.ink import (
+    INK_TUNING,
+    MAX_INK_PX,
+    find_ink,
+    ink_levels,
+    is_light_on_dark,
+    letter_ink,
+    letter_only,
+    shrink,
+    to_gray,
+)
 from lettercast.train.data.drawing import draw_ink
 
 PAPER, STROKE = 200, 50
@@ -134,6 +144,13 @@ def test_a_letter_that_touches_all_edges_stays():
     image[:, 4:8] = 40
     image[18:22, 4:] = 40
     np.testing.assert_array_equal(letter_ink(image) > 100, image < 100)
+
+
+@pytest.mark.parametrize("shape", [(2000, 3), (3, 2000)])
+def test_strip_that_is_thinner_than_a_pixel_of_the_kept_ink_has_no_letter(shape):
+    ink = letter_only(np.full(shape, 220, np.uint8))
+    assert sorted(ink.shape) == [1, MAX_INK_PX]
+    assert not ink.any()
 
 
 @pytest.mark.parametrize("level", [0, 128, 255])
