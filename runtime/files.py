@@ -69,7 +69,9 @@ def replacing(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise LettercastError(f"{path}: {error.strerror or error}; make room, or choose another folder") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        # What cannot be removed was mostly never written, as on a read-only disk, and the reason above counts.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

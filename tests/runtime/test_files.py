@@ -63,6 +63,11 @@ def test_a_file_that_cannot_be_replaced_leaves_no_temporary_file(tmp_path):
 LIMIT = 1_000_000
 
 
+def test_a_name_that_is_too_long_is_shown_as_it_was_given(tmp_path):
+    with pytest.raises(LettercastError, match=r"/a{250}.zip: File name too long"):
+        write_bytes(tmp_path / f"{'a' * 250}.zip", b"")
+
+
 def zipped(name: str, data: bytes, size: int | None = None) -> bytes:
     """Return a zip archive of one file, with a false size if one is given."""
     packed = io.BytesIO()
