@@ -66,8 +66,10 @@ def write_web_bundle(model: Path, out: Path | None = None, *, overwrite: bool = 
         LettercastError: a browser cannot run the model, npm cannot fetch a package, or `out` exists or cannot be written.
     """
     if model.suffix.lower() != ".onnx":
+        shipped = model.parent == packaged("models")
+        original = model.name.removesuffix("-int8.tflite") if shipped else "ORIGINAL"
         raise LettercastError(
-            f"{model}: an app for a browser takes an .onnx file; make one of its original with lettercast export ORIGINAL "
+            f"{model}: an app for a browser takes an .onnx file; make one of its original with lettercast export {original} "
             "--formats onnx-int8"
         )
     facts = open_engine(model).facts

@@ -72,7 +72,7 @@ def test_folder_is_replaced_only_if_it_is_an_app(packages, lettercast, tmp_path)
 def test_what_a_browser_cannot_run_is_refused(lettercast):
     code, _, said = lettercast("bundle", "letters-digits", "--target", "web")
     assert code == 2
-    assert "takes an .onnx file; make one of its original with lettercast export" in said
+    assert "takes an .onnx file; make one of its original with lettercast export letters-digits --formats onnx-int8" in said
     code, _, said = lettercast("bundle", "--target", "web", "--language", "en")
     assert code == 2
     assert "--language: an app for a browser classifies one letter at a time" in said
