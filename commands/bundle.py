@@ -119,7 +119,10 @@ def write_web(model: Path, options: argparse.Namespace) -> int:
         from ..export.web.bundle import shipped_model, write_web_bundle
 
         app = write_web_bundle(shipped_model(model), options.out, overwrite=options.overwrite)
-    print(f"{app.path}: {app.size_bytes:,} bytes, with {app.cases} golden cases that the browser is asked")
+    proof = f"with {app.cases} golden cases that the browser is asked"
+    if not app.cases:
+        proof = "without golden cases, so nothing shows that a browser computes what the export did"
+    print(f"{app.path}: {app.size_bytes:,} bytes, {proof}")
     if app.path.is_dir():
         print(f"next: python3 -m http.server --directory {shlex.quote(str(app.path))}, and open http://localhost:8000")
     print("      phones give a camera only to pages over https: put the files on any web server that has it")

@@ -78,6 +78,13 @@ def test_what_a_browser_cannot_run_is_refused(lettercast):
     assert "--language: an app for a browser classifies one letter at a time" in said
 
 
+def test_model_without_golden_cases_is_bundled_and_named(packages, digits_onnx, tmp_path, lettercast):
+    (tmp_path / "alone.onnx").write_bytes(digits_onnx.read_bytes())
+    code, out, _ = lettercast("bundle", tmp_path / "alone.onnx", "--target", "web", "--out", tmp_path / "app")
+    assert code == 0
+    assert "without golden cases, so nothing shows that a browser computes what the export did" in out
+
+
 def packed(files: dict[str, bytes]) -> bytes:
     """Return an npm archive of these files."""
     archive = BytesIO()
