@@ -34,6 +34,10 @@ class InkTuning:
     # and scans) 2 to 5 err on 1 %, nearly all of them on a dark desk at two sides; the skew alone errs on a sixth.
     border_weight: float = 3.0
     max_border: float = 0.5
+    # A sheet fills at least this share of the rectangle around it, and of a quarter of the image.
+    min_sheet: float = 0.9
+    # At least this share of it is ink, because a broad light I is a bare rectangle.
+    min_written: float = 0.002
     # In an image of one letter, strokes are broader for its size: a marker's are up to a fifth of the letter. Sides of windows
     # for them, as shares of the image's, and how much more ink a wider window must find to count, as a factor.
     letter_window_shares: tuple[float, ...] = (0.3, 0.2)
@@ -227,7 +231,24 @@ def is_light_letter(small: Pixels) -> bool:
     border = np.concatenate([residual[0], residual[-1], residual[1:-1, 0], residual[1:-1, -1]]) / spread
     # Little of a dark desk may be in the image, and counts no more than as many pixels of paper.
     clipped = float(np.clip(border, -INK_TUNING.max_border, INK_TUNING.max_border).mean())
-    return float((square * residual).mean()) / spread**3 > INK_TUNING.border_weight * clipped
+    is_light = float((square * residual).mean()) / spread**3 > INK_TUNING.border_weight * clipped
+    return is_light and not shows_sheet(small)
+
+
+def shows_sheet(small: Pixels) -> bool:
+    """Return whether a small copy (H, W) uint8 shows a light sheet with writing, on a dark desk; light letters fill no box."""
+    _, light = cv2.threshold(small, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)
+    if light[0].any() or light[-1].any() or light[:, 0].any() or light[:, -1].any():
+        return False
+    outlines, _ = cv2.findContours(light, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    largest = max(outlines, key=cv2.contourArea, default=None)
+    if largest is None:
+        return False
+    area, (_, (width, height), _) = cv2.contourArea(largest), cv2.minAreaRect(largest)
+    if area <= INK_TUNING.min_sheet * max(width * height, small.size / 4):
+        return False
+    sheet = cv2.fillPoly(np.zeros_like(small), [largest], 255)
+    return cv2.countNonZero(cv2.subtract(sheet, light)) > INK_TUNING.min_written * area
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 // function gives it to `scope`, which frees all but the result.
 
 const INK = {
-  paperSide: 160, paperWindow: 17, windowShares: [0.3, 0.2], minMoreInk: 1.15, maxBorderShare: 0.35, borderWeight: 3, maxBorder: 0.5,
+  paperSide: 160, paperWindow: 17, windowShares: [0.3, 0.2], minMoreInk: 1.15, maxBorderShare: 0.35, borderWeight: 3, maxBorder: 0.5, minSheet: 0.9, minWritten: 0.002,
   darkness: 8, minInk: 14, strokeQuantile: 0.75, minStrokeRatio: 1.6, minLoneRatio: 3, thresholdShare: 0.4, grainSigmas: 5,
   maxFloor: 200, manyRows: 400,
 };
@@ -150,7 +150,33 @@ function isLightLetter(cv, small) {
     // The corners count once.
     const border = residual.filter((_, i) => i < cols || i >= (rows - 1) * cols || i % cols === 0 || i % cols === cols - 1);
     const clipped = mean(border.map((value) => Math.max(-INK.maxBorder, Math.min(INK.maxBorder, value / spread))));
-    return mean(residual.map((value) => value ** 3)) / spread ** 3 > INK.borderWeight * clipped;
+    return mean(residual.map((value) => value ** 3)) / spread ** 3 > INK.borderWeight * clipped && !showsSheet(cv, small);
+  });
+}
+
+/** Tell whether a small copy (H, W) shows a light sheet with a dark desk all around. */
+function showsSheet(cv, small) {
+  return scope((keep) => {
+    const light = keep(new cv.Mat());
+    cv.threshold(small, light, 0, 255, cv.THRESH_BINARY | cv.THRESH_OTSU);
+    const { rows, cols } = light, pixels = light.data;
+    const isBorder = (i) => i < cols || i >= (rows - 1) * cols || i % cols === 0 || i % cols === cols - 1;
+    if (pixels.some((value, i) => value > 0 && isBorder(i))) return false;
+    const [outlines, order] = [keep(new cv.MatVector()), keep(new cv.Mat())];
+    cv.findContours(light, outlines, order, cv.RETR_EXTERNAL, cv.CHAIN_APPROX_NONE);
+    let [area, largest] = [-1, null];
+    for (let i = 0; i < outlines.size(); i++) {
+      const outline = keep(outlines.get(i)), inside = cv.contourArea(outline);
+      if (inside > area) [area, largest] = [inside, outline];
+    }
+    if (!largest) return false;
+    const { width, height } = cv.minAreaRect(largest).size;
+    if (area <= INK.minSheet * Math.max(width * height, (rows * cols) / 4)) return false;
+    const [sheet, ink, whole] = [keep(cv.Mat.zeros(rows, cols, cv.CV_8U)), keep(new cv.Mat()), keep(new cv.MatVector())];
+    whole.push_back(largest);
+    cv.fillPoly(sheet, whole, new cv.Scalar(255));
+    cv.subtract(sheet, light, ink);
+    return cv.countNonZero(ink) > INK.minWritten * area;
   });
 }
 

@@ -238,3 +238,21 @@ def test_shadow_or_desk_at_the_border_is_no_ink(dark):
     ink = letter_ink(image)
     assert ink[:, 175:].max() < 90
     assert (ink[70:170, 78:83] > 90).all()
+
+
+@pytest.mark.parametrize("frame", [0.06, 0.12])
+def test_sheet_on_a_dark_desk_has_dark_writing(frame):
+    image = np.full((240, 240), 60, np.uint8)
+    edge = round(240 * frame)
+    image[edge:-edge, edge:-edge] = 215
+    cv2.line(image, (80, 70), (80, 170), 60, 10)
+    cv2.line(image, (80, 170), (140, 170), 60, 10)
+    ink = letter_ink(image)
+    assert (ink[75:165, 78:83] > 90).all()
+    assert not (ink[100:150, 110:180] > 60).any()
+
+
+def test_broad_light_stroke_on_a_dark_ground_is_the_letter():
+    image = np.full((120, 70), 60, np.uint8)
+    image[8:112, 18:52] = 215
+    assert (letter_ink(image)[20:100, 22:48] > 90).all()
