@@ -11,7 +11,7 @@ from .. import LettercastError
 from ..runtime.files import make_folder, packaged, replacing
 from ..runtime.model.engine import Engine, open_engine
 from ..runtime.model.facts import LETTERS
-from ..runtime.model.golden import golden_path, load_golden
+from ..runtime.model.golden import golden_of, golden_path
 from ..runtime.model.installed import NUMPY, OPENCV
 from ..runtime.reader import Reader
 from ..runtime.text.language import SHIPPED, find_language
@@ -167,9 +167,7 @@ def contents(model: Path, command: str) -> Iterator[tuple[str, bytes]]:
         yield f"{PACKAGE}/runtime/{path.relative_to(runtime).as_posix()}", path.read_bytes()
     content, cases = model.read_bytes(), golden_path(model)
     yield f"{PACKAGE}/runtime/models/{model.name}", content
-    if cases.exists():
-        if not load_golden(cases).is_of(content):
-            raise LettercastError(f"{cases}: golden cases belong to another model; export it again, or copy both files")
+    if golden_of(model, content):
         yield f"{PACKAGE}/runtime/models/{cases.name}", cases.read_bytes()
 
 

@@ -13,7 +13,7 @@ from ... import LettercastError
 from ...runtime.files import make_folder, packaged, replacing
 from ...runtime.model.engine import dequantize, open_engine, wrapping_errors
 from ...runtime.model.facts import LETTERS, Facts
-from ...runtime.model.golden import golden_path, load_golden
+from ...runtime.model.golden import golden_of, golden_path
 from ..bundle import archive
 from .answers import TFLITE_MICRO, MicroRun, reference_answers, run_micro
 from .boards import PROGRAM_KB, SYSTEM_KB, board_table
@@ -83,11 +83,9 @@ def write_micro_bundle(model: Path, out: Path | None = None, *, overwrite: bool 
         raise LettercastError(f"{out}: exists already; {hint}")
     with wrapping_errors(model):
         graph = read_graph(model, content)
-    if not golden_path(model).exists():
+    golden = golden_of(model, content)
+    if golden is None:
         raise LettercastError(f"{golden_path(model)}: no such file; export the model again, or copy both files")
-    golden = load_golden(golden_path(model))
-    if not golden.is_of(content):
-        raise LettercastError(f"{golden_path(model)}: golden cases belong to another model; export it again, or copy both files")
     inputs, answers = reference_answers(model, content, golden.images)
     run = run_micro(model, content, inputs)
     fitting = max(1, MAX_CASE_BYTES // (golden.images[0].size + answers[0].nbytes))

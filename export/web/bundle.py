@@ -13,7 +13,7 @@ from ... import LettercastError, __version__
 from ...runtime.files import make_folder, packaged, partial_name, replacing
 from ...runtime.model.engine import open_engine
 from ...runtime.model.facts import PHOTOS, Facts
-from ...runtime.model.golden import golden_path, load_golden
+from ...runtime.model.golden import golden_of
 from ...runtime.pixels import Pixels
 from ...runtime.text.codes import look_alikes
 from ..bundle import archive
@@ -130,12 +130,8 @@ def golden_cases(model: Path, content: bytes) -> tuple[Pixels, Pixels] | None:
 
     Raises LettercastError if they belong to another model.
     """
-    path = golden_path(model)
-    if not path.exists():
+    if (golden := golden_of(model, content)) is None:
         return None
-    golden = load_golden(path)
-    if not golden.is_of(content):
-        raise LettercastError(f"{path}: golden cases belong to another model; export it again, or copy both files")
     some = golden.first(MAX_CASE_BYTES)
     return np.ascontiguousarray(some.images), np.ascontiguousarray(some.probabilities, "<f4")
 

@@ -15,7 +15,7 @@ from ... import LettercastError
 from ..console import first_line, quiet
 from ..pixels import Pixels
 from .facts import Facts, onnx_facts, tflite_facts
-from .golden import MAX_DIFFERENCE, golden_path, load_golden, replay
+from .golden import MAX_DIFFERENCE, golden_of, golden_path, replay
 from .installed import ENGINES, NOT_INSTALLED, OPENCV, Found, Package, find_engine, find_package, this_platform
 
 # Interpreters say this about an operation, or a version of one, that is newer than they are.
@@ -226,14 +226,12 @@ def open_dnn(path: Path, model: bytes, threads: int, found: Found) -> Engine:
             return np.stack([classify_one(image) for image in images]).astype(np.float32)
 
     engine = Engine(found.name, facts, classify)
-    cases = golden_path(path)
-    if not cases.exists():
-        needed = f"needs the golden cases that were exported with this file, to check its results; copy {cases.name} beside it"
+    golden = golden_of(path, model)
+    if golden is None:
+        name = golden_path(path).name
+        needed = f"needs the golden cases that were exported with this file, to check its results; copy {name} beside it"
         other = ", or use ONNX Runtime (pip install onnxruntime)" if this_platform().bits == 64 else ""
         raise LettercastError(f"{path}: {found.name} {needed}{other}")
-    golden = load_golden(cases)
-    if not golden.is_of(model):
-        raise LettercastError(f"{cases}: golden cases belong to another model; export it again, or copy both files")
     try:
         with quiet():
             _check_shapes(path, facts, facts.input_shape, classify(golden.images[:1]).shape[-1])

@@ -103,6 +103,20 @@ def golden_path(model: Path) -> Path:
     return model.parent / f"{model.name}{GOLDEN_ENDING}"
 
 
+def golden_of(model: Path, content: bytes) -> "Golden | None":
+    """Return the golden cases beside a model file with this content; None if it has none.
+
+    Raises LettercastError if they belong to another model.
+    """
+    path = golden_path(model)
+    if not path.exists():
+        return None
+    golden = load_golden(path)
+    if not golden.is_of(content):
+        raise LettercastError(f"{path}: golden cases belong to another model; export it again, or copy both files")
+    return golden
+
+
 def load_golden(path: Path) -> Golden:
     """Load golden cases; raises LettercastError if the file is missing, damaged or something else."""
     try:
