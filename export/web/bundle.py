@@ -18,6 +18,7 @@ from ...runtime.pixels import Pixels
 from ...runtime.text.codes import look_alikes
 from ..bundle import archive
 from .packages import package_files
+from .tuning import case_network, tuning_script
 
 ZIP = ".zip"
 # Of the models that come with lettercast, the file that a browser runs, below the package's folder.
@@ -26,7 +27,7 @@ SHIPPED = {
     "letters-nano-int8.tflite": "runtime/models/letters-nano-float32.onnx",
 }
 MODEL, CASES, WORKER = "model.onnx", "golden.bin", "sw.js"
-APP = ("app.js", "check.js", "icon.svg", "index.html", "manifest.webmanifest", "pixels.js", "style.css", "worker.js")
+TUNING, CASE = "tuning.js", "case.bin"
 ICON_SIDES = (192, 512)
 # Golden cases are asked again at every start, which takes a few milliseconds each.
 MAX_CASE_BYTES = 512 * 1024
@@ -92,7 +93,8 @@ def write_web_bundle(model: Path, out: Path | None = None, *, overwrite: bool = 
 def app_files(model: Path, facts: Facts, cache: Path | None = None) -> tuple[dict[str, bytes], int]:
     """Return the files of an app by their places in its folder, and the number of golden cases."""
     app = packaged("").parent / "export" / "web" / "app"
-    files = {name: (app / name).read_bytes() for name in APP}
+    files = {path.relative_to(app).as_posix(): path.read_bytes() for path in sorted(app.rglob("*")) if path.is_file()}
+    files |= {TUNING: tuning_script(), CASE: case_network()}
     files |= {f"packages/{place}": content for place, content in package_files(cache).items()}
     files |= {f"icon-{side}.png": icon(side) for side in ICON_SIDES}
     files["LICENSE"] = (packaged("").parent / "LICENSE").read_bytes()
@@ -104,9 +106,9 @@ def app_files(model: Path, facts: Facts, cache: Path | None = None) -> tuple[dic
     files["model.json"] = json.dumps(facts_of(facts, count), indent=1).encode()
     # The app's files are kept by the browser under this name until one of them changes.
     version = hashlib.sha256(b"".join(name.encode() + files[name] for name in sorted(files))).hexdigest()[:16]
-    kept = ["./", *sorted(set(files) - {"LICENSE", "packages/opencv/LICENSE"})]
+    kept = ["./", *sorted(set(files) - {WORKER, "LICENSE", "packages/opencv/LICENSE"})]
     head = f"const VERSION = {json.dumps(version)};\nconst FILES = {json.dumps(kept)};\n"
-    files[WORKER] = head.encode() + (app / WORKER).read_bytes()
+    files[WORKER] = head.encode() + files[WORKER]
     return files, count
 
 

@@ -1,0 +1,59 @@
+"""The tuned numbers and the network of the case, written as files of the app, so that Python stays their one source."""
+
+import json
+from dataclasses import asdict
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+
+from ...runtime import glyph, reader
+from ...runtime.page import find, ink, join, lines, rules, split, stacked, strokes
+from ...runtime.text import context
+
+# What the app takes from each module: tuned values, and constants beside them.
+SOURCES: dict[ModuleType, tuple[str, ...]] = {
+    glyph: ("GLYPH_PX", "BORDER_PX", "EDGE_SHARE", "MAX_GAIN"),
+    ink: ("INK_TUNING", "CROP_TUNING", "MAX_FLOOR", "MANY_ROWS", "MAX_INK_PX"),
+    rules: (
+        *("CURVE_TUNING", "MAX_CURVES", "UNRULED_TUNING", "RULED_TUNING", "SQUEEZE", "MIN_FILLED", "RULE_TUNING"),
+        "SECTION_SAMPLES",
+    ),
+    strokes: ("PIECES_TUNING", "MAX_PIECES", "MAX_FRAMES", "GROUPS_TUNING", "OUTLINE_POINTS"),
+    find: ("SHEET_TUNING", "CORNERS", "FIND_TUNING", "LARGE_INK_PX"),
+    join: ("JOIN_TUNING", "MAX_PAIRS", "MAX_TRIPLES"),
+    split: ("SPLIT_TUNING", "BARE_STROKES", "ROUNDING"),
+    stacked: ("STACKED_TUNING",),
+    lines: ("ORDER_TUNING", "SPACING_TUNING", "BETWEEN_LETTERS", "BETWEEN_WORDS", "MIN_DISTANCE"),
+    context: ("LABELS", "MIN_CHANCE", "CASE_TUNING", "HEIGHT_TUNING", "WRITTEN_TUNING", "MIN_HEIGHT_PX"),
+    reader: ("LOOK_TUNING", "NEIGHBOUR_TUNING", "GRAVEL_TUNING", "MAX_LOOKS"),
+}
+
+
+def tuning() -> dict[str, Any]:
+    """Return all values by their names in Python; those of a tuned class as a dictionary."""
+    found = {name: plain(getattr(module, name)) for module, names in SOURCES.items() for name in names}
+    return found | {"LOG_HEIGHTS": plain(context.log_heights(context.HEIGHT_TUNING))}
+
+
+def plain(value: Any) -> Any:
+    """Return a constant as what JSON has."""
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    return asdict(value) if hasattr(value, "__dataclass_fields__") else value
+
+
+def tuning_script() -> bytes:
+    """Return a JavaScript module that exports each value under its name in Python."""
+    rows = [f"export const {name} = {json.dumps(value)};" for name, value in tuning().items()]
+    return "\n".join(("// Written by lettercast bundle from the constants of the same names in Python.", *rows, "")).encode()
+
+
+def case_network() -> bytes:
+    """Return the network that tells capitals from small letters, as little-endian float32.
+
+    Weights (196, H), biases (H,), weights (H, 26) and biases (26,) follow each other, so that their length gives H.
+    """
+    network = context.load_case()
+    parts = (network.weights[0], network.biases[0], network.weights[1], network.biases[1])
+    return b"".join(np.ascontiguousarray(part, "<f4").tobytes() for part in parts)
