@@ -92,6 +92,11 @@ def add(commands: Any) -> None:
         "--clutter", type=finite, metavar="S", help="share of non-letters among the training images, 0 to 1 (default: 0.05)"
     )
     command.add_argument(
+        "--non-letters",
+        metavar="DATA",
+        help="images of what is no letter, as --data takes them; they are half of those images (default: all are made up)",
+    )
+    command.add_argument(
         "--strength",
         type=finite,
         metavar="S",

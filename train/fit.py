@@ -24,7 +24,7 @@ from ..runtime.files import write_bytes
 from ..runtime.glyph import GLYPH_PX
 from ..runtime.model.facts import Facts
 from ..runtime.pixels import Pixels
-from .data.clutter import Draw, draw_order, drawing
+from .data.clutter import Draw, Drawn, draw_order, drawing
 from .data.source import Source, draw_all, relabel
 from .evaluation import best_temperature, rejection_threshold
 from .network import build_network, fold, soften, with_classes
@@ -71,11 +71,12 @@ class Batches(keras.utils.PyDataset):
         folder: Path | None = None,
         *,
         draw: Draw | None = None,
+        non_letters: Source | None = None,
     ) -> None:
         workers = max(1, min(MAX_WORKERS, (os.cpu_count() or 1) - 1))
         super().__init__(workers=workers, use_multiprocessing=False, max_queue_size=16)
         self.source, self.plan, self.teacher = source, plan, teacher
-        self.draw = draw or partial(draw_order, source, plan.strength)
+        self.draw = draw or partial(draw_order, Drawn(source, plan.strength, non_letters))
         count, classes = plan.steps * BATCH, len(source.classes)
         repeated = 0 < plan.cycle <= epoch
         drawn = epoch % plan.cycle if plan.cycle else epoch
@@ -215,6 +216,7 @@ def fit(
     init: tuple[keras.Model, tuple[str, ...]] | None = None,
     teacher: Teacher | None = None,
     cache: Path | None = None,
+    non_letters: Source | None = None,
     report: Callable[[str], None] = print,
     verbose: bool = True,
 ) -> tuple[keras.Model, list[Epoch]]:
@@ -227,6 +229,7 @@ def fit(
         init: network to start from, with its labels; its classifier keeps what it knows of the classes of `train`.
         teacher: returns probabilities (N, classes) for images and their labels (N,), which the network learns beside the labels.
         cache: folder that keeps drawings and answers for epochs and runs that draw the same.
+        non_letters: images of what is no letter, beside the clutter that is made up.
 
     Raises:
         LettercastError: `out` contains a run and resume is False, or a run with another plan; another process trains there;
@@ -244,7 +247,7 @@ def fit(
             raise LettercastError(f"{val.name}: has classes that {train.name} lacks; train on both")
         y_val = keras.utils.to_categorical(y_val, len(train.classes))
         started, begun = time.monotonic(), len(history)
-        with drawing(train, plan.strength, (plan.epochs - begun) * plan.steps * BATCH) as draw:
+        with drawing(Drawn(train, plan.strength, non_letters), (plan.epochs - begun) * plan.steps * BATCH) as draw:
             for epoch in range(begun, plan.epochs):
                 left = time_left(time.monotonic() - started, epoch - begun, plan.epochs - epoch)
                 report(f"epoch {epoch + 1} of {plan.epochs}{left}")

@@ -73,7 +73,7 @@ class Plan:
     their shares; clutter is the share of non-letters among them. draw_seed decides the drawings, which repeat after `cycle`
     epochs; 0 never repeats them. strength is that of their distortion, 0..1. init and teacher are the SHA-256 of the models
     that the run starts from and learns from, empty if there is none; letters and val_letters are the digests of the letters
-    behind data and val.
+    behind data and val, and non_letters that of images of non-letters, if there are any.
     """
 
     size: str
@@ -91,6 +91,7 @@ class Plan:
     teacher: str = ""
     letters: str = ""
     val_letters: str = ""
+    non_letters: str = ""
 
     def __post_init__(self) -> None:
         if not 0 <= self.clutter < 1:
@@ -118,6 +119,7 @@ class Plan:
     def drawings(self) -> str:
         """A name of what this plan draws: equal for plans that draw the same images."""
         parts = [DRAWING_VERSION, self.steps, self.letters, self.clutter, self.draw_seed, self.strength]
+        parts += [self.non_letters] if self.non_letters else []
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
 
     def save(self, path: Path) -> None:

@@ -11,7 +11,7 @@ from .. import LettercastError, __version__
 from ..runtime.arguments import KERAS, checked, find_model, natural, positive
 from ..runtime.files import write_bytes
 from ..runtime.model.facts import MODEL_NAME, Facts
-from .data.open import Data, letters_name, letters_of, open_sources, open_validation
+from .data.open import Data, letters_name, letters_of, open_source, open_sources, open_validation
 from .data.source import Source
 from .evaluation import Evaluation, classify_source
 from .figures import curves_figure, save_figure, save_figures
@@ -53,6 +53,7 @@ def train(
     cycle: int = 0,
     draw_seed: int | None = None,
     cache: str | Path | None = None,
+    non_letters: Data | None = None,
     name: str | None = None,
     progress: bool = True,
 ) -> TrainingRun:
@@ -78,6 +79,8 @@ def train(
         cycle: draw the letters of this many epochs, then repeat the same drawings; 0 draws every epoch anew.
         draw_seed: decides what is drawn; by default `seed`.
         cache: a folder that keeps drawings for `cycle`, `resume` and other runs.
+        non_letters: images of what is no letter (what `data` takes, one of it), half of the drawn non-letters; by default all of
+            them are made up.
         name: of the model, which exported files begin with; by default that of `init`, or `letters-` and the size.
         progress: whether to print the epochs.
 
@@ -93,7 +96,7 @@ def train(
     if name is not None and not MODEL_NAME.fullmatch(name):
         raise LettercastError(f"--name '{name}': no name of a model; use letters, digits, '.', '_' and '-'")
     out = Path(out)
-    inputs = open_inputs(data, val, init, teacher)
+    inputs = open_inputs(data, val, init, teacher, non_letters)
     plan = Plan.of(
         inputs.source,
         size=inputs.facts.name.removeprefix("letters-") if inputs.facts else size or "base",
@@ -110,6 +113,7 @@ def train(
         cycle=checked("cycle", natural, cycle),
         init=fingerprint([inputs.start] if inputs.start else []),
         teacher=fingerprint(inputs.teachers),
+        non_letters=inputs.non_letters.digest if inputs.non_letters else None,
     )
     try:
         network, history = fit(
@@ -121,6 +125,7 @@ def train(
             init=(load_keras(inputs.start), inputs.facts.labels) if inputs.start and inputs.facts else None,
             teacher=open_teacher(inputs.teachers, inputs.source.classes) if inputs.teachers else None,
             cache=Path(cache) if cache else None,
+            non_letters=inputs.non_letters,
             report=print if progress else lambda text: None,
             verbose=progress,
         )
@@ -135,7 +140,8 @@ class Inputs:
     """What a run starts from.
 
     data and val are the letters as they were named, val empty if it is a split of data; source and validation are these
-    opened. start is the model to start from and facts its facts; teachers are models to learn from.
+    opened. start is the model to start from and facts its facts; teachers are models to learn from; non_letters are
+    images of what is no letter, None without any.
     """
 
     data: list[Data]
@@ -145,16 +151,18 @@ class Inputs:
     start: Path | None
     facts: Facts | None
     teachers: list[Path]
+    non_letters: Source | None = None
 
 
-def open_inputs(data: Any, val: Any, init: str | Path | None, teacher: Any) -> Inputs:
+def open_inputs(data: Any, val: Any, init: str | Path | None, teacher: Any, non_letters: Any = None) -> Inputs:
     """Open the letters and find the models of a run, as `train` takes them; raises LettercastError."""
     start = find_model(init, KERAS) if init else None
     teachers = [find_model(one, KERAS) for one in as_list(teacher)] if teacher else []
     sources, held_out = as_list(data), as_list(val) if val is not None else []
     source = open_sources(sources, "train", held_out)
     validation = open_validation(held_out, sources) if held_out else open_validation(sources)
-    return Inputs(sources, held_out, source, validation, start, model_facts(start) if start else None, teachers)
+    others = open_source(non_letters, "train") if non_letters is not None else None
+    return Inputs(sources, held_out, source, validation, start, model_facts(start) if start else None, teachers, others)
 
 
 def finish(
@@ -164,6 +172,7 @@ def finish(
     path = out / MODEL_FILE
     command = train_command(plan, inputs.data, inputs.val, inputs.start, inputs.teachers)
     usual = inputs.facts.name if inputs.facts else f"letters-{plan.size}"
+    command += f" --non-letters {inputs.non_letters.name}" if inputs.non_letters else ""
     command += f" --name {name}" if name and name != usual else ""
     facts = make_facts(network, inputs.source.classes, plan, command, name or usual)
     if inputs.val:

@@ -46,6 +46,7 @@ LESS = {
     "python -m lettercast.benchmarks.pages.scoring": "--pages 1",
     "python -m lettercast.benchmarks.pages.sensitivity": "--pages 1 --frames 1 --only Glyph",
     "python -m lettercast.benchmarks.pages.blank": "--frames 4",
+    "python -m lettercast.benchmarks.pages.found": "--letters 40",
     "python -m lettercast.benchmarks.leave_out": "--epochs 1 --steps 2",
     "python -m lettercast.benchmarks.soak": "--hours 0.0003",
     "python -m lettercast.benchmarks.publish": "--kills 1 --backlog 20",

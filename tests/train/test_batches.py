@@ -89,6 +89,19 @@ def test_teacher_gets_each_image_with_its_label(strokes_source):
     np.testing.assert_allclose(targets, np.eye(26)[strokes_source.labels[Batches(strokes_source, PLAN, 0).letters[:128]]])
 
 
+def test_images_of_non_letters_change_what_is_drawn_and_its_name(strokes_source):
+    made_up = Plan.of(strokes_source, steps=2, clutter=0.25)
+    with_images = replace(made_up, non_letters=strokes_source.digest)
+    assert made_up.drawings != with_images.drawings
+    first, again = (
+        Batches(strokes_source, one, 0, non_letters=other) for one, other in ((made_up, None), (with_images, strokes_source))
+    )
+    assert (first.letters == again.letters).all()
+    differs = [not np.array_equal(a, b) for a, b in zip(first[0][0], again[0][0], strict=True)]
+    # Letters stay as they are.
+    assert differs.count(True) == 0.25 * 128
+
+
 def test_repeated_drawings_come_in_another_order(strokes_source):
     plan = replace(PLAN, cycle=2)
     first, again = (np.concatenate([batch(strokes_source, plan, epoch, i)[0] for i in range(3)]) for epoch in (1, 3))

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from multiprocessing.connection import wait
 from typing import Any, TypeAlias
@@ -125,16 +125,22 @@ class ClutterRange:
 
 
 CLUTTER = ClutterRange()
+# If there are images of non-letters, they are this share of all.
+IMAGES_SHARE = 0.5
 
 
 @dataclass(frozen=True)
 class Clutter:
-    """Random non-letters of some kinds."""
+    """Random non-letters of some kinds, half of them from images of non-letters if there are any."""
 
     kinds: tuple[str, ...]
+    images: Source | None = None
+    strength: float = 1.0
 
     def image(self, rng: np.random.Generator) -> Pixels:
         """Return one non-letter as the network sees it, (28, 28) uint8."""
+        if self.images is not None and rng.random() < IMAGES_SHARE:
+            return self.images.image(int(rng.integers(len(self.images.labels))), rng, self.strength)
         return glyph(ALL_KINDS[self.kinds[int(rng.integers(len(self.kinds)))]](rng))
 
     def draw(self, count: int, seed: int) -> Pixels:
@@ -250,12 +256,19 @@ Order: TypeAlias = Sequence[tuple[int, int]]
 Draw: TypeAlias = Callable[[Sequence[int], Order], Pixels]
 
 
-def draw_order(source: Source, strength: float, entropy: Sequence[int], order: Order) -> Pixels:
-    """Draw letters of a source and clutter, (N, 28, 28, 1) uint8; entropy and its place alone decide each drawing.
+@dataclass(frozen=True)
+class Drawn:
+    """What an epoch draws: letters of a source, distorted up to a strength of 0..1, and images of non-letters if any."""
 
-    strength is that of the letters' distortion, 0..1.
-    """
-    clutter = clutter_for(source.classes)
+    source: Source
+    strength: float = 1.0
+    non_letters: Source | None = None
+
+
+def draw_order(drawn: Drawn, entropy: Sequence[int], order: Order) -> Pixels:
+    """Draw letters and clutter, (N, 28, 28, 1) uint8; entropy and its place alone decide each drawing."""
+    source, strength = drawn.source, drawn.strength
+    clutter = replace(clutter_for(source.classes), images=drawn.non_letters, strength=strength)
     images = []
     for place, letter in order:
         rng = np.random.default_rng([*entropy, place])
@@ -264,18 +277,18 @@ def draw_order(source: Source, strength: float, entropy: Sequence[int], order: O
 
 
 @contextmanager
-def drawing(source: Source, strength: float, letters: int) -> Iterator[Draw]:
-    """Give the function that draws from a source as draw_order does: here, or in several processes if many letters are drawn.
+def drawing(drawn: Drawn, letters: int) -> Iterator[Draw]:
+    """Give the function that draws as draw_order does: here, or in several processes if many letters are drawn.
 
     Several threads may call it. Raises LettercastError if a drawing process dies.
     """
     processes = (os.cpu_count() or 1) - 1
     if letters < MIN_LETTERS_FOR_PROCESSES or processes < 2:
-        yield partial(draw_order, source, strength)
+        yield partial(draw_order, drawn)
         return
     # Not forked: a fork would lack the threads of OpenCV and TensorFlow.
     context = multiprocessing.get_context("spawn")
-    pool = ProcessPoolExecutor(processes, context, _begin, (source, strength))
+    pool = ProcessPoolExecutor(processes, context, _begin, (drawn,))
     broken: list[BrokenProcessPool] = []
 
     def draw(entropy: Sequence[int], order: Order) -> Pixels:
@@ -298,9 +311,9 @@ def drawing(source: Source, strength: float, letters: int) -> Iterator[Draw]:
         gc.collect()
 
 
-def _begin(source: Source, strength: float) -> None:
+def _begin(drawn: Drawn) -> None:
     """Prepare a drawing process: one thread, ignores Ctrl-C, and ends when the training process does."""
-    _held.append(partial(draw_order, source, strength))
+    _held.append(partial(draw_order, drawn))
     cv2.setNumThreads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()

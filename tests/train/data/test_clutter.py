@@ -15,6 +15,7 @@ from lettercast.train.data.clutter import (
     SHAPELESS,
     SIGNS,
     Clutter,
+    Drawn,
     clutter_for,
     draw_order,
     draw_rule,
@@ -23,7 +24,7 @@ from lettercast.train.data.clutter import (
     smooth,
     write_digit,
 )
-from lettercast.train.data.source import LETTERS
+from lettercast.train.data.source import LETTERS, ImageSource
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -102,17 +103,29 @@ def three_cores(monkeypatch):
 
 
 def test_place_alone_decides_a_drawing_not_the_letters_beside_it(strokes_source):
-    whole = draw_order(strokes_source, 1.0, ENTROPY, ORDER)
+    whole = draw_order(Drawn(strokes_source), ENTROPY, ORDER)
     assert (whole.shape, whole.dtype) == ((4, 28, 28, 1), np.uint8)
     for picture, entry in zip(whole, ORDER, strict=True):
-        np.testing.assert_array_equal(draw_order(strokes_source, 1.0, ENTROPY, [entry])[0], picture)
+        np.testing.assert_array_equal(draw_order(Drawn(strokes_source), ENTROPY, [entry])[0], picture)
     assert not np.array_equal(whole[0], whole[2])
+
+
+def test_half_of_the_clutter_is_from_images_of_non_letters(strokes_source):
+    square = np.zeros((40, 40), np.uint8)
+    square[5:35, 5:35] = 255
+    squares = ImageSource("squares", "train", [square], np.zeros(1, np.int64), ("square",))
+    order = [(place, -1) for place in range(60)]
+    images = draw_order(Drawn(strokes_source, 0.0, squares), ENTROPY, order)
+    # Nothing that is made up is this full of ink.
+    full = [image.mean() > 100 for image in images]
+    assert 15 < sum(full) < 45
+    assert sum(image.mean() > 100 for image in draw_order(Drawn(strokes_source, 0.0), ENTROPY, order)) < 5
 
 
 def test_other_processes_draw_the_same_as_this_one(three_cores, strokes_source):
     before = set(multiprocessing.active_children())
-    with drawing(strokes_source, 1.0, MIN_LETTERS_FOR_PROCESSES) as draw:
-        np.testing.assert_array_equal(draw(ENTROPY, ORDER), draw_order(strokes_source, 1.0, ENTROPY, ORDER))
+    with drawing(Drawn(strokes_source), MIN_LETTERS_FOR_PROCESSES) as draw:
+        np.testing.assert_array_equal(draw(ENTROPY, ORDER), draw_order(Drawn(strokes_source), ENTROPY, ORDER))
         begun = set(multiprocessing.active_children()) - before
     # A process is begun for each task that finds none idle.
     assert begun
@@ -122,7 +135,7 @@ def test_other_processes_draw_the_same_as_this_one(three_cores, strokes_source):
 def test_killed_drawing_process_ends_the_run_with_advice(three_cores, strokes_source):
     with (
         pytest.raises(LettercastError, match=r"a process that draws letters was killed.*continue with --resume"),
-        drawing(strokes_source, 1.0, MIN_LETTERS_FOR_PROCESSES) as draw,
+        drawing(Drawn(strokes_source), MIN_LETTERS_FOR_PROCESSES) as draw,
     ):
         draw(ENTROPY, ORDER)
         os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
@@ -131,5 +144,5 @@ def test_killed_drawing_process_ends_the_run_with_advice(three_cores, strokes_so
 
 
 def test_other_errors_pass_through(strokes_source):
-    with pytest.raises(ZeroDivisionError), drawing(strokes_source, 1.0, MIN_LETTERS_FOR_PROCESSES):
+    with pytest.raises(ZeroDivisionError), drawing(Drawn(strokes_source), MIN_LETTERS_FOR_PROCESSES):
         raise ZeroDivisionError
