@@ -11,7 +11,7 @@ import numpy as np
 
 from ... import LettercastError, __version__
 from ...runtime.files import make_folder, packaged, partial_name, replacing
-from ...runtime.model.engine import open_engine
+from ...runtime.model.engine import SCALES_OF_BATCH, open_engine
 from ...runtime.model.facts import PHOTOS, Facts
 from ...runtime.model.golden import golden_of
 from ...runtime.pixels import Pixels
@@ -103,7 +103,7 @@ def app_files(model: Path, facts: Facts, cache: Path | None = None) -> tuple[dic
     if cases:
         files[CASES] = b"".join(part.tobytes() for part in cases)
     count = len(cases[0]) if cases else 0
-    files["model.json"] = json.dumps(facts_of(facts, count), indent=1).encode()
+    files["model.json"] = json.dumps(facts_of(facts, count, files[MODEL]), indent=1).encode()
     # The app's files are kept by the browser under this name until one of them changes.
     version = hashlib.sha256(b"".join(name.encode() + files[name] for name in sorted(files))).hexdigest()[:16]
     kept = ["./", *sorted(set(files) - {WORKER, "LICENSE", "packages/opencv/LICENSE"})]
@@ -112,8 +112,8 @@ def app_files(model: Path, facts: Facts, cache: Path | None = None) -> tuple[dic
     return files, count
 
 
-def facts_of(facts: Facts, cases: int) -> dict[str, object]:
-    """Return what the app must know of a model."""
+def facts_of(facts: Facts, cases: int, model: bytes) -> dict[str, object]:
+    """Return what the app must know of a model file."""
     return {
         "name": facts.name,
         "lettercast": __version__,
@@ -123,6 +123,7 @@ def facts_of(facts: Facts, cases: int) -> dict[str, object]:
         "takes": facts.takes,
         "reject_below": facts.reject_below,
         "look_alikes": look_alikes(facts.labels),
+        "is_alone": SCALES_OF_BATCH in model,
         "cases": cases,
     }
 

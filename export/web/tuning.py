@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from ...runtime import glyph, reader
+from ...runtime import glyph, reader, text
+from ...runtime.model import engine
 from ...runtime.page import find, ink, join, lines, rules, split, stacked, strokes
 from ...runtime.text import context
 
@@ -26,14 +27,18 @@ SOURCES: dict[ModuleType, tuple[str, ...]] = {
     stacked: ("STACKED_TUNING",),
     lines: ("ORDER_TUNING", "SPACING_TUNING", "BETWEEN_LETTERS", "BETWEEN_WORDS", "MIN_DISTANCE"),
     context: ("LABELS", "MIN_CHANCE", "CASE_TUNING", "HEIGHT_TUNING", "WRITTEN_TUNING", "MIN_HEIGHT_PX"),
-    reader: ("LOOK_TUNING", "NEIGHBOUR_TUNING", "GRAVEL_TUNING", "MAX_LOOKS"),
+    text: ("UNKNOWN",),
+    engine: ("MAX_BATCH",),
+    reader: ("LOOK_TUNING", "NEIGHBOUR_TUNING", "GRAVEL_TUNING", "MAX_LOOKS", "MAX_ALTERNATIVES", "MIN_PROBABILITY"),
 }
 
 
 def tuning() -> dict[str, Any]:
     """Return all values by their names in Python; those of a tuned class as a dictionary."""
     found = {name: plain(getattr(module, name)) for module, names in SOURCES.items() for name in names}
-    return found | {"LOG_HEIGHTS": plain(context.log_heights(context.HEIGHT_TUNING))}
+    letters, words = lines.priors(lines.SPACING_TUNING)
+    made = {"LOG_HEIGHTS": context.log_heights(context.HEIGHT_TUNING), "LETTER_PRIORS": letters, "WORD_PRIORS": words.ravel()}
+    return found | {name: plain(value) for name, value in made.items()}
 
 
 def plain(value: Any) -> Any:

@@ -48,3 +48,22 @@ export function cumsum(values) {
 
 /** Return the numbers from `start` up to `end`, without it. */
 export const range = (start, end) => Array.from({ length: Math.max(0, end - start) }, (_, i) => start + i);
+
+/** Return the mean of one value or more. */
+export const mean = (values) => values.reduce((sum, value) => sum + value, 0) / values.length;
+
+/** Return the first place of the largest value. */
+export function argmax(values) {
+  let best = 0;
+  for (let i = 1; i < values.length; i++) if (values[i] > values[best]) best = i;
+  return best;
+}
+
+/** Return the value, or the nearer of two limits if it lies beyond them. */
+export const clipped = (value, low, high) => Math.max(low, Math.min(high, value));
+
+/** Compare two lists of numbers as Python compares tuples: negative if the first comes before the second. */
+export function compared(a, b) {
+  const i = a.findIndex((value, k) => value !== b[k]);
+  return i < 0 ? a.length - b.length : a[i] - (b[i] ?? -Infinity);
+}

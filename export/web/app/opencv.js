@@ -1,11 +1,14 @@
 // OpenCV for all modules, and its memory: a Mat lives outside JavaScript's memory, so that somebody must free it.
+import create from "./packages/opencv/opencv_js.js";
 
 /** The OpenCV module. */
 export let cv = null;
 
-/** Give all modules the OpenCV module that `loadOpenCV` returned. */
-export function useOpenCV(module) {
-  cv = module;
+/** Start OpenCV for all modules; takes the bytes of opencv.wasm. */
+export async function loadOpenCV(program) {
+  const start = (imports, done) => WebAssembly.instantiate(program, imports).then(({ instance, module }) => done(instance, module));
+  cv = await create({ instantiateWasm: start });
+  return cv;
 }
 
 /**

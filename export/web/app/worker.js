@@ -1,20 +1,20 @@
 // Classifies images apart from the page, so that the page answers while a large image is looked at.
-import { loadOpenCV } from "./packages/opencv/index.js";
+import { cv, loadOpenCV } from "./opencv.js";
 import * as ort from "./packages/ort/ort.wasm.min.mjs";
 import { prepare } from "./pixels.js";
 
 // As `lettercast doctor` on a device: the same labels, and no probability off by more than this.
 const MAX_DIFFERENCE = 0.1;
 const CODES = { float32: Float32Array, uint8: Uint8Array, int8: Int8Array };
-let cv, session, facts;
+let session, facts;
 
 /** Load both libraries and the model, and ask the golden cases again; returns the facts and what came of the cases. */
 async function start() {
   facts = await (await fetch("model.json")).json();
   ort.env.wasm.numThreads = 1;
   ort.env.wasm.wasmPaths = new URL("packages/ort/", self.location.href).href;
-  const [opencv, model, cases] = await Promise.all([loadOpenCV(), bytesOf("model.onnx"), facts.cases ? bytesOf("golden.bin") : null]);
-  cv = opencv;
+  const [program, model, cases] = await Promise.all([bytesOf("packages/opencv/opencv.wasm"), bytesOf("model.onnx"), facts.cases ? bytesOf("golden.bin") : null]);
+  await loadOpenCV(program);
   session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
   return { facts, proof: cases ? await replay(cases) : null };
 }

@@ -1,12 +1,10 @@
 // Prepares images as the app does: node pixels_of.mjs APP FOLDER, with sizes.json and images.bin in the folder; writes pixels.bin.
 import fs from "node:fs";
-import { pathToFileURL } from "node:url";
+import { openApp } from "./app_of.mjs";
 
 const [app, folder] = process.argv.slice(2);
-const part = (name) => import(pathToFileURL(`${app}/${name}`).href);
-const { loadOpenCV } = await part("packages/opencv/index.js");
-const { prepare } = await part("pixels.js");
-const cv = await loadOpenCV();
+const part = await openApp(app);
+const [{ cv }, { prepare }] = await Promise.all(["opencv.js", "pixels.js"].map(part));
 const { sizes, facts } = JSON.parse(fs.readFileSync(`${folder}/sizes.json`));
 const images = fs.readFileSync(`${folder}/images.bin`);
 const made = [];
