@@ -4,6 +4,8 @@ import { argsort, percentile } from "./arrays.js";
 import { remembering } from "./engine.js";
 import { glyph } from "./glyph.js";
 import { cv, imageOf, keep, made, matOf, scoped } from "./opencv.js";
+import { findCandidates } from "./page/find.js";
+import { toGray } from "./page/ink.js";
 import { joinStrokes } from "./page/join.js";
 import { orderLines } from "./page/lines.js";
 import { bestOf, certainty, mayBeSplit, merged, splitCandidates } from "./page/split.js";
@@ -40,12 +42,23 @@ export class Reader {
   }
 
   /**
+   * Read one image.
+   * @param rgba its pixels, four bytes each, as a canvas has them.
+   * @param {number} width @param {number} height
+   * @param {{isWritten?: boolean}} options
+   * @returns {Promise<Page>}
+   */
+  read(rgba, width, height, options) {
+    return this.readCandidates(scoped(() => findCandidates(toGray(rgba, width, height))), options);
+  }
+
+  /**
    * Read the letters of candidates, which `findCandidates` found on one page.
    * @param {Candidate[]} found
    * @param {{isWritten?: boolean}} options isWritten gives letters in the case in which they are written, not as capitals.
    * @returns {Promise<Page>}
    */
-  async read(found, { isWritten = false } = {}) {
+  async readCandidates(found, { isWritten = false } = {}) {
     // Finding letters takes reading some of them.
     const engine = remembering(this.engine);
     const candidates = await splitStacked(engine, await joinStrokes(engine, found));

@@ -20,6 +20,6 @@ for (const { candidates, isWritten } of JSON.parse(fs.readFileSync(`${folder}/pa
     const data = new Uint8Array(inks.subarray(place, (place += height * width)));
     return new Candidate(box, { data, width, height }, corner, strength);
   });
-  read.push(await reader.read(found, { isWritten }));
+  read.push(await reader.readCandidates(found, { isWritten }));
 }
 fs.writeFileSync(`${folder}/read.json`, JSON.stringify(read));
