@@ -5,6 +5,7 @@ These are the functions to use; each package is loaded only when you import it:
     from lettercast.train import train, evaluate          # needs lettercast[train]
     from lettercast.export import export                  # needs lettercast[export]
     from lettercast.benchmarks import benchmark           # needs lettercast[export]
+    from lettercast.bulk import read_archive, review      # needs lettercast[bulk]
     from lettercast.runtime import Reader                 # needs lettercast[reader]
 
     page = Reader("letters-nano").read("page.jpg")
@@ -24,9 +25,9 @@ __version__ = "0.1.0"
 # Exit codes of the command: MISSED if a gate or threshold was missed, UNUSABLE if the input cannot be used.
 DONE, MISSED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
-__all__ = ["LettercastError", "__version__", "benchmarks", "export", "runtime", "train"]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = ["LettercastError", "__version__", "benchmarks", "bulk", "export", "runtime", "train"]  # pyright: ignore[reportUnsupportedDunderAll]
 
-PACKAGES = ("benchmarks", "export", "runtime", "train")
+PACKAGES = ("benchmarks", "bulk", "export", "runtime", "train")
 
 
 class LettercastError(Exception):

@@ -32,6 +32,8 @@ examples:
   lettercast read 0 --serve 0.0.0.0      show it in a browser, without a screen
   lettercast read 0 --serve --mqtt mqtt://broker.local
                                          publish what it reads, too
+  lettercast read scans/ --out letters.parquet
+                                         read an archive of pages into tables
 """
 USAGE = "%(prog)s [SOURCE ...] [OPTION ...]"
 # What a bundle says that it does with its model.
@@ -40,6 +42,8 @@ SUMMARY = "Read letters with {}. In the window, h shows the keys and q or Esc qu
 
 def add(commands: Any) -> None:
     """Add the subcommand `read` to the parser."""
+    from . import archive
+
     command = add_command(
         commands,
         "read",
@@ -51,6 +55,8 @@ def add(commands: Any) -> None:
     add_options(
         command, "letters-base (the default), letters-nano (smaller), letters-digits (digits as well), or a .tflite or .onnx file"
     )
+    # A bundle for a device has no archives.
+    archive.add_options(command)
 
 
 def add_options(command: argparse.ArgumentParser, models: str) -> None:
@@ -175,6 +181,12 @@ def add_publishing(command: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Read every frame of every source, and show the results in a window, on stdout, in files or in a browser."""
+    if getattr(options, "out", None):
+        from . import archive
+
+        return archive.run(options)
+    if getattr(options, "processes", None):
+        raise LettercastError("--processes: is for --out; add --out letters.parquet")
     if options.token and not options.serve:
         raise LettercastError("--token: protects what --serve shows; add --serve")
     check_publishing(options)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pdoc
 
-PACKAGES = ("lettercast.runtime", "lettercast.train", "lettercast.export", "lettercast.benchmarks")
+PACKAGES = ("lettercast.runtime", "lettercast.bulk", "lettercast.train", "lettercast.export", "lettercast.benchmarks")
 
 
 def build(folder: Path) -> Path:

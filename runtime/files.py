@@ -7,13 +7,18 @@ import time
 import unicodedata
 import zipfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from .. import LettercastError
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -37,6 +42,27 @@ def make_folder(path: Path) -> None:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise LettercastError(f"{path}: {error.strerror or 'cannot be made'}; choose another folder") from error
+
+
+@contextmanager
+def locked(folder: Path, other: str) -> Iterator[None]:
+    """Create a folder and lock it for this process; the lock ends with the process, even after kill -9.
+
+    Raises LettercastError if another process holds the lock; `other` says what that process is.
+    """
+    make_folder(folder)
+    with ExitStack() as holding:
+        if fcntl:
+            held = os.open(folder, os.O_RDONLY)
+            holding.callback(os.close, held)
+            try:
+                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError as error:
+                raise LettercastError(f"{folder}: {other} writes there now; wait for it, or choose another --out") from error
+            except OSError:
+                # Some network drives cannot lock: there, too, nothing stops a second process.
+                pass
+        yield
 
 
 def partial_name(path: Path) -> Path:

@@ -12,7 +12,7 @@ import pytest
 
 from lettercast import LettercastError
 
-PACKAGES = ("lettercast.runtime", "lettercast.train", "lettercast.export", "lettercast.benchmarks")
+PACKAGES = ("lettercast.runtime", "lettercast.bulk", "lettercast.train", "lettercast.export", "lettercast.benchmarks")
 PUBLIC = [(package, name) for package in PACKAGES for name in import_module(package).__all__]
 
 

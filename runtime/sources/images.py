@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from io import BytesIO
+from mmap import mmap
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -21,6 +22,8 @@ PREFIX_BYTES = 512
 # AVIF and HEIC store the size within this many bytes, before the compressed image.
 BOXES_BYTES = 65536
 UPRIGHT, ORIENTATION_TAG, WIDTH_TAG, HEIGHT_TAG = 1, 274, 256, 257
+# What a page of a TIFF is: bit 0 stands for a smaller copy of another page, bit 2 for its transparency.
+PAGE_KIND_TAG, SMALL_COPY_OR_MASK = 254, 5
 
 
 @dataclass(frozen=True)
@@ -135,13 +138,43 @@ def _tiff_tags(file: BinaryIO) -> dict[int, int]:
     """Return the tags of a TIFF's first page that hold one whole number."""
     file.seek(0)
     order = "<" if file.read(4)[:2] == b"II" else ">"
-    (count,) = _unpack(file, f"{order}H", *_unpack(file, f"{order}I"))
+    return _directory(file, order, *_unpack(file, f"{order}I"))[0]
+
+
+def _directory(file: BinaryIO, order: str, at: int) -> tuple[dict[int, int], int]:
+    """Return the tags of a TIFF's page at an offset that hold one whole number, and the offset behind them."""
+    (count,) = _unpack(file, f"{order}H", at)
     tags = {}
     for _ in range(count):
         tag, kind, number, value = _unpack(file, f"{order}HHI4s")
         if number == 1 and kind in (3, 4):
             tags[tag] = struct.unpack(f"{order}H", value[:2])[0] if kind == 3 else struct.unpack(f"{order}I", value)[0]
-    return tags
+    return tags, at + 2 + 12 * count
+
+
+def tiff_pages(file: BinaryIO, max_pages: int) -> list[bytes]:
+    """Return the four bytes of each page's offset, as the header of a TIFF holds that of the first; thumbnails are left out.
+
+    Raises EOFError if the file breaks off, ValueError if its pages go in a circle or are more than max_pages.
+    """
+    file.seek(0)
+    order = "<" if file.read(4)[:2] == b"II" else ">"
+    offset, seen, pages = file.read(4), set[bytes](), list[bytes]()
+    while any(offset):
+        if offset in seen or len(pages) == max_pages:
+            raise ValueError("the pages go in a circle" if offset in seen else f"it has more than {max_pages:,} pages")
+        seen.add(offset)
+        try:
+            tags, end = _directory(file, order, *struct.unpack(f"{order}I", offset))
+            file.seek(end)
+            following = file.read(4)
+        except struct.error as error:
+            raise EOFError(str(error)) from error
+        if not pages or not tags.get(PAGE_KIND_TAG, 0) & SMALL_COPY_OR_MASK:
+            pages.append(offset)
+        # Some scanners leave out the last four bytes.
+        offset = following if len(following) == 4 else b""
+    return pages
 
 
 def _exif_orientation(exif: bytes) -> int:
@@ -227,6 +260,11 @@ def read_image(path: Path) -> Pixels:
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "cannot be read"
         raise LettercastError(f"{path}: {reason}; give an image, e.g. page.jpg") from error
+    return decode_image(path, header, data)
+
+
+def decode_image(path: Path, header: Header, data: bytes | mmap) -> Pixels:
+    """Decode the content of an image file as read_image does; header is that of `known_header`, and errors name the path."""
     try:
         with quiet():
             # Every other mode drops transparency; this one does not apply the orientation, which happens below.
