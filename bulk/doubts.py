@@ -84,11 +84,11 @@ def find_doubts(folder: str | Path, count: int = DOUBTS, *, a_page: int = DOUBTS
         a_page: at most so many of one page.
         letter: only letters that were read as this one; by default all but non-letters.
     """
-    pc = import_pyarrow().compute
+    pa = import_pyarrow()
     order = [(name, "ascending") for name in ("confidence", "path", "page", "line", "word", "position")]
     found: list[dict[str, Any]] = []
     for table in _parts(Path(folder), LETTERS):
-        is_asked = pc.equal(table["letter"], letter) if letter else pc.not_equal(table["letter"], UNKNOWN)
+        is_asked = pa.compute.equal(table["letter"], letter) if letter else pa.compute.not_equal(table["letter"], UNKNOWN)
         asked = table.filter(is_asked).sort_by(order)
         taken = Counter[tuple[str, int]]()
         chosen: list[int] = []
@@ -98,7 +98,9 @@ def find_doubts(folder: str | Path, count: int = DOUBTS, *, a_page: int = DOUBTS
                 chosen.append(row)
                 if len(chosen) == count:
                     break
-        found = sorted([*found, *asked.take(chosen).to_pylist()], key=lambda row: [row[name] for name, _ in order])[:count]
+        found = sorted(
+            [*found, *asked.take(pa.array(chosen, pa.int64())).to_pylist()], key=lambda row: [row[name] for name, _ in order]
+        )[:count]
     return [_doubt(row) for row in found]
 
 

@@ -49,7 +49,11 @@ class Worker:
     tasks: deque[Task] = field(default_factory=deque[Task])
     since: float = 0.0
     is_ready: bool = False
-    is_late: bool = False
+
+    @property
+    def is_late(self) -> bool:
+        """Whether its task takes too long."""
+        return bool(self.tasks) and time.monotonic() - self.since > MAX_PAGE_S
 
     def give(self, task: Task) -> None:
         """Give the process a task."""
@@ -161,8 +165,7 @@ class Pool:
                 worker.is_ready, self._failed_starts = True, 0
             yield worker, message
         for worker in self._workers:
-            if worker.tasks and time.monotonic() - worker.since > MAX_PAGE_S:
-                worker.is_late = True
+            if worker.is_late:
                 # Its end shows at the next look.
                 worker.process.kill()
 
