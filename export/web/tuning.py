@@ -25,7 +25,7 @@ SOURCES: dict[ModuleType, tuple[str, ...]] = {
     join: ("JOIN_TUNING", "MAX_PAIRS", "MAX_TRIPLES"),
     split: ("SPLIT_TUNING", "BARE_STROKES", "ROUNDING"),
     stacked: ("STACKED_TUNING",),
-    lines: ("ORDER_TUNING", "SPACING_TUNING", "BETWEEN_LETTERS", "BETWEEN_WORDS", "MIN_DISTANCE"),
+    lines: ("ORDER_TUNING", "SPACING_TUNING", "BETWEEN_LETTERS", "BETWEEN_WORDS"),
     context: ("LABELS", "MIN_CHANCE", "CASE_TUNING", "HEIGHT_TUNING", "WRITTEN_TUNING", "MIN_HEIGHT_PX"),
     text: ("UNKNOWN",),
     engine: ("MAX_BATCH",),

@@ -1,5 +1,5 @@
 // Classifies images apart from the page, so that the page answers while a large image is looked at.
-import { cv, loadOpenCV } from "./opencv.js";
+import { loadOpenCV } from "./opencv.js";
 import * as ort from "./packages/ort/ort.wasm.min.mjs";
 import { prepare } from "./pixels.js";
 
@@ -49,7 +49,7 @@ async function probabilities(pixels) {
 }
 
 async function classify({ pixels, width, height }) {
-  const image = prepare(cv, new Uint8Array(pixels), width, height, facts);
+  const image = prepare(new Uint8Array(pixels), width, height, facts);
   // An image of a letter without ink is no letter.
   if (facts.takes === "letters" && image.every((value) => value === 0)) return { isEmpty: true };
   const row = await probabilities(image);

@@ -4,13 +4,13 @@ import { openApp } from "./app_of.mjs";
 
 const [app, folder] = process.argv.slice(2);
 const part = await openApp(app);
-const [{ cv }, { prepare }] = await Promise.all(["opencv.js", "pixels.js"].map(part));
+const { prepare } = await part("pixels.js");
 const { sizes, facts } = JSON.parse(fs.readFileSync(`${folder}/sizes.json`));
 const images = fs.readFileSync(`${folder}/images.bin`);
 const made = [];
 let place = 0;
 for (const [height, width] of sizes) {
   const rgba = new Uint8Array(images.subarray(place, (place += 4 * height * width)));
-  for (const one of facts) made.push(Buffer.from(prepare(cv, rgba, width, height, one)));
+  for (const one of facts) made.push(Buffer.from(prepare(rgba, width, height, one)));
 }
 fs.writeFileSync(`${folder}/pixels.bin`, Buffer.concat(made));

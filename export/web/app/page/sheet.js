@@ -3,6 +3,7 @@ import { CORNERS, INK_TUNING, SHEET_TUNING } from "../tuning.js";
 import { median, percentile } from "../arrays.js";
 import { copied, cv, keep, made, ones, part, resized, scoped, zeros } from "../opencv.js";
 import { blurred, paperCopy } from "./ink.js";
+import { largestOf } from "./letter.js";
 
 /**
  * Find light paper on a darker desk in an image, a Mat; null if there is none or if it fills the image.
@@ -17,7 +18,7 @@ export function findSheet(gray, small = null) {
     const [outlines, tree] = [keep(new cv.MatVector()), made()];
     cv.findContours(light, outlines, tree, cv.RETR_EXTERNAL, cv.CHAIN_APPROX_NONE);
     if (!outlines.size() || light.data.every((value) => value)) return null;
-    const outline = largest(outlines), { x, y, width, height } = cv.boundingRect(outline);
+    const outline = largestOf(outlines), { x, y, width, height } = cv.boundingRect(outline);
     const sides = [x <= 1, y <= 1, x + width >= soft.cols - 1, y + height >= soft.rows - 1];
     if (sides.filter(Boolean).length > tuning.max_sides) return null;
     const [hull, corners] = [made(), made()];
@@ -36,16 +37,6 @@ export function findSheet(gray, small = null) {
 function withMat(work) {
   const sheet = made();
   return scoped(() => work(sheet));
-}
-
-/** Return the outline with the largest area. */
-function largest(outlines) {
-  let most = -1, found = null;
-  for (let i = 0; i < outlines.size(); i++) {
-    const outline = keep(outlines.get(i)), area = cv.contourArea(outline);
-    if (area > most) [most, found] = [area, outline];
-  }
-  return found;
 }
 
 /** Tell whether an image is darker at its sides than its light pixels are, so that searching for a sheet makes sense. */
