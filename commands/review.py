@@ -12,8 +12,8 @@ from .terminal import importing
 EXAMPLES = """\
 examples:
   lettercast review letters.parquet    write letters.parquet/review.html
-  lettercast review letters.parquet --letter O --number 500 --out o.html
-                                       the least sure of what was read as O
+  lettercast review letters.parquet --letter E --number 500 --out e.html
+                                       the least sure of what was read as E
 """
 
 

@@ -124,6 +124,8 @@ def prepare(line: str, folder: Path, lettercast: Callable) -> None:
         words.remove("--resume")
         size = [] if "--init" in words else ["--size", "nano"]
         assert lettercast(*words, *shlex.split(LESS["lettercast train"]), *size)[0] == 0
+    if "review letters.parquet" in line:
+        assert lettercast("read", "scans", "--out", "letters.parquet", "--processes", 1)[0] == 0
     if "lettercast export" in line:
         shutil.rmtree(folder / "dist")
 
