@@ -20,7 +20,7 @@ import { findSmall, settleCase, settleHeights } from "./text/context.js";
 /**
  * One letter: its label, or ? for what the model takes for a non-letter; its probability 0..1; its box; and the next likeliest
  * labels with their probabilities.
- * @typedef {{letter: string, confidence: number, box: Box, alternatives: [string, number][]}} Letter
+ * @typedef {{letter: string, isKnown: boolean, confidence: number, box: Box, alternatives: [string, number][]}} Letter
  */
 
 /**
@@ -127,7 +127,7 @@ export class Reader {
     const order = argsort(row.map((value) => -value)).slice(0, MAX_ALTERNATIVES + 1);
     const guesses = (isKnown ? order.slice(1) : order).slice(0, MAX_ALTERNATIVES).filter((i) => row[i] >= MIN_PROBABILITY);
     const alternatives = guesses.map((i) => [labels[i], row[i]]);
-    return { letter: isKnown ? labels[order[0]] : UNKNOWN, confidence: row[order[0]], box, alternatives };
+    return { letter: isKnown ? labels[order[0]] : UNKNOWN, isKnown, confidence: row[order[0]], box, alternatives };
   }
 }
 

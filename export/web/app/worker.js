@@ -1,22 +1,28 @@
-// Classifies images apart from the page, so that the page answers while a large image is looked at.
+// Reads images beside the page, so that the page stays quick: loads OpenCV and ONNX Runtime, and proves that both compute what the
+// export did.
 import { loadOpenCV } from "./opencv.js";
-import * as ort from "./packages/ort/ort.wasm.min.mjs";
+import { argmax, argsort } from "./arrays.js";
+import { openEngine } from "./engine.js";
+import { bestOf } from "./page/split.js";
 import { prepare } from "./pixels.js";
+import { Reader } from "./reader.js";
+import { CaseNet } from "./text/context.js";
 
 // As `lettercast doctor` on a device: the same labels, and no probability off by more than this.
 const MAX_DIFFERENCE = 0.1;
-const CODES = { float32: Float32Array, uint8: Uint8Array, int8: Int8Array };
-let session, facts;
+const BEST = 3;
+let engine, reader;
 
 /** Load both libraries and the model, and ask the golden cases again; returns the facts and what came of the cases. */
 async function start() {
-  facts = await (await fetch("model.json")).json();
-  ort.env.wasm.numThreads = 1;
-  ort.env.wasm.wasmPaths = new URL("packages/ort/", self.location.href).href;
-  const [program, model, cases] = await Promise.all([bytesOf("packages/opencv/opencv.wasm"), bytesOf("model.onnx"), facts.cases ? bytesOf("golden.bin") : null]);
+  const facts = await (await fetch("model.json")).json();
+  const files = ["packages/opencv/opencv.wasm", "model.onnx", "case.bin", ...(facts.cases ? ["golden.bin"] : [])];
+  const [program, model, numbers, cases] = await Promise.all(files.map(bytesOf));
+  const opened = openEngine(model, facts, new URL("packages/ort/", self.location.href).href);
   await loadOpenCV(program);
-  session = await ort.InferenceSession.create(model, { executionProviders: ["wasm"] });
-  return { facts, proof: cases ? await replay(cases) : null };
+  engine = await opened;
+  reader = new Reader(engine, new CaseNet(new Float32Array(numbers.buffer)));
+  return { facts: { ...facts, has_case: reader.places !== null }, proof: cases ? await replay(cases) : null };
 }
 
 async function bytesOf(name) {
@@ -27,44 +33,43 @@ async function bytesOf(name) {
 
 /** Compare this browser's answers with those of the export: images first, then their probabilities as float32. */
 async function replay(cases) {
-  const size = facts.input_shape.reduce((a, b) => a * b), classes = facts.labels.length;
+  const { facts } = engine, size = facts.input_shape.reduce((a, b) => a * b), classes = facts.labels.length;
   const wanted = new Float32Array(cases.slice(facts.cases * size).buffer);
+  const rows = await engine.classify(Array.from({ length: facts.cases }, (_, i) => cases.subarray(i * size, (i + 1) * size)));
   let wrong = 0, difference = 0;
-  for (let i = 0; i < facts.cases; i++) {
-    const rows = await probabilities(cases.subarray(i * size, (i + 1) * size));
-    const row = wanted.subarray(i * classes, (i + 1) * classes);
-    for (let k = 0; k < classes; k++) difference = Math.max(difference, Math.abs(rows[k] - row[k]));
-    if (placeOfMost(rows) !== placeOfMost(row)) wrong++;
-  }
+  rows.forEach((row, i) => {
+    const own = wanted.subarray(i * classes, (i + 1) * classes);
+    for (let k = 0; k < classes; k++) difference = Math.max(difference, Math.abs(row[k] - own[k]));
+    if (argmax(row) !== argmax(own)) wrong++;
+  });
   return { cases: facts.cases, wrong, difference, isProved: wrong === 0 && difference <= MAX_DIFFERENCE };
 }
 
-const placeOfMost = (row) => row.reduce((best, value, i) => (value > row[best] ? i : best), 0);
-
-/** Return the probability of each label for one prepared image, in bytes. */
-async function probabilities(pixels) {
-  const image = new ort.Tensor(facts.input_dtype, CODES[facts.input_dtype].from(pixels), [1, ...facts.input_shape]);
-  const answers = await session.run({ [session.inputNames[0]]: image });
-  return answers[session.outputNames[0]].data;
-}
-
+/** Classify an image of one letter or thing. */
 async function classify({ pixels, width, height }) {
+  const { facts } = engine;
   const image = prepare(new Uint8Array(pixels), width, height, facts);
   // An image of a letter without ink is no letter.
   if (facts.takes === "letters" && image.every((value) => value === 0)) return { isEmpty: true };
-  const row = await probabilities(image);
-  const order = Array.from(row.keys()).sort((a, b) => row[b] - row[a] || a - b);
-  // A digit and a letter that looks like it count as one.
-  const sure = Math.max(row[order[0]], ...facts.look_alikes.map(([one, other]) => row[one] + row[other]));
+  const [row] = await engine.classify([image]);
+  const order = argsort(row.map((value) => -value));
   return {
     label: facts.labels[order[0]],
-    isRejected: sure < facts.reject_below,
-    best: order.slice(0, 3).map((i) => [facts.labels[i], row[i]]),
+    // A digit and a letter that looks like it count as one.
+    isRejected: bestOf(row, facts) < facts.reject_below,
+    best: order.slice(0, BEST).map((i) => [facts.labels[i], row[i]]),
     glyph: facts.takes === "letters" ? image : null,
   };
 }
 
-const tasks = { start, classify };
+/** Read an image of a page; ms is how long that takes. */
+async function read({ pixels, width, height, isWritten }) {
+  const started = performance.now();
+  const page = await reader.read(new Uint8Array(pixels), width, height, { isWritten });
+  return { ...page, ms: Math.round(performance.now() - started) };
+}
+
+const tasks = { start, classify, read };
 
 self.onmessage = async ({ data: { id, task, value } }) => {
   try {

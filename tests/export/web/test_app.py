@@ -1,9 +1,8 @@
-"""The app in Chromium, at the size of a phone."""
+"""The app in Chromium, at the size of a phone: one letter or thing, and what goes wrong."""
 
 import json
 import re
 import shutil
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -11,47 +10,15 @@ import pytest
 
 from lettercast.export.web.bundle import CASES, MODEL
 from lettercast.runtime import Classifier
-from lettercast.train.data.drawing import draw_ink
 
-playwright = pytest.importorskip("playwright.sync_api", reason="no playwright here: pip install 'lettercast[dev]'")
-# A limit for what must happen; only a failing test reaches it.
-LIMIT_MS = 120_000
-PHONE = {"width": 390, "height": 844}
-READY = re.compile("^ready$")
-# A label that is empty.
-NOTHING = re.compile(r"^\s*$")
-
-
-def photograph(pen, letter: str, height: int = 480, width: int = 640) -> np.ndarray:
-    """Return a photograph (height, width, 3) of a letter in its middle, on paper in light that falls off."""
-    ink = draw_ink(pen.sample(ord(letter) - ord("A"), np.random.default_rng(3), upper=True), 180, 12)
-    image = np.full((height, width, 3), 215.0) * np.linspace(1, 0.75, width)[:, None]
-    top, left = (height - ink.shape[0]) // 2, (width - ink.shape[1]) // 2
-    image[top : top + ink.shape[0], left : left + ink.shape[1]] *= 1 - 0.75 * ink[..., None] / 255
-    return image.astype(np.uint8)
+from .browser import LIMIT_MS, NOTHING, PHONE, READY, browsers, draw, expect, photograph, playwright, visits
 
 
 @pytest.fixture(scope="module")
 def open_browser(pen, tmp_path_factory):
     """Return a function that starts Chromium with a film of an R as its camera, or with none."""
-    path = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-    if path is None:
-        pytest.skip("no Chromium here: apt install chromium")
-    film = tmp_path_factory.mktemp("film") / "r.mjpeg"
-    film.write_bytes(cv2.imencode(".jpg", photograph(pen, "R"))[1].tobytes() * 3)
-    camera = ["--use-fake-device-for-media-stream", f"--use-file-for-fake-video-capture={film}"]
-    with playwright.sync_playwright() as driver:
-        opened = []
-
-        def start(*, has_camera: bool = True):
-            # In containers Chromium's own sandbox cannot be built.
-            args = ["--no-sandbox", *(camera if has_camera else [])]
-            opened.append(driver.chromium.launch(executable_path=path, args=args))
-            return opened[-1]
-
+    with browsers(tmp_path_factory.mktemp("film"), photograph(pen, "R")) as start:
         yield start
-        for browser in opened:
-            browser.close()
 
 
 @pytest.fixture(scope="module")
@@ -62,40 +29,9 @@ def browser(open_browser):
 
 @pytest.fixture
 def visit(browser, serve, app):
-    """Return a function that opens the app, or another folder, as a page; JavaScript's errors fail the test."""
-    contexts, errors = [], []
-
-    def go(folder: Path = app, permissions=("camera",), started=browser, state=READY, **options):
-        context = started.new_context(viewport=PHONE, permissions=[*permissions], **options)
-        context.set_default_timeout(LIMIT_MS)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: errors.append(str(error)))
-        page.goto(serve(folder)[0])
-        expect(page, "#state", state)
-        return page
-
-    yield go
-    for context in contexts:
-        context.close()
-    assert errors == []
-
-
-def expect(page, place: str, text) -> None:
-    """Wait until an element has this text."""
-    playwright.expect(page.locator(place)).to_have_text(text, timeout=LIMIT_MS)
-
-
-def draw(page, *strokes) -> None:
-    """Draw strokes, points in shares of the pad's side, with the mouse."""
-    box = page.locator("#pad").bounding_box()
-    for stroke in strokes:
-        points = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in stroke]
-        page.mouse.move(*points[0])
-        page.mouse.down()
-        for point in points[1:]:
-            page.mouse.move(*point, steps=5)
-        page.mouse.up()
+    """Return a function that opens the app, to read one letter, or another folder, as a page."""
+    with visits(browser, serve, app) as go:
+        yield go
 
 
 L = [(0.35, 0.2), (0.35, 0.8), (0.7, 0.8)]
@@ -139,6 +75,7 @@ def test_what_is_drawn_before_the_model_is_there_is_read_then(browser, serve, ap
     context.route("**/model.onnx", hold)
     page = context.new_page()
     page.goto(serve(app)[0])
+    page.click("#one")
     page.click("#draw")
     draw(page, L)
     # Longer than the pen rests before it is read.
@@ -207,7 +144,7 @@ def test_app_works_without_a_network_after_the_first_visit(browser, serve, app):
     stop()
     page.reload()
     expect(page, "#state", READY)
-    expect(page, "#label", "R")
+    expect(page, "#page", "R")
     context.close()
 
 
