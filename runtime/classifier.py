@@ -13,6 +13,8 @@ import numpy as np
 
 from .arguments import DEFAULT_NAME, find_model
 from .glyph import glyph
+from .hand.apply import with_hand
+from .hand.file import Hand
 from .model.engine import Engine, open_engine
 from .model.facts import LETTERS, Facts
 from .page.ink import letter_only, on_paper, to_gray
@@ -53,19 +55,23 @@ class Classifier:
         model: the path of a `.tflite` or `.onnx` file, the name of a model that comes with lettercast (`letters-base`, the
             default, `letters-nano` or `letters-digits`), or an engine that is open already.
         threads: threads of the engine.
+        hand: the name of a hand that was learned with `lettercast hand`, or the path of its file.
 
     Raises:
-        LettercastError: there is no such model, or no engine for it is installed.
+        LettercastError: there is no such model or hand, or no engine for the model is installed.
 
     Example:
         found = Classifier("digits.tflite").classify("7.png")
         print(found.label, found.confidence)
     """
 
-    def __init__(self, model: str | Path | Engine = DEFAULT_NAME, threads: int = 1) -> None:
+    def __init__(
+        self, model: str | Path | Engine = DEFAULT_NAME, threads: int = 1, hand: Hand | str | Path | None = None
+    ) -> None:
         # A model inside a zip file is neither a str nor a Path but reads like one, so it stays as it is.
         path = find_model(model) if isinstance(model, str | Path) else model
-        self.engine = path if isinstance(path, Engine) else open_engine(path, threads)
+        engine = path if isinstance(path, Engine) else open_engine(path, threads)
+        self.engine = engine if hand is None else with_hand(engine, hand)
 
     def classify(self, image: Pixels | str | Path, top: int = TOP) -> Classification:
         """Classify one image.

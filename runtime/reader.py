@@ -21,6 +21,8 @@ from .. import LettercastError
 from .arguments import CASES, UPPER, WRITTEN, find_model
 from .files import packaged
 from .glyph import GLYPH_SHAPE, glyph
+from .hand.apply import with_hand
+from .hand.file import Hand
 from .model.engine import Engine, open_engine, remembering
 from .model.facts import LETTERS, PHOTOS
 from .page.find import Candidate, find_candidates
@@ -252,9 +254,11 @@ class Reader:
         language: the name of a language that comes with lettercast, such as `en`, or the path of a fitted one. It weighs the
             alternatives of each letter over its word, see `Letter.seen`.
         case: `upper`, so that all letters are given as capitals, or `written`, so that they are given as they were written.
+        hand: the name of a hand that was learned with `lettercast hand`, or the path of its file.
 
     Raises:
-        LettercastError: there is no such model or language, no engine for the model is installed, or it does not read letters.
+        LettercastError: there is no such model, language or hand, no engine for the model is installed, or it does not read
+            letters.
 
     Example:
         page = Reader("letters-nano").read("page.jpg")
@@ -268,11 +272,14 @@ class Reader:
         words: str | Path | Iterable[str] | None = None,
         language: str | Path | None = None,
         case: str = UPPER,
+        *,
+        hand: Hand | str | Path | None = None,
     ) -> None:
         keep_memory()
         # A model inside a zip file is neither a str nor a Path but reads like one, so it stays as it is.
         path = find_model(model) if isinstance(model, str | Path) else model or DEFAULT_MODEL
-        self.engine = path if isinstance(path, Engine) else open_engine(path, threads)
+        engine = path if isinstance(path, Engine) else open_engine(path, threads)
+        self.engine = engine if hand is None else with_hand(engine, hand)
         facts = self.engine.facts
         if facts.takes != LETTERS:
             problem = "classifies whole images and reads no pages; use `lettercast classify`"

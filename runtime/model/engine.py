@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -17,6 +18,7 @@ from ..pixels import Pixels
 from .facts import Facts, onnx_facts, tflite_facts
 from .golden import MAX_DIFFERENCE, golden_of, golden_path, replay
 from .installed import ENGINES, NOT_INSTALLED, OPENCV, Found, Package, find_engine, find_package, this_platform
+from .tap import onnx_with_features, tflite_with_features
 
 # Interpreters say this about an operation, or a version of one, that is newer than they are.
 UNKNOWN_OPERATION = re.compile(r"Didn't find op|builtin_code out of range|not supported by this interpreter")
@@ -36,15 +38,22 @@ UNKNOWN_NODE = re.compile(r"Node \[(\w+)@")
 MAX_BATCH = 256
 
 Classify = Callable[[Pixels], NDArray[np.float32]]
+# Returns probabilities (N, classes) and features (N, width), what the last layer sees, of images (N, H, W, C).
+See = Callable[[Pixels], tuple[NDArray[np.float32], NDArray[np.float32]]]
 
 
 @dataclass(frozen=True)
 class Engine:
-    """A model that is ready to run: the engine's name and version, the model's facts, and the function that classifies."""
+    """A model that is ready to run: the engine's name and version, the model's facts, and the function that classifies.
+
+    tap opens the model once more, as a function that also returns what the last layer sees; None if the engine has no way. It
+    raises ValueError if the last layer is not a dense one.
+    """
 
     name: str
     facts: Facts
     classify: Classify
+    tap: Callable[[], See] | None = None
 
     def __call__(self, images: Pixels) -> NDArray[np.float32]:
         """Return (N, classes) float32 probabilities of (N, H, W, C) uint8 images.
@@ -173,7 +182,28 @@ def open_tflite(path: Path, model: bytes, threads: int, found: Found) -> Engine:
             output[:] = interpreter.get_tensor(target["index"])[0]
         return dequantize(outputs, target)
 
-    return Engine(found.name, facts, classify)
+    return Engine(found.name, facts, classify, partial(_tap_tflite, path, model, threads, found))
+
+
+def _tap_tflite(path: Path, model: bytes, threads: int, found: Found) -> See:
+    """Open a TFLite model so that it also returns what its last layer sees."""
+    with engine_errors(found, tflite_facts(path, model), path):
+        interpreter = found.module.Interpreter(model_content=tflite_with_features(model), num_threads=threads)
+        interpreter.allocate_tensors()
+    (source,), targets = interpreter.get_input_details(), interpreter.get_output_details()
+
+    def see(images: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        pixels = quantize(images, source)
+        rows = [np.empty((len(pixels), int(target["shape"][-1])), target["dtype"]) for target in targets]
+        for i, image in enumerate(pixels[:, None]):
+            interpreter.set_tensor(source["index"], image)
+            interpreter.invoke()
+            for row, target in zip(rows, targets, strict=True):
+                row[i] = interpreter.get_tensor(target["index"]).reshape(-1)
+        probabilities, features = (dequantize(row, target) for row, target in zip(rows, targets, strict=True))
+        return probabilities, features
+
+    return see
 
 
 def open_onnx(path: Path, model: bytes, threads: int, found: Found) -> Engine:
@@ -196,7 +226,19 @@ def open_onnx(path: Path, model: bytes, threads: int, found: Found) -> Engine:
         batches = pixels[:, None] if is_alone else [pixels]
         return np.concatenate([np.asarray(session.run([target.name], {source.name: one})[0], np.float32) for one in batches])
 
-    return Engine(found.name, facts, classify)
+    def tap() -> See:
+        tapped, name = onnx_with_features(model)
+        seeing = module.InferenceSession(tapped, options, providers=["CPUExecutionProvider"])
+
+        def see(images: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            pixels = images.astype(dtype)
+            rows = [seeing.run([target.name, name], {source.name: one}) for one in (pixels[:, None] if is_alone else [pixels])]
+            probabilities, features = (np.concatenate(part).astype(np.float32) for part in zip(*rows, strict=True))
+            return probabilities, features.reshape(len(images), -1)
+
+        return see
+
+    return Engine(found.name, facts, classify, tap)
 
 
 def open_dnn(path: Path, model: bytes, threads: int, found: Found) -> Engine:
@@ -225,7 +267,22 @@ def open_dnn(path: Path, model: bytes, threads: int, found: Found) -> Engine:
             # One by one: another size of batch would make all buffers anew, and old versions cannot run every network in batches.
             return np.stack([classify_one(image) for image in images]).astype(np.float32)
 
-    engine = Engine(found.name, facts, classify)
+    def tap() -> See:
+        seeing = cv2.dnn.readNetFromONNX(np.frombuffer(onnx_with_features(model)[0], np.uint8))
+        targets = seeing.getUnconnectedOutLayersNames()
+
+        def see_one(image: Pixels) -> list[NDArray[np.float32]]:
+            seeing.setInput(image[None].astype(np.float32))
+            return [rows.reshape(-1) for rows in seeing.forward(targets)]
+
+        def see(images: Pixels) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+            with lock, _opencv_threads(cv2, threads):
+                probabilities, features = (np.stack(rows) for rows in zip(*map(see_one, images), strict=True))
+            return probabilities.astype(np.float32), features.astype(np.float32)
+
+        return see
+
+    engine = Engine(found.name, facts, classify, tap)
     golden = golden_of(path, model)
     if golden is None:
         name = golden_path(path).name
