@@ -9,17 +9,15 @@ import numpy as np
 
 from ...runtime import glyph, reader, text
 from ...runtime.model import engine
-from ...runtime.page import find, ink, join, lines, rules, split, stacked, strokes
+from ...runtime.page import curves, find, ink, join, lines, rules, split, stacked, strokes
 from ...runtime.text import context
 
 # What the app takes from each module: tuned values, and constants beside them.
 SOURCES: dict[ModuleType, tuple[str, ...]] = {
     glyph: ("GLYPH_PX", "BORDER_PX", "EDGE_SHARE", "MAX_GAIN"),
     ink: ("INK_TUNING", "CROP_TUNING", "MAX_FLOOR", "MANY_ROWS", "MAX_INK_PX"),
-    rules: (
-        *("CURVE_TUNING", "MAX_CURVES", "UNRULED_TUNING", "RULED_TUNING", "SQUEEZE", "MIN_FILLED", "RULE_TUNING"),
-        "SECTION_SAMPLES",
-    ),
+    curves: ("CURVE_TUNING", "MAX_CURVES", "UNRULED_TUNING", "RULED_TUNING"),
+    rules: ("SQUEEZE", "MIN_FILLED", "RULE_TUNING", "SECTION_SAMPLES"),
     strokes: ("PIECES_TUNING", "MAX_PIECES", "MAX_FRAMES", "GROUPS_TUNING", "OUTLINE_POINTS"),
     find: ("SHEET_TUNING", "CORNERS", "FIND_TUNING", "LARGE_INK_PX"),
     join: ("JOIN_TUNING", "MAX_PAIRS", "MAX_TRIPLES"),

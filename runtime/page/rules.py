@@ -1,11 +1,9 @@
-"""Find ruled lines on a page, straight or gently curved, by a Hough transform, and remove them."""
+"""Remove ruled lines, and the edges of the page, from its ink."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import pairwise
-from typing import Any
 
 import cv2
 import numpy as np
@@ -13,230 +11,7 @@ from numpy.typing import NDArray
 
 from ..glyph import at_least
 from ..pixels import Pixels
-
-
-@dataclass(frozen=True)
-class CurveTuning:
-    """Which long thin lines count as ruled lines.
-
-    Tuned on ruled and squared pages of validation writers (`python -m lettercast.benchmarks.pages.conditions --split val`).
-    """
-
-    # Bars of letters are shorter than this share of the image.
-    min_long_run_share: float = 0.08
-    # In rows per column.
-    max_slope: float = 1.1
-    # If an image has this many lines, it shows ruled paper.
-    min_rules: int = 3
-    # Shorter runs, in columns, belong to letters or dust.
-    min_run: int = 4
-    # Keeps a parabola straight if it has few points.
-    stiffness: float = 1.0
-    # Between two rules that are twice as far apart as those around them, within this share of the usual distance, letters hide
-    # one; it is looked for if there are at least this many rules.
-    max_distance_error: float = 0.12
-    min_even: int = 8
-    # Each fit uses the points this near the last one, in thicknesses.
-    max_fit_distances: tuple[float, float, float] = (1.5, 1.0, 0.5)
-
-
-CURVE_TUNING = CurveTuning()
-MAX_CURVES = 150
-
-
-@dataclass(frozen=True)
-class LengthTuning:
-    """How long a ruled line must be; tuned like CurveTuning.
-
-    min_votes is the share of the image's width that votes for the line, min_span the share that it spans, min_long the share
-    that it fills by long runs; min_present is the share of its span that it fills.
-    """
-
-    min_votes: float
-    min_span: float
-    min_present: float
-    min_long: float
-
-
-UNRULED_TUNING = LengthTuning(min_votes=0.3, min_span=0.5, min_present=0.55, min_long=0.25)
-# Ruled paper has more lines than those that are clearly visible: writing hides them, or the image's corners cut them off.
-RULED_TUNING = LengthTuning(min_votes=0.1, min_span=0.1, min_present=0.3, min_long=0.1)
-
-
-@dataclass(frozen=True)
-class Curve:
-    """A line through an image: its row is (a * column + b) * column + c, and it spans the columns [start, end)."""
-
-    parabola: tuple[float, float, float]
-    start: int
-    end: int
-
-    def rows(self, columns: NDArray[Any]) -> NDArray[np.float64]:
-        """Return the line's row at each column (n,)."""
-        return row_at(self.parabola, columns)
-
-
-@dataclass(frozen=True)
-class Points:
-    """Points that may lie on lines: rows and columns (n,) in whole pixels, and their cells (n, slopes) of the Hough transform."""
-
-    rows: NDArray[np.float64]
-    columns: NDArray[np.float64]
-    cells: NDArray[np.int64]
-
-
-def find_curves(mask: Pixels, thickness: int) -> list[Curve]:
-    """Find the lines from left to right that are at most `thickness` pixels thick, the clearest first.
-
-    The cell of a Hough transform over slope and height with the most votes starts a curve; the curve's points leave the
-    transform before the search for the next one.
-
-    Args:
-        mask: (H, W) uint8 of 0 and 255; may be squeezed along its rows.
-        thickness: in pixels.
-    """
-    bars, width = find_bars(mask, thickness), mask.shape[1]
-    if cv2.countNonZero(bars) < max(1, UNRULED_TUNING.min_votes * width):
-        return []
-    # As True and False NumPy finds them in a fifth of the time.
-    rows, columns = np.divmod(bars.view(bool).ravel().nonzero()[0], width)
-    steepest = CURVE_TUNING.max_slope
-    slopes = np.linspace(-steepest, steepest, 2 * math.ceil(steepest * width / thickness) + 1, dtype=np.float32)
-    # Cells are half as high as a line is thick; the lowest belongs to the steepest line above the image.
-    cell = max(1, thickness // 2)
-    heights = rows[:, None].astype(np.float32) - (columns[:, None] - width / 2).astype(np.float32) * slopes
-    lowest = heights.min()
-    cells = ((heights - lowest) / cell).astype(np.intp)
-    count = int(cells.max()) + 1
-    cells += np.arange(len(slopes)) * count
-    points, free = Points(rows.astype(np.float64), columns.astype(np.float64), cells), np.ones(len(rows), bool)
-    votes = np.bincount(cells.ravel(), minlength=count * len(slopes))
-    curves: list[Curve] = []
-    for _ in range(MAX_CURVES):
-        fullest = int(votes.argmax())
-        length = RULED_TUNING if len(curves) >= CURVE_TUNING.min_rules else UNRULED_TUNING
-        if votes[fullest] < length.min_votes * width:
-            break
-        slope, height = slopes[fullest // count], lowest + (fullest % count + 0.5) * cell
-        parabola, own = fit_parabola(points, free, (0.0, slope, height - slope * width / 2), thickness)
-        if is_long(own_columns := columns[own], width, length):
-            curves.append(Curve(parabola, int(own_columns.min()), int(own_columns.max()) + 1))
-        # All points that vote for this cell leave with the curve's, so that the search continues elsewhere.
-        own |= free & (points.cells[:, fullest // count] == fullest)
-        votes -= np.bincount(points.cells[own].ravel(), minlength=len(votes))
-        free &= ~own
-    return curves
-
-
-def with_hidden(curves: list[Curve], width: int) -> list[Curve]:
-    """Return the rules across an image of this width with those that letters hide: the rules of a sheet are evenly spaced.
-
-    What a rule absorbs is measured along it, so that one that is not there takes nothing away.
-    """
-    if len(curves) < CURVE_TUNING.min_even:
-        return curves
-    curves = sorted(curves, key=lambda curve: row_of_middle(curve, width))
-    gaps = np.diff([row_of_middle(curve, width) for curve in curves])
-    usual = [float(np.median(gaps[max(0, k - CURVE_TUNING.min_even) : k + CURVE_TUNING.min_even + 1])) for k in range(len(gaps))]
-    hidden = []
-    for (one, other), gap, step in zip(pairwise(curves), gaps.tolist(), usual, strict=True):
-        if abs(gap - 2 * step) <= CURVE_TUNING.max_distance_error * step:
-            (a, b, c), (d, e, f) = one.parabola, other.parabola
-            hidden.append(Curve(((a + d) / 2, (b + e) / 2, (c + f) / 2), min(one.start, other.start), max(one.end, other.end)))
-    return curves + hidden
-
-
-def row_of_middle(curve: Curve, width: int) -> float:
-    """Return the row of a curve at the middle of an image of this width."""
-    return float(row_at(curve.parabola, np.array(width / 2)))
-
-
-def find_bars(mask: Pixels, thickness: int) -> Pixels:
-    """Return (H, W) uint8 with 255 on what is at most `thickness` pixels thick and has the least length of a run."""
-    # Transposed, because squeezed masks are narrow, and OpenCV works faster on few long rows.
-    turned = cv2.transpose(mask)
-    # Erosion and dilation with anchors: cv2.MORPH_OPEN shifts by a pixel if the kernel is even, and keeps a row of thick strokes.
-    kernel = np.ones((1, thickness + 1), np.uint8)
-    thick = cv2.dilate(cv2.erode(turned, kernel, anchor=(0, 0)), kernel, anchor=(thickness, 0))
-    thin = cv2.subtract(turned, thick)
-    # One row more on either side keeps a climbing line in one run.
-    shortest = np.ones((CURVE_TUNING.min_run, 1), np.uint8)
-    runs = cv2.morphologyEx(cv2.dilate(thin, np.ones((1, 3), np.uint8)), cv2.MORPH_OPEN, shortest)
-    return cv2.transpose(cv2.bitwise_and(thin, runs))
-
-
-def fit_parabola(
-    points: Points, free: NDArray[np.bool_], parabola: tuple[float, float, float], thickness: int
-) -> tuple[tuple[float, float, float], NDArray[np.bool_]]:
-    """Fit a parabola to the free points near a first guess by least squares; returns it and which points (n,) lie on it."""
-    first, *later = CURVE_TUNING.max_fit_distances
-    near = (free & (np.abs(points.rows - row_at(parabola, points.columns)) <= first * thickness)).nonzero()[0]
-    columns, rows = points.columns[near], points.rows[near]
-    own = near
-    x, y = columns, rows
-    for distance in later:
-        if len(x) < 3 or (low := float(x.min())) + 3 > (high := float(x.max())):
-            break
-        # Columns relative to their middle keep the normal equations well conditioned.
-        middle, half = float(x.sum()) / len(x), (high - low) / 2
-        x = (x - middle) / half
-        # The sums of the powers of x, and of their products with y.
-        powers = np.ones((4, len(x)))
-        np.multiply(x, x, out=powers[0])
-        powers[1], powers[3] = x, y
-        (s4, s3, s2, y2), (_, _, s1, y1), (_, _, s0, y0), _ = (powers @ powers.T).tolist()
-        a, b, c = solve((s4 + CURVE_TUNING.stiffness, s3, s2, s1, s0), (y2, y1, y0))
-        a, b = a / half**2, b / half
-        parabola = (a, b - 2 * a * middle, c - b * middle + a * middle**2)
-        close = np.abs(rows - row_at(parabola, columns)) <= distance * thickness
-        own, x, y = near[close], columns[close], rows[close]
-    is_own = np.zeros(len(free), bool)
-    is_own[own] = True
-    return parabola, is_own
-
-
-def solve(sums: tuple[float, float, float, float, float], right: tuple[float, float, float]) -> tuple[float, float, float]:
-    """Solve the normal equations ((s4, s3, s2), (s3, s2, s1), (s2, s1, s0)) of a parabola by Cramer's rule.
-
-    np.linalg.solve takes ten times as long for three equations.
-    """
-    (s4, s3, s2, s1, s0), (y2, y1, y0) = sums, right
-    first, second, third = s2 * s0 - s1 * s1, s1 * s2 - s3 * s0, s3 * s1 - s2 * s2
-    middle, last, mixed = s4 * s0 - s2 * s2, s4 * s2 - s3 * s3, s2 * s3 - s4 * s1
-    whole = s4 * first + s3 * second + s2 * third
-    return (
-        (first * y2 + second * y1 + third * y0) / whole,
-        (second * y2 + middle * y1 + mixed * y0) / whole,
-        (third * y2 + mixed * y1 + last * y0) / whole,
-    )
-
-
-def row_at(parabola: tuple[float, float, float], columns: NDArray[Any]) -> NDArray[np.float64]:
-    """Return the row of a parabola at each column (n,)."""
-    a, b, c = parabola
-    return (a * columns + b) * columns + c
-
-
-def is_long(columns: NDArray[np.int64], width: int, length: LengthTuning) -> bool:
-    """Return whether a line fills enough columns of an image of this width to be a ruled line and not a row of letters' bars."""
-    if not len(columns) or (span := int(columns.max() - columns.min())) < length.min_span * width:
-        return False
-    filled = np.zeros(width, bool)
-    filled[columns] = True
-    # A gap of one column, by dust or by a crossing line, does not end a run.
-    filled[1:-1] |= filled[:-2] & filled[2:]
-    ends = run_ends(filled)
-    runs = ends[1::2] - ends[::2]
-    long = runs[runs >= CURVE_TUNING.min_long_run_share * width]
-    return bool(runs.sum() >= length.min_present * span and long.sum() >= length.min_long * width)
-
-
-def run_ends(filled: NDArray[np.bool_]) -> NDArray[np.intp]:
-    """Return where each run of True in (n,) starts and ends, one after the other; np.diff takes twice as long for so few."""
-    bounded = np.zeros(len(filled) + 2, bool)
-    bounded[1:-1] = filled
-    return (bounded[1:] != bounded[:-1]).nonzero()[0]
-
+from .curves import Curve, find_curves, run_ends, with_hidden
 
 # Along a rule this many pixels of the mask become one; their bits form one byte. A rule fills nearly all of them.
 SQUEEZE, MIN_FILLED = 8, 6
@@ -275,6 +50,8 @@ class RuleTuning:
 RULE_TUNING = RuleTuning()
 # The median of a section is that of this many of its columns.
 SECTION_SAMPLES = 15
+# Pixels along more rules do not fit a processor's cache.
+MAX_RULES = 6
 
 
 def without_rules(ink: Pixels, threshold: int) -> tuple[Pixels, Pixels]:
@@ -301,26 +78,25 @@ def take_rules(ink: Pixels, mask: Pixels, threshold: int) -> tuple[Pixels, Pixel
     across, down = (with_hidden(find_curves(one, thickness), one.shape[1]) for one in (squeeze(mask), squeeze_turned(mask)))
     if not across and not down:
         return ink, mask
-    bare = ink.copy()
-    for curve in across:
-        subtract_rule(bare, curve, thickness)
-    beside = cv2.bitwise_and(at_least(bare, threshold), mask) if across else mask
-    for curve in down:
-        subtract_rule(bare.T, curve, thickness)
-    strokes = cv2.bitwise_and(at_least(bare, threshold), mask) if down else beside
+    # Only the surroundings of rules change, so only they are looked at. Those of rules down are bands of the turned page.
+    reach = thickness // 2 + RULE_TUNING.soft_edge_px
+    bands, turned = bands_of(across, mask.shape, reach), bands_of(down, mask.shape[::-1], reach)
+    bare, strokes = ink.copy(), mask.copy()
+    subtract_rules(bare, across, thickness, bands)
+    level = take_absorbed(bare, strokes, threshold, bands)
+    subtract_rules(bare.T, down, thickness, turned)
+    upright = take_absorbed(bare.T, strokes.T, threshold, turned)
     # A rule across is restored between strokes above and below it only: along it lie letters that it does not join. Where rules
     # cross, both count.
     bridge = thickness + RULE_TUNING.bridge_px
-    high, wide = np.ones((bridge, 1), np.uint8), np.ones((1, bridge), np.uint8)
-    taken = cv2.subtract(mask, beside), cv2.subtract(beside, strokes)
-    bands = bands_of(across, mask.shape, thickness // 2 + RULE_TUNING.soft_edge_px)
-    if across and down:
-        taken = taken[0], bridged(taken[1], taken[0], high, bands)
-    if across:
-        strokes = bridged(strokes, taken[0], high, bands)
     if down:
-        strokes = bridged(strokes, taken[1], wide, [slice(0, mask.shape[0])])
-    return cv2.max(bare, cv2.bitwise_and(ink, strokes)), strokes
+        restore(upright.T, level, bridge, bands)
+    restore(strokes, level, bridge, bands)
+    restore(strokes.T, upright, bridge, turned)
+    for whole, seen, own, places in ((bare, ink, strokes, bands), (bare.T, ink.T, strokes.T, turned)):
+        for band in places:
+            whole[band] = cv2.max(lying(whole[band]), cv2.bitwise_and(lying(seen[band]), lying(own[band])))
+    return bare, strokes
 
 
 def bands_of(curves: Sequence[Curve], shape: tuple[int, ...], reach: int) -> list[slice]:
@@ -328,8 +104,8 @@ def bands_of(curves: Sequence[Curve], shape: tuple[int, ...], reach: int) -> lis
     beyond = RULE_TUNING.extension_share * shape[1] / SQUEEZE + 1
     ends: list[tuple[int, int]] = []
     for curve in curves:
-        rows = curve.rows(np.arange(curve.start - beyond, curve.end + beyond + 1))
-        ends.append((max(0, math.floor(rows.min()) - reach), min(shape[0], math.ceil(rows.max()) + reach + 1)))
+        low, high = curve.extremes(curve.start - beyond, curve.end + beyond)
+        ends.append((max(0, math.floor(low) - reach), min(shape[0], math.ceil(high) + reach + 1)))
     bands: list[slice] = []
     for top, bottom in sorted(one for one in ends if one[0] < one[1]):
         if bands and top <= bands[-1].stop:
@@ -339,15 +115,33 @@ def bands_of(curves: Sequence[Curve], shape: tuple[int, ...], reach: int) -> lis
     return bands
 
 
-def bridged(strokes: Pixels, taken: Pixels, kernel: Pixels, bands: Sequence[slice]) -> Pixels:
-    """Return strokes (H, W) with what was taken from their gaps, which closing with a kernel finds, in these bands of rows."""
-    whole = strokes.copy()
+def lying(part: Pixels) -> Pixels:
+    """Return rows (h, W) of a page, or of a turned page, so that OpenCV takes them: rows of a turned page are copied."""
+    return part if part.strides[1] == 1 else cv2.transpose(part.T)
+
+
+def take_absorbed(bare: Pixels, strokes: Pixels, threshold: int, bands: Sequence[slice]) -> Pixels:
+    """Take what has less bare ink (H, W) than the threshold off strokes (H, W) in these bands of rows; returns it, (H, W)."""
+    taken = np.zeros(strokes.shape, np.uint8)
+    for band in bands:
+        before = lying(strokes[band])
+        left = cv2.bitwise_and(at_least(lying(bare[band]), threshold), before)
+        taken[band] = cv2.subtract(before, left)
+        strokes[band] = left
+    return taken
+
+
+def restore(strokes: Pixels, taken: Pixels, bridge: int, bands: Sequence[slice]) -> None:
+    """Add what was taken (H, W) from gaps of strokes (H, W) to them, in bands of rows; gaps are up to `bridge` rows high."""
+    kernel, found = np.ones((bridge, 1), np.uint8), []
     for band in bands:
         # Closing looks this far beyond a band.
-        first = max(0, band.start - 2 * len(kernel))
-        closed = cv2.morphologyEx(strokes[first : band.stop + 2 * len(kernel)], cv2.MORPH_CLOSE, kernel)
-        whole[band] |= cv2.bitwise_and(taken[band], closed[band.start - first : band.stop - first])
-    return whole
+        first = max(0, band.start - 2 * bridge)
+        closed = cv2.morphologyEx(lying(strokes[first : band.stop + 2 * bridge]), cv2.MORPH_CLOSE, kernel)
+        found.append(cv2.bitwise_and(lying(taken[band]), closed[band.start - first : band.stop - first]))
+    # Only now, because a band may be near the next one.
+    for band, back in zip(bands, found, strict=True):
+        strokes[band] = cv2.bitwise_or(lying(strokes[band]), back)
 
 
 def squeeze(mask: Pixels) -> Pixels:
@@ -364,21 +158,30 @@ def squeeze_turned(mask: Pixels) -> Pixels:
     return cv2.transpose(at_least(counts.view(np.uint8), MIN_FILLED))
 
 
-def subtract_rule(ink: Pixels, curve: Curve, thickness: int) -> None:
-    """Subtract what a rule absorbs from the ink (H, W) uint8 in place; light passes the rule and the ink in turn."""
-    beyond = round(RULE_TUNING.extension_share * ink.shape[1])
-    columns = np.arange(max(0, curve.start * SQUEEZE - beyond), min(curve.end * SQUEEZE + beyond, ink.shape[1]))
-    middle = np.rint(curve.rows((columns + 0.5) / SQUEEZE - 0.5)).astype(int)
+def subtract_rules(ink: Pixels, curves: Sequence[Curve], thickness: int, bands: Sequence[slice]) -> None:
+    """Subtract what rules in these bands absorb from the ink (H, W) uint8 in place; light passes a rule and the ink in turn."""
     reach = thickness // 2 + RULE_TUNING.soft_edge_px
+    # NumPy takes much less time for several rules at once. In as many bands as there are rules they share no pixels.
+    size = MAX_RULES if len(bands) == len(curves) else 1
+    for start in range(0, len(curves), size):
+        subtract_apart(ink, curves[start : start + size], reach)
+
+
+def subtract_apart(ink: Pixels, curves: Sequence[Curve], reach: int) -> None:
+    """Subtract rules that share no pixels from the ink (H, W) uint8 in place, up to `reach` rows above and below each."""
+    beyond, (height, width) = round(RULE_TUNING.extension_share * ink.shape[1]), ink.shape
+    columns = [np.arange(max(0, one.start * SQUEEZE - beyond), min(one.end * SQUEEZE + beyond, width)) for one in curves]
+    rows = [one.rows((own + 0.5) / SQUEEZE - 0.5) for one, own in zip(curves, columns, strict=True)]
+    middle, along = np.rint(np.concatenate(rows)).astype(np.intp), np.concatenate(columns)
     across = np.arange(-reach, reach + 1)[:, None]
-    # Indices into the memory of a page or a transposed page: NumPy reaches them in a third of the time.
+    # Indices into the memory of a page or a turned page: NumPy reaches them in a third of the time.
     pixels, (down, right) = ink.ravel(order="K"), ink.strides
-    if middle.min() >= reach and middle.max() < ink.shape[0] - reach:
-        places = middle * down + columns * right + across * down
+    if middle.min() >= reach and middle.max() < height - reach:
+        places = middle * down + along * right + across * down
     else:
-        places = np.minimum(np.maximum(middle + across, 0), ink.shape[0] - 1) * down + columns * right
+        places = np.minimum(np.maximum(middle + across, 0), height - 1) * down + along * right
     band = pixels.take(places).astype(np.float32)
-    passed = 256 - absorbed_along(band)
+    passed = passed_along(band, tuple(map(len, columns)))
     # In place, because new memory costs more time than the arithmetic.
     left = np.subtract(255, band, out=band)
     left *= 255
@@ -389,19 +192,28 @@ def subtract_rule(ink: Pixels, curve: Curve, thickness: int) -> None:
 
 @dataclass(frozen=True)
 class Sections:
-    """The sections of a rule: samples (n, SECTION_SAMPLES) are columns of each, around (n, k) its neighbours, itself included.
+    """The sections of rules beside each other: samples (n, SECTION_SAMPLES) are columns of each, around (n, k) its neighbours.
 
-    of_column (w,) is the section of each column.
+    Each section is one of its own neighbours. lengths (n,) are the numbers of their columns.
     """
 
     samples: NDArray[np.intp]
     around: NDArray[np.intp]
-    of_column: NDArray[np.intp]
+    lengths: NDArray[np.intp]
 
 
 @lru_cache(maxsize=16)
-def sections_of(width: int) -> Sections:
-    """Return the sections of a rule with this many columns; those of all rules of a page are alike."""
+def sections_of(widths: tuple[int, ...]) -> Sections:
+    """Return the sections of rules with these many columns; those of all rules of a page are alike."""
+    width, *others = widths
+    if others:
+        every = [sections_of((one,)) for one in widths]
+        columns, sections = (np.cumsum([0, *sizes]) for sizes in (widths[:-1], [len(one.lengths) for one in every[:-1]]))
+        return Sections(
+            np.concatenate([one.samples + first for one, first in zip(every, columns, strict=True)]),
+            np.concatenate([one.around + first for one, first in zip(every, sections, strict=True)]),
+            np.concatenate([one.lengths for one in every]),
+        )
     count = max(1, width // RULE_TUNING.section_px)
     ends = np.arange(count + 1) * width // count
     samples = ends[:-1, None] + np.arange(SECTION_SAMPLES) * (np.diff(ends)[:, None] - 1) // (SECTION_SAMPLES - 1)
@@ -409,15 +221,18 @@ def sections_of(width: int) -> Sections:
     reach = RULE_TUNING.sections_around
     around = np.abs(np.arange(count)[:, None] + np.arange(-reach, reach + 1))
     around = np.maximum(np.minimum(around, 2 * (count - 1) - around), 0)
-    return Sections(samples, around, np.repeat(np.arange(count), np.diff(ends)))
+    return Sections(samples, around, np.diff(ends))
 
 
-def absorbed_along(band: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what a rule absorbs, 0..255, of the ink (h, W) along it: the usual ink around each place, but never a letter's."""
-    sections = sections_of(band.shape[1])
+def passed_along(band: NDArray[np.float32], widths: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return how much light rules let pass, of 256, for the ink (h, W) along them, one beside the other, with these widths.
+
+    They absorb the usual ink around each place, but never a letter's.
+    """
+    sections = sections_of(widths)
     usual = upper_median(upper_median(band.take(sections.samples, 1)).take(sections.around, 1))
     usual = cv2.dilate(usual, np.ones((2 * RULE_TUNING.max_wander_px + 1, 1), np.uint8))
-    return np.minimum(RULE_TUNING.max_print_factor * usual, 255).take(sections.of_column, 1)
+    return (256 - np.minimum(RULE_TUNING.max_print_factor * usual, 255)).repeat(sections.lengths, 1)
 
 
 def upper_median(values: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -7,26 +7,25 @@ import pytest
 from lettercast.benchmarks.pages.scenes import Scene, photograph
 from lettercast.benchmarks.pages.scoring import match_boxes
 from lettercast.benchmarks.pages.writing import PenHand
+from lettercast.runtime.page.curves import RULED_TUNING, UNRULED_TUNING, Curve, find_bars, find_curves, is_long, with_hidden
 from lettercast.runtime.page.find import find_candidates
 from lettercast.runtime.page.rules import (
-    RULED_TUNING,
+    MAX_RULES,
+    RULE_TUNING,
     SQUEEZE,
-    UNRULED_TUNING,
-    Curve,
-    absorbed_along,
     bands_of,
-    bridged,
-    find_bars,
-    find_curves,
-    is_long,
+    passed_along,
+    restore,
     squeeze,
-    with_hidden,
+    subtract_rules,
     without_edges,
     without_rules,
 )
 
 # Ink of the letters, of a pale and of a dark printed rule, and the threshold of strokes.
 LETTER, PALE, DARK, THRESHOLD = 200, 60, 200, 30
+# The thickness of rules in pixels.
+THICKNESS = 6
 
 
 @pytest.fixture
@@ -162,11 +161,40 @@ def test_absorbed_ink_follows_the_rule_and_ignores_letters():
     band = np.zeros((9, 1200), np.float32)
     band[4, :600], band[4, 600:] = 50, 90
     band[:, 300:360] = LETTER
-    absorbed = absorbed_along(band)
+    absorbed = 256 - passed_along(band, (band.shape[1],))
     assert absorbed.shape == band.shape
     assert absorbed[4, 330] < 0.5 * LETTER
     assert absorbed[4, 1100] > absorbed[4, 100] > 50
     assert not absorbed[0].any()
+
+
+@pytest.mark.parametrize("is_turned", [False, True])
+def test_rules_that_share_no_pixels_are_subtracted_at_once_as_one_by_one(is_turned):
+    ink = np.random.default_rng(2).integers(0, 256, (300, 500), np.uint8)
+    ink = np.asfortranarray(ink) if is_turned else ink
+    curves = [
+        Curve((1e-3, 0.05 * (k % 2), row), 4 * (k % 3), 60 - k) for k, row in enumerate(range(3, 300, 298 // (MAX_RULES + 2)))
+    ]
+    bands = bands_of(curves, ink.shape, THICKNESS // 2 + RULE_TUNING.soft_edge_px)
+    assert len(bands) == len(curves) > MAX_RULES
+    at_once, one_by_one = ink.copy(order="K"), ink.copy(order="K")
+    subtract_rules(at_once, curves, THICKNESS, bands)
+    for curve in curves:
+        subtract_rules(one_by_one, [curve], THICKNESS, bands[:1])
+    assert not np.array_equal(at_once, ink)
+    np.testing.assert_array_equal(at_once, one_by_one)
+
+
+def test_rules_that_cross_are_subtracted_one_after_the_other():
+    ink = np.full((300, 500), 100, np.uint8)
+    curves = [Curve((0.0, slope, row), 0, 62) for slope, row in ((1.0, 100.0), (-1.0, 162.0))]
+    bands = bands_of(curves, ink.shape, THICKNESS // 2 + RULE_TUNING.soft_edge_px)
+    assert len(bands) == 1
+    one_by_one = ink.copy()
+    for curve in curves:
+        subtract_rules(one_by_one, [curve], THICKNESS, bands)
+    subtract_rules(ink, curves, THICKNESS, bands)
+    np.testing.assert_array_equal(ink, one_by_one)
 
 
 def test_squeezed_pixels_are_set_where_most_of_theirs_are():
@@ -175,9 +203,6 @@ def test_squeezed_pixels_are_set_where_most_of_theirs_are():
     squeezed = squeeze(mask)
     np.testing.assert_array_equal(squeezed, 255 * (filled > 0.7))
     assert 0 < np.count_nonzero(squeezed) < squeezed.size
-
-
-THICKNESS = 6
 
 
 def draw_lines(*lines: tuple[int, int], width: int = 150) -> np.ndarray:
@@ -255,4 +280,7 @@ def test_gaps_that_rules_leave_are_bridged_in_the_bands_of_rules_as_in_the_whole
     taken[~inside] = 0
     kernel = np.ones((10, 1), np.uint8)
     whole = cv2.bitwise_or(strokes, cv2.bitwise_and(taken, cv2.morphologyEx(strokes, cv2.MORPH_CLOSE, kernel)))
-    np.testing.assert_array_equal(bridged(strokes, taken, kernel, bands), whole)
+    turned = np.asfortranarray(strokes)
+    for page in (strokes, turned):
+        restore(page, taken, len(kernel), bands)
+        np.testing.assert_array_equal(page, whole)

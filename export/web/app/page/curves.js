@@ -1,4 +1,4 @@
-// Find ruled lines on a page, straight or gently curved, by a Hough transform; a port of the first half of runtime/page/rules.py.
+// Find ruled lines on a page, straight or gently curved, by a Hough transform; a port of runtime/page/curves.py.
 import { CURVE_TUNING, MAX_CURVES, RULED_TUNING, UNRULED_TUNING } from "../tuning.js";
 import { median } from "../arrays.js";
 import { cv, made, ones, scoped } from "../opencv.js";

@@ -1,4 +1,4 @@
-// Remove ruled lines, and the edges of the page; a port of the second half of runtime/page/rules.py.
+// Remove ruled lines, and the edges of the page; a port of runtime/page/rules.py.
 //
 // Ink and masks are Mats (H, W), and belong to the scope of whoever calls, see opencv.js.
 import { MIN_FILLED, RULE_TUNING, SECTION_SAMPLES, SQUEEZE } from "../tuning.js";
