@@ -42,8 +42,8 @@ def add(commands: Any) -> None:
         "options of read; if the model takes other images than letters, with python3 classifier.pyz IMAGE and the options of "
         "classify. It needs Python 3.11 or later, NumPy, OpenCV, and LiteRT for a .tflite model. With --target mcu it is a zip "
         "for microcontrollers instead: C++ for TensorFlow Lite Micro with golden cases, as a library for Arduino, PlatformIO, "
-        "ESP-IDF and CMake. With --target web it is a folder, or a zip if FILE ends in .zip, with an app that classifies in a "
-        "browser: camera, photo or drawing; npm fetches what it needs once.",
+        "ESP-IDF and CMake. With --target web it is a folder, or a zip if FILE ends in .zip, with an app that reads pages, or "
+        "classifies, in a browser: camera, photo or drawing; npm fetches what it needs once.",
         examples=EXAMPLES,
     )
     command.add_argument(
@@ -113,8 +113,8 @@ def run(options: argparse.Namespace) -> int:
 def write_web(model: Path, options: argparse.Namespace) -> int:
     """Write an app for a browser, and print its size and how to open it."""
     if options.language or options.no_pip:
-        name = "--no-pip" if options.no_pip else "--language"
-        raise LettercastError(f"{name}: an app for a browser classifies one letter at a time; leave it out with --target web")
+        name, lacks = ("--no-pip", "has no Python") if options.no_pip else ("--language", "has no languages")
+        raise LettercastError(f"{name}: an app for a browser {lacks}; leave it out with --target web")
     with importing():
         from ..export.web.bundle import shipped_model, write_web_bundle
 

@@ -75,7 +75,7 @@ def test_what_a_browser_cannot_run_is_refused(lettercast):
     assert "takes an .onnx file; make one of its original with lettercast export letters-digits --formats onnx-int8" in said
     code, _, said = lettercast("bundle", "--target", "web", "--language", "en")
     assert code == 2
-    assert "--language: an app for a browser classifies one letter at a time" in said
+    assert "--language: an app for a browser has no languages; leave it out with --target web" in said
 
 
 def test_model_without_golden_cases_is_bundled_and_named(packages, digits_onnx, tmp_path, lettercast):
