@@ -26,6 +26,7 @@ TEXT_COLUMNS = (
     "layer",
     "kind",
     "output",
+    "stage",
     "result",
     "image",
     "reader",

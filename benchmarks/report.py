@@ -33,6 +33,7 @@ from .peers.run import peer_engines_table, peer_letters_table, peer_pages_table,
 from .speed.camera_loop import loop_table, make_card_video, one_thread, time_loop
 from .speed.growth import GROWTH_PLAN, GrowthPlan, growth_figure, growth_tables, measure_growth
 from .speed.limit import limit_tables, measure_limit
+from .speed.page_limit import measure_page, page_figure, page_table
 
 BLUE, ORANGE, GREEN, GREY = "#2f6f9f", "#d9822b", "#3a8f5c", "#8a8a8a"
 COLOURS = "grey: Keras; blue: TFLite; orange: ONNX"
@@ -88,13 +89,24 @@ def reading_model(contenders: Sequence[Contender]) -> Path | None:
 
 
 def limit_section(contenders: Sequence[Contender], seconds: float, report: Report) -> Section:
-    """Measure the share of the engine's peak throughput that int8 and float32 models reach, `seconds` for each."""
+    """Measure the share of the engine's peak throughput that int8 and float32 models reach, `seconds` for each.
+
+    If one of them reads pages of letters, it is also measured how near each stage of a page comes to what it costs at least.
+    """
     title = "Share of the peak throughput of one core"
     paths = {c.path: None for c in contenders if c.runs and c.format.partition("-")[2] in LIMITED}
     if not paths:
         return Section(title, note=f"there is no {' or '.join(LIMITED)} model among these")
     limit = measure_limit(list(paths), seconds=seconds, report=report)
-    return Section(title, limit.to_dict(), tuple(limit_tables(limit)))
+    page, path = None, reading_model(contenders)
+    if path in paths:
+        reach = limit.models[list(paths).index(path)]
+        with one_thread():
+            page = measure_page(open_engine(path), reach.multiplications, reach.peak.gmacs, seconds=seconds, report=report)
+    tables, figures = limit_tables(limit), limit.to_dict()
+    if not page:
+        return Section(title, figures, tuple(tables))
+    return Section(title, figures | {"page": page.to_dict()}, (*tables, page_table(page)), (page_figure(page),))
 
 
 def reader_section(

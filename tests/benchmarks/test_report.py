@@ -224,6 +224,7 @@ def test_the_command_writes_sections_to_json_page_and_terminal(lettercast, expor
     jsonschema.validate(figures, json.loads((root / "docs" / "benchmark.schema.json").read_text()))
     (model,) = figures["limit"]["models"]
     assert 0 < model["share"] < 1.5
+    assert [stage["name"] for stage in figures["limit"]["page"]["stages"]][-2:] == ["doubts, lines and words", "whole page"]
     assert "Share of the peak throughput of one core" in out
     assert "Share of the peak throughput of one core" in (tmp_path / "page.html").read_text()
 
