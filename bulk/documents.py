@@ -72,7 +72,7 @@ class TiffFile:
             self._data = mmap(file.fileno(), 0, access=ACCESS_COPY)
             self._offsets = tiff_pages(cast(BinaryIO, self._data), MAX_PAGES)
         except (EOFError, ValueError, OSError) as error:
-            raise LettercastError(f"{path}: the list of its pages is damaged ({first_line(error)}); copy it again") from error
+            raise LettercastError(f"{path}: damaged, because {first_line(error)}; copy it again") from error
         self.pages = max(1, len(self._offsets))
 
     def page(self, number: int) -> tuple[Pixels, float | None]:

@@ -162,14 +162,15 @@ def tiff_pages(file: BinaryIO, max_pages: int) -> list[bytes]:
     offset, seen, pages = file.read(4), set[bytes](), list[bytes]()
     while any(offset):
         if offset in seen or len(pages) == max_pages:
-            raise ValueError("the pages go in a circle" if offset in seen else f"it has more than {max_pages:,} pages")
+            raise ValueError("its pages go in a circle" if offset in seen else f"it has more than {max_pages:,} pages")
         seen.add(offset)
         try:
             tags, end = _directory(file, order, *struct.unpack(f"{order}I", offset))
             file.seek(end)
-            following = file.read(4)
-        except struct.error as error:
-            raise EOFError(str(error)) from error
+        except (struct.error, ValueError) as error:
+            # A mapped file refuses a place behind its end.
+            raise EOFError("the list of pages breaks off") from error
+        following = file.read(4)
         if not pages or not tags.get(PAGE_KIND_TAG, 0) & SMALL_COPY_OR_MASK:
             pages.append(offset)
         # Some scanners leave out the last four bytes.

@@ -32,7 +32,7 @@ BROKEN = {
     "text.jpg": "not an image that lettercast can read",
     "cut.png": "the image breaks off or is damaged; copy it again",
     "cut.pdf": "damaged, or not a PDF; copy it again",
-    "cut.tif": "the list of its pages is damaged",
+    "cut.tif": "damaged, because the list of pages breaks off; copy it again",
     "gone.png": "No such file or directory",
 }
 

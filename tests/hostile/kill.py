@@ -1,6 +1,6 @@
 """Kill commands (with SIGKILL) at random moments while they write files, and look for broken files and lost epochs.
 
-    PYTHONPATH=tests python -m hostile.kill train export benchmark record snapshot --times 100
+    PYTHONPATH=tests python -m hostile.kill train export benchmark record snapshot archive --times 100
 
 All runs of a job share a folder, so that each run meets what the one before left behind.
 """
@@ -8,6 +8,7 @@ All runs of a job share a folder, so that each run meets what the one before lef
 import argparse
 import json
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -24,6 +25,8 @@ from lettercast.runtime.model.engine import open_engine
 from lettercast.runtime.model.golden import golden_path, load_golden, replay
 
 PAGE, FRAMES = (480, 360), 60
+# Pages of an archive.
+ARCHIVED = 40
 SPARE_S = 600
 # When a run is killed, as shares of the time of an undisturbed run; before that it only starts up and writes nothing.
 MIN_KILL_SHARE, MAX_KILL_SHARE = 0.35, 1.02
@@ -112,6 +115,39 @@ def broken_images(folder: Path, output: str) -> list[str]:
     return [f"{path.name} is truncated" for path in paths if not path.read_bytes().endswith(b"IEND\xaeB`\x82")]
 
 
+def archive(folder: Path) -> list[str]:
+    """Return the command that reads an archive of pages, which are made once; it goes on with an earlier one."""
+    pages = folder.parent / "pages"
+    if not pages.exists():
+        pages.mkdir()
+        for number in range(ARCHIVED):
+            page = np.full((*PAGE[::-1], 3), 235, np.uint8)
+            cv2.putText(page, "LET", (60, 220), cv2.FONT_HERSHEY_SIMPLEX, 5, (30, 30, 30), 8 + number % 9)
+            cv2.imwrite(str(pages / f"{number}.png"), page)
+    return ["read", str(pages), "--out", "letters.parquet", "--model", "letters-nano", "--processes", "2"]
+
+
+def lost_pages(folder: Path, output: str) -> list[str]:
+    """Return which pages of a killed archive are there twice, or were there once and are gone; a finished one is removed."""
+    import pyarrow.parquet
+
+    found, seen = folder / "letters.parquet", folder.parent / "seen.txt"
+    pages = [row for path in sorted((found / "pages").glob("[!.]*")) for row in pyarrow.parquet.read_table(path).to_pylist()]
+    letters = [pyarrow.parquet.read_table(path).num_rows for path in sorted((found / "letters").glob("[!.]*"))]
+    names = [Path(row["path"]).name for row in pages]
+    faults = [f"{name} is there twice" for name in sorted(set(names)) if names.count(name) > 1]
+    if len(letters) == len(list((found / "pages").glob("[!.]*"))) and sum(letters) != sum(row["letters"] for row in pages):
+        faults.append("letters are missing")
+    journal = (found / ".journal").read_bytes().split(b"\n")[:-1] if (found / ".journal").exists() else []
+    there = {*names, *(Path(json.loads(line)["path"]).name for line in journal)}
+    faults += [f"{name} is gone" for name in sorted(set(seen.read_text().split() if seen.exists() else ()) - there)]
+    seen.write_text("\n".join(there))
+    if len(names) == ARCHIVED:
+        shutil.rmtree(found)
+        seen.unlink()
+    return faults
+
+
 EXPORT = ["export", "letters-nano", "--formats", "tflite-float32,tflite-int8,onnx-float32", "--out", "dist", "--overwrite"]
 JOBS = {
     "train": Job(training, lost_epochs),
@@ -122,6 +158,7 @@ JOBS = {
         lambda folder: [*EXPORT[:3], "tflite-int8", *EXPORT[4:]],
     ),
     "record": Job(lambda folder: ["read", video(folder), "--json", "--record", "out.mp4", "--overwrite"], broken_video),
+    "archive": Job(archive, lost_pages),
     "snapshot": Job(lambda folder: ["read", video(folder), "--json", "--save", "seen", "--overwrite"], broken_images),
 }
 

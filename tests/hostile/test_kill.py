@@ -13,6 +13,11 @@ def test_a_killed_reader_leaves_no_broken_video_or_image():
     assert kill_often(both, 6, 0) == []
 
 
+def test_a_killed_archive_has_each_page_once_and_loses_none():
+    pytest.importorskip("pyarrow", reason="not installed: pip install 'lettercast[bulk]'")
+    assert kill_often(JOBS["archive"], 3, 0) == []
+
+
 @pytest.mark.parametrize(
     ("name", "file"), [("record", "out.mp4"), ("snapshot", "seen/video-000000.png"), ("benchmark", "r.html")]
 )
