@@ -9,8 +9,26 @@ import numpy as np
 
 from ...runtime import glyph, reader, text
 from ...runtime.model import engine
-from ...runtime.page import curves, find, ink, join, lines, rules, split, stacked, strokes
-from ...runtime.text import context
+from ...runtime.page import (
+    boxes,
+    combs,
+    curves,
+    find,
+    forms,
+    grids,
+    ink,
+    join,
+    lines,
+    places,
+    printed,
+    quads,
+    rows,
+    rules,
+    split,
+    stacked,
+    strokes,
+)
+from ...runtime.text import codes, context
 
 # What the app takes from each module: tuned values, and constants beside them.
 SOURCES: dict[ModuleType, tuple[str, ...]] = {
@@ -19,15 +37,44 @@ SOURCES: dict[ModuleType, tuple[str, ...]] = {
     curves: ("CURVE_TUNING", "MAX_CURVES", "UNRULED_TUNING", "RULED_TUNING"),
     rules: ("SQUEEZE", "MIN_FILLED", "RULE_TUNING", "SECTION_SAMPLES"),
     strokes: ("PIECES_TUNING", "MAX_PIECES", "MAX_FRAMES", "GROUPS_TUNING", "OUTLINE_POINTS"),
-    find: ("SHEET_TUNING", "CORNERS", "FIND_TUNING", "LARGE_INK_PX"),
+    quads: ("FORM_TUNING", "MAX_SEEDS", "MIN_SEEN", "ROUNDS", "MIN_DEVIATION_PX", "STIFFNESS"),
+    printed: ("PRINTED_TUNING", "ALONG", "WEIGHED"),
+    grids: (
+        *("NEAR", "FITS", "MIN_START", "MIN_BOXES", "MIN_ROWS", "MAX_OFF_PX", "MAX_SIDE", "MIN_SIDE", "MIN_MEAN", "MIN_THERE"),
+        *("MIN_ALL", "MIN_DETERMINANT"),
+    ),
+    boxes: (
+        *("STEPPING", "KNOWN_STEPPING", "MIN_EVEN", "EVEN_TOLERANCES", "MAX_STRIDE_ERROR", "MAX_STRIDES", "MIN_STRIDES"),
+        "MIN_DEVIATION",
+    ),
+    combs: ("TRACKING", "MAX_SHARED_LINES", "MAX_TICK_OFF", "MIN_FOLLOWED", "MAX_TICKS", "LEANS"),
+    rows: (
+        *("MAX_OVER", "MAX_STEPS", "MAX_STEP_ERROR", "MIN_BETWEEN", "FOOT", "OWN_HEIGHT", "MIN_STRAIGHT", "MAX_OFF"),
+        *("MIN_OFF_PX", "MAX_OFF_SHARE"),
+    ),
+    forms: (
+        *("MAX_DASH_PX", "MIN_DASHES", "MIN_DASHES_SHARE", "MAX_GAP", "CORNER", "FAINT", "MIN_FOOT", "MAX_FOOT", "FOOT_STEP"),
+        "MAX_HOLES",
+    ),
+    places: ("PLACES_TUNING", "MIN_RISES", "MIN_USUAL", "MIN_SPECK_PX", "MAX_BORDER_PX", "MAX_SQUARE", "MIN_AROUND_PX"),
+    find: ("SHEET_TUNING", "CORNERS", "FIND_TUNING", "MORE_PLACES", "LARGE_INK_PX"),
     join: ("JOIN_TUNING", "MAX_PAIRS", "MAX_TRIPLES"),
     split: ("SPLIT_TUNING", "BARE_STROKES", "ROUNDING"),
     stacked: ("STACKED_TUNING",),
     lines: ("ORDER_TUNING", "SPACING_TUNING", "BETWEEN_LETTERS", "BETWEEN_WORDS"),
     context: ("LABELS", "MIN_CHANCE", "CASE_TUNING", "HEIGHT_TUNING", "WRITTEN_TUNING", "MIN_HEIGHT_PX"),
+    codes: ("DIGITS", "KIND_TUNING"),
     text: ("UNKNOWN",),
     engine: ("MAX_BATCH",),
-    reader: ("LOOK_TUNING", "NEIGHBOUR_TUNING", "GRAVEL_TUNING", "MAX_LOOKS", "MAX_ALTERNATIVES", "MIN_PROBABILITY"),
+    reader: (
+        "LOOK_TUNING",
+        "NEIGHBOUR_TUNING",
+        "PLACE_TUNING",
+        "GRAVEL_TUNING",
+        "MAX_LOOKS",
+        "MAX_ALTERNATIVES",
+        "MIN_PROBABILITY",
+    ),
 }
 
 
@@ -35,6 +82,8 @@ def tuning() -> dict[str, Any]:
     """Return all values by their names in Python; those of a tuned class as a dictionary."""
     found = {name: plain(getattr(module, name)) for module, names in SOURCES.items() for name in names}
     letters, words = lines.priors(lines.SPACING_TUNING)
+    # Constants of several modules with one name.
+    found |= {"GRID_ROUNDS": grids.ROUNDS, "BOX_ROUNDS": boxes.ROUNDS}
     made = {"LOG_HEIGHTS": context.log_heights(context.HEIGHT_TUNING), "LETTER_PRIORS": letters, "WORD_PRIORS": words.ravel()}
     return found | {name: plain(value) for name, value in made.items()}
 

@@ -1,6 +1,6 @@
-// The reader: takes an image and returns lines of letters; a port of runtime/reader.py for pages without form boxes.
-import { GRAVEL_TUNING, LABELS, LOOK_TUNING, MAX_ALTERNATIVES, MAX_LOOKS, MIN_PROBABILITY, NEIGHBOUR_TUNING, UNKNOWN } from "./tuning.js";
-import { argsort, percentile } from "./arrays.js";
+// The reader: takes an image and returns lines of letters; a port of runtime/reader.py.
+import { GRAVEL_TUNING, LABELS, LOOK_TUNING, MAX_ALTERNATIVES, MAX_LOOKS, MIN_PROBABILITY, NEIGHBOUR_TUNING, PLACE_TUNING, UNKNOWN } from "./tuning.js";
+import { argmax, argsort, percentile } from "./arrays.js";
 import { remembering } from "./engine.js";
 import { glyph } from "./glyph.js";
 import { cv, imageOf, keep, made, matOf, scoped } from "./opencv.js";
@@ -11,6 +11,7 @@ import { orderLines } from "./page/lines.js";
 import { bestOf, certainty, mayBeSplit, merged, splitCandidates } from "./page/split.js";
 import { splitStacked } from "./page/stacked.js";
 import { firstLetters, splitWords } from "./page/words.js";
+import { alphabetOf, lettersIn, settleKinds, withLetters } from "./text/codes.js";
 import { findSmall, settleCase, settleHeights } from "./text/context.js";
 
 /** @typedef {import("./page/candidate.js").Box} Box */
@@ -24,9 +25,13 @@ import { findSmall, settleCase, settleHeights } from "./text/context.js";
  */
 
 /**
- * The text of a page, its lines of words of letters, and how many marks look like no letters and stand beside none.
- * @typedef {{text: string, lines: Letter[][][], leftOut: number}} Page
+ * The text of a page, its lines of words of letters, the lines of what stands outside the boxes of a form, and how many marks look
+ * like no letters and stand beside none. On a form the lines are the rows of its boxes.
+ * @typedef {{text: string, lines: Letter[][][], outside: Letter[][][], leftOut: number}} Page
  */
+
+/** Lines of candidates, as indices from the left, and the start and the end of each of their words. */
+/** @typedef {{order: number[][], words: [number, number][][]}} Order */
 
 /** Reads letters with one model. */
 export class Reader {
@@ -36,9 +41,8 @@ export class Reader {
    */
   constructor(engine, caseNet) {
     Object.assign(this, { engine, caseNet, facts: engine.facts });
-    const { labels } = engine.facts;
-    // Where A to Z stand among the labels; null for a model of other labels, of which context knows nothing.
-    this.places = labels.length === LABELS.length && LABELS.every((name) => labels.includes(name)) ? LABELS.map((name) => labels.indexOf(name)) : null;
+    // null for a model of other labels than letters and digits, of which context knows nothing.
+    this.alphabet = alphabetOf(engine.facts.labels);
   }
 
   /**
@@ -61,12 +65,16 @@ export class Reader {
   async readCandidates(found, { isWritten = false } = {}) {
     // Finding letters takes reading some of them.
     const engine = remembering(this.engine);
-    const candidates = await splitStacked(engine, await joinStrokes(engine, found));
-    const readings = await this.recognize(engine, candidates);
-    const lines = readings.length ? this.compose(merged(readings), isWritten && this.places !== null) : [];
+    // Whatever stands in a box of a form is one letter.
+    const placed = found.filter((one) => one.place), free = found.filter((one) => !one.place);
+    const readings = await this.recognize(engine, [...placed, ...(await splitStacked(engine, await joinStrokes(engine, free)))]);
+    const outside = readings.filter(({ candidates: [one] }) => one.isOutside), inside = readings.filter(({ candidates: [one] }) => one.place);
+    const isForm = outside.length > 0 || inside.length > 0;
+    const make = (some, orderOf) => (some.length ? this.compose(merged(some), orderOf, isWritten && this.alphabet !== null) : []);
+    const lines = isForm ? make(inside, orderForm) : make(readings, orderFree), beside = make(outside, orderFree);
     const count = readings.reduce((sum, reading) => sum + reading.candidates.length, 0);
     const text = lines.map((line) => line.map((word) => word.map((one) => one.letter).join("")).join(" ")).join("\n");
-    return { text, lines, leftOut: count - lines.flat(2).length };
+    return { text, lines, outside: beside, leftOut: count - [...lines, ...beside].flat(2).length };
   }
 
   /**
@@ -86,39 +94,51 @@ export class Reader {
     return candidates.map((one, i) => splits.get(i) ?? { candidates: [one], images: [images[i]], probabilities: [rows[i]] });
   }
 
-  /** Make lines of all letters of a page: reject candidates by their neighbours, and let context settle doubts. */
-  compose({ candidates, images, probabilities }, isWritten) {
+  /**
+   * Make lines of all letters of a page: reject candidates, put the others in order, and let context settle doubts.
+   * @param {Reading} reading
+   * @param {(candidates: Candidate[], confidence: number[], rejectBelow: number) => Order} orderOf
+   */
+  compose({ candidates, images, probabilities }, orderOf, isWritten) {
     const confidence = probabilities.map((row) => certainty(row, this.facts));
-    const isKept = keepByNeighbours(candidates.map((one) => one.box), candidates.map((one) => one.strength), confidence, this.facts.reject_below);
-    const kept = candidates.map((_, i) => i).filter((i) => isKept[i]);
-    const order = orderLines(kept.map((i) => candidates[i].box)).map((line) => line.map((k) => kept[k]));
+    const { order, words } = orderOf(candidates, confidence, this.facts.reject_below);
     if (!order.length) return [];
     const boxes = order.map((line) => line.map((i) => candidates[i].box));
-    const words = splitWords(boxes);
     const seen = order.map((line) => line.map((i) => probabilities[i]));
-    const capital = this.places && order.map((line) => this.caseNet.capital(line.map((i) => images[i])));
-    const settled = this.places ? this.settle(seen, capital, boxes, words) : seen;
-    const isKnown = (row) => bestOf(row, this.facts) >= this.facts.reject_below;
+    const capital = this.alphabet && order.map((line) => this.caseNet.capital(line.map((i) => images[i])));
+    const settled = this.alphabet ? this.settle(seen, capital, boxes, words) : seen;
     const lines = settled.map((rows, k) =>
       // Context only chooses between letters: if the model alone is sure that something is a letter, it stays one.
-      rows.map((row, i) => this.letterOf(row, boxes[k][i], isKnown(seen[k][i]) || isKnown(row))),
+      rows.map((row, i) => this.letterOf(row, boxes[k][i], this.isKnown(seen[k][i]) || this.isKnown(row))),
     );
     const written = isWritten ? inWrittenCase(lines, capital, words) : lines;
     return written.map((line, k) => words[k].map(([start, end]) => line.slice(start, end)));
   }
 
-  /** Return the probabilities of each line, weighted by the case and the heights of the page. */
+  /** Return whether a row is a letter or a digit for the model, not a non-letter. */
+  isKnown(row) {
+    return bestOf(row, this.facts) >= this.facts.reject_below;
+  }
+
+  /** Return the probabilities of each line, weighted by the groups, the case and the heights of the page. */
   settle(seen, capital, boxes, words) {
-    const letters = seen.map((rows) => rows.map((row) => Float32Array.from(this.places, (place) => row[place])));
-    const first = words.map(firstLetters);
-    const byCase = settleCase(letters.map((probabilities, k) => ({ probabilities, capital: capital[k], first: first[k] })));
-    return byCase.map((rows, k) =>
-      settleHeights(rows, boxes[k], first[k]).map((row, i) => {
-        const own = seen[k][i].slice();
-        this.places.forEach((place, letter) => (own[place] = row[letter]));
-        return own;
+    const { alphabet } = this;
+    const rows = seen.map((line, k) => settleKinds(line, words[k], alphabet, line.map((row) => this.isKnown(row))));
+    // Digits have no case and no height of their own.
+    const letters = rows.map((line) => placesOf(line.map((row) => !alphabet.digits.includes(argmax(row)))));
+    const own = (lines) => letters.map((chosen, k) => chosen.map((i) => lines[k][i]));
+    const first = own(words.map(firstLetters)), ownRows = own(rows), ownCapital = own(capital), ownBoxes = own(boxes);
+    const byCase = settleCase(
+      ownRows.map((line, k) => ({ probabilities: line.map((row) => lettersIn(row, alphabet)), capital: ownCapital[k], first: first[k] })),
+    );
+    const settled = rows.map((line) => [...line]);
+    byCase.forEach((line, k) =>
+      settleHeights(line, ownBoxes[k], first[k]).forEach((row, i) => {
+        const place = letters[k][i];
+        settled[k][place] = withLetters(rows[k][place], row, alphabet);
       }),
     );
+    return settled;
   }
 
   /** @returns {Letter} */
@@ -164,6 +184,41 @@ export function seenFrom(ink, [[a, b], [c, d]]) {
     cv.warpAffine(matOf(ink), turned, matrix, new cv.Size(wide, high));
     return imageOf(turned);
   });
+}
+
+/** @returns {Order} of the candidates of a page without a form that are writing. */
+function orderFree(candidates, confidence, rejectBelow) {
+  const isKept = keepByNeighbours(candidates.map((one) => one.box), candidates.map((one) => one.strength), confidence, rejectBelow);
+  const kept = placesOf(isKept);
+  const order = orderLines(kept.map((i) => candidates[i].box)).map((line) => line.map((k) => kept[k]));
+  return { order, words: splitWords(order.map((line) => line.map((i) => candidates[i].box))) };
+}
+
+/** @returns {Order} of the candidates in the places of a form that are writing, with a space for empty places between letters. */
+function orderForm(candidates, confidence, rejectBelow) {
+  const kept = placesOf(keepInPlaces(candidates, confidence.map((value) => value >= rejectBelow)));
+  const rows = [...new Set(kept.map((i) => candidates[i].place.row))].sort((a, b) => a - b);
+  const order = rows.map((row) => {
+    const own = kept.filter((i) => candidates[i].place.row === row);
+    return own.sort((a, b) => candidates[a].place.column - candidates[b].place.column || a - b);
+  });
+  const words = order.map((line) => {
+    const isApart = (i, k) => k > 0 && candidates[i].place.column > candidates[line[k - 1]].place.column + 1;
+    const starts = [0, ...placesOf(line.map(isApart)), line.length];
+    return starts.slice(1).map((end, k) => [starts[k], end]);
+  });
+  return { order, words };
+}
+
+const placesOf = (flags) => flags.flatMap((flag, i) => (flag ? [i] : []));
+
+/** Return which candidates in the boxes of a form are writing: letters, and non-letters of their size and ink. */
+function keepInPlaces(candidates, isKnown) {
+  const { min_size_share: least, min_strength_share: faint } = PLACE_TUNING;
+  const known = isKnown.some(Boolean) ? candidates.filter((_, i) => isKnown[i]) : candidates;
+  const sizeOf = ({ box: [, , width, height] }) => Math.max(width, height);
+  const usual = percentile(known.map(sizeOf), 50), strong = percentile(known.map((one) => one.strength), 80);
+  return candidates.map((one, i) => (isKnown[i] || sizeOf(one) >= least * usual) && one.strength >= faint * strong);
 }
 
 /**

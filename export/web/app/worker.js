@@ -22,7 +22,7 @@ async function start() {
   await loadOpenCV(program);
   engine = await opened;
   reader = new Reader(engine, new CaseNet(new Float32Array(numbers.buffer)));
-  return { facts: { ...facts, has_case: reader.places !== null }, proof: cases ? await replay(cases) : null };
+  return { facts: { ...facts, has_case: reader.alphabet !== null }, proof: cases ? await replay(cases) : null };
 }
 
 async function bytesOf(name) {

@@ -13,12 +13,12 @@ const engine = await openEngine(fs.readFileSync(`${app}/model.onnx`), facts);
 const numbers = Uint8Array.from(fs.readFileSync(`${app}/case.bin`));
 const reader = new Reader(engine, new CaseNet(new Float32Array(numbers.buffer)));
 const inks = fs.readFileSync(`${folder}/inks.bin`);
-let place = 0;
+let offset = 0;
 const read = [];
 for (const { candidates, isWritten } of JSON.parse(fs.readFileSync(`${folder}/pages.json`))) {
-  const found = candidates.map(({ box, corner, strength, height, width }) => {
-    const data = new Uint8Array(inks.subarray(place, (place += height * width)));
-    return new Candidate(box, { data, width, height }, corner, strength);
+  const found = candidates.map(({ box, corner, strength, place, isOutside, height, width }) => {
+    const data = new Uint8Array(inks.subarray(offset, (offset += height * width)));
+    return new Candidate(box, { data, width, height }, corner, strength, place, isOutside);
   });
   read.push(await reader.readCandidates(found, { isWritten }));
 }

@@ -3,10 +3,10 @@ import { BARE_STROKES, ROUNDING, SPLIT_TUNING } from "../tuning.js";
 import { roundHalfEven } from "../arrays.js";
 import { cropped, glyph } from "../glyph.js";
 import { cv, keep, made, matOf, scoped } from "../opencv.js";
-import { Candidate } from "./candidate.js";
 
 /** @typedef {import("../opencv.js").Image} Image */
 /** @typedef {import("../engine.js").Engine} Engine */
+/** @typedef {import("./candidate.js").Candidate} Candidate */
 
 /**
  * A cut through a candidate's ink: its column at half height, and its lean in pixels to the side per pixel down.
@@ -42,7 +42,7 @@ export function certainty(row, facts) {
 /** Return whether trying to cut a candidate that was read with this confidence is worth its time. */
 export function mayBeSplit(candidate, confidence) {
   const [, , width, height] = candidate.box;
-  return confidence < SPLIT_TUNING.max_confidence && width >= SPLIT_TUNING.min_width * height;
+  return candidate.place === null && confidence < SPLIT_TUNING.max_confidence && width >= SPLIT_TUNING.min_width * height;
 }
 
 /**
@@ -148,7 +148,7 @@ function likeliestLetters(tried) {
   const score = chosen.reduce((sum, part) => Math.fround(sum + Math.fround(Math.fround(Math.log(part.confidence)) - cost)), 0);
   if (chosen.length < 2 || score <= tried.score) return null;
   return {
-    candidates: chosen.map(({ ink }) => new Candidate(partBox(candidate, ink), ink, candidate.corner, candidate.strength)),
+    candidates: chosen.map(({ ink }) => candidate.part(partBox(candidate, ink), ink)),
     images: chosen.map((part) => part.image),
     probabilities: chosen.map((part) => part.probabilities),
   };

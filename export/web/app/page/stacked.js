@@ -1,8 +1,9 @@
 // Cut letters of two lines that touch, if the model is sure of both parts; a port of runtime/page/stacked.py.
 import { STACKED_TUNING } from "../tuning.js";
 import { argmax, argsort, percentile } from "../arrays.js";
-import { Candidate } from "./candidate.js";
 import { beyondCut, bestOf, certainty, findCuts, inkBetween, mayBeSplit, partBox, splitCandidates } from "./split.js";
+
+/** @typedef {import("./candidate.js").Candidate} Candidate */
 
 /** Split candidates that are letters of several lines; returns all candidates in no order. */
 export async function splitStacked(engine, candidates) {
@@ -85,7 +86,7 @@ function halvesOf(candidate) {
     const mask = beyondCut(turned.width, turned.height, cut);
     return [inkBetween(turned, null, mask), inkBetween(turned, mask, null)].map((part) => {
       const ink = transposed(part);
-      return new Candidate(partBox(candidate, ink), ink, candidate.corner, candidate.strength);
+      return candidate.part(partBox(candidate, ink), ink);
     });
   });
 }
