@@ -46,6 +46,10 @@ export function cumsum(values) {
   return Float64Array.from(values, (value) => (sum += value));
 }
 
+/** Return `count` numbers from `start` to `end`, evenly spaced. */
+export const linspace = (start, end, count) =>
+  Array.from({ length: count }, (_, i) => (i === count - 1 ? end : i * ((end - start) / (count - 1)) + start));
+
 /** Return the numbers from `start` up to `end`, without it. */
 export const range = (start, end) => Array.from({ length: Math.max(0, end - start) }, (_, i) => start + i);
 

@@ -1,11 +1,11 @@
-// Find the candidates for letters on a photographed page; a port of runtime/page/find.py without forms.
-//
-// A page with a form box for each letter is read on the device: here its lines are strokes like others.
-import { FIND_TUNING, INK_TUNING, LARGE_INK_PX, PIECES_TUNING } from "../tuning.js";
+// Find the candidates for letters on a photographed page; a port of runtime/page/find.py.
+import { FIND_TUNING, INK_TUNING, LARGE_INK_PX, MORE_PLACES, PIECES_TUNING } from "../tuning.js";
 import { median, roundHalfEven } from "../arrays.js";
 import { cropped } from "../glyph.js";
-import { atLeast, copied, cv, imageOf, keep, made, ones, part, scoped, zeros } from "../opencv.js";
+import { atLeast, copied, cv, imageOf, keep, made, matOf, ones, part, resized, scoped, zeros } from "../opencv.js";
 import { Candidate } from "./candidate.js";
+import { joinedPrint, mayBeBroken, mayBeForm } from "./form/forms.js";
+import { findForm } from "./form/places.js";
 import { around, joinPieces, standsAlone } from "./groups.js";
 import { findInk, inkLevels, isNoisy, paperCopy } from "./ink.js";
 import { Photo } from "./photo.js";
@@ -16,8 +16,9 @@ import { findPieces, withoutDust, withoutFrames, withoutScraps } from "./strokes
 /** @typedef {import("./candidate.js").Box} Box */
 /** @typedef {import("../opencv.js").Image} Image */
 /**
- * The strokes of a photograph, `scale` times its size: ink, a Mat (H, W), and a mask (H, W) of 0 and 255.
- * @typedef {{ink, mask, isRuled: boolean, scale: number}} Strokes
+ * The strokes of a photograph, `scale` times its size: ink, a Mat (H, W), and a mask (H, W) of 0 and 255. isRuled says whether ruled
+ * lines were removed; withRules are ink and mask before that.
+ * @typedef {{ink, mask, isRuled: boolean, scale: number, withRules: {ink, mask}}} Strokes
  */
 
 /** Separate strokes from paper, shadows, grain and ruled lines in a photograph, reduced to this longer side if it is larger. */
@@ -25,7 +26,7 @@ const strokesOf = (photo, maxSide) => strokesIn(photo.atMost(maxSide), Math.min(
 
 /** Find the strokes of an image that is `scale` times the photograph's size; small is what `findInk` takes. */
 function strokesIn(gray, scale, small) {
-  const none = (ink) => ({ ink, mask: zeros(gray.rows, gray.cols), isRuled: false, scale });
+  const none = (ink) => withoutRules({ ink, mask: zeros(gray.rows, gray.cols) }, scale);
   if (lightest(gray) < FIND_TUNING.min_light) return none(zeros(gray.rows, gray.cols));
   let ink = findInk(gray, small);
   if (isNoisy(ink, FIND_TUNING.max_noise)) {
@@ -35,9 +36,12 @@ function strokesIn(gray, scale, small) {
   }
   const levels = inkLevels(ink);
   if (levels.stroke < INK_TUNING.min_stroke_ratio) return none(ink);
-  const bare = takeRules(ink, withoutEdges(atLeast(ink, levels.threshold)), levels.threshold);
-  return { ink: bare.ink, mask: bare.strokes, isRuled: bare.isRuled, scale };
+  const mask = withoutEdges(atLeast(ink, levels.threshold)), bare = takeRules(ink, mask, levels.threshold);
+  return { ink: bare.ink, mask: bare.strokes, isRuled: bare.isRuled, scale, withRules: { ink, mask } };
 }
+
+/** Return the strokes of a page without ruled lines. */
+const withoutRules = ({ ink, mask }, scale) => ({ ink, mask, isRuled: false, scale, withRules: { ink, mask } });
 
 /** Return the lightest of every fourth pixel. */
 function lightest({ rows, cols, data }) {
@@ -71,13 +75,68 @@ const moved = (found, [left, top]) => found.map((one) => one.at([one.box[0] + le
 
 /** Find what may be letters in a photograph that shows nothing but paper, or in a sheet that was cut out. */
 function findOnPaper(photo, reduced, small, isSheet = false) {
-  let strokes = strokesIn(reduced, Math.min(1, FIND_TUNING.max_side_px / photo.longer), small);
-  let pieces = findPieces(strokes.mask, isSheet);
-  if (strokes.scale < 1 && pieces.typicalSize < FIND_TUNING.min_typical_px) {
-    strokes = strokesOf(photo, FIND_TUNING.max_fine_side_px);
-    pieces = findPieces(strokes.mask, isSheet);
+  const tuning = FIND_TUNING;
+  let { strokes, pieces, form } = takePrint(strokesIn(reduced, Math.min(1, tuning.max_side_px / photo.longer), small), isSheet);
+  if (form && strokes.scale === 1 && form.height < tuning.min_sharp_box_px) {
+    // A side is hardly wider than a pixel here: in a larger image it can be told from the strokes beside it.
+    const larger = { ...strokesIn(resized(photo.gray, 2 * photo.gray.cols, 2 * photo.gray.rows, cv.INTER_CUBIC), 1), scale: 2 };
+    const again = findPrinted(larger, findPieces(larger.mask, isSheet));
+    return again && !again.isSquared ? cutForm(again, larger.scale) : cutForm(form, strokes.scale);
+  }
+  if (form && (strokes.scale === 1 || form.height >= tuning.min_box_px)) return cutForm(form, strokes.scale);
+  if (strokes.scale < 1 && (form || pieces.typicalSize < tuning.min_typical_px)) {
+    ({ strokes, pieces, form } = takePrint(strokesOf(photo, tuning.max_fine_side_px), isSheet));
+    if (form) return cutForm(form, strokes.scale);
   }
   return lookClosely(photo, strokes, pieces);
+}
+
+/** Return the strokes of a page, their pieces, and the form on it, if any; squared paper is taken off the strokes. */
+function takePrint(strokes, isSheet) {
+  const pieces = findPieces(strokes.mask, isSheet), form = findPrinted(strokes, pieces);
+  if (!form?.isSquared) return { strokes, pieces, form };
+  // Rules that were removed in part leave far more than letters behind.
+  const most = FIND_TUNING.max_rest * cv.countNonZero(form.outside);
+  if (strokes.isRuled && cv.countNonZero(strokes.mask) <= most) return { strokes, pieces, form: null };
+  return { strokes: { ...strokes, ink: form.ink, mask: form.outside, isRuled: true }, pieces: findPieces(form.outside, isSheet), form: null };
+}
+
+/** Find the form on a page with these strokes and pieces; null if there is none. */
+function findPrinted(strokes, pieces) {
+  const { ink, mask } = strokes.withRules;
+  let form = null;
+  if (!strokes.isRuled) form = findForm(ink, mask, pieces);
+  // The lines of a form may be long enough for ruled lines.
+  else if (mayBeForm(mask, pieces.typicalSize)) form = findForm(ink, mask, findPieces(mask));
+  if (!mayBeBroken(pieces)) return form;
+  // Print that is much fainter than the pen, or dashed, or dotted.
+  const whole = joinedPrint(ink, mask), other = findForm(ink, mask, findPieces(whole), whole);
+  return other && (!form || other.length > MORE_PLACES * form.length) ? other : form;
+}
+
+/** Cut out what stands in the places of a form, found at `scale` of the image's size, and what stands outside. */
+function cutForm(form, scale) {
+  const ink = imageOf(form.ink);
+  const found = form.filled.map(({ place, box, mask }) => {
+    const [left, top] = cornerOf(box), window = windowOf(ink, box);
+    const own = scoped(() => {
+      const whole = made();
+      cv.copyMakeBorder(matOf(mask), whole, box[1] - top, 1, box[0] - left, 1, cv.BORDER_CONSTANT, new cv.Scalar(0));
+      // A copy, because OpenCV looks beyond the borders of a part.
+      return imageOf(grown(copied(part(whole, 0, 0, window.width, window.height))));
+    });
+    return asCandidate({ ...window, data: window.data.map((value, i) => value & own.data[i]) }, box, scale, place);
+  });
+  const outside = cutCandidates(withoutRules({ ink: form.ink, mask: form.outside }, scale), findPieces(form.outside));
+  const strong = found.filter((one) => one.strength >= FIND_TUNING.min_strength);
+  return [...strong, ...outside.map((one) => one.outside())];
+}
+
+/** Return a mask with the soft edge of its strokes. */
+function grown(mask) {
+  const result = made();
+  cv.dilate(mask, result, ones(3, 3));
+  return result;
 }
 
 /** Find what may be letters in a photograph by its strokes and their pieces; look closer if these are tiny. */
@@ -106,8 +165,7 @@ function cutCandidates(strokes, pieces) {
     .filter(({ box }) => isLetterSized(box, size));
   if (!groups.length) return [];
   const isAlone = standsAlone(pieces, groups.map(({ box }) => box), groups.map(({ group }) => group.length));
-  const near = made();
-  cv.dilate(strokes.mask, near, ones(3, 3));
+  const near = grown(strokes.mask);
   cv.bitwise_and(strokes.ink, near, near);
   const [close, ink, mask] = [near, strokes.ink, strokes.mask].map(imageOf);
   const inks = groups.map(({ box, group }, i) => {
@@ -150,16 +208,14 @@ function cutInk(box, outlines, ink, mask) {
     cv.fillPoly(own, polygons, new cv.Scalar(255), cv.LINE_8, 0, new cv.Point(-left, -top));
     const pixels = own.data;
     for (let i = 0; i < pixels.length; i++) pixels[i] &= mask.data[i];
-    // The soft edge of strokes belongs to them.
-    cv.dilate(own, own, ones(3, 3));
-    const grown = own.data;
-    return { ...ink, data: ink.data.map((value, i) => value & grown[i]) };
+    const soft = grown(own).data;
+    return { ...ink, data: ink.data.map((value, i) => value & soft[i]) };
   });
 }
 
 /** Return the ink in the window around a box as a candidate; scale is the page's, see Strokes. */
-function asCandidate(ink, box, scale) {
-  return new Candidate(box.map((value) => roundHalfEven(value / scale)), ink, cornerOf(box), inkStrength(ink));
+function asCandidate(ink, box, scale, place = null) {
+  return new Candidate(box.map((value) => roundHalfEven(value / scale)), ink, cornerOf(box), inkStrength(ink), place);
 }
 
 /** Return the 90th percentile of the inked pixels of an ink; 0 if there are none. Of large ink every second row and column counts. */

@@ -9,7 +9,10 @@ import { cv, keep, made, scoped } from "../opencv.js";
  * @typedef {Int32Array} Outline
  */
 
-/** Connected strokes of a page: outlines and their boxes; allBoxes are those of all strokes, dust the outlines of what is too small. */
+/**
+ * Connected strokes of a page: outlines and their boxes. Of the whole page, holes are the outlines of what its strokes enclose,
+ * allBoxes the boxes of all strokes, and dust the outlines of what is too small for a stroke.
+ */
 export class Pieces {
   #typicalSize = null;
 
@@ -18,9 +21,10 @@ export class Pieces {
    * @param {Box[]} boxes
    * @param {Box[]} allBoxes
    * @param {Outline[]} dust
+   * @param {Outline[]} holes
    */
-  constructor(outlines, boxes, allBoxes = [], dust = []) {
-    Object.assign(this, { outlines, boxes, allBoxes, dust });
+  constructor(outlines, boxes, allBoxes = [], dust = [], holes = []) {
+    Object.assign(this, { outlines, boxes, allBoxes, dust, holes });
   }
 
   /** The typical letter's size in pixels (longer side of its box): pieces up to this size have half of all outline; else 0. */
@@ -53,7 +57,7 @@ function halfOfOutline(outlines) {
 }
 
 /** Return the box of an outline. */
-function boundingBox(outline) {
+export function boundingBox(outline) {
   let left = Infinity, top = Infinity, right = -Infinity, bottom = -Infinity;
   for (let i = 0; i < outline.length; i += 2) {
     const x = outline[i], y = outline[i + 1];
@@ -65,20 +69,18 @@ function boundingBox(outline) {
   return [left, top, right - left + 1, bottom - top + 1];
 }
 
-/** Return the outer outlines of the strokes of a mask. */
-function outlinesOf(mask) {
+/** Return the outer outlines of the strokes of a mask, and those of what they enclose. */
+export function outlinesOf(mask) {
   return scoped(() => {
     const [found, tree] = [keep(new cv.MatVector()), made()];
     cv.findContours(mask, found, tree, cv.RETR_CCOMP, cv.CHAIN_APPROX_NONE);
-    const outlines = [];
+    const outer = [], holes = [], parents = tree.data32S.filter((_, i) => i % 4 === 3);
     for (let i = 0; i < found.size(); i++) {
-      // Holes have a parent.
-      if (tree.data32S[4 * i + 3] >= 0) continue;
       const outline = found.get(i);
-      outlines.push(Int32Array.from(outline.data32S));
+      (parents[i] < 0 ? outer : holes).push(Int32Array.from(outline.data32S));
       outline.delete();
     }
-    return outlines;
+    return { outer, holes };
   });
 }
 
@@ -87,7 +89,7 @@ function outlinesOf(mask) {
  * @param isSheet whether the image is a sheet that was cut out: what lies along its edge is its rim and no letter.
  */
 export function findPieces(mask, isSheet = false) {
-  const every = outlinesOf(mask), least = 2 * PIECES_TUNING.min_outline_px;
+  const { outer: every, holes } = outlinesOf(mask), least = 2 * PIECES_TUNING.min_outline_px;
   if (!every.length) return new Pieces([], []);
   let outer = every.filter((one) => one.length >= least), dust = every.filter((one) => one.length < least);
   if (outer.length > MAX_PIECES) {
@@ -104,7 +106,7 @@ export function findPieces(mask, isSheet = false) {
     // A letter may fill the image and run out of it.
     kept = range(0, outer.length).filter((i) => shareAlongEdge(outer[i], size) < PIECES_TUNING.max_letter_edge_share);
   }
-  return new Pieces(outer, boxes, boxes, dust).take(kept);
+  return new Pieces(kept.map((i) => outer[i]), kept.map((i) => boxes[i]), boxes, dust, holes);
 }
 
 /** Remove pieces smaller than any dot, and scraps of rules; size is the typical letter's. */
