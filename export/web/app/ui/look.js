@@ -42,6 +42,6 @@ async function read(source, [x, y, width, height], size, isLive) {
     liveSide = isSlow ? Math.max(LIVE.minSide, liveSide / LIVE.step) : isQuick ? Math.min(Math.max(width, height), liveSide * LIVE.step) : liveSide;
   }
   if (run !== state.run) return;
-  for (const one of page.lines.flat(2)) one.box = one.box.map((value) => value / scale);
+  for (const one of [...page.lines, ...page.outside].flat(2)) one.box = one.box.map((value) => value / scale);
   showPage(page, [x, y], size, isLive);
 }

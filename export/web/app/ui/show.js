@@ -7,7 +7,7 @@ const STEADY = 3;
 const FRAMES = 5;
 const PATIENCE_MS = 1000;
 const NOTHING = "\u00a0";
-const MARK = { line: 2, minFont: 11, maxFont: 30, fontShare: 0.6, known: "#00b37e", unknown: "#f5a742" };
+const MARK = { line: 2, minFont: 11, maxFont: 30, fontShare: 0.6, known: "#00b37e", unknown: "#f5a742", outside: "#9a9ea5" };
 
 const marks = at("marks");
 let agreed = 0, recent = [], shownAt = 0;
@@ -52,16 +52,17 @@ function setText(text) {
 
 export const clearMarks = () => marks.getContext("2d").clearRect(0, 0, marks.width, marks.height);
 
-/** Draw a box around each letter, with the letter above it. */
-function drawMarks({ lines }, [x, y], [width, height]) {
+/** Draw a box around each letter, with the letter above it; what stands outside the boxes of a form is grey. */
+function drawMarks({ lines, outside }, [x, y], [width, height]) {
   const sharp = devicePixelRatio, stage = at("stage");
   [marks.width, marks.height] = [stage.clientWidth * sharp, stage.clientHeight * sharp];
   const { scale, left, top } = placeIn(stage, width, height), context = marks.getContext("2d");
   context.scale(sharp, sharp);
   Object.assign(context, { lineWidth: MARK.line, textAlign: "center", textBaseline: "alphabetic", lineJoin: "round" });
-  for (const { letter, box, isKnown } of lines.flat(2)) {
+  const all = [...lines.flat(2), ...outside.flat(2).map((one) => ({ ...one, isOutside: true }))];
+  for (const { letter, box, isKnown, isOutside } of all) {
     const [boxX, boxY, w, h] = [left + (x + box[0]) * scale, top + (y + box[1]) * scale, box[2] * scale, box[3] * scale];
-    const colour = isKnown ? MARK.known : MARK.unknown;
+    const colour = isOutside ? MARK.outside : isKnown ? MARK.known : MARK.unknown;
     Object.assign(context, { strokeStyle: colour, fillStyle: colour });
     context.strokeRect(boxX - 1, boxY - 1, w + 2, h + 2);
     const font = Math.max(MARK.minFont, Math.min(MARK.maxFont, MARK.fontShare * h));
