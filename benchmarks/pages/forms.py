@@ -141,7 +141,7 @@ def draw_form(writing: Writing, form: Form, seen: Any, rng: np.random.Generator)
             cv2.polylines(mask, [np.rint(at * 16).astype(np.int32)], False, 255, thickness, cv2.LINE_AA, 4)
     printed = _draw_print(writing, form, fine, rng)
     if printed.any():
-        mask = cv2.max(mask, _as_seen(printed, seen, fine))
+        mask = cv2.max(mask, as_seen(printed, seen, fine))
     return np.asarray(cv2.resize(mask, (width, height), interpolation=cv2.INTER_AREA), np.float32) / 255
 
 
@@ -212,7 +212,7 @@ def _draw_print(writing: Writing, form: Form, fine: int, rng: np.random.Generato
     return flat
 
 
-def _as_seen(flat: Pixels, seen: Any, fine: int) -> Pixels:
+def as_seen(flat: Pixels, seen: Any, fine: int) -> Pixels:
     """Return a flat drawing, `fine` times larger than the sheet, as the camera sees it."""
     depth, rate, phase, lean = seen.wave
     if depth:

@@ -1,0 +1,113 @@
+"""The command `learn`: it takes the letters of your hand from photographs of filled-in sheets, and learns them."""
+
+import argparse
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .. import DONE, MISSED
+from ..runtime.arguments import DEFAULT_NAME, device_model
+from .parser import add_command, add_engine
+from .sheet import add_labels
+from .terminal import importing, open_chosen
+
+if TYPE_CHECKING:
+    from ..runtime.model.engine import Engine
+    from ..runtime.sheet.photographs import FilledPage
+
+EXAMPLES = """\
+examples:
+  lettercast learn photo.jpg --name mine
+      learn your hand; read with it: lettercast read --hand mine
+  lettercast learn page1.jpg page2.jpg --name mine --out letters
+      two photographs; their letters go into the folder letters
+"""
+USAGE = "%(prog)s PHOTO [PHOTO ...] --name NAME [OPTION ...]"
+
+
+def add(commands: Any) -> None:
+    """Add the subcommand `learn` to the parser."""
+    command = add_command(
+        commands,
+        "learn",
+        help="learn your hand from photographs of a filled-in sheet",
+        usage=USAGE,
+        description="Find the sheets of lettercast sheet in photographs, cut out their letters, and learn them. A contact sheet "
+        "shows what was taken for what; empty boxes and letters that you crossed out are left out. The hand is kept only if it "
+        "reads your letters better and those of others no worse.",
+        examples=EXAMPLES,
+    )
+    command.add_argument("photos", type=Path, nargs="+", metavar="PHOTO", help="a photograph of one page of a sheet")
+    command.add_argument("--name", required=True, metavar="NAME", help="name of the hand, or the path of its file (.hand)")
+    command.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="new folder for the letters, an image each, in a folder per label; the contact sheet is DIR.png (default: NAME)",
+    )
+    add_labels(command)
+    command.add_argument(
+        "--model",
+        type=device_model,
+        metavar="M",
+        help=f"the model that is to read your hand: a name or a .tflite or .onnx file (default: {DEFAULT_NAME})",
+    )
+    add_engine(command)
+    command.set_defaults(threads=1)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Write the letters and their contact sheet, learn the hand, and print what to do next."""
+    with importing():
+        from ..runtime.files import write_bytes
+        from ..runtime.hand.folder import hand_path
+        from ..runtime.model.engine import Engine, open_engine
+        from ..runtime.sheet.folder import check_folder, contact_sheet, png, write_letters
+        from ..runtime.sheet.photographs import read_as_others, read_sheets
+
+        chosen = open_chosen(options)
+        engine = chosen if isinstance(chosen, Engine) else open_engine(chosen)
+    out = options.out or Path(hand_path(options.name).stem)
+    check_folder(out)
+    pages = read_sheets(options.photos, options.labels, engine)
+    others = [read_as_others(page, engine) for page in pages]
+    contact = out.with_name(f"{out.name}.png")
+    count = write_letters(out, pages)
+    write_bytes(contact, png(contact_sheet(pages, others)))
+    for page in pages:
+        print(f"{page.source}: {page.describe()}")
+    print(f"{out}: {count} letters, an image each; look at {contact}")
+    doubtful = sum(map(bool, (name for page in others for name in page)))
+    if doubtful:
+        print(f"{engine.facts.name} reads {doubtful} of them as others, with an orange frame there; if one was written wrongly,")
+        print(f"remove its image, and learn again: lettercast hand {shlex.quote(options.name)} --undo")
+    return learn(pages, options, engine, out)
+
+
+def learn(pages: "Sequence[FilledPage]", options: argparse.Namespace, engine: "Engine", out: Path) -> int:
+    """Let the hand learn the letters of pages, and print what became of it; returns the exit code."""
+    import numpy as np
+
+    from ..runtime.hand.update import update_hand
+
+    letters = [cut for page in pages for cut in page.letters]
+    images = np.stack([cut.glyph_image for cut in letters])
+    update = update_hand(options.name, images, [cut.box.label for cut in letters], engine)
+    figures = update.learned.figures
+    train = f"lettercast train --data {shlex.quote(str(out))} --init {shlex.quote(engine.facts.name)}"
+    if not update.is_kept:
+        print(f"lettercast: {options.name}: the hand is not changed, because {figures.fault}", file=sys.stderr)
+        print(f"next: {train}")
+        return MISSED
+    after, plain = percent(figures.own_after), percent(figures.own_plain)
+    print(f"{update.path}: reads {after} of your letters, each before it was learned, and {plain} without it")
+    print(f"next: lettercast read --hand {shlex.quote(options.name)}")
+    print(f"      {train}")
+    return DONE
+
+
+def percent(share: float) -> str:
+    """Return a share in percent with one decimal."""
+    return f"{100 * share:.1f} %"
