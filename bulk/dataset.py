@@ -30,6 +30,8 @@ SETTINGS, JOURNAL = "settings.json", ".journal"
 SCHEMA = 1
 # A part holds at most this many pages, or this much of a journal; each is a few megabytes.
 MAX_PART_PAGES, MAX_PART_BYTES = 1000, 16_000_000
+# The columns that Counted has, in its order.
+COUNTED = ["path", "page", "pages", "error", "letters"]
 # What the settings are called on the command line.
 OPTION_NAMES = {
     "schema": "the layout",
@@ -73,8 +75,9 @@ class Done:
 class Dataset:
     """An archive that is open for writing; see `open_dataset`."""
 
-    def __init__(self, folder: Path, constants: dict[str, str]) -> None:
+    def __init__(self, folder: Path, constants: dict[str, str], retry_errors: bool = False) -> None:
         self.folder, self.constants, self.done = folder, constants, Done()
+        self._retries_errors = retry_errors
         self._numbers = self._load_parts()
         self._journal, self._in_journal = self._open_journal()
 
@@ -104,15 +107,11 @@ class Dataset:
         """Make a part of the journal, if there is anything in it; raises LettercastError if that cannot be written."""
         if not self._in_journal:
             return
-        import pyarrow.parquet
-
         number = self._numbers + 1
         with (self.folder / JOURNAL).open("rb") as journal:
             pages, letters = make_tables(journal, self.constants)
         for kind, table in ((LETTERS, letters), (PAGES, pages)):
-            with replacing(part_path(self.folder, kind, number)) as temporary:
-                pyarrow.parquet.write_table(table, temporary, compression="zstd")
-                sync(temporary)
+            write_table(part_path(self.folder, kind, number), table)
         self._numbers, self._in_journal = number, 0
         try:
             self._journal.truncate(0)
@@ -134,7 +133,7 @@ class Dataset:
         number = 0
         for path in sorted((self.folder / PAGES).glob("part-*.parquet")):
             try:
-                table = pa.parquet.read_table(path, columns=["path", "page", "pages", "error", "letters"])
+                table = pa.parquet.read_table(path, columns=COUNTED)
                 pa.parquet.read_metadata(self.folder / LETTERS / path.name)
             except (OSError, ValueError) as error:
                 say(f"{path}: damaged, so its pages are read again ({error})")
@@ -142,6 +141,8 @@ class Dataset:
                 (self.folder / LETTERS / path.name).unlink(missing_ok=True)
                 continue
             number = max(number, int(path.stem.partition("-")[2]))
+            if self._retries_errors and table["error"].null_count < len(table):
+                table = without_errors(path)
             for name, page, pages, error, letters in zip(*(column.to_pylist() for column in table.columns), strict=True):
                 self.done.add(Counted(name, page, pages, error, letters or 0))
         return number
@@ -156,7 +157,7 @@ class Dataset:
                     record = json.loads(line) if line.endswith(b"\n") else None
                 except ValueError:
                     record = None
-                if record and self.done.add(count(record)):
+                if record and not (self._retries_errors and record.get("error")) and self.done.add(count(record)):
                     kept.append(line)
             write_bytes(path, b"".join(kept))
         try:
@@ -172,14 +173,33 @@ class Dataset:
         )
 
 
+def without_errors(path: Path) -> Any:
+    """Remove the rows with an error from a part of the table of pages, and return the rest; they have no letters."""
+    pa = import_pyarrow()
+    table = pa.parquet.read_table(path)
+    table = table.filter(pa.compute.is_null(table["error"]))
+    write_table(path, table)
+    return table.select(COUNTED)
+
+
+def write_table(path: Path, table: Any) -> None:
+    """Write a Parquet file completely or not at all, even if there is a power cut."""
+    with replacing(path) as temporary:
+        import_pyarrow().parquet.write_table(table, temporary, compression="zstd")
+        sync(temporary)
+
+
 @contextmanager
-def open_dataset(folder: Path, settings: dict[str, Any], constants: dict[str, str]) -> Iterator[Dataset]:
+def open_dataset(
+    folder: Path, settings: dict[str, Any], constants: dict[str, str], retry_errors: bool = False
+) -> Iterator[Dataset]:
     """Open the folder of an archive for writing, or make it; at the end, what is in the journal becomes a part.
 
     Args:
         folder: the folder.
         settings: what rows depend on, by name; an archive takes pages of the same settings only.
         constants: values of columns that are the same for all pages.
+        retry_errors: pages that could not be read are forgotten, so that they are read again.
 
     Raises:
         LettercastError: it is no archive, was read with other settings, or another process writes there.
@@ -191,7 +211,7 @@ def open_dataset(folder: Path, settings: dict[str, Any], constants: dict[str, st
         check_folder(folder, settings)
         if not (folder / SETTINGS).exists():
             write_bytes(folder / SETTINGS, json.dumps({"schema": SCHEMA, **settings}, indent=1).encode())
-        dataset = Dataset(folder, constants)
+        dataset = Dataset(folder, constants, retry_errors)
         try:
             yield dataset
         except LettercastError:

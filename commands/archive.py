@@ -40,6 +40,9 @@ def add_options(command: argparse.ArgumentParser) -> None:
         metavar="N",
         help="pages that are read at once, for --out (default: one for each core)",
     )
+    group.add_argument(
+        "--retry-errors", action="store_true", help="for --out: also read pages again that could not be read before"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -52,19 +55,23 @@ def run(options: argparse.Namespace) -> int:
         raise LettercastError("--out: reads files, no cameras; name images, PDFs or folders of them")
     with importing():
         from ..bulk.archive import read_archive
-    with shown_progress() as show:
-        archive = read_archive(
-            options.sources,
-            options.out,
-            model=DEFAULT_NAME if options.model is None else options.model,
-            engine=options.engine,
-            words=options.words,
-            language=options.language,
-            case=options.case,
-            processes=options.processes,
-            max_pages=options.max_frames,
-            on_progress=show,
-        )
+    try:
+        with shown_progress() as show:
+            archive = read_archive(
+                options.sources,
+                options.out,
+                model=DEFAULT_NAME if options.model is None else options.model,
+                engine=options.engine,
+                words=options.words,
+                language=options.language,
+                case=options.case,
+                processes=options.processes,
+                max_pages=options.max_frames,
+                retry_errors=options.retry_errors,
+                on_progress=show,
+            )
+    except KeyboardInterrupt as stop:
+        raise KeyboardInterrupt(f"what was read is in {options.out}, and the same command goes on") from stop
     return report(archive)
 
 

@@ -185,8 +185,8 @@ def run(options: argparse.Namespace) -> int:
         from . import archive
 
         return archive.run(options)
-    if getattr(options, "processes", None):
-        raise LettercastError("--processes: is for --out; add --out letters.parquet")
+    if unfit := next((name for name in ("processes", "retry_errors") if getattr(options, name, None)), None):
+        raise LettercastError(f"--{unfit.replace('_', '-')}: is for --out; add --out letters.parquet")
     if options.token and not options.serve:
         raise LettercastError("--token: protects what --serve shows; add --serve")
     check_publishing(options)

@@ -100,6 +100,22 @@ def test_what_is_read_is_not_read_again_and_new_files_are(archive, scans, tmp_pa
     assert len(rows(out, "letters")) == again.letters == archive.letters + 3
 
 
+def test_errors_are_tried_again_if_asked(scans, tmp_path):
+    sources = [tmp_path / name for name in ("a.png", "b.tif", "c.png")]
+    shutil.copy(scans / "page10.png", sources[0])
+    sources[1].write_bytes(b"broken")
+    (tmp_path / "list.txt").write_text("\n".join(map(str, sources)))
+    first = read_archive(tmp_path / "list.txt", tmp_path / "out", model="letters-nano", processes=1)
+    assert (first.pages, first.errors) == (3, 2)
+    whole = rows(tmp_path / "out")[0]
+    shutil.copy(scans / "forms.tif", sources[1])
+    assert read_archive(sources[:2], tmp_path / "out", model="letters-nano", processes=1).read_now == 0
+    again = read_archive(tmp_path / "list.txt", tmp_path / "out", model="letters-nano", processes=1, retry_errors=True)
+    assert (again.pages, again.errors, again.read_now, again.letters) == (5, 1, 4, 12)
+    assert rows(tmp_path / "out")[0] == whole
+    assert names(tmp_path / "out") == [("a.png", 1), ("b.tif", 1), ("b.tif", 2), ("b.tif", 3), ("c.png", 1)]
+
+
 def test_a_run_that_stops_within_a_file_goes_on_there(scans, tmp_path):
     for pages, total in ((2, 2), (2, 4), (None, 5)):
         done = read_archive([scans / "forms.tif", scans / "forms.pdf"], tmp_path / "out", processes=1, max_pages=pages)
@@ -147,8 +163,9 @@ def test_what_cannot_be_read_is_refused_and_leaves_nothing(refused, page_file, t
     assert said in refused("read", *words, *out, "--processes", 1)
 
 
-def test_processes_are_for_archives(refused, page_file):
-    assert "add --out" in refused("read", page_file, "--processes", 1)
+@pytest.mark.parametrize("words", [("--processes", 1), ("--retry-errors",)])
+def test_some_options_are_for_archives(refused, page_file, words):
+    assert f"{words[0]}: is for --out; add --out" in refused("read", page_file, *words)
 
 
 def test_the_command_says_what_it_read_and_what_not(lettercast, scans, tmp_path):

@@ -44,6 +44,18 @@ def test_pages_of_killed_processes_are_read_by_others(many, tmp_path):
     assert not active_children()
 
 
+def test_an_interrupted_run_leaves_what_was_read(many, tmp_path, lettercast, monkeypatch):
+    def interrupt(progress) -> None:
+        if progress.pages == 4:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("lettercast.commands.archive.Lines", lambda: interrupt)
+    code, out, err = lettercast("read", many, "--out", "out", "--model", "letters-nano", "--processes", 1)
+    assert (code, out) == (130, "")
+    assert err == "lettercast: interrupted: what was read is in out, and the same command goes on\n"
+    assert (len(rows(tmp_path / "out")), active_children()) == (4, [])
+
+
 class Deadly(Task):
     """A task that ends the process that receives it, as a page does whose decoder breaks."""
 
