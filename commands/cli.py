@@ -11,10 +11,23 @@ from textwrap import fill
 from .. import DONE, INTERRUPTED, UNUSABLE, LettercastError, __version__
 from .parser import Parser
 
-COMMANDS = ("train", "evaluate", "export", "read", "review", "classify", "sheet", "learn", "benchmark", "doctor", "bundle")
+COMMANDS = (
+    "train",
+    "evaluate",
+    "export",
+    "read",
+    "review",
+    "classify",
+    "sheet",
+    "learn",
+    "hand",
+    "benchmark",
+    "doctor",
+    "bundle",
+)
 # The extra that installs what a command needs; the other commands need "train".
 EXTRAS: dict[str, str] = {
-    **dict.fromkeys(("read", "classify", "sheet", "learn", "doctor", "bundle"), "reader"),
+    **dict.fromkeys(("read", "classify", "sheet", "learn", "hand", "doctor", "bundle"), "reader"),
     **dict.fromkeys(("export", "benchmark"), "export"),
     "review": "bulk",
 }

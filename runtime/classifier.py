@@ -11,7 +11,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from .arguments import DEFAULT_NAME, find_model
+from .. import LettercastError
+from .arguments import DEFAULT_NAME, find_model, plain_name
 from .glyph import glyph
 from .hand.apply import with_hand
 from .hand.file import Hand
@@ -123,3 +124,22 @@ def fit_image(image: Pixels, shape: tuple[int, int, int]) -> Pixels:
     # OpenCV's faster method rounds differently on ARM.
     fitted = cv2.resize(fitted, (width, height), interpolation=cv2.INTER_LINEAR_EXACT)
     return np.broadcast_to(fitted.reshape(height, width, -1), shape)
+
+
+def letters_in_folders(folder: Path, facts: Facts) -> tuple[Pixels, list[str]]:
+    """Return the images of a folder of class folders as a model takes them, (n, H, W, C), and the names of their folders.
+
+    Raises LettercastError if there are none, or an image cannot be read.
+    """
+    from .sources.images import read_image
+    from .sources.source import images_in
+
+    if not folder.is_dir():
+        raise LettercastError(
+            f"{folder}: no such folder; give one with a folder of images for each class, such as {folder}/A/one.png"
+        )
+    classes = sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+    found = [(path, one.name) for one in classes for path in images_in(one)]
+    if not found:
+        raise LettercastError(f"{folder}: has no folders of images inside, one for each class, such as {folder}/A/one.png")
+    return np.stack([prepare(read_image(path), facts) for path, _ in found]), [plain_name(name) for _, name in found]

@@ -13,23 +13,35 @@ from .file import Hand, load_hand, model_key
 from .folder import find_hand
 from .space import Floats, Space, space_of
 
+# The most that one own letter, and all of a class together, can say against the network, whose probabilities are 1 in all.
+# Where it is sure, it cannot be outvoted. Chosen on UNIPEN's validation writers (docs/own-hand.md).
+MAX_VOTE, MAX_ODDS = 0.5, 0.95
+
 
 @dataclass(frozen=True)
 class Adaptation:
-    """Own letters in a space: places (n, width) and kinds (n, classes), 1 for the class of each."""
+    """Own letters in a space: places (n, width) and kinds (n, classes), 1 for the class of each; strength is 1 at most."""
 
     space: Space
     places: Floats
     kinds: Floats
+    strength: float = 1.0
 
-    def odds(self, places: Floats) -> Floats:
-        """Return how strongly own letters speak for each class, (N, classes), at places (N, width)."""
-        share: Floats = self.space.alike(places, self.places) @ self.kinds
-        return share * np.float32(self.space.weight / self.kinds.shape[1])
+    def votes(self, places: Floats) -> Floats:
+        """Return how strongly each of n own letters speaks for its class, (N, n), at places (N, width)."""
+        weight = np.float32(self.space.weight / self.kinds.shape[1])
+        votes: Floats = weight * self.space.alike(places, self.places)
+        return votes
+
+    def odds(self, votes: Floats) -> Floats:
+        """Return how strongly own letters speak for each class, (N, classes), by the votes (N, n) of each."""
+        one, all_of_them = np.float32(self.strength * MAX_VOTE), np.float32(self.strength * MAX_ODDS)
+        odds: Floats = np.minimum(np.minimum(votes, one) @ self.kinds, all_of_them)
+        return odds
 
     def __call__(self, probabilities: Floats, features: Floats) -> Floats:
         """Return probabilities (N, classes) with the hand, by those of the network and by what its last layer sees."""
-        return mix(probabilities, self.odds(self.space.place(features)))
+        return mix(probabilities, self.odds(self.votes(self.space.place(features))))
 
 
 def mix(probabilities: Floats, odds: Floats) -> Floats:
@@ -97,4 +109,5 @@ def adaptation_of(hand: Hand, engine: Engine, see: See) -> Adaptation:
     """Return what a hand changes, seen by the engine that reads."""
     space, used = space_of(engine.facts), hand.in_use
     _, features = see(hand.images[used])
-    return Adaptation(space, space.place(features), kinds_of(hand.truth[used], len(hand.labels)))
+    kinds = kinds_of(hand.truth[used], len(hand.labels))
+    return Adaptation(space, space.place(features), kinds, hand.figures.strength)

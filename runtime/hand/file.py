@@ -32,20 +32,25 @@ class Figures:
     Attributes:
         date: UTC, as 2026-11-28T22:14:03Z.
         letters: letters that the hand learned from, all versions together.
+        strength: how much they count, from 0 to 1; less than 1 where letters of other writers would suffer.
         held_out: own letters that were read, each without having learned it.
-        copies: how many of those are distorted copies, because a class has only one letter.
+        copies: how many of those are distorted copies of learned letters, because these are alone in their class.
         own_plain, own_before, own_after: with the model alone, with the hand as it was, and as it is now.
+        sure_before, sure_after: mean probability that was given to the right label, with the hand as it was and as it is now.
         check: built-in letters of other writers that were read, 0 if the model has none.
         check_before, check_after: with the model alone, and with the hand.
     """
 
     date: str
     letters: int
+    strength: float
     held_out: int
     copies: int
     own_plain: float
     own_before: float
     own_after: float
+    sure_before: float
+    sure_after: float
     check: int
     check_before: float
     check_after: float
@@ -61,13 +66,12 @@ class Figures:
         if self.check_before - self.check_after > MAX_CHECK_DROP:
             drop = 100 * (self.check_before - self.check_after)
             return f"letters of other writers would read worse, by {drop:.1f} points of {100 * MAX_CHECK_DROP:.1f} allowed"
-        if self.own_after > max(self.own_plain, self.own_before):
+        best = max(self.own_plain, self.own_before)
+        if self.own_after > best or (self.own_after == best and self.sure_after > self.sure_before):
             return ""
-        if self.own_after == self.own_plain == 1:
-            return "the model reads all of these letters already"
-        if self.own_after == self.own_before != self.own_plain:
-            return "it reads your letters no better than before"
-        return f"your other letters would read no better: {100 * self.own_after:.1f} %, now {100 * self.own_before:.1f} %"
+        return (
+            f"letters of yours that it had not learned would read no better: {100 * self.own_after:.1f} %, now {100 * best:.1f} %"
+        )
 
 
 @dataclass(frozen=True)

@@ -14,14 +14,16 @@ from ..model.engine import Engine, See
 from ..model.facts import LETTERS, Facts
 from ..pixels import Pixels
 from .apply import Adaptation, check_model, kinds_of, mix, open_tap
-from .file import IN_USE, Figures, Hand, model_key
+from .file import IN_USE, MAX_CHECK_DROP, Figures, Hand, model_key
 from .space import Floats, Space, space_of
 
 # The newest letters of each class; more make reading slower and the file larger, and teach little.
 MAX_PER_CLASS = 12
+# How much own letters may count; the first at which other writers' letters hardly suffer.
+STRENGTHS = (1.0, 0.8, 0.6, 0.4, 0.2)
 # Letters that were replaced are kept for undoing, the last ones.
 MAX_REPLACED = 60
-# A letter that is alone in its class is held out as copies: turned by these angles in radians, slanted, and widened.
+# A letter that is alone in its class is read as copies: turned by these angles in radians, slanted, and widened.
 TURNS, SLANTS, WIDTHS = (-0.12, 0.12), (-0.2, 0.2), (0.85, 1.2)
 
 
@@ -106,13 +108,12 @@ def _limited(hand: Hand, version: int) -> Hand:
 
 @dataclass(frozen=True)
 class HeldOut:
-    """Own letters as they are read without having been learned: (n, classes) with the model alone and with all letters in use.
-
-    odds_of (n, m) is how strongly each of the m letters in use speaks for each that is held out, 0 for itself.
+    """Own letters that are read without having been learned: probabilities (N, classes) with the model alone, truth (N,), and how
+    strongly each of the n letters in use speaks for its class, votes (N, n); copies is how many are distorted copies.
     """
 
     probabilities: Floats
-    odds_of: Floats
+    votes: Floats
     truth: NDArray[np.int64]
     copies: int
 
@@ -120,51 +121,70 @@ class HeldOut:
 def measure(hand: Hand, space: Space, see: See, facts: Facts) -> Figures:
     """Return how a hand reads its own letters, each held out once, and those of other writers."""
     used = np.flatnonzero(hand.in_use)
-    kinds = kinds_of(hand.truth[used], len(hand.labels))
     probabilities, features = see(hand.images[used])
-    own = Adaptation(space, space.place(features), kinds)
+    own = Adaptation(space, space.place(features), kinds_of(hand.truth[used], len(hand.labels)))
+    own, alone, checked = as_strong_as_allowed(own)
     held = hold_out(hand.images[used], own, probabilities, see, facts)
-    share = np.float32(space.weight / len(hand.labels))
     was_used = hand.since[used] <= hand.version
-
-    def accuracy(which: NDArray[np.bool_]) -> float:
-        mixed = mix(held.probabilities, held.odds_of[:, which] @ kinds[which] * share)
-        return float((mixed.argmax(1) == held.truth).mean())
-
-    check, checked, alone = space.check, 1.0, 1.0
-    if check is not None:
-        alone = float((check.probabilities.argmax(1) == check.truth).mean())
-        checked = float((mix(check.probabilities, own.odds(check.places)).argmax(1) == check.truth).mean())
+    before = replace(own, strength=hand.figures.strength) if hand.history else own
+    plain, _ = _read(held, own, np.zeros(len(used), bool))
+    own_before, sure_before = _read(held, before, was_used)
+    own_after, sure_after = _read(held, own, np.ones(len(used), bool))
     return Figures(
-        datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        len(used),
-        len(held.truth),
-        held.copies,
-        accuracy(np.zeros(len(used), bool)),
-        accuracy(was_used),
-        accuracy(np.ones(len(used), bool)),
-        len(check.truth) if check else 0,
-        alone,
-        checked,
+        date=datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
+        letters=len(used),
+        strength=own.strength,
+        held_out=len(held.truth),
+        copies=held.copies,
+        own_plain=plain,
+        own_before=own_before,
+        own_after=own_after,
+        sure_before=sure_before,
+        sure_after=sure_after,
+        check=len(space.check.truth) if space.check else 0,
+        check_before=alone,
+        check_after=checked,
     )
 
 
+def as_strong_as_allowed(own: Adaptation) -> tuple[Adaptation, float, float]:
+    """Return a hand that hardly spoils letters of other writers, and the share of them that is right without and with it."""
+    check = own.space.check
+    if check is None:
+        return own, 1.0, 1.0
+    votes = own.votes(check.places)
+    alone, read = (check.probabilities.argmax(1) == check.truth).mean(), 0.0
+    for strength in STRENGTHS:
+        own = replace(own, strength=strength)
+        read = (mix(check.probabilities, own.odds(votes)).argmax(1) == check.truth).mean()
+        if alone - read <= MAX_CHECK_DROP:
+            break
+    return own, float(alone), float(read)
+
+
+def _read(held: HeldOut, own: Adaptation, which: NDArray[np.bool_]) -> tuple[float, float]:
+    """Return how many held-out letters are right, 0..1, and the mean probability of the right label, with some own letters."""
+    mixed = mix(held.probabilities, own.odds(held.votes * which))
+    given = mixed[np.arange(len(mixed)), held.truth]
+    return float((mixed.argmax(1) == held.truth).mean()), float(given.mean())
+
+
 def hold_out(images: Pixels, own: Adaptation, probabilities: Floats, see: See, facts: Facts) -> HeldOut:
-    """Return own letters (n, H, W, C), held out; one that is alone in its class is held out as distorted copies."""
+    """Return own letters (n, H, W, C), each held out; instead of one that is alone in its class, distorted copies of it."""
     truth = own.kinds.argmax(1)
-    counts = np.bincount(truth, minlength=len(facts.labels))
-    lone, others = np.flatnonzero(counts[truth] == 1), np.flatnonzero(counts[truth] > 1)
-    odds = own.space.alike(own.places, own.places)
-    np.fill_diagonal(odds, 0)
-    parts = [(probabilities[others], odds[others], truth[others])]
-    if len(lone):
-        distortions = np.concatenate([distorted(images[i], facts) for i in lone])
-        seen, features = see(distortions)
-        each = len(distortions) // len(lone)
-        parts.append((seen, own.space.alike(own.space.place(features), own.places), np.repeat(truth[lone], each)))
-    copies = len(parts[1][2]) if len(lone) else 0
-    seen, odds, truth = (np.concatenate(part) for part in zip(*parts, strict=True))
-    return HeldOut(seen, odds, truth, copies)
+    is_lone = np.bincount(truth, minlength=len(facts.labels))[truth] == 1
+    votes = own.votes(own.places)
+    np.fill_diagonal(votes, 0)
+    if not is_lone.any():
+        return HeldOut(probabilities, votes, truth, 0)
+    copies = np.concatenate([distorted(image, facts) for image in images[is_lone]])
+    seen, features = see(copies)
+    return HeldOut(
+        np.concatenate([probabilities[~is_lone], seen]),
+        np.concatenate([votes[~is_lone], own.votes(own.space.place(features))]),
+        np.concatenate([truth[~is_lone], np.repeat(truth[is_lone], len(copies) // is_lone.sum())]),
+        len(copies),
+    )
 
 
 def distorted(image: Pixels, facts: Facts) -> Pixels:

@@ -56,10 +56,10 @@ class Space:
         """Return where letters lie, (n, width), by their features (n, features)."""
         places: Floats
         if self.matrix is None or self.mean is None:
-            length = np.linalg.norm(features, axis=1, keepdims=True)
-            places = (features / np.maximum(length, 1e-9)).astype(np.float32)
+            length = np.sqrt((features * features).sum(1, keepdims=True))
+            places = features / np.maximum(length, np.float32(1e-9))
         else:
-            places = (features - self.mean) @ self.matrix
+            places = np.matmul(features - self.mean, self.matrix, dtype=np.float32)
         return places
 
     def alike(self, some: Floats, others: Floats) -> Floats:
@@ -72,7 +72,7 @@ class Space:
 
 
 # For a model without statistics of writers. Chosen on validation writers of UNIPEN with letters-base and letters-nano.
-PLAIN = Space(tilt=16.0, bias=-12.0, weight=1.0)
+PLAIN = Space(tilt=16.0, bias=-10.0, weight=1.0)
 
 
 @lru_cache(maxsize=4)
