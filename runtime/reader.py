@@ -34,6 +34,7 @@ from .pixels import Pixels, check_image, keep_memory, percentile
 from .text import UNKNOWN, Box, Letter, Line, Page, Word
 from .text.codes import Alphabet, alphabet_of, best_of, settle_kinds
 from .text.context import LABELS, Evidence, Shapes, find_small, load_case, settle_case, settle_heights
+from .text.guesses import MAX_ALTERNATIVES, Guess, guesses_of, likely
 from .text.language import Language, load_language, weigh_word
 from .text.words import find_word, load_words
 
@@ -223,8 +224,6 @@ def with_letters(
 
 
 DEFAULT_MODEL = packaged("models/letters-base-int8.tflite")
-# The alternatives of a letter: at most this many, each at least this probable.
-MAX_ALTERNATIVES, MIN_PROBABILITY = 3, 0.01
 
 
 @dataclass(frozen=True)
@@ -430,7 +429,8 @@ class Reader:
         places = self.alphabet
         rows = [settle_kinds(row, parts, places, self._is_known(row)) for row, parts in zip(rows, words, strict=True)]
         # Digits have no case and no height of their own.
-        letters = [np.flatnonzero(~np.isin(row.argmax(1), places.digits)) for row in rows]
+        has_digits = len(places.digits) > 0
+        letters = [np.flatnonzero(~np.isin(one.argmax(1), places.digits)) if has_digits else np.arange(len(one)) for one in rows]
         capital = load_case().capital(np.concatenate(images))
         shares = np.split(capital, np.cumsum([len(row) for row in rows])[:-1])
         firsts = [first_letters(parts)[own] for parts, own in zip(words, letters, strict=True)]
@@ -443,7 +443,7 @@ class Reader:
 
     def _word(self, rows: NDArray[np.float32], candidates: Sequence[Candidate], known: NDArray[np.bool_]) -> Word:
         weighed = rows if self.language is None else self._by_language(self.language, rows, known)
-        letters = tuple(map(self._letter, rows, weighed, candidates, known))
+        letters = self._letters(rows, weighed, candidates, known)
         # The list of words knows better what follows what, so it takes the letters as they were seen.
         if self.words is None:
             return Word(letters)
@@ -457,18 +457,29 @@ class Reader:
             return rows
         return with_letters(rows, np.arange(len(rows)), weigh_word(language, letters_in(rows, places), known), places)
 
-    def _letter(self, seen: NDArray[np.float32], weighed: NDArray[np.float32], candidate: Candidate, known: bool) -> Letter:
+    def _letters(
+        self,
+        seen: NDArray[np.float32],
+        weighed: NDArray[np.float32],
+        candidates: Sequence[Candidate],
+        known: NDArray[np.bool_],
+    ) -> tuple[Letter, ...]:
+        """Return the letters of a word by their probabilities (n, classes) as they were seen, and weighed by a language."""
         labels = self.engine.facts.labels
+        before = guesses_of(seen, labels)
+        if weighed is seen:
+            return tuple(map(letter_of, candidates, before, known.tolist()))
         # What the language does not change stays exactly as it was seen.
-        is_changed = bool(known and seen.argmax() != weighed.argmax())
-        probabilities = weighed if is_changed else seen
-        best, *rest = np.argsort(-probabilities, kind="stable")[: MAX_ALTERNATIVES + 1]
-        guesses = (rest if known else [best, *rest])[:MAX_ALTERNATIVES]
-        others = tuple((labels[i], float(probabilities[i])) for i in guesses if probabilities[i] >= MIN_PROBABILITY)
-        place = candidate.place
-        counted = (place.row + 1, place.column + 1) if place else (None, None)
-        before = np.argsort(-seen, kind="stable")[: MAX_ALTERNATIVES + 1] if is_changed else ()
-        as_seen = tuple((labels[i], float(seen[i])) for i in before if seen[i] >= MIN_PROBABILITY)
-        return Letter(
-            labels[best] if known else UNKNOWN, float(probabilities[best]), candidate.box, others, *counted, seen=as_seen
-        )
+        is_changed = known & (seen.argmax(1) != weighed.argmax(1))
+        after = guesses_of(np.where(is_changed[:, None], weighed, seen), labels)
+        seen_before = [likely(one) if changed else () for one, changed in zip(before, is_changed.tolist(), strict=True)]
+        return tuple(map(letter_of, candidates, after, known.tolist(), seen_before))
+
+
+def letter_of(candidate: Candidate, guesses: Sequence[Guess], known: bool, seen: tuple[Guess, ...] = ()) -> Letter:
+    """Return a letter by its likeliest labels; seen are those before a language changed them."""
+    (best, confidence), *rest = guesses
+    others = likely((rest if known else guesses)[:MAX_ALTERNATIVES])
+    place = candidate.place
+    counted = (place.row + 1, place.column + 1) if place else (None, None)
+    return Letter(best if known else UNKNOWN, confidence, candidate.box, others, *counted, seen=seen)

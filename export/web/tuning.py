@@ -28,7 +28,7 @@ from ...runtime.page import (
     stacked,
     strokes,
 )
-from ...runtime.text import codes, context
+from ...runtime.text import codes, context, guesses
 
 # What the app takes from each module: tuned values, and constants beside them.
 SOURCES: dict[ModuleType, tuple[str, ...]] = {
@@ -64,6 +64,7 @@ SOURCES: dict[ModuleType, tuple[str, ...]] = {
     lines: ("ORDER_TUNING", "SPACING_TUNING", "BETWEEN_LETTERS", "BETWEEN_WORDS"),
     context: ("LABELS", "MIN_CHANCE", "CASE_TUNING", "HEIGHT_TUNING", "WRITTEN_TUNING", "MIN_HEIGHT_PX"),
     codes: ("DIGITS", "KIND_TUNING"),
+    guesses: ("MAX_ALTERNATIVES", "MIN_PROBABILITY"),
     text: ("UNKNOWN",),
     engine: ("MAX_BATCH",),
     reader: (
@@ -72,8 +73,6 @@ SOURCES: dict[ModuleType, tuple[str, ...]] = {
         "PLACE_TUNING",
         "GRAVEL_TUNING",
         "MAX_LOOKS",
-        "MAX_ALTERNATIVES",
-        "MIN_PROBABILITY",
     ),
 }
 

@@ -88,36 +88,45 @@ class Evidence:
     capital: NDArray[np.float32]
     first: NDArray[np.bool_]
 
-    @property
-    def log_styles(self) -> NDArray[np.float64]:
-        """Log-likelihoods (3,) of the line in capitals, in small letters, and in both."""
-        upper = (self.probabilities * self.capital).sum(1) / np.maximum(self.probabilities.sum(1), MIN_CHANCE)
-        upper = np.clip(upper, 1 - CASE_TUNING.max_certainty, CASE_TUNING.max_certainty)
-        # The first letter of a word may be a capital in either style, so it indicates neither.
-        upper = np.where(self.first, 0.5, upper)
-        return np.array([np.log(upper).sum(), np.log(1 - upper).sum(), len(upper) * np.log(0.5)])
-
 
 def settle_case(lines: Sequence[Evidence]) -> list[NDArray[np.float32]]:
     """Weight each line's probabilities by the case of the line and of the page; returns (n, 26) per line."""
-    styles = [line.log_styles for line in lines]
     tuning, prior = CASE_TUNING, np.array(CASE_TUNING.style_priors)
+    # All lines at once, because NumPy takes little longer for many letters than for few.
+    probabilities, capital = (np.concatenate([getattr(line, name) for line in lines]) for name in ("probabilities", "capital"))
+    first, counts = np.concatenate([line.first for line in lines]), [len(line.first) for line in lines]
+    ends = np.cumsum(counts)[:-1]
+    styles = log_styles(probabilities, capital, first, ends)
     page = posterior(np.sum(styles, 0), prior)
-    settled = []
-    for line, likelihood in zip(lines, styles, strict=True):
-        capitals, small, mixed = posterior(likelihood, tuning.same_style * page + (1 - tuning.same_style) * prior)
-        upper = (capitals + mixed / 2 + np.where(line.first, tuning.first_capital * small, 0))[:, None]
-        # Neither a shape nor a line can make a letter impossible.
-        capital, upper = np.clip(line.capital, MIN_CHANCE, 1 - MIN_CHANCE), np.clip(upper, MIN_CHANCE, 1 - MIN_CHANCE)
-        weighted = line.probabilities * (upper * capital + (1 - upper) * (1 - capital))
-        settled.append((weighted / np.maximum(weighted.sum(1, keepdims=True), MIN_CHANCE)).astype(np.float32))
-    return settled
+    chances = posterior(styles, tuning.same_style * page + (1 - tuning.same_style) * prior)
+    capitals, small, mixed = np.repeat(chances, counts, 0).T
+    upper = (capitals + mixed / 2 + np.where(first, tuning.first_capital * small, 0))[:, None]
+    # Neither a shape nor a line can make a letter impossible.
+    capital, upper = np.clip(capital, MIN_CHANCE, 1 - MIN_CHANCE), np.clip(upper, MIN_CHANCE, 1 - MIN_CHANCE)
+    weighted = probabilities * (upper * capital + (1 - upper) * (1 - capital))
+    settled = (weighted / np.maximum(weighted.sum(1, keepdims=True), MIN_CHANCE)).astype(np.float32)
+    return np.split(settled, ends)
+
+
+def log_styles(
+    probabilities: NDArray[np.float32], capital: NDArray[np.float32], first: NDArray[np.bool_], ends: NDArray[np.intp]
+) -> NDArray[np.float64]:
+    """Return the log-likelihoods (L, 3) of L lines in capitals, in small letters, and in both.
+
+    The letters of all lines follow each other, with evidence as in Evidence; ends (L - 1,) are where lines end but the last.
+    """
+    upper = (probabilities * capital).sum(1) / np.maximum(probabilities.sum(1), MIN_CHANCE)
+    upper = np.clip(upper, 1 - CASE_TUNING.max_certainty, CASE_TUNING.max_certainty)
+    # The first letter of a word may be a capital in either style, so it indicates neither.
+    upper = np.where(first, 0.5, upper)
+    capitals, small = (np.split(np.log(chance), ends) for chance in (upper, 1 - upper))
+    return np.array([(a.sum(), b.sum(), len(a) * np.log(0.5)) for a, b in zip(capitals, small, strict=True)])
 
 
 def posterior(log_likelihood: NDArray[np.float64], prior: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the chance of each style (3,) by Bayes' rule."""
-    joint = prior * np.exp(log_likelihood - log_likelihood.max())
-    return joint / joint.sum()
+    """Return the chance of each style (..., 3) by Bayes' rule."""
+    joint = prior * np.exp(log_likelihood - log_likelihood.max(-1, keepdims=True))
+    return joint / joint.sum(-1, keepdims=True)
 
 
 @dataclass(frozen=True)

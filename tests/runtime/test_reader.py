@@ -129,10 +129,25 @@ def test_an_unknown_letter_has_all_labels_as_alternatives(draw_page):
     engine = fixed(0.4, 0.35, 0.25)
     unsure = Engine("unsure", replace(engine.facts, reject_below=0.45), engine)
     nothing = Candidate((0, 0, 9, 9), np.zeros((9, 9), np.uint8))
-    row = np.array([0.4, 0.35, 0.25], np.float32)
-    letter = Reader(unsure)._letter(row, row, nothing, known=False)
+    row = np.array([[0.4, 0.35, 0.25]], np.float32)
+    (letter,) = Reader(unsure)._letters(row, row, [nothing], np.array([False]))
     assert letter.letter == "?"
     assert [name for name, _ in letter.alternatives] == ["a", "b", "c"]
+
+
+def test_only_letters_that_a_language_changes_keep_what_was_seen():
+    seen, weighed = (
+        np.array([[0.6, 0.4, 0.0], [0.5, 0.3, 0.2]], np.float32),
+        np.array([[0.2, 0.8, 0.0], [0.6, 0.3, 0.1]], np.float32),
+    )
+    nothing = [Candidate((x, 0, 9, 9), np.zeros((9, 9), np.uint8)) for x in (0, 10)]
+    reader = Reader(fixed(0.6, 0.4, 0.0))
+    changed, same = reader._letters(seen, weighed, nothing, np.array([True, True]))
+    assert (changed.letter, changed.confidence, changed.seen[0]) == ("b", np.float32(0.8), ("a", np.float32(0.6)))
+    assert (same.letter, same.confidence, same.seen) == ("a", np.float32(0.5), ())
+    assert same.alternatives == (("b", np.float32(0.3)), ("c", np.float32(0.2)))
+    unknown = reader._letters(seen, weighed, nothing, np.array([False, False]))[0]
+    assert (unknown.letter, unknown.confidence, unknown.seen) == ("?", np.float32(0.6), ())
 
 
 def test_candidates_of_gravel_are_not_split(reader):
