@@ -12,7 +12,11 @@ let place = 0;
 for (const [height, width] of JSON.parse(fs.readFileSync(`${folder}/sizes.json`))) {
   const rgba = new Uint8Array(images.subarray(place, (place += 4 * height * width)));
   const candidates = scoped(() => findCandidates(toGray(rgba, width, height)));
-  found.push(candidates.map(({ box, corner, strength, ink }) => ({ box, corner, strength, shape: [ink.height, ink.width] })));
+  found.push(
+    candidates.map(({ ink, box, corner, strength, place, isOutside }) => {
+      return { shape: [ink.height, ink.width], box, corner, strength, place, isOutside };
+    }),
+  );
   for (const { ink, glyphImage } of candidates) pixels.push(Buffer.from(ink.data), Buffer.from(glyphImage));
 }
 fs.writeFileSync(`${folder}/found.json`, JSON.stringify(found));

@@ -18,19 +18,26 @@ from lettercast.runtime.page.find import find_candidates
 
 SCRIPT = Path(__file__).with_name("candidates_of.mjs")
 # Each takes another way: light on dark, smoothed noise, a sheet on a desk, rules across and down and what they leave, an edge,
-# broken and dotted letters, grain, pages that are searched again at a larger size.
+# broken and dotted letters, grain, pages that are searched again at a larger size, boxes in a grid and apart, combs, lines and
+# squares.
 CONDITIONS = (
-    ("chalk", "moderate", 5),
-    ("noise", "strong", 5),
+    ("chalk", "moderate", 6),
+    ("noise", "strong", 6),
     ("far sheet", "moderate", 5),
     ("ruled", "moderate", 4),
-    ("squared", "mild", 5),
-    ("at the edge", "strong", 5),
-    ("pencil", "strong", 5),
-    ("long tails", "strong", 5),
-    ("small letters", "strong", 4),
-    ("several at once", "strong", 5),
-    ("desk lamp", "strong", 5),
+    ("squared", "mild", 6),
+    ("at the edge", "strong", 6),
+    ("pencil", "strong", 6),
+    ("long tails", "strong", 6),
+    ("small letters", "strong", 5),
+    ("several at once", "strong", 6),
+    ("desk lamp", "strong", 6),
+    ("boxes apart", "mild", 6),
+    ("boxes joined", "mild", 6),
+    ("comb", "moderate", 6),
+    ("letter lines", "moderate", 6),
+    ("grid card", "mild", 6),
+    ("pencil on squares", "strong", 6),
 )
 
 
@@ -74,6 +81,10 @@ def assert_alike(made: list[dict], image: np.ndarray) -> int:
     wanted = find_candidates(image)
     assert [one["box"] for one in made] == [list(one.box) for one in wanted]
     assert [(one["corner"], one["strength"]) for one in made] == [(list(one.corner), one.strength) for one in wanted]
+    places = [one.place and {"row": one.place.row, "column": one.place.column} for one in wanted]
+    assert [(one["place"], one["isOutside"]) for one in made] == list(
+        zip(places, (one.is_outside for one in wanted), strict=True)
+    )
     for one, other in zip(made, wanted, strict=True):
         np.testing.assert_array_equal(one["ink"], other.ink)
         np.testing.assert_array_equal(one["glyph_image"], other.glyph_image)
@@ -84,9 +95,11 @@ def test_app_finds_what_a_device_finds(app, tmp_path):
     if shutil.which("node") is None:
         pytest.skip("no node here: apt install nodejs")
     images = pages()
-    counts = [assert_alike(*pair) for pair in zip(find_in_node(app, images, tmp_path), images, strict=True)]
+    made = find_in_node(app, images, tmp_path)
+    counts = [assert_alike(*pair) for pair in zip(made, images, strict=True)]
     assert min(counts[: len(CONDITIONS) + 2]) > 5
-    assert sum(counts) > 350
+    assert sum(counts) > 500
+    assert sum(any(one["place"] for one in candidates) for candidates in made) >= 5
 
 
 def test_app_finds_the_letters_of_cards(app, shared, tmp_path):

@@ -2,13 +2,13 @@
 import { FIND_TUNING, INK_TUNING, LARGE_INK_PX, MORE_PLACES, PIECES_TUNING } from "../tuning.js";
 import { median, roundHalfEven } from "../arrays.js";
 import { cropped } from "../glyph.js";
-import { atLeast, copied, cv, imageOf, keep, made, matOf, ones, part, resized, scoped, zeros } from "../opencv.js";
+import { atLeast, copied, cv, imageOf, keep, made, matOf, ones, part, scoped, zeros } from "../opencv.js";
 import { Candidate } from "./candidate.js";
 import { joinedPrint, mayBeBroken, mayBeForm } from "./form/forms.js";
 import { findForm } from "./form/places.js";
 import { around, joinPieces, standsAlone } from "./groups.js";
 import { findInk, inkLevels, isNoisy, paperCopy } from "./ink.js";
-import { Photo } from "./photo.js";
+import { doubled, Photo } from "./photo.js";
 import { takeRules, withoutEdges } from "./rules.js";
 import { findSheet } from "./sheet.js";
 import { findPieces, withoutDust, withoutFrames, withoutScraps } from "./strokes.js";
@@ -79,7 +79,7 @@ function findOnPaper(photo, reduced, small, isSheet = false) {
   let { strokes, pieces, form } = takePrint(strokesIn(reduced, Math.min(1, tuning.max_side_px / photo.longer), small), isSheet);
   if (form && strokes.scale === 1 && form.height < tuning.min_sharp_box_px) {
     // A side is hardly wider than a pixel here: in a larger image it can be told from the strokes beside it.
-    const larger = { ...strokesIn(resized(photo.gray, 2 * photo.gray.cols, 2 * photo.gray.rows, cv.INTER_CUBIC), 1), scale: 2 };
+    const larger = { ...strokesIn(doubled(photo.gray), 1), scale: 2 };
     const again = findPrinted(larger, findPieces(larger.mask, isSheet));
     return again && !again.isSquared ? cutForm(again, larger.scale) : cutForm(form, strokes.scale);
   }
