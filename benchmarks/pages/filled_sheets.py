@@ -129,20 +129,22 @@ def photograph_sheet(
     """Photograph a filled-in page, upright; paper says which ink and pen it was filled in with."""
     scale = width_px / page.size[0]
     size = (width_px, round(page.size[1] * scale))
+    for_view, for_sheet, for_light = rng.spawn(3)
+    seen = look_at(view, size, np.array([(0, 0), size], float), for_view)
+    # Pixels of the photograph a millimetre, where each box is.
+    scales = [side_of(seen(scale * one.box.corners)) / BOX_MM for one in boxes]
     written = [
-        Written(one.box.label, tuple(scale * stroke for stroke in (*one.strokes, *one.crossing)), scale * one.capital)
-        for one in boxes
+        Written(one.box.label, tuple(scale * stroke for stroke in (*one.strokes, *one.crossing)), near * one.capital)
+        for one, near in zip(boxes, scales, strict=True)
         if one.strokes
     ]
     writing = Writing(size, ((tuple(written),),), (), ())
-    for_view, for_sheet, for_light = rng.spawn(3)
-    seen = look_at(view, size, np.array([(0, 0), size], float), for_view)
     fine = 2
     flat = print_page(page, (fine * size[0], fine * size[1]))
     opacity = cv2.resize(as_seen(255 - flat, seen, fine), size, interpolation=cv2.INTER_AREA).astype(np.float32) / 255
     sheet = draw_sheet(writing, paper, seen, view.desk > 0, for_sheet, printed=(opacity, (0.06, 0.06, 0.06)))
     radius = exposure.defocus * width_px / REFERENCE_PX
-    blurs = tuple(radius * BOX_MM / side_of(seen(scale * one.box.corners)) for one in boxes)
+    blurs = tuple(radius / near for near in scales)
     return FilledSheet(expose(sheet, exposure, for_light), page, tuple(boxes), paper.pen, blurs)
 
 

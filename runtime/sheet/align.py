@@ -15,6 +15,8 @@ MAX_LINE_INK = 60
 MIN_INKED = 0.7
 # Lines are looked for this far away, all of a label's boxes at once, and then each box on its own.
 REACH_MM, OWN_REACH_MM = 3.0, 0.5
+# A blurred line reaches this far to either side, at most: half way to the next box.
+BROADEST_MM = 0.85
 # The part of a side that is looked at, without corners and what stands there.
 FROM, TO = 0.12, 0.88
 ROUNDS, MIN_DEVIATION_PX, STIFFNESS = 8, 0.5, 1e-3
@@ -52,7 +54,7 @@ def find_lines(ink: Pixels, page: SheetPage) -> Lines:
     near = np.array([_profiles(soft, sides, own_reach) for sides in moved])
     best, strength = near.argmax(2) - own_reach, near.max(2) - near.min(2)
     found = moved + np.where(strength >= MIN_LINE_INK, best, 0)
-    aligned = np.array([_profiles(soft, sides, own_reach) for sides in found])
+    aligned = np.array([_profiles(soft, sides, round(BROADEST_MM * FLAT_PX)) for sides in found])
     across = np.percentile(aligned.reshape(-1, COPIES * 4, aligned.shape[2]), 70, axis=1)
     return Lines(found, np.repeat(across, COPIES, 0))
 

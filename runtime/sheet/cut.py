@@ -1,5 +1,6 @@
 """Cut the letters out of the boxes of a sheet laid flat, and tell empty and crossed-out boxes from them."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -27,10 +28,12 @@ class CutTuning:
     # A letter is at least this long, in millimetres.
     min_letter_mm: float = 1.5
     # Ink fainter than this share of the sheet's other letters is none.
-    min_strength_share: float = 0.35
+    min_strength_share: float = 0.45
 
 
 CUT_TUNING = CutTuning()
+# The strength of a letter is this percentile of its ink.
+STRENGTH_PERCENTILE = 80
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,20 @@ def cut_letters(sheet: FlatSheet) -> list[Cut]:
     ink = sheet_ink(sheet.gray)
     lines = find_lines(ink, sheet.page)
     owners = owners_of(find_writing(ink, sheet.page, lines), lines.sides)
-    return [_cut(box, ink, owners, i + 1, lines.sides[i]) for i, box in enumerate(sheet.page.boxes)]
+    return without_faint([_cut(box, ink, owners, i + 1, lines.sides[i]) for i, box in enumerate(sheet.page.boxes)])
+
+
+def without_faint(cuts: Sequence[Cut]) -> list[Cut]:
+    """Return cuts of which those that are much fainter than most are EMPTY: a smudge, or what is left of a line."""
+    strengths = [float(np.percentile(cut.ink[cut.ink > 0], STRENGTH_PERCENTILE)) if cut.ink.any() else 0.0 for cut in cuts]
+    usual = np.median([strength for strength in strengths if strength] or [0.0])
+    least = CUT_TUNING.min_strength_share * float(usual)
+    return [cut if strength >= least else empty(cut.box) for cut, strength in zip(cuts, strengths, strict=True)]
+
+
+def empty(box: SheetBox) -> Cut:
+    """Return the cut of an empty box."""
+    return Cut(box, EMPTY, np.zeros((0, 0), np.uint8), (box.left, box.top))
 
 
 def _cut(box: SheetBox, ink: Pixels, owners: NDArray[np.int32], number: int, sides: NDArray[np.float64]) -> Cut:
@@ -73,7 +89,7 @@ def _cut(box: SheetBox, ink: Pixels, owners: NDArray[np.int32], number: int, sid
     grown = cv2.dilate(kept[labels], np.ones((3, 3), np.uint8))
     a, b, w, h = cv2.boundingRect(grown)
     if count <= 1 or max(w, h) < CUT_TUNING.min_letter_mm * FLAT_PX:
-        return Cut(box, EMPTY, np.zeros((0, 0), np.uint8), (box.left, box.top))
+        return empty(box)
     piece = ink[around] * grown
     corner = (box.left + (x + a - sides[0]) / FLAT_PX, box.top + (y + b - sides[1]) / FLAT_PX)
     return Cut(box, LETTER, piece[b : b + h, a : a + w], corner)

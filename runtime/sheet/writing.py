@@ -139,7 +139,7 @@ class OwnerTuning:
 
     # At least this share of a stroke lies in boxes, so many pixels from their lines.
     min_inside: float = 0.2
-    inset_px: int = 2
+    inset_px: int = 3
     # A stroke in two boxes is parted if each has this share of it.
     min_share: float = 0.15
 
