@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.table import Table
 
 from .. import LettercastError
@@ -141,13 +142,10 @@ def gains_table(name: str, gains: Sequence[Gain]) -> Table:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print; returns the exit code."""
-    from ..commands.terminal import show
-
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("strokes", help="a strokes .npz that is split by writer")
     parser.add_argument("--model", default=DEFAULT_NAME, help="letters-base (the default), or another model")
     parser.add_argument("--split", default="val", choices=("val", "test"))
-    parser.add_argument("--least", type=int, default=MIN_LETTERS, help="letters of a writer (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print one JSON object per row")
     options = parser.parse_args(arguments)
     try:
@@ -161,7 +159,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for one in gains:
             print(json.dumps(asdict(one)))
     else:
-        show(gains_table(options.model, gains))
+        Console().print(gains_table(options.model, gains))
     return 0
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from ..bulk.archive import Archive, Progress
 
 # Options of `read` that show or send frames one by one, by their attribute.
-OF_FRAMES = ("json", "save", "record", "overwrite", "serve", "token", "mqtt", "webhook", "queue", "wait")
+OF_FRAMES = ("json", "save", "record", "overwrite", "serve", "token", "mqtt", "webhook", "queue", "wait", "hand")
 # In a file or a pipe, a line after so many pages takes the place of the bar.
 PAGES_A_LINE = 1000
 # Rates are those of the last so many seconds.

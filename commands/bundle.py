@@ -78,12 +78,17 @@ def add(commands: Any) -> None:
         metavar="L",
         help="also put in this language, for read --language L; give it once for each (default: none)",
     )
+    command.add_argument(
+        "--hand", metavar="H", help="also put in this hand of lettercast hand: the bundle reads with it (default: none)"
+    )
     command.add_argument("--overwrite", action="store_true", help="replace FILE if it exists")
 
 
 def run(options: argparse.Namespace) -> int:
     """Write the bundle, and print its size and what to do next."""
     model = options.model or device_model(DEFAULT_NAME)
+    if options.hand and options.target != PI:
+        raise LettercastError(f"--hand: only programs for Python read with a hand; leave it out with --target {options.target}")
     if options.target == WEB:
         return write_web(model, options)
     if options.target == MCU:
@@ -100,7 +105,9 @@ def run(options: argparse.Namespace) -> int:
 
         if options.no_pip and options.model in (None, device_model("letters-nano")):
             model = no_pip_model()
-        bundle = write_bundle(model, options.out, overwrite=options.overwrite, languages=options.language, no_pip=options.no_pip)
+        bundle = write_bundle(
+            model, options.out, overwrite=options.overwrite, languages=options.language, no_pip=options.no_pip, hand=options.hand
+        )
     print(f"{bundle.path}: {bundle.size_bytes:,} bytes")
     program = f"python3 {shlex.quote(str(bundle.path))}"
     if options.no_pip:

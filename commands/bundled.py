@@ -20,6 +20,8 @@ from .terminal import importing
 DOCTOR = "doctor"
 # A bundle holds one of them.
 USES = ("read", "classify")
+# How the file of a hand ends.
+HAND = ".hand"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -45,6 +47,11 @@ def model_inside() -> Path:
     return next(path for path in packaged("models").iterdir() if path.suffix in ENGINES)
 
 
+def hand_inside() -> Path | None:
+    """Return the hand of the bundle; None if it has none."""
+    return next((path for path in packaged("models").iterdir() if path.name.endswith(HAND)), None)
+
+
 def command_inside() -> ModuleType:
     """Return the module of the command that the bundle holds."""
     return import_module(next(f".{name}" for name in USES if find_spec(f".{name}", __package__)), __package__)
@@ -61,7 +68,7 @@ def build_parser() -> Parser:
     )
     parser.add_argument("--version", action="version", version=f"lettercast {__version__} with {model.name}")
     command.add_options(parser, f"{model.name} (the default)")
-    parser.set_defaults(command=name, model=model)
+    parser.set_defaults(command=name, model=model, hand=hand_inside())
     return parser
 
 

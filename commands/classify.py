@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from .. import DONE
 from ..runtime.arguments import DEFAULT_NAME, device_model, positive, thread_count
-from .parser import add_command, add_engine
+from .parser import add_command, add_engine, add_hand
 from .terminal import importing, open_chosen
 
 if TYPE_CHECKING:
@@ -57,6 +57,7 @@ def add_options(command: argparse.ArgumentParser, models: str) -> None:
         "--threads", type=thread_count, metavar="N", default=1, help="threads of the engine and of OpenCV (default: %(default)s)"
     )
     add_engine(command)
+    add_hand(command)
     command.add_argument("--json", action="store_true", help="print one JSON object per image")
 
 

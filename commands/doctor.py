@@ -2,8 +2,10 @@
 
 import argparse
 import json
+from pathlib import Path
 from typing import Any
 
+from .. import LettercastError
 from ..runtime.arguments import DEFAULT_NAME, device_model, thread_count
 from .parser import add_command, add_engine
 from .terminal import importing
@@ -53,10 +55,32 @@ def run(options: argparse.Namespace) -> int:
 
         engine = ENGINE_NAMES.get(options.engine)
         report = examine(options.models or [device_model(DEFAULT_NAME)], options.threads, engine)
+    # Hands are arrays of NumPy.
+    hands = describe_hands() if report.device.packages[0].module else {}
     if options.json:
-        print(json.dumps(report.to_dict()))
+        print(json.dumps({**report.to_dict(), "hands": hands}))
     else:
-        from ..runtime.model.doctor import format_report
+        from ..runtime.model.doctor import format_report, row
 
         print(format_report(report))
+        for i, (name, what) in enumerate(hands.items()):
+            print(row("", f"{name}: {what}") if i else "\n" + row("hands", f"{name}: {what}"))
     return report.exit_code
+
+
+def describe_hands() -> dict[str, str]:
+    """Return for each hand of the user by its name how many letters it has and for which model, or why it cannot be used."""
+    from ..runtime.hand.folder import list_hands
+
+    return {path.stem: describe_hand(path) for path in list_hands()}
+
+
+def describe_hand(path: Path) -> str:
+    """Return what a hand is, in a few words."""
+    from ..runtime.hand.file import load_hand
+
+    try:
+        hand = load_hand(path)
+    except LettercastError as error:
+        return f"cannot be used: {str(error).removeprefix(f'{path}: ')}"
+    return f"{hand.figures.letters} letters for {hand.model}"

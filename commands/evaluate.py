@@ -3,12 +3,15 @@
 import argparse
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .. import DONE
 from ..runtime.arguments import file_to_read, measured_model, thread_count
-from .parser import add_command, add_custom, add_letters
+from .parser import add_command, add_custom, add_hand, add_letters
 from .terminal import import_keras, importing, show
+
+if TYPE_CHECKING:
+    from ..runtime.model.engine import Engine
 
 EXAMPLES = """\
 examples:
@@ -47,6 +50,7 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--threads", type=thread_count, metavar="N", default=1, help="threads of the engine (default: %(default)s)"
     )
+    add_hand(command)
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument(
         "--report",
@@ -68,7 +72,7 @@ def run(options: argparse.Namespace) -> int:
 
         if options.model.suffix.lower() not in OPENERS:
             import_keras()
-    result = evaluate(options.model, options.data, options.split, threads=options.threads, custom=options.custom)
+    result = evaluate(chosen(options), options.data, options.split, threads=options.threads, custom=options.custom)
     if options.report:
         from ..train.figures import save_figures
 
@@ -79,6 +83,16 @@ def run(options: argparse.Namespace) -> int:
     else:
         show(evaluation_table(result))
     return DONE
+
+
+def chosen(options: argparse.Namespace) -> "Path | Engine":
+    """Return the model to measure; opened if `--hand` names a hand."""
+    if not options.hand:
+        return options.model
+    from ..runtime.hand.apply import with_hand
+    from ..train.predict import open_model
+
+    return with_hand(open_model(options.model, options.threads), options.hand)
 
 
 def run_pages(options: argparse.Namespace) -> int:
@@ -94,7 +108,7 @@ def run_pages(options: argparse.Namespace) -> int:
             import_keras()
     use_custom(options.custom)
     cv2.setNumThreads(options.threads)
-    result = evaluate_pages(options.model, options.pages, threads=options.threads)
+    result = evaluate_pages(chosen(options), options.pages, threads=options.threads)
     if options.json:
         print(json.dumps(result.to_dict()))
     else:

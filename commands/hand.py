@@ -44,7 +44,7 @@ def add(commands: Any) -> None:
         examples=EXAMPLES,
     )
     command.add_argument(
-        "hand",
+        "name",
         nargs="?",
         metavar="NAME",
         help="name of the hand, or the path of its file, which ends in .hand (default: list all)",
@@ -77,19 +77,19 @@ def run(options: argparse.Namespace) -> int:
     with importing():
         from ..runtime.hand import folder
         from ..runtime.hand.file import load_hand
-    if options.hand is None:
+    if options.name is None:
         if options.source or options.undo or options.delete:
             raise LettercastError("hand: say which one; lettercast hand lists those that there are")
         return list_all(options)
     if options.source:
         return learn(options)
-    path = folder.find_hand(options.hand)
+    path = folder.find_hand(options.name)
     if options.delete:
         with folder.locked(path):
             folder.remove_hand(path)
         print(f"{path}: deleted")
         return DONE
-    hand = folder.undo_hand(options.hand) if options.undo else load_hand(path)
+    hand = folder.undo_hand(options.name) if options.undo else load_hand(path)
     if hand is None:
         print(f"{path}: deleted, because it had learned only once")
         return DONE
@@ -121,18 +121,18 @@ def learn(options: argparse.Namespace) -> int:
         chosen = open_chosen(options)
         engine = chosen if isinstance(chosen, Engine) else open_engine(chosen, options.threads)
     images, labels = letters_from(options.source, engine)
-    update = update_hand(options.hand, images, labels, engine)
+    update = update_hand(options.name, images, labels, engine)
     figures = update.learned.figures
     if options.json:
         print(json.dumps({**to_dict(update.path, update.learned), "kept": update.is_kept, "reason": figures.fault}))
     elif update.is_kept:
         print(describe(update.path, update.learned))
         model = "" if engine.facts.name == DEFAULT_NAME else f" --model {shlex.quote(str(options.model))}"
-        print(f"next: lettercast read --hand {shlex.quote(options.hand)}{model}")
+        print(f"next: lettercast read --hand {shlex.quote(options.name)}{model}")
     if update.is_kept:
         return DONE
     stays = "the hand stays as it was" if update.learned.version > 1 else "there is no hand"
-    print(f"lettercast: {options.hand}: {stays}, because {figures.fault}; write more letters", file=sys.stderr)
+    print(f"lettercast: {options.name}: {stays}, because {figures.fault}; write more letters", file=sys.stderr)
     return MISSED
 
 

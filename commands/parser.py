@@ -90,6 +90,15 @@ def add_engine(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_hand(command: argparse.ArgumentParser) -> None:
+    """Add the option that chooses the hand of a writer."""
+    command.add_argument(
+        "--hand",
+        metavar="H",
+        help="read as one writer writes: the name of a hand of lettercast hand, or its file (default: none)",
+    )
+
+
 def add_devices(command: argparse.ArgumentParser, purpose: str, default: str = "", aliases: Sequence[str] = ()) -> None:
     """Add the option `--for`, the devices to recommend a file for; purpose and default are parts of its help.
 

@@ -21,7 +21,7 @@ from ..runtime.arguments import (
     thread_count,
 )
 from ..runtime.publish.address import PASSWORD_VARIABLE, TOKEN_VARIABLE, find_secret, mqtt_address, webhook_address
-from .parser import add_command, add_engine
+from .parser import add_command, add_engine, add_hand
 from .terminal import importing, open_chosen
 
 EXAMPLES = """\
@@ -107,6 +107,7 @@ def add_options(command: argparse.ArgumentParser, models: str) -> None:
         "--threads", type=thread_count, metavar="N", default=1, help="threads of the engine and of OpenCV (default: %(default)s)"
     )
     add_engine(command)
+    add_hand(command)
     command.add_argument("--json", action="store_true", help="print one JSON object per frame, and open no window")
     command.add_argument("--no-window", action="store_true", help="print text only")
     command.add_argument(

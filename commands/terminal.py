@@ -64,14 +64,20 @@ def importing() -> Iterator[None]:
 
 
 def open_chosen(options: argparse.Namespace) -> "Engine | Path":
-    """Return the model of `--model`, by default letters-base; opened if `--engine` names an engine."""
+    """Return the model of `--model`, by default letters-base; opened if `--engine` names an engine, or `--hand` a hand."""
     model = device_model(DEFAULT_NAME) if options.model is None else options.model
-    if not options.engine:
+    hand = getattr(options, "hand", None) if options.command != "hand" else None
+    if not (options.engine or hand):
         return model
     from ..runtime.model.engine import open_engine
     from ..runtime.model.installed import ENGINE_NAMES
 
-    return open_engine(model, options.threads, ENGINE_NAMES[options.engine])
+    engine = open_engine(model, options.threads, ENGINE_NAMES.get(options.engine))
+    if not hand:
+        return engine
+    from ..runtime.hand.apply import with_hand
+
+    return with_hand(engine, hand)
 
 
 def import_keras() -> None:

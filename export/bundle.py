@@ -9,6 +9,10 @@ from pathlib import Path
 
 from .. import LettercastError
 from ..runtime.files import make_folder, packaged, replacing
+from ..runtime.hand.apply import with_hand
+from ..runtime.hand.file import load_hand
+from ..runtime.hand.folder import find_hand
+from ..runtime.hand.space import ENDING as WRITERS
 from ..runtime.model.engine import Engine, open_engine
 from ..runtime.model.facts import LETTERS
 from ..runtime.model.golden import golden_of, golden_path
@@ -87,6 +91,7 @@ def write_bundle(
     overwrite: bool = False,
     languages: Sequence[str | Path] = (),
     no_pip: bool = False,
+    hand: str | Path | None = None,
 ) -> Bundle:
     """Write a model with its golden cases, and what uses it, as one file, the same bytes for the same input.
 
@@ -97,12 +102,15 @@ def write_bundle(
         languages: names of languages that come with lettercast, or paths of fitted ones named letters-xx.npz. The reader in the
             bundle takes no others.
         no_pip: whether OpenCV must run the model, so that a device needs no package that apt does not have.
+        hand: the name or the file of a hand that is put in; the bundle reads with it unless its --hand names another one.
 
     Raises:
-        LettercastError: the model or a language cannot be used, or `out` exists or cannot be written.
+        LettercastError: the model, the hand or a language cannot be used, or `out` exists or cannot be written.
     """
     engine = open_to_bundle(model, no_pip)
     command = READ if engine.facts.takes == LETTERS else CLASSIFY
+    if hand is not None:
+        with_hand(engine, hand)
     if command == READ:
         # It says why it cannot use a model.
         for language in languages or (None,):
@@ -125,7 +133,9 @@ def write_bundle(
     if command == READ:
         written["README.md"] += README_UNIT.format(name=DEFAULT_NAMES[command]).encode()
         written[UNIT] = unit(no_pip).encode()
-    program = SHEBANG + archive({**written, **dict(contents(model, command)), **dict(language_files(languages))})
+    program = SHEBANG + archive(
+        {**written, **dict(contents(model, command)), **dict(language_files(languages)), **dict(hand_files(hand))}
+    )
     make_folder(out.parent)
     with replacing(out) as temporary:
         temporary.write_bytes(program)
@@ -169,6 +179,17 @@ def contents(model: Path, command: str) -> Iterator[tuple[str, bytes]]:
     yield f"{PACKAGE}/runtime/models/{model.name}", content
     if golden_of(model, content):
         yield f"{PACKAGE}/runtime/models/{cases.name}", cases.read_bytes()
+
+
+def hand_files(hand: str | Path | None) -> Iterator[tuple[str, bytes]]:
+    """Yield the name and bytes of a hand, and of the statistics of writers that it needs."""
+    if hand is None:
+        return
+    path = find_hand(hand)
+    writers = packaged(f"models/{load_hand(path).model}{WRITERS}")
+    yield f"{PACKAGE}/runtime/models/{path.name}", path.read_bytes()
+    if writers.is_file():
+        yield f"{PACKAGE}/runtime/models/{writers.name}", writers.read_bytes()
 
 
 def language_files(languages: Sequence[str | Path]) -> Iterator[tuple[str, bytes]]:

@@ -11,7 +11,7 @@ from ..model.engine import Engine, See
 from ..pixels import Pixels
 from .file import Hand, load_hand, model_key
 from .folder import find_hand
-from .space import Floats, Space, space_of
+from .space import ENDING, PLAIN, Floats, Space, space_of
 
 # The most that one own letter, and all of a class together, can say against the network, whose probabilities are 1 in all.
 # Where it is sure, it cannot be outvoted. Chosen on UNIPEN's validation writers (docs/own-hand.md).
@@ -108,6 +108,9 @@ def check_model(hand: Hand, engine: Engine, where: str) -> None:
 def adaptation_of(hand: Hand, engine: Engine, see: See) -> Adaptation:
     """Return what a hand changes, seen by the engine that reads."""
     space, used = space_of(engine.facts), hand.in_use
+    if hand.is_fitted and space is PLAIN:
+        name = f"{hand.model}{ENDING}"
+        raise LettercastError(f"hand of {hand.model}: needs {name}, which is not here; bundle the model with --hand")
     _, features = see(hand.images[used])
     kinds = kinds_of(hand.truth[used], len(hand.labels))
     return Adaptation(space, space.place(features), kinds, hand.figures.strength)

@@ -85,6 +85,7 @@ class Hand:
         truth: (n,) their places among the labels.
         since, until: (n,) the version that brought a letter, and the one that took it out, 0 if none did.
         history: figures of each version, the first one first.
+        is_fitted: whether statistics of writers that come with the model say how alike letters are.
     """
 
     model: str
@@ -95,6 +96,7 @@ class Hand:
     since: NDArray[np.int64]
     until: NDArray[np.int64]
     history: tuple[Figures, ...] = field(default=())
+    is_fitted: bool = False
 
     def __post_init__(self) -> None:
         count = len(self.images)
@@ -138,6 +140,7 @@ def save_hand(hand: Hand, path: Path) -> None:
         "model": hand.model,
         "key": hand.key,
         "labels": hand.labels,
+        "fitted": hand.is_fitted,
         "history": [asdict(one) for one in hand.history],
     }
     data = io.BytesIO()
@@ -165,7 +168,9 @@ def load_hand(path: Path) -> Hand:
             raise ValueError("no history")
         truth, since, until = (arrays[name].astype(np.int64) for name in ("truth", "since", "until"))
         labels = tuple(str(label) for label in facts["labels"])
-        return Hand(str(facts["model"]), str(facts["key"]), labels, arrays["images"], truth, since, until, history)
+        return Hand(
+            str(facts["model"]), str(facts["key"]), labels, arrays["images"], truth, since, until, history, bool(facts["fitted"])
+        )
     except FileNotFoundError as error:
         raise LettercastError(f"{path}: there is no such hand; make one with `lettercast hand`") from error
     except OSError as error:

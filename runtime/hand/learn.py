@@ -15,7 +15,7 @@ from ..model.facts import LETTERS, Facts
 from ..pixels import Pixels
 from .apply import Adaptation, check_model, kinds_of, mix, open_tap
 from .file import IN_USE, MAX_CHECK_DROP, Figures, Hand, model_key
-from .space import Floats, Space, space_of
+from .space import PLAIN, Floats, Space, space_of
 
 # The newest letters of each class; more make reading slower and the file larger, and teach little.
 MAX_PER_CLASS = 12
@@ -49,8 +49,9 @@ def learn_hand(images: Pixels, labels: Sequence[str], engine: Engine, before: Ha
     if before is not None:
         check_model(before, engine, before.model)
     hand = add_letters(images, places_of(labels, facts), facts, before)
-    see = open_tap(engine)
-    return replace(hand, history=(*hand.history, measure(hand, space_of(facts), see, facts)))
+    space = space_of(facts)
+    figures = measure(hand, space, open_tap(engine), facts)
+    return replace(hand, history=(*hand.history, figures), is_fitted=space is not PLAIN)
 
 
 def places_of(labels: Sequence[str], facts: Facts) -> NDArray[np.int64]:
