@@ -55,6 +55,11 @@ class Figures:
     check_before: float
     check_after: float
 
+    def __post_init__(self) -> None:
+        numbers = [getattr(self, one.name) for one in fields(self) if one.name != "date"]
+        if not isinstance(self.date, str) or any(not isinstance(one, int | float) or one < 0 for one in numbers):
+            raise ValueError("figures that are no numbers")
+
     @property
     def is_better(self) -> bool:
         """Whether own letters read better, and the built-in ones hardly worse."""
@@ -164,7 +169,7 @@ def load_hand(path: Path) -> Hand:
             raise ValueError(f"schema {facts['schema']}, this version reads {SCHEMA}: update lettercast")
         names = {one.name for one in fields(Figures)}
         history = tuple(Figures(**{name: one[name] for name in names}) for one in facts["history"])
-        if not history or any(not isinstance(value, int | float | str) for one in history for value in asdict(one).values()):
+        if not history:
             raise ValueError("no history")
         truth, since, until = (arrays[name].astype(np.int64) for name in ("truth", "since", "until"))
         labels = tuple(str(label) for label in facts["labels"])
