@@ -10,7 +10,7 @@ from lettercast.benchmarks.pages.conditions import take_page
 from lettercast.benchmarks.pages.writing import open_hands
 from lettercast.export.web.bundle import MODEL
 from lettercast.runtime import Reader
-from lettercast.runtime.arguments import WRITTEN
+from lettercast.runtime.arguments import UPPER, WRITTEN
 from lettercast.runtime.sources.images import read_image
 
 from .browser import browsers, draw, expect, playwright, visits
@@ -80,15 +80,17 @@ def test_page_before_the_camera_is_read_held_and_copied(visit, app, webcam_page)
     assert page.evaluate("() => navigator.clipboard.readText()") == f"{text}\n{text}"
 
 
-@pytest.mark.parametrize(("condition", "strength"), [("plain", ""), ("touching letters", "strong"), ("small letters", "strong")])
-def test_photo_of_a_page_is_read_as_on_a_device(visit, app, hands, tmp_path, condition, strength):
-    path = tmp_path / "page.png"
-    cv2.imwrite(str(path), take_page(hands, condition, strength, 4, seed=2).image)
+def test_photos_of_pages_are_read_as_on_a_device(visit, app, hands, tmp_path):
     page = visit(permissions=())
-    page.set_input_files("#file", path)
-    expect(page, "#page", Reader(app / MODEL).read(path).text)
-    page.check("#written")
-    expect(page, "#page", Reader(app / MODEL, case=WRITTEN).read(path).text)
+    capitals, written = (Reader(app / MODEL, case=case) for case in (UPPER, WRITTEN))
+    for condition in ("touching letters", "small letters", "comb"):
+        path = tmp_path / f"{condition}.png"
+        cv2.imwrite(str(path), take_page(hands, condition, "strong", 4, seed=2).image)
+        page.set_input_files("#file", path)
+        expect(page, "#page", capitals.read(path).text)
+        page.check("#written")
+        expect(page, "#page", written.read(path).text)
+        page.uncheck("#written")
 
 
 def test_part_of_a_photo_is_read(visit, app, webcam_page, tmp_path):
