@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .. import DONE, MISSED
-from ..runtime.arguments import DEFAULT_NAME, device_model
+from .. import DONE, MISSED, LettercastError
+from ..runtime.arguments import DEFAULT_NAME, device_model, is_there
+from .hand import describe
 from .parser import add_command, add_engine
 from .sheet import add_labels
 from .terminal import importing, open_chosen
@@ -69,6 +70,7 @@ def run(options: argparse.Namespace) -> int:
 
         chosen = open_chosen(options)
         engine = chosen if isinstance(chosen, Engine) else open_engine(chosen)
+    check_letters(engine, options.name)
     out = options.out or Path(hand_path(options.name).stem)
     check_folder(out)
     pages = read_sheets(options.photos, options.labels, engine)
@@ -81,33 +83,51 @@ def run(options: argparse.Namespace) -> int:
     print(f"{out}: {count} letters, an image each; look at {contact}")
     doubtful = sum(map(bool, (name for page in others for name in page)))
     if doubtful:
-        print(f"{engine.facts.name} reads {doubtful} of them as others, with an orange frame there; if one was written wrongly,")
-        print(f"remove its image, and learn again: lettercast hand {shlex.quote(options.name)} --undo")
+        print(f"{engine.facts.name} reads {doubtful} of them as others; they have an orange frame there")
     return learn(pages, options, engine, out)
+
+
+def check_letters(engine: "Engine", name: str) -> None:
+    """Raise LettercastError if a model reads no letters, or if there is a hand of that name for another model."""
+    from ..runtime.glyph import GLYPH_SHAPE
+    from ..runtime.hand.apply import check_model
+    from ..runtime.hand.file import load_hand
+    from ..runtime.hand.folder import hand_path
+    from ..runtime.model.facts import LETTERS
+
+    facts = engine.facts
+    if facts.takes != LETTERS or facts.input_shape != GLYPH_SHAPE:
+        raise LettercastError(f"{facts.name}: takes no letters of {GLYPH_SHAPE} pixels; give --model a model of letters")
+    if is_there(hand_path(name).is_file):
+        check_model(load_hand(hand_path(name)), engine, name)
 
 
 def learn(pages: "Sequence[FilledPage]", options: argparse.Namespace, engine: "Engine", out: Path) -> int:
     """Let the hand learn the letters of pages, and print what became of it; returns the exit code."""
     import numpy as np
 
+    from ..runtime.hand.learn import places_of
     from ..runtime.hand.update import update_hand
 
     letters = [cut for page in pages for cut in page.letters]
-    images = np.stack([cut.glyph_image for cut in letters])
-    update = update_hand(options.name, images, [cut.box.label for cut in letters], engine)
-    figures = update.learned.figures
-    train = f"lettercast train --data {shlex.quote(str(out))} --init {shlex.quote(engine.facts.name)}"
-    if not update.is_kept:
-        print(f"lettercast: {options.name}: the hand is not changed, because {figures.fault}", file=sys.stderr)
-        print(f"next: {train}")
+    images, labels = np.stack([cut.glyph_image for cut in letters]), [cut.box.label for cut in letters]
+    name, folder = shlex.quote(options.name), shlex.quote(str(out))
+    try:
+        places_of(labels, engine.facts)
+    except LettercastError as error:
+        print(f"lettercast: {error}; so no hand is learned", file=sys.stderr)
+        print(f"next: lettercast hand {name} --from {folder} --model MODEL, with a model that knows them")
+        print(f"      lettercast train --data {folder}")
         return MISSED
-    after, plain = percent(figures.own_after), percent(figures.own_plain)
-    print(f"{update.path}: reads {after} of your letters, each before it was learned, and {plain} without it")
-    print(f"next: lettercast read --hand {shlex.quote(options.name)}")
-    print(f"      {train}")
+    update = update_hand(options.name, images, labels, engine)
+    if not update.is_kept:
+        stays = "the hand stays as it was" if update.learned.version > 1 else "there is no hand"
+        print(f"lettercast: {options.name}: {stays}, because {update.learned.figures.fault}", file=sys.stderr)
+        print(f"next: lettercast train --data {folder} --init {engine.facts.name}")
+        return MISSED
+    print(describe(update.path, update.learned))
+    model = "" if engine.facts.name == DEFAULT_NAME else f" --model {shlex.quote(str(options.model))}"
+    print(f"next: lettercast read --hand {name}{model}")
+    print(f"if an image is wrong, remove it from {out}, then: lettercast hand {name} --undo")
+    print(f"                lettercast hand {name} --from {folder}{model}")
     return DONE
-
-
-def percent(share: float) -> str:
-    """Return a share in percent with one decimal."""
-    return f"{100 * share:.1f} %"

@@ -8,7 +8,7 @@ import pytest
 
 from lettercast import MISSED
 from lettercast.runtime.hand.file import load_hand
-from lettercast.runtime.sheet.layout import LETTERS
+from lettercast.runtime.sheet.layout import LETTERS, sheet_pages
 from lettercast.train.data.folder import open_folder
 
 VERSIONS = ("4.6.0.66", "4.10.0.84", "4.13.0.92")
@@ -69,11 +69,25 @@ def test_learning_writes_letters_a_contact_sheet_and_a_hand(lettercast, tmp_path
     height, width = cv2.imread(str(tmp_path / "mine.png")).shape[:2]
     assert height > width > 800
     if code == MISSED:
-        assert "the hand is not changed, because" in err and not (hands / "mine.hand").exists()
+        assert "lettercast train --data mine --init letters-base" in out
+        assert "there is no hand, because" in err and not (hands / "mine.hand").exists()
     else:
         assert code == 0
         assert load_hand(hands / "mine.hand").figures.letters == len(images)
-    assert "lettercast train --data mine --init letters-base" in out
+
+
+def test_a_model_that_lacks_the_labels_learns_no_hand(lettercast, tmp_path, take, hands):
+    sheet = take(sheet_pages("0123456789")[0], empty=0.0, crossed=0.0)
+    cv2.imwrite(str(tmp_path / "digits.png"), sheet.image)
+    words = ("--name", "mine", "--labels", "0,1,2,3,4,5,6,7,8,9", "--out", tmp_path / "letters")
+    code, out, err = lettercast("learn", tmp_path / "digits.png", *words)
+    assert code == MISSED and "30 letters" in out
+    assert "knows no class '0'" in err and "no hand is learned" in err and not hands.exists()
+    assert sorted(path.name for path in (tmp_path / "letters").iterdir()) == list("0123456789")
+
+
+def test_a_model_of_other_images_is_refused(refused, taken, digits_tflite, hands):
+    assert "give --model a model of letters" in refused("learn", taken.path, "--name", "mine", "--model", digits_tflite)
 
 
 def test_the_letters_are_a_source_to_train_on(lettercast, tmp_path, taken, hands):
