@@ -9,8 +9,13 @@ import cv2
 import numpy as np
 import pytest
 
+from lettercast.benchmarks.pages.camera import Exposure
+from lettercast.benchmarks.pages.filled_sheets import Filling, fill_in, photograph_sheet
+from lettercast.benchmarks.pages.paper import Paper, View
+from lettercast.benchmarks.pages.writing import PenHand
+from lettercast.runtime.sheet.layout import sheet_pages
 from lettercast.train.data.drawing import draw_ink
-from lettercast.train.data.pen import Pen
+from lettercast.train.data.pen import Pen, load_pen
 
 
 @pytest.fixture(scope="session")
@@ -66,11 +71,22 @@ def fill(folder: Path, draw_page: Callable, pen: Pen, strokes_file: Path, model_
     shutil.copy(exported["tflite-int8"], folder / "my.tflite")
     shutil.copy(exported["onnx-int8"], folder / "my.onnx")
     write_digits(folder)
+    write_sheet(folder)
     write_mnist(folder / "mnist")
     (folder / "dist").mkdir()
     for ending in ("", ".golden.npz"):
         source = exported["tflite-int8"]
         shutil.copy(source.with_name(source.name + ending), folder / "dist" / f"letters-base-int8.tflite{ending}")
+
+
+def write_sheet(folder: Path) -> None:
+    """Write photographs of a sheet that the pen filled in."""
+    (page,) = sheet_pages()
+    writer, camera = np.random.default_rng(0).spawn(2)
+    boxes = fill_in(page, PenHand(load_pen()), Filling(), writer)
+    image = photograph_sheet(page, boxes, Paper(), view=View(desk=0.02), exposure=Exposure(), rng=camera, width_px=1000).image
+    for name in ("photo.jpg", "page1.jpg", "page2.jpg"):
+        cv2.imwrite(str(folder / name), image)
 
 
 def write_mnist(folder: Path) -> None:
@@ -108,4 +124,5 @@ def at_desk(desk, tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "desk"
     shutil.copytree(desk, folder)
     monkeypatch.chdir(folder)
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path / "data"))
     return folder

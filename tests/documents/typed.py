@@ -48,6 +48,9 @@ LESS = {
     "python -m lettercast.benchmarks.pages.blank": "--frames 4",
     "python -m lettercast.benchmarks.pages.found": "--letters 40",
     "python -m lettercast.benchmarks.leave_out": "--epochs 1 --steps 2",
+    "python -m lettercast.benchmarks.sheets": "--photos 1",
+    "python -m lettercast.benchmarks.crossed": "--sheets 1",
+    "python -m lettercast.benchmarks.archives": "--pages 3 --rounds 1 --model letters-nano",
     "python -m lettercast.benchmarks.soak": "--hours 0.0003",
     "python -m lettercast.benchmarks.publish": "--kills 1 --backlog 20",
     "python -m lettercast.train.fit_case": "--out case.npz",
@@ -109,8 +112,9 @@ def check_typed(line: str, desk: Path, lettercast: Callable, monkeypatch: pytest
         # With a camera it reads, and without one it says what to do.
         assert code in (0, 2) and len(err.splitlines()) == code // 2, err
         return
-    # A network of two epochs misses a threshold of 95 %, few letters prove little, and a busy machine is slower than before.
-    assert code == 0 or (code == 1 and re.search("--(min-accuracy|against|require-proof)", line)), err
+    # A network of two epochs misses a threshold of 95 %, few letters prove little, a busy machine is slower than before, and the
+    # letters of the built-in pen are read already.
+    assert code == 0 or (code == 1 and re.search("--(min-accuracy|against|require-proof)|lettercast learn", line)), err
     assert out or "--record" in line
 
 
