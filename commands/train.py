@@ -13,7 +13,7 @@ from .terminal import import_keras
 EXAMPLES = """\
 examples:
   lettercast train --data my_letters/ --init letters-base
-      fit the shipped model to your letters in a few minutes
+      fit the shipped model to your letters in a minute or two
   lettercast train --data strokes.npz@0.9 my_letters/@0.1
       train from scratch, with nine of ten letters from the first source
   lettercast train --data my_letters/ --resume
@@ -44,7 +44,7 @@ def add(commands: Any) -> None:
     )
     command.add_argument("--size", metavar="S", help="size of the network: base, nano or large (default: base)")
     command.add_argument(
-        "--epochs", type=positive, metavar="N", default=20, help="how many epochs to train (default: %(default)s)"
+        "--epochs", type=positive, metavar="N", help="how many epochs to train (default: 20, or 4 with --init and few letters)"
     )
     command.add_argument(
         "--steps",
@@ -69,15 +69,23 @@ def add(commands: Any) -> None:
     command.add_argument(
         "--name",
         metavar="NAME",
-        help="name of the model, which exported files begin with (default: that of --init, or letters- and the size)",
+        help="name of the model, which exported files begin with (default: that of the folder --out with --init, else letters- "
+        "and the size)",
     )
     command.add_argument("--resume", action="store_true", help="continue the run in --out")
     command.add_argument(
         "--init",
         type=keras_model,
         metavar="M",
-        help="start from letters-base, letters-nano (smaller), letters-digits (digits as well) or a .keras or .h5 file; then "
-        "--epochs 5 is often enough",
+        help="start from letters-base, letters-nano (smaller), letters-digits (digits as well) or a .keras or .h5 file, and keep "
+        "the better of the two",
+    )
+    command.add_argument(
+        "--rehearse",
+        type=finite,
+        metavar="S",
+        help="share of built-in letters among the training images, so that --init forgets none, 0 to 1 (default: 0.75 or "
+        "more if fewer than about 1,000 letters are given, else 0)",
     )
     command.add_argument(
         "--teacher",
@@ -126,11 +134,17 @@ def run(options: argparse.Namespace) -> int:
     for path in (trained.model, *trained.files):
         print(path)
     result = trained.validation
-    print(f"validation: {100 * result.accuracy:.2f} % of {len(result.truth)} letters ({result.data})")
+    if trained.comparison:
+        print("\n".join(trained.comparison.lines()))
+    else:
+        print(f"validation: {100 * result.accuracy:.2f} % of {len(result.truth)} letters ({result.data})")
     if not trained.facts.reject_below:
         print(f"no rejection threshold: that takes {MIN_TO_CALIBRATE} validation letters, so nothing is rejected as a non-letter")
     letters = shlex.quote(data_path(options.data[0]))
     check = shlex.quote(data_path((options.val or options.data)[0]))
     held_out = "" if letters == check == "pen" else f" --calibrate {letters} --check {check}"
     print(f"next: lettercast export {shlex.quote(str(trained.model))} --out {shlex.quote(str(options.out / 'dist'))}{held_out}")
+    if trained.interrupted:
+        ended = f"after epoch {len(trained.history)}; {trained.model} has what it learned until then, and --resume continues"
+        raise KeyboardInterrupt(ended)
     return DONE

@@ -57,7 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Imported here, as TensorFlow takes seconds to start: a wrong folder is reported at once.
         from lettercast.train import train
 
-        # Each epoch draws the same few images again, turned, slanted, thinner or thicker: that is why ten are enough.
+        # Each epoch draws the same few images again, turned, slanted, thinner or thicker, and built-in letters beside them, so
+        # that none is forgotten: that is why ten are enough.
         run = train(options.folder, init=options.start, epochs=options.epochs, steps=options.steps, out=options.out)
         after = evaluate(run.model, held_out, split)
     except (LettercastError, OSError) as error:
@@ -69,6 +70,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     describe(f"before ({before.model})", before)
     describe("after", after)
     print(f"One image more or less is {100 / len(after.truth):.1f} points, so small differences say nothing.")
+    if run.comparison:
+        # The better of the two models is in the file.
+        print(run.comparison.verdict())
     print(f"Your model: {run.model}. Learning curves, mistakes and a card are beside it.")
     return 0
 

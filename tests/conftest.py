@@ -84,7 +84,8 @@ def run_folder(made_once) -> Path:
     """
 
     def train(folder: Path) -> Path:
-        assert main(["train", "--init", "letters-nano", "--epochs", "2", "--steps", "2", "--out", str(folder)]) == 0
+        words = ["train", "--init", "letters-nano", "--epochs", "2", "--steps", "2", "--name", "letters-nano"]
+        assert main([*words, "--out", str(folder)]) == 0
         return folder
 
     return made_once("training", train)

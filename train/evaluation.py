@@ -86,6 +86,16 @@ def best_temperature(probabilities: NDArray[np.float32], truth: NDArray[np.int64
     return float(np.exp(minimize_scalar(cross_entropy, bounds=(low, high), method="bounded").x))
 
 
+def temperature_for(probabilities: NDArray[np.float32], confidence: float) -> float:
+    """Return the temperature that brings the mean confidence of probabilities (N, classes) nearest to a given one, 0..1."""
+
+    def gap(log_temperature: float) -> float:
+        return abs(float(tempered(probabilities, float(np.exp(log_temperature))).max(1).mean()) - confidence)
+
+    low, high = np.log((MIN_TEMPERATURE, MAX_TEMPERATURE))
+    return float(np.exp(minimize_scalar(gap, bounds=(low, high), method="bounded").x))
+
+
 def rejection_threshold(probabilities: NDArray[np.float32], kept: float = KEPT_SHARE, labels: Sequence[str] = ()) -> float:
     """Return the confidence that this share of letters reaches, from their probabilities (N, classes).
 
@@ -294,7 +304,7 @@ class Evaluation:
         return notes
 
     def per_class(self) -> dict[str, dict[str, float]]:
-        """Return scikit-learn's report: precision, recall, f1-score and support by label."""
+        """Return scikit-learn's report: precision, recall, f1-score and support, of every label that was written."""
         report: Any = classification_report(
             self.truth,
             self.predicted,
@@ -303,7 +313,7 @@ class Evaluation:
             output_dict=True,
             zero_division=0,
         )
-        return {label: report[label] for label in self.labels}
+        return {label: report[label] for label in self.labels if report[label]["support"]}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON object that `lettercast evaluate --json` prints; unknown figures are null."""

@@ -25,6 +25,10 @@ CELL_WIDTH, CELL_HEIGHT = 1.4, 1.55
 MAX_LABEL_CHARACTERS = 5
 # Area in points^2 of the dot of a writer without letters, and what the writer with the most letters gets in addition.
 MIN_DOT_AREA, EXTRA_DOT_AREA = 12, 160
+# Colours of a confusion matrix end here: one error in ten is pale, and stands out only if it is one in three.
+MAX_COLOUR_PERCENT = 60
+# With fewer letters of a class, its numbers are letters instead of percent: one of ten is no rate of 10 %.
+MIN_FOR_PERCENT = 50
 ROUND_NUMBERS = tuple(10**power for power in range(1, 7))
 
 
@@ -49,9 +53,15 @@ def save_figure(figure: Figure, path: Path) -> Path:
 
 
 def confusion_figure(evaluation: Evaluation) -> Figure:
-    """Draw the confusion matrix in percent of each true class; right answers are on the diagonal."""
+    """Draw the confusion matrix; right answers are on the diagonal, and colours are percent of each true class.
+
+    Numbers are percent as well, or letters if the classes have few.
+    """
     counts = evaluation.confusion
-    percent = 100 * counts / np.maximum(1, counts.sum(1, keepdims=True))
+    written = counts.sum(1, keepdims=True)
+    percent = 100 * counts / np.maximum(1, written)
+    is_few = np.median(written[written > 0]) < MIN_FOR_PERCENT
+    shown = np.where(counts > 0, counts.astype(str), "") if is_few else np.where(percent >= 1, np.rint(percent).astype(int), "")
     side = max(5.0, 0.36 * len(evaluation.labels) + 2)
     figure = Figure((side, 0.9 * side), layout="compressed")
     axes = figure.subplots()
@@ -62,18 +72,18 @@ def confusion_figure(evaluation: Evaluation) -> Figure:
         ax=axes,
         cmap="rocket_r",
         vmin=0,
-        vmax=20,
+        vmax=MAX_COLOUR_PERCENT,
         square=True,
         linewidths=0.3,
         linecolor="#eeeeee",
-        annot=np.where(percent >= 1, np.round(percent).astype(int).astype(str), ""),
+        annot=shown,
         fmt="",
         annot_kws={"size": 6},
         xticklabels=labels,
         yticklabels=labels,
-        cbar_kws={"label": "percent of the written class (colours end at 20)", "shrink": 0.7},
+        cbar_kws={"label": f"percent of the written class (colours end at {MAX_COLOUR_PERCENT})", "shrink": 0.7},
     )
-    axes.set(xlabel="read as", ylabel="written")
+    axes.set(xlabel=f"read as (numbers are {'letters' if is_few else 'percent'})", ylabel="written")
     axes.tick_params(axis="y", rotation=0)
     set_title(figure, evaluation, f"accuracy {100 * evaluation.accuracy:.2f} % of {len(evaluation.truth):,} letters")
     return figure
@@ -189,6 +199,7 @@ def curves_figure(history: list[Epoch]) -> Figure:
         axes.plot(epochs, [scale * getattr(line, name) for line in history], label="train (distorted)", marker=".")
         axes.plot(epochs, [scale * getattr(line, f"val_{name}") for line in history], label="validation", marker=".")
         axes.set(xlabel="epoch", ylabel=name + (" / %" if scale == 100 else ""))
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
         axes.grid(alpha=0.3)
         axes.legend()
     return figure

@@ -8,7 +8,8 @@ import sys
 import threading
 import time
 import zipfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,10 +27,11 @@ from ..runtime.model.facts import Facts
 from ..runtime.pixels import Pixels
 from .data.clutter import Draw, Drawn, draw_order, drawing
 from .data.source import Source, draw_all, relabel
-from .evaluation import best_temperature, rejection_threshold
+from .evaluation import best_temperature, rejection_threshold, temperature_for
 from .network import build_network, fold, soften, with_classes
 from .plan import BATCH, Epoch, Plan, locked, read_history, write_history
 from .predict import KERAS_BATCH, Teacher, classify, save_keras
+from .rehearse import MIN_TO_CALIBRATE, Rehearsal
 
 MAX_WORKERS = 16
 
@@ -60,6 +62,9 @@ class Batches(keras.utils.PyDataset):
     The plan and the epoch alone decide which letter is drawn at which place, so that a resumed run sees the same ones. A
     share of the places is clutter, whose target is the same for every class. With a cache folder, images and the teacher's
     answers are made once; if the plan repeats them, they come in another order.
+
+    The target of a built-in letter in a Rehearsal is the teacher's answer alone, which keeps what it knows and how sure it is,
+    and that of your own letters the label alone (Li and Hoiem 2017, Learning without Forgetting).
     """
 
     def __init__(
@@ -87,7 +92,7 @@ class Batches(keras.utils.PyDataset):
         self.labels = source.labels[self.letters]
         name = f"{plan.drawings}-{drawn}"
         self.drawings = Cached(folder and folder / f"{name}.npz", (count, GLYPH_PX, GLYPH_PX, 1), np.uint8)
-        answered = folder / f"{name}-{plan.teacher[:16]}.npz" if folder and teacher else None
+        answered = folder / f"{name}-{(plan.teacher or plan.init)[:16]}.npz" if folder and teacher else None
         self.answers = Cached(answered, (count, classes), np.float16)
 
     def __len__(self) -> int:
@@ -102,7 +107,11 @@ class Batches(keras.utils.PyDataset):
         if teacher := self.teacher:
             # Rounded as in the cache, so that a run is the same with and without one.
             answers = self.answers.get(places, lambda: teacher(images, self.labels[places]).astype(np.float16)).astype(np.float32)
-            targets = (1 - RECIPE.teacher_share) * targets + RECIPE.teacher_share * answers
+            if isinstance(self.source, Rehearsal):
+                share = (self.letters[places] >= self.source.own).astype(np.float32)[:, None]
+            else:
+                share = np.float32(RECIPE.teacher_share)
+            targets = (1 - share) * targets + share * answers
         else:
             targets = (1 - RECIPE.label_smoothing) * targets + RECIPE.label_smoothing / count
         targets[[self._is_clutter(place) for place in places]] = 1 / count
@@ -199,11 +208,11 @@ class DelayedInterrupt(keras.callbacks.Callback):
         self.is_asked = True
 
 
-# Fewer validation letters give neither a temperature nor a rejection threshold.
-MIN_TO_CALIBRATE = 100
 # What Keras and zipfile raise for foreign and truncated files.
 DAMAGED = (OSError, EOFError, ValueError, TypeError, KeyError, AttributeError, RuntimeError, zipfile.BadZipFile)
 MODEL_FILE, LAST_FILE, BEST_FILE, HISTORY_FILE, PLAN_FILE = "model.keras", "last.keras", "best.keras", "history.csv", "plan.json"
+# The fitted model, if the one that it started from reads better and is kept as MODEL_FILE.
+FITTED_FILE = "fitted.keras"
 
 
 def fit(
@@ -217,10 +226,11 @@ def fit(
     teacher: Teacher | None = None,
     cache: Path | None = None,
     non_letters: Source | None = None,
+    chooses: bool = True,
     report: Callable[[str], None] = print,
     verbose: bool = True,
 ) -> tuple[keras.Model, list[Epoch]]:
-    """Train a network and return its best epoch on `val`, by accuracy and among equals by loss, with the history.
+    """Train a network and return its best epoch on `val`, by accuracy and among equals by loss, or its last, and the history.
 
     Args:
         train, val: letters; the network has the classes of `train`.
@@ -230,6 +240,7 @@ def fit(
         teacher: returns probabilities (N, classes) for images and their labels (N,), which the network learns beside the labels.
         cache: folder that keeps drawings and answers for epochs and runs that draw the same.
         non_letters: images of what is no letter, beside the clutter that is made up.
+        chooses: whether `val` chooses the epoch that is returned; if not, it is the last.
 
     Raises:
         LettercastError: `out` contains a run and resume is False, or a run with another plan; another process trains there;
@@ -247,7 +258,10 @@ def fit(
             raise LettercastError(f"{val.name}: has classes that {train.name} lacks; train on both")
         y_val = keras.utils.to_categorical(y_val, len(train.classes))
         started, begun = time.monotonic(), len(history)
-        with drawing(Drawn(train, plan.strength, non_letters), (plan.epochs - begun) * plan.steps * BATCH) as draw:
+        with (
+            ending_early(history),
+            drawing(Drawn(train, plan.strength, non_letters), (plan.epochs - begun) * plan.steps * BATCH) as draw,
+        ):
             for epoch in range(begun, plan.epochs):
                 left = time_left(time.monotonic() - started, epoch - begun, plan.epochs - epoch)
                 report(f"epoch {epoch + 1} of {plan.epochs}{left}")
@@ -258,7 +272,7 @@ def fit(
                     if not math.isfinite(line.loss + line.val_loss):
                         reason = f"the loss is infinite or NaN in epoch {epoch + 1}"
                         raise LettercastError(f"{out}: {reason}; try a --rate below {plan.rate:g} in another --out")
-                    if all(line.is_better_than(earlier) for earlier in history):
+                    if not chooses or all(line.is_better_than(earlier) for earlier in history):
                         save_keras(network, out / BEST_FILE)
                     history.append(line)
                     # The network last: if a kill leaves it one epoch behind, that epoch is trained again with the same result.
@@ -266,7 +280,7 @@ def fit(
                     save_keras(network, out / LAST_FILE)
                     batches.save()
                 batches.release()
-        return _best(out), history
+        return best_network(out), history
 
 
 def seed_dropout(network: keras.Model, seed: int, epoch: int) -> None:
@@ -297,6 +311,19 @@ def calibrate(network: keras.Model, facts: Facts, val: Source) -> Facts:
     soften(network, temperature)
     threshold = rejection_threshold(classify(network, images), labels=facts.labels)
     return replace(facts, temperature=temperature, reject_below=threshold)
+
+
+def carry_confidence(network: keras.Model, start: keras.Model, check: Source, labels: Sequence[str]) -> None:
+    """Scale the network's logits so that its confidence exceeds its accuracy on `check` as far as that of `start` does.
+
+    Letters of `check` may be easier than those that are read, so that they cannot tell how sure the network may be; but where
+    `start` was calibrated on better ones, the network is then as true as it.
+    """
+    images, truth = draw_all(check), relabel(check, labels)
+    before, after = classify(start, images), classify(network, images)
+    excess = float((before.max(1) - (before.argmax(1) == truth)).mean())
+    goal = float(np.clip((after.argmax(1) == truth).mean() + excess, 0, 1))
+    soften(network, temperature_for(after, goal))
 
 
 def compile_network(network: keras.Model, plan: Plan) -> None:
@@ -354,7 +381,27 @@ def _begun(plan: Plan, train: Source, init: tuple[keras.Model, tuple[str, ...]] 
     return network, []
 
 
-def _best(out: Path) -> keras.Sequential:
+class EndedEarly(KeyboardInterrupt):
+    """Ctrl-C after at least one finished epoch; history has one line for each."""
+
+    def __init__(self, history: list[Epoch]) -> None:
+        super().__init__()
+        self.history = history
+
+
+@contextmanager
+def ending_early(history: list[Epoch]) -> Iterator[None]:
+    """Turn Ctrl-C into EndedEarly with the epochs that are finished by then."""
+    try:
+        yield
+    except KeyboardInterrupt as stop:
+        if not history:
+            raise KeyboardInterrupt("in the first epoch") from stop
+        raise EndedEarly(history) from stop
+
+
+def best_network(out: Path) -> keras.Sequential:
+    """Load the network that a run in `out` has chosen so far; raises LettercastError if there is none."""
     try:
         return fold(keras.saving.load_model(out / BEST_FILE, compile=False))
     except DAMAGED as error:

@@ -73,7 +73,8 @@ class Plan:
     their shares; clutter is the share of non-letters among them. draw_seed decides the drawings, which repeat after `cycle`
     epochs; 0 never repeats them. strength is that of their distortion, 0..1. init and teacher are the SHA-256 of the models
     that the run starts from and learns from, empty if there is none; letters and val_letters are the digests of the letters
-    behind data and val, and non_letters that of images of non-letters, if there are any.
+    behind data and val, and non_letters that of images of non-letters, if there are any. rehearse is the share of built-in
+    letters, whose targets are the answers of the model that the run starts from.
     """
 
     size: str
@@ -92,12 +93,15 @@ class Plan:
     letters: str = ""
     val_letters: str = ""
     non_letters: str = ""
+    rehearse: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.clutter < 1:
             raise LettercastError(f"--clutter {self.clutter:g}: must be a share from 0 to below 1")
         if not 0 <= self.strength <= 1:
             raise LettercastError(f"--strength {self.strength:g}: must be 0 to 1")
+        if not 0 <= self.rehearse < 1:
+            raise LettercastError(f"--rehearse {self.rehearse:g}: must be a share from 0 to below 1")
         if not 0 < self.rate < 1:
             raise LettercastError(f"--rate {self.rate:g}: must be a learning rate above 0 and below 1")
 

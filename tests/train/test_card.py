@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from lettercast.runtime.model.facts import Facts, keras_facts
+from lettercast.train.card import card_text
 from lettercast.train.evaluation import Evaluation
-from lettercast.train.run import card_text
 
 MADE = {"command": "lettercast train --data pen", "data": "pen", "seed": 5, "epochs": 2, "steps": 90, "parameters": 12345}
 FACTS = Facts("letters-x", "keras", ("G", "I", "L"), (28, 28, 1), "float32", made=MADE, versions={"keras": "3.8"})

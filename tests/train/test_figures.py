@@ -31,12 +31,16 @@ def evaluation() -> Evaluation:
     return Evaluation("m", "engine", "pen", "test", LABELS, np.array([0, 0, 1, 1]), probabilities, PICTURES)
 
 
-def test_matrix_is_in_percent_of_the_true_class():
-    axes = confusion_figure(evaluation()).axes[0]
+@pytest.mark.parametrize(("times", "numbers"), [(50, ["100", "50", "50"]), (5, ["10", "5", "5"])], ids=["percent", "letters"])
+def test_matrix_is_in_percent_of_the_true_class_and_few_letters_are_counted(times, numbers):
+    own = evaluation()
+    many = {name: np.repeat(getattr(own, name), times, 0) for name in ("truth", "probabilities", "images")}
+    axes = confusion_figure(replace(own, **many)).axes[0]
     shown = np.asarray(axes.collections[0].get_array()).reshape(3, 3)
     np.testing.assert_allclose(shown, [[100, 0, 0], [0, 50, 50], [0, 0, 0]])
     assert [tick.get_text() for tick in axes.get_xticklabels()] == list(LABELS)
-    assert [text.get_text() for text in axes.texts if text.get_text()] == ["100", "50", "50"]
+    assert [text.get_text() for text in axes.texts if text.get_text()] == numbers
+    assert ("numbers are letters" in axes.get_xlabel()) == (times < 50)
 
 
 def test_title_names_model_data_and_accuracy():
@@ -46,7 +50,10 @@ def test_title_names_model_data_and_accuracy():
 
 def test_curves_show_every_epoch_of_both_sets():
     history = [Epoch(1, 2.0, 0.2, 1.5, 0.4), Epoch(2, 1.0, 0.6, 0.9, 0.7)]
-    loss, accuracy = curves_figure(history).axes
+    figure = curves_figure(history)
+    figure.draw_without_rendering()
+    loss, accuracy = figure.axes
+    assert all(place == round(place) for axes in (loss, accuracy) for place in axes.get_xticks())
     assert [line.get_ydata().tolist() for line in loss.lines] == [[2.0, 1.0], [1.5, 0.9]]
     np.testing.assert_allclose([line.get_ydata() for line in accuracy.lines], [[20, 60], [40, 70]])
 

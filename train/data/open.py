@@ -17,7 +17,7 @@ from .emnist import open_emnist
 from .folder import open_folder, split_folders
 from .idx import find_set, idx_splits, open_idx_folder
 from .pen import open_pen
-from .source import SPLITS, MixedSource, Shape, Source, image_source
+from .source import NOT_TEST, SPLITS, MixedSource, Shape, Source, image_source
 
 SPLIT_NAMES = (*SPLITS, "all")
 # Sources that have a name instead of a path; they have every split.
@@ -36,12 +36,12 @@ def open_sources(specs: Sequence[Data], split: str, validation: Sequence[Data] =
     """Open one or several sources as one; `D@SHARE` is how often training draws from D, relative to the others.
 
     Sources without a share divide the rest up to 1 among them, by their numbers of letters. If validation names other data, all
-    of a source without splits of its own belongs to training.
+    of a source without splits of its own belongs to training. The split NOT_TEST is the train of data that has its own splits.
     """
     parts = [None if isinstance(spec, tuple) else SHARE.match(str(spec)) for spec in specs]
     paths = [part["path"] if part else spec for part, spec in zip(parts, specs, strict=True)]
     others = [without_share(spec) for spec in validation]
-    sources = [open_source(path, split_beside(path, others) if others else split) for path in paths]
+    sources = [open_source(path, part_of(path, split, others)) for path in paths]
     if len(sources) == 1:
         return sources[0]
     rest = 1 - sum(float(part["share"]) for part in parts if part)
@@ -53,6 +53,13 @@ def open_sources(specs: Sequence[Data], split: str, validation: Sequence[Data] =
         raise LettercastError("the shares of --data add up to nothing: give at least one source a share above 0")
     classes = tuple(dict.fromkeys(name for source in sources for name in source.classes))
     return MixedSource(sources, [a / sum(amounts) for a in amounts], split, classes)
+
+
+def part_of(path: Data, split: str, others: Sequence[Data]) -> str:
+    """Return the split that open_sources takes of one source."""
+    if others:
+        return split_beside(path, others)
+    return "train" if split == NOT_TEST and own_splits(path) else split
 
 
 def letters_of(specs: Sequence[Data]) -> str:
@@ -135,7 +142,7 @@ def read_source(spec: Data, split: str, shape: Shape | None = None) -> Source:
     Raises:
         LettercastError: it does not exist or cannot be read.
     """
-    if split not in SPLIT_NAMES:
+    if split not in (*SPLIT_NAMES, NOT_TEST):
         raise LettercastError(f"unknown split '{split}': choose one of {', '.join(SPLIT_NAMES)}")
     if isinstance(spec, tuple):
         return arrays_source(ARRAYS, given_arrays(ARRAYS, spec), split, shape)

@@ -22,25 +22,32 @@ from .drawing import draw_plain, draw_random, log_uniform
 from .strokes import Strokes
 
 SPLITS = {"train": 0, "val": 1, "test": 2}
+# Everything that is not held out, where too few letters are left for a val that could choose an epoch.
+NOT_TEST = "train and val"
 # If a source has no split of its own, validation and test get this percentage each.
 HELD_OUT_PERCENT = 10
 
 
 def in_split(split: NDArray[Any], name: str) -> NDArray[np.bool_]:
     """Return which entries (0 train, 1 val, 2 test) belong to the split of this name."""
+    if name == NOT_TEST:
+        return split != SPLITS["test"]
     return np.ones(len(split), bool) if name == "all" else split == SPLITS[name]
 
 
 def hashed_split(keys: Iterable[object], labels: NDArray[Any] | None = None) -> NDArray[np.int64]:
     """Return 0 train, 1 val or 2 test for each key; its checksum decides, so that the split never changes.
 
-    With labels (N,), test gets one image of each class that has several and none there: the one with the lowest checksum.
+    With labels (N,), test gets one image of each class that has several and none there: the one with the lowest checksum. The
+    only image of a class is for training.
     """
     rank = np.array([zlib.crc32(str(key).encode()) % 100 for key in keys], np.int64)
     split = (rank < 2 * HELD_OUT_PERCENT).astype(np.int64) + (rank < HELD_OUT_PERCENT)
     for label in () if labels is None else np.unique(labels):
         places = np.flatnonzero(labels == label)
-        if len(places) > 1 and not (split[places] == SPLITS["test"]).any():
+        if len(places) == 1:
+            split[places] = SPLITS["train"]
+        elif not (split[places] == SPLITS["test"]).any():
             split[places[rank[places].argmin()]] = SPLITS["test"]
     return split
 
