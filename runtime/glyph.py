@@ -31,17 +31,18 @@ def glyph(ink: Pixels) -> Pixels:
     Returns:
         (28, 28) uint8; all zero if there is no ink.
     """
-    box = ink_box(ink)
     image = np.zeros((GLYPH_PX, GLYPH_PX), np.uint8)
-    if box is None:
+    peak = peak_of(ink) if ink.size else 0
+    if peak == 0:
         return image
-    x, y, w, h = box
+    # The strongest ink lies in it.
+    x, y, w, h = box_of(ink, peak)
     scale = (GLYPH_PX - 2 * BORDER_PX) / max(w, h)
     width, height = max(1, round(w * scale)), max(1, round(h * scale))
     crop = ink[y : y + h, x : x + w]
     shrink = scale < 1
     fitted = cv2.resize(crop, (width, height), interpolation=cv2.INTER_AREA if shrink else cv2.INTER_LINEAR_EXACT)
-    gain = min(MAX_GAIN * 255 / peak_of(crop), 255 / max(1, peak_of(fitted)))
+    gain = min(MAX_GAIN * 255 / peak, 255 / max(1, peak_of(fitted)))
     left, top = (GLYPH_PX - width) // 2, (GLYPH_PX - height) // 2
     image[top : top + height, left : left + width] = cv2.convertScaleAbs(fitted, alpha=gain)
     return image
@@ -58,10 +59,12 @@ def halved(images: Pixels) -> NDArray[np.float32]:
 def ink_box(ink: Pixels) -> tuple[int, int, int, int] | None:
     """Return the box (x, y, width, height) of the ink in pixels, or None if there is no ink."""
     peak = peak_of(ink) if ink.size else 0
-    if peak == 0:
-        return None
-    core = at_least(ink, max(1.0, EDGE_SHARE * peak))
-    x, y, w, h = cv2.boundingRect(core)
+    return box_of(ink, peak) if peak else None
+
+
+def box_of(ink: Pixels, peak: int) -> tuple[int, int, int, int]:
+    """Return the box (x, y, width, height) of ink (h, w) uint8 of which the strongest is `peak`, without the halo of its edge."""
+    x, y, w, h = cv2.boundingRect(at_least(ink, max(1.0, EDGE_SHARE * peak)))
     return x, y, w, h
 
 

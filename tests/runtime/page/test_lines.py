@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from lettercast.benchmarks.pages.writing import Layout, PenHand, write_page
-from lettercast.runtime.page.lines import first_letters, order_lines, split_words, tilt
+from lettercast.runtime.page.lines import ORDER_TUNING, _Placed, _Row, extent_of, first_letters, order_lines, split_words, tilt
 
 
 def rows(*counts: int, fall: float = 0.0, pitch: int = 70, size: int = 40) -> list[tuple[int, int, int, int]]:
@@ -35,6 +35,23 @@ def test_tilt_is_the_slope_of_the_lines():
 def test_letters_of_different_height_on_one_base_are_one_line():
     boxes = [(100, 100, 30, 60), (140, 130, 30, 30), (180, 130, 30, 55), (220, 130, 30, 30), (260, 95, 30, 65)]
     assert read(boxes) == [[0, 1, 2, 3, 4]]
+
+
+def test_letters_that_are_too_far_from_a_line_to_be_looked_at_do_not_fit_it():
+    random, far = np.random.default_rng(5), 0
+    for _ in range(300):
+        # The last one is the letter, which lies anywhere.
+        tops = [*random.integers(0, 40, random.integers(1, 4)).tolist(), int(random.integers(0, 500))]
+        boxes = [(*random.integers(0, 900, 1).tolist(), top, *random.integers(2, (80, 160)).tolist()) for top in tops]
+        *before, letter = [_Placed(x + w / 2, y + h / 2, max(h, 0.5 * w), (x, y, w, h), 0) for x, y, w, h in boxes]
+        row = _Row()
+        for one in sorted(before):
+            row.add(one)
+        top, foot = extent_of(letter)
+        if top > row.high or foot < row.low:
+            far += 1
+            assert row.end.cost(letter, ORDER_TUNING.max_offset) == np.inf
+    assert 20 < far < 280
 
 
 def test_a_wavy_line_is_one_line():
