@@ -65,17 +65,17 @@ def run(options: argparse.Namespace) -> int:
         from ..runtime.files import write_bytes
         from ..runtime.hand.folder import hand_path
         from ..runtime.model.engine import Engine, open_engine
-        from ..runtime.sheet.folder import check_folder, contact_sheet, png, write_letters
+        from ..runtime.sheet.folder import check_free, contact_path, contact_sheet, png, write_letters
         from ..runtime.sheet.photographs import read_as_others, read_sheets
 
         chosen = open_chosen(options)
         engine = chosen if isinstance(chosen, Engine) else open_engine(chosen)
     check_letters(engine, options.name)
     out = options.out or Path(hand_path(options.name).stem)
-    check_folder(out)
+    check_free(out)
     pages = read_sheets(options.photos, options.labels, engine)
     others = [read_as_others(page, engine) for page in pages]
-    contact = out.with_name(f"{out.name}.png")
+    contact = contact_path(out)
     count = write_letters(out, pages)
     write_bytes(contact, png(contact_sheet(pages, others)))
     for page in pages:

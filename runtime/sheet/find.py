@@ -131,7 +131,7 @@ def known_page(marks: Marks, labels: Sequence[str] | None) -> SheetPage:
         raise LettercastError("a sheet of labels of your own; give the same --labels that you gave to lettercast sheet")
     if labels and page and page.kind in KNOWN and tuple(labels) != page.labels:
         raise LettercastError(
-            f"a sheet of {page.labels[0]} to {page.labels[-1]}, whose marks name its labels; leave --labels out"
+            f"a sheet whose marks name its {len(page.labels)} labels, {page.labels[0]} to {page.labels[-1]}; leave --labels out"
         )
     if page is None or marks.label_code not in (None, page.label_code):
         raise LettercastError("a sheet of other labels; give the same --labels that you gave to lettercast sheet")

@@ -1,5 +1,7 @@
 """Letters of sheets as a folder of images per label, and as a contact sheet to look at."""
 
+import os
+import shutil
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -27,27 +29,42 @@ DOUBT, GREY = (0, 110, 230), (130, 130, 130)
 
 
 def write_letters(folder: Path, pages: Sequence[FilledPage]) -> int:
-    """Write each letter as `folder/LABEL/….png`, dark on white; returns how many.
+    """Write each letter as `folder/LABEL/….png`, dark on white; returns how many. The folder is there whole or not at all.
 
-    A folder that is there must be empty. Raises LettercastError if it is not, or cannot be written.
+    Raises LettercastError if a folder of that name holds something, or cannot be written.
     """
-    check_folder(folder)
+    check_free(folder)
     counts: Counter[str] = Counter()
     labels = pages[0].page.labels
     twice = Counter(label.casefold() for label in labels)
-    for cut in (cut for page in pages for cut in page.letters):
-        label = cut.box.label
-        counts[label] += 1
-        # Where A and a are one folder, as on Windows, their files have different names.
-        kind = hint_of(label, labels) or (str(labels.index(label) + 1) if twice[label.casefold()] > 1 else "")
-        write_bytes(folder / label / f"{kind}{'-' * bool(kind)}{counts[label]}.png", png(on_white(cut.ink)))
+    unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
+    try:
+        for cut in (cut for page in pages for cut in page.letters):
+            label = cut.box.label
+            counts[label] += 1
+            # Where A and a are one folder, as on Windows, their files have different names.
+            kind = hint_of(label, labels) or (str(labels.index(label) + 1) if twice[label.casefold()] > 1 else "")
+            write_bytes(unfinished / label / f"{kind}{'-' * bool(kind)}{counts[label]}.png", png(on_white(cut.ink)))
+        if folder.is_dir():
+            folder.rmdir()
+        unfinished.rename(folder)
+    except OSError as error:
+        raise LettercastError(f"{folder}: {error.strerror or error}; choose another --out") from error
+    finally:
+        shutil.rmtree(unfinished, ignore_errors=True)
     return sum(counts.values())
 
 
-def check_folder(folder: Path) -> None:
-    """Raise LettercastError if a folder holds something, so that letters of two sheets are never mixed by mistake."""
-    if is_there(folder.exists) and (not is_there(folder.is_dir) or any(folder.iterdir())):
-        raise LettercastError(f"{folder}: is not empty; choose another --out, or remove what is in it")
+def contact_path(folder: Path) -> Path:
+    """Return the file of the contact sheet of a folder of letters: beside it, because what lies in it is letters."""
+    return folder.with_name(f"{folder.name}.png")
+
+
+def check_free(folder: Path) -> None:
+    """Raise LettercastError if a folder or its contact sheet would replace something: letters of two sheets are never mixed."""
+    for path in (folder, contact_path(folder)):
+        if is_there(path.exists) and not (path == folder and is_there(path.is_dir) and not any(path.iterdir())):
+            raise LettercastError(f"{path}: exists already; choose another --out, or remove it")
 
 
 def on_white(ink: Pixels) -> Pixels:

@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 import pytest
 
-from lettercast import MISSED
+from lettercast import MISSED, LettercastError
+from lettercast.runtime.files import write_bytes
 from lettercast.runtime.hand.file import load_hand
+from lettercast.runtime.sheet import folder
 from lettercast.runtime.sheet.layout import LETTERS, sheet_pages
 from lettercast.train.data.folder import open_folder
 
@@ -16,6 +18,7 @@ VERSIONS = ("4.6.0.66", "4.10.0.84", "4.13.0.92")
 FIND = """
 import sys
 import cv2
+from lettercast.runtime.sheet import folder
 from lettercast.runtime.sheet.layout import sheet_pages
 from lettercast.runtime.sheet.marks import find_marks, mark_modules
 page = sheet_pages()[0]
@@ -106,7 +109,23 @@ def test_photographs_without_a_sheet_are_refused(refused, tmp_path, taken, page_
     assert "No such file" in refused("learn", tmp_path / "none.jpg", "--name", "mine", "--out", tmp_path / "letters")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "notes.txt").write_text("mine")
-    assert "is not empty" in refused("learn", taken.path, "--name", "mine", "--out", tmp_path / "full")
+    assert "full: exists already" in refused("learn", taken.path, "--name", "mine", "--out", tmp_path / "full")
+    (tmp_path / "letters.png").write_text("mine")
+    assert "letters.png: exists already" in refused("learn", taken.path, "--name", "mine", "--out", tmp_path / "letters")
+
+
+def test_a_full_disk_leaves_no_half_folder(refused, tmp_path, taken, hands, monkeypatch):
+    written = []
+
+    def fail_later(path, data):
+        written.append(path)
+        if len(written) > 20:
+            raise LettercastError(f"{path}: No space left on device")
+        write_bytes(path, data)
+
+    monkeypatch.setattr(folder, "write_bytes", fail_later)
+    assert "No space left" in refused("learn", taken.path, "--name", "mine", "--out", tmp_path / "letters")
+    assert len(written) == 21
 
 
 @pytest.mark.parametrize("version", VERSIONS)
