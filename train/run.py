@@ -234,6 +234,9 @@ def finish(
             save_keras(network, out / FITTED_FILE, facts)
             kept = {**facts.made, "kept": inputs.facts.name, "before": str(inputs.facts.made.get("command", ""))}
             network, facts = start, replace(inputs.facts, name=facts.name, made=kept)
+            if letters.chooses and not facts.reject_below:
+                # The last epoch of another run, which was never calibrated.
+                facts = calibrate(network, facts, letters.val)
     elif letters.chooses:
         facts = calibrate(network, facts, letters.val)
     save_keras(network, path, facts)

@@ -1,5 +1,6 @@
 """Fitting a trained model to your own letters: what the folder holds afterwards."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -9,7 +10,7 @@ import pytest
 from lettercast.runtime.arguments import KERAS, find_model
 from lettercast.runtime.model.facts import keras_facts
 from lettercast.train import run as training
-from lettercast.train.predict import classify, load_keras
+from lettercast.train.predict import classify, load_keras, save_keras
 
 pytestmark = [pytest.mark.filterwarnings("ignore:Even though the `tf.config"), pytest.mark.usefixtures("eager")]
 START = find_model("letters-nano", KERAS)
@@ -60,6 +61,16 @@ def test_a_fitted_model_that_reads_worse_is_not_kept(lettercast, signs, tmp_path
     assert np.abs(classify(fitted, IMAGES) - expected).max() > 0.1
     facts = keras_facts(tmp_path / "run/model.keras")
     assert (facts.name, facts.made["kept"], facts.reject_below) == ("run", "letters-nano", keras_facts(START).reject_below)
+
+
+def test_a_kept_model_that_was_never_calibrated_is_calibrated(lettercast, tmp_path):
+    facts = replace(keras_facts(START), name="raw", temperature=1.0, reject_below=0.0)
+    save_keras(load_keras(START), tmp_path / "raw.keras", facts)
+    words = ("--data", "pen", "--val", "pen", "--init", "raw.keras", "--epochs", 1, "--steps", 1, "--rate", 0.5)
+    code, out, err = lettercast("train", *words, "--out", "run")
+    assert code == 0, err
+    assert "kept raw" in out and "no rejection threshold" not in out
+    assert 0.1 < keras_facts(tmp_path / "run/model.keras").reject_below < 0.9
 
 
 def test_ctrl_c_after_an_epoch_leaves_a_whole_model_with_all_figures(lettercast, signs, tmp_path, monkeypatch):
