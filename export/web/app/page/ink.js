@@ -5,14 +5,21 @@ import { INK_TUNING, MANY_ROWS, MAX_FLOOR } from "../tuning.js";
 import { cumsum, searchsorted } from "../arrays.js";
 import { copied, cv, keep, made, part, resized, scoped } from "../opencv.js";
 
+// So many rows of an image become grey at once, because a large photo in colour would fill OpenCV's memory.
+const STRIP_ROWS = 256;
+
 /** Return an image of a canvas, RGBA bytes, as grey (H, W); with transparent pixels as white paper. */
 export function toGray(rgba, width, height) {
-  return scoped(() => {
-    const colour = keep(cv.matFromArray(height, width, cv.CV_8UC4, onPaper(rgba)));
-    const gray = made();
-    cv.cvtColor(colour, gray, cv.COLOR_RGBA2GRAY);
-    return gray;
-  });
+  const gray = keep(new cv.Mat(height, width, cv.CV_8U));
+  for (let top = 0; top < height; top += STRIP_ROWS) {
+    const end = Math.min(top + STRIP_ROWS, height);
+    scoped(() => {
+      const some = onPaper(rgba.subarray(4 * width * top, 4 * width * end)), strip = made();
+      cv.cvtColor(keep(cv.matFromArray(end - top, width, cv.CV_8UC4, some)), strip, cv.COLOR_RGBA2GRAY);
+      gray.data.set(strip.data, width * top);
+    });
+  }
+  return gray;
 }
 
 /** Return RGBA bytes as they look on white paper. */
