@@ -365,17 +365,19 @@ def cut_candidates(strokes: Strokes, pieces: Pieces) -> list[Candidate]:
     size = pieces.typical_size
     pieces = without_frames(without_dust(pieces, size), size)
     boxes: list[Box] = [(x, y, w, h) for x, y, w, h in pieces.boxes.tolist()]
-    groups = [(around([boxes[i] for i in group]), group) for group in join_pieces(pieces, size)]
-    groups = [(box, group) for box, group in groups if is_letter_sized(box, size)]
-    if not groups:
+    groups = join_pieces(pieces, size)
+    whole = [around([boxes[i] for i in group]) for group in groups]
+    kept = np.flatnonzero(are_letter_sized(np.array(whole, np.int64).reshape(-1, 4), size)).tolist()
+    if not kept:
         return []
-    alone = stands_alone(pieces, np.array([box for box, _ in groups]), np.array([len(group) for _, group in groups]))
+    groups, whole = [groups[k] for k in kept], [whole[k] for k in kept]
+    alone = stands_alone(pieces, np.array(whole), np.array(list(map(len, groups))))
     near = ink_under(strokes.ink, strokes.mask)
     inks = [
         near[window_of(box)].copy() if is_alone else cut_ink(box, [pieces.outlines[i] for i in group], strokes)
-        for (box, group), is_alone in zip(groups, alone.tolist(), strict=True)
+        for box, group, is_alone in zip(whole, groups, alone.tolist(), strict=True)
     ]
-    return without_faint(as_candidates(inks, [box for box, _ in groups], strokes.scale))
+    return without_faint(as_candidates(inks, whole, strokes.scale))
 
 
 def without_faint(found: list[Candidate]) -> list[Candidate]:
@@ -388,11 +390,12 @@ def without_faint(found: list[Candidate]) -> list[Candidate]:
     return [one for one in found if one.strength >= least]
 
 
-def is_letter_sized(box: Box, size: float) -> bool:
-    """Return whether a box (x, y, width, height) is neither a speck nor a dash; size is that of the typical letter."""
-    _, _, width, height = box
-    is_large = max(width, height) >= max(FIND_TUNING.min_letter_px, PIECES_TUNING.min_letter_share * size)
-    return is_large and height >= FIND_TUNING.min_height_share * width
+def are_letter_sized(boxes: NDArray[np.int64], size: float) -> NDArray[np.bool_]:
+    """Return which boxes (N, 4) are neither specks nor dashes; size is that of the typical letter."""
+    width, height = boxes[:, 2], boxes[:, 3]
+    is_large = np.maximum(width, height) >= max(FIND_TUNING.min_letter_px, PIECES_TUNING.min_letter_share * size)
+    fits: NDArray[np.bool_] = is_large & (height >= FIND_TUNING.min_height_share * width)
+    return fits
 
 
 def cut_ink(box: Box, outlines: Sequence[Pixels], strokes: Strokes) -> Pixels:
@@ -416,8 +419,8 @@ def corner_of(box: Box) -> tuple[int, int]:
 
 def window_of(box: Box) -> tuple[slice, slice]:
     """Return the rows and columns of a box and one pixel more on each side, for the soft edge of the strokes."""
-    (x, y, w, h), (left, top) = box, corner_of(box)
-    return slice(top, y + h + 1), slice(left, x + w + 1)
+    x, y, w, h = box
+    return slice(y - 1 if y > 0 else 0, y + h + 1), slice(x - 1 if x > 0 else 0, x + w + 1)
 
 
 def as_candidates(

@@ -97,7 +97,7 @@ class Pieces:
         frames = enclosing(self, order[-MAX_FRAMES:], PIECES_TUNING.min_enclosed_px)
         if len(frames):
             order = order[~np.isin(order, frames)]
-        outline = np.cumsum([len(self.outlines[i]) for i in order.tolist()])
+        outline = np.cumsum(np.array(list(map(len, self.outlines)))[order])
         return float(sizes[order][np.searchsorted(outline, outline[-1] / 2)])
 
     def without(self, indices: Sequence[int]) -> "Pieces":
@@ -120,8 +120,12 @@ def find_pieces(mask: Pixels, *, is_sheet: bool = False) -> Pieces:
     if not outlines:
         return Pieces((), no_boxes())
     is_hole = (tree[0, :, 3] >= 0).tolist()
-    every, least = [o for o, hole in zip(outlines, is_hole, strict=True) if not hole], PIECES_TUNING.min_outline_px
-    outer, dust = [o for o in every if len(o) >= least], [o for o in every if len(o) < least]
+    outer: list[NDArray[Any]] = []
+    dust: list[NDArray[Any]] = []
+    holes: list[NDArray[Any]] = []
+    least = PIECES_TUNING.min_outline_px
+    for outline, hole in zip(outlines, is_hole, strict=True):
+        (holes if hole else outer if len(outline) >= least else dust).append(outline)
     if len(outer) > MAX_PIECES:
         outer = sorted(outer, key=len, reverse=True)
         outer, dust = outer[:MAX_PIECES], dust + outer[MAX_PIECES:]
@@ -135,8 +139,7 @@ def find_pieces(mask: Pixels, *, is_sheet: bool = False) -> Pieces:
         # A letter may fill the image and run out of it.
         most = PIECES_TUNING.max_letter_edge_share
         kept = [i for i, outline in enumerate(outer) if _share_along_edge(outline, mask.shape) < most]
-    holes = tuple(o for o, hole in zip(outlines, is_hole, strict=True) if hole)
-    return Pieces(tuple(outer[i] for i in kept), whole[kept], holes, whole, tuple(dust))
+    return Pieces(tuple(outer[i] for i in kept), whole[kept], tuple(holes), whole, tuple(dust))
 
 
 def without_dust(pieces: Pieces, size: float) -> Pieces:
@@ -154,7 +157,7 @@ def without_scraps(pieces: Pieces) -> Pieces:
     thickness = np.array([thickness_of(pieces.outlines[i]) for i in large])
     # As with sizes, the longer outlines tell, because scraps may be many.
     order = np.argsort(thickness, kind="stable")
-    outline = np.cumsum([len(pieces.outlines[large[i]]) for i in order.tolist()])
+    outline = np.cumsum(np.array([len(pieces.outlines[i]) for i in large])[order])
     least = PIECES_TUNING.min_bar_thickness * float(thickness[order][np.searchsorted(outline, outline[-1] / 2)])
     scraps = [i for i, thick in zip(large, thickness.tolist(), strict=True) if thick < least and is_bar(pieces.outlines[i])]
     if are_bars(pieces, large):
@@ -464,5 +467,5 @@ def around(boxes: Sequence[Box]) -> Box:
     """Return the smallest box (x, y, width, height) around all boxes."""
     if len(boxes) == 1:
         return boxes[0]
-    left, top = min(x for x, _, _, _ in boxes), min(y for _, y, _, _ in boxes)
-    return left, top, max(x + w for x, _, w, _ in boxes) - left, max(y + h for _, y, _, h in boxes) - top
+    left, top = min([x for x, _, _, _ in boxes]), min([y for _, y, _, _ in boxes])
+    return left, top, max([x + w for x, _, w, _ in boxes]) - left, max([y + h for _, y, _, h in boxes]) - top
