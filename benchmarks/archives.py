@@ -140,7 +140,7 @@ def write_pages(folder: Path, count: int) -> None:
 
 def archive_table(figures: ArchiveFigures) -> Table:
     """Return the figures as a table."""
-    table = Table(title=f"{figures.pages} pages, medians of {figures.rounds} rounds")
+    table = Table(title=f"{figures.pages} pages, medians of {figures.rounds} round{'s' * (figures.rounds > 1)}")
     table.add_column("measured")
     table.add_column("value", justify="right")
     table.add_row("a loop over Reader.read, processor time", f"{figures.bare_ms:.2f} ms a page")
