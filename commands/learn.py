@@ -11,7 +11,7 @@ from .. import DONE, MISSED, LettercastError
 from ..runtime.arguments import DEFAULT_NAME, device_model, is_there
 from .hand import describe
 from .parser import add_command, add_engine
-from .sheet import add_labels
+from .sheet import add_labels, chosen_labels
 from .terminal import importing, open_chosen
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
     check_letters(engine, options.name)
     out = options.out or Path(hand_path(options.name).stem)
     check_free(out)
-    pages = read_sheets(options.photos, options.labels, engine)
+    pages = read_sheets(options.photos, chosen_labels(options), engine)
     others = [read_as_others(page, engine) for page in pages]
     contact = contact_path(out)
     count = write_letters(out, pages)

@@ -53,6 +53,13 @@ def test_a_sheet_of_other_labels_has_as_many_pages_as_they_need(lettercast, tmp_
     assert code == 0 and "2 pages, 60 labels" in out
 
 
+def test_a_sheet_for_a_model_has_its_classes_and_small_letters(lettercast, tmp_path):
+    code, out, _ = lettercast("sheet", tmp_path / "my.pdf", "--labels", "letters-digits")
+    assert code == 0 and "2 pages, 62 labels" in out
+    code, out, _ = lettercast("sheet", tmp_path / "both.pdf", "--labels", "letters-nano")
+    assert code == 0 and "1 page, 52 labels" in out
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [(["my.png"], "ends in .pdf"), (["my.pdf", "--labels", "a/b,c"], "a/b")],
