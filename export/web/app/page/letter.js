@@ -149,6 +149,6 @@ function lettersAmong(stats, { rows, cols }) {
   });
   if (isLetter.some(Boolean)) return isLetter;
   // A letter that fills the image touches all edges, so there touching an edge means nothing.
-  const largest = Math.max(...strokes.map((one) => one[4]));
+  const largest = strokes.reduce((most, one) => Math.max(most, one[4]), 0);
   return stats.map((one, i) => i > 0 && one[4] === largest);
 }
