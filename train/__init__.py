@@ -3,7 +3,7 @@
 Example:
 from lettercast.train import evaluate, train
 
-run = train("my_letters/", init="letters-base", epochs=5, out="runs/mine")
+run = train("my_letters/", init="letters-base", out="runs/mine")
 print(run.validation.accuracy)
 print(evaluate(run.model, "other_letters/").per_class()["A"])
 """

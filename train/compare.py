@@ -40,12 +40,11 @@ class Comparison:
     def is_better(self) -> bool:
         """Whether to keep the fitted model: it reads more of the held-out letters, or as many and is surer of them.
 
-        Where no letter is held out it counts as better, unless it is forgetful.
+        Where no letter is held out it is not kept: of four UNIPEN validation writers that gave one letter of each class, three
+        gained 0.6 to 3.4 points, and one lost 2.6.
         """
-        if self.is_forgetful:
+        if self.is_forgetful or self.before is None or self.after is None:
             return False
-        if self.before is None or self.after is None:
-            return True
         gained = int(self.after.right.sum()) - int(self.before.right.sum())
         return gained > 0 or (gained == 0 and log_loss(self.after) < log_loss(self.before))
 
@@ -72,10 +71,11 @@ class Comparison:
         if self.is_forgetful:
             lost = f"the fitted model has forgotten more than {100 * MAX_CHECK_DROP:g} % of the built-in letters"
             return f"kept {self.start}: {lost}; a larger --rehearse keeps more of them, and --rehearse 0 lets it forget"
+        if self.before is None or self.after is None:
+            reason = "no letter of yours is held out, so nothing tells whether the fitted model reads them better"
+            return f"kept {self.start}: {reason}; give a second one of each class, or take fitted.keras unmeasured"
         if not self.is_better:
             return f"kept {self.start}: fitting did not help; more letters may, ten of each class are a good number"
-        if self.before is None or self.after is None:
-            return f"kept the fitted model, unmeasured: no letter of yours could be compared with {self.start}"
         is_tie = int(self.after.right.sum()) == int(self.before.right.sum())
         return f"kept the fitted model: it reads {'as many, and is surer of them' if is_tie else 'more'}"
 
