@@ -5,22 +5,16 @@ import hashlib
 import io
 import json
 import math
-import os
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
 from .. import LettercastError
-from ..runtime.files import make_folder, write_bytes
+from ..runtime import files
+from ..runtime.files import write_bytes
 from .data.source import Source
-
-try:
-    import fcntl
-except ImportError:
-    # Windows has none: there, nothing stops a second run.
-    fcntl = None
 
 
 @dataclass(frozen=True)
@@ -160,24 +154,6 @@ def _short(value: object) -> str:
     return f"{value:.12}" if isinstance(value, str) and len(value) == SHA256_DIGITS else str(value)
 
 
-@contextmanager
-def locked(folder: Path) -> Iterator[None]:
-    """Create a folder and lock it for this process; the lock ends with the process, even after kill -9.
-
-    Raises LettercastError if another process holds the lock.
-    """
-    make_folder(folder)
-    with ExitStack() as holding:
-        if fcntl:
-            held = os.open(folder, os.O_RDONLY)
-            holding.callback(os.close, held)
-            try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise LettercastError(
-                    f"{folder}: another training run writes there now; wait for it, or choose another --out"
-                ) from error
-            except OSError:
-                # Some network drives cannot lock: there, too, nothing stops a second run.
-                pass
-        yield
+def locked(folder: Path) -> AbstractContextManager[None]:
+    """Create the folder of a run and lock it for this process, as `runtime.files.locked` does."""
+    return files.locked(folder, "another training run")

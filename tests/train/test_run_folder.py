@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from lettercast import LettercastError
+from lettercast.runtime import files
 from lettercast.runtime.model.facts import keras_facts
-from lettercast.train import plan
 from lettercast.train.fit import DelayedInterrupt
 from lettercast.train.plan import locked
 
@@ -62,7 +62,7 @@ def test_run_continues_on_a_drive_that_cannot_lock(tmp_path, monkeypatch, answer
     def flock(held, how):
         raise OSError(answer, os.strerror(answer))
 
-    monkeypatch.setattr(plan.fcntl, "flock", flock)
+    monkeypatch.setattr(files.fcntl, "flock", flock)
     with locked(tmp_path / "run"):
         assert (tmp_path / "run").is_dir()
 
