@@ -81,14 +81,19 @@ def report(archive: "Archive") -> int:
     from ..runtime.console import say
 
     new = f", {archive.read_now:,} of them read now" if archive.read_now < archive.pages else ""
-    print(f"{archive.path}: {archive.pages:,} pages{new}; {archive.letters:,} letters")
+    print(f"{archive.path}: {counted(archive.pages, 'page')}{new}; {counted(archive.letters, 'letter')}")
     if archive.errors:
         named = "; ".join(f"{path}: {error}" for path, error in find_errors(archive.path, NAMED_ERRORS))
-        say(f"{archive.errors:,} of {archive.pages:,} pages could not be read, such as {named}")
+        say(f"{archive.errors:,} of {counted(archive.pages, 'page')} could not be read, such as {named}")
     if archive.pages and archive.errors == archive.pages:
         return UNUSABLE
     print(f"next: lettercast review {archive.path}")
     return DONE
+
+
+def counted(number: int, name: str) -> str:
+    """Return a number and the name of what is counted."""
+    return f"{number:,} {name}{'s' * (number != 1)}"
 
 
 @contextmanager

@@ -174,7 +174,7 @@ def test_the_command_says_what_it_read_and_what_not(lettercast, scans, tmp_path)
     assert out == "letters.parquet: 2 pages; 3 letters\nnext: lettercast review letters.parquet\n"
     assert err == f"lettercast: 1 of 2 pages could not be read, such as {scans / 'cut.png'}: {BROKEN['cut.png']}\n"
     code, out, err = lettercast("read", scans / "cut.png", "--out", "broken.parquet", "--processes", 1)
-    assert (code, out) == (2, "broken.parquet: 1 pages; 0 letters\n")
+    assert (code, out) == (2, "broken.parquet: 1 page; 0 letters\n")
 
 
 def test_files_are_found_by_folders_patterns_and_lists_each_once(scans, tmp_path, monkeypatch):
