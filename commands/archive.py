@@ -19,7 +19,7 @@ OF_FRAMES = ("json", "save", "record", "overwrite", "serve", "token", "mqtt", "w
 # In a file or a pipe, a line after so many pages takes the place of the bar.
 PAGES_A_LINE = 1000
 # Rates are those of the last so many seconds.
-RATE_S = 60.0
+RATE_S, REDRAW_S = 60.0, 0.2
 NAMED_ERRORS = 3
 
 
@@ -120,7 +120,14 @@ def shown_progress() -> "Iterator[Callable[[Progress], None]]":
     with bar:
         task = bar.add_task("", total=None, rate="starting", errors="")
 
+        drawn = 0.0
+
         def show(progress: "Progress") -> None:
+            nonlocal drawn
+            # The speed takes longer to compute than a page to pass on.
+            if time.monotonic() - drawn < REDRAW_S and progress.pages < progress.total:
+                return
+            drawn = time.monotonic()
             speed = bar.tasks[0].finished_speed or bar.tasks[0].speed
             bar.update(
                 task,
