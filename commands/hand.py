@@ -154,9 +154,10 @@ def describe(path: Path, hand: "Hand") -> str:
     counts = ", ".join(f"{label} {count}" for label, count in hand.counts().items())
     lines = [f"{path}: {sum(hand.counts().values())} letters for {hand.model}", f"letters  {counts}"]
     for version, one in enumerate(hand.history, 1):
-        own = f"your other letters {percent(one.own_before)} -> {percent(one.own_after)}"
-        if one.copies == one.held_out:
-            own = f"copies of your letters {percent(one.own_before)} -> {percent(one.own_after)}"
+        read = f"{percent(one.own_before)} -> {percent(one.own_after)}"
+        if one.own_after == one.own_before:
+            read = f"{percent(one.own_after)} as before, but more surely"
+        own = f"{'copies of your' if one.copies == one.held_out else 'your other'} letters {read}"
         others = f", letters of others {percent(one.check_before)} -> {percent(one.check_after)}" if one.check else ""
         lines.append(f"version {version}, {one.date}: {one.letters} letters, {own}{others}")
     return "\n".join(lines)

@@ -1,6 +1,8 @@
 """Reading with a hand: the network's probabilities and the likeness to own letters, mixed."""
 
+import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +16,8 @@ from .folder import find_hand
 from .space import ENDING, PLAIN, Floats, Space, space_of
 
 # The most that one own letter, and all of a class together, can say against the network, whose probabilities are 1 in all.
-# Where it is sure, it cannot be outvoted. Chosen on UNIPEN's validation writers (docs/own-hand.md).
-MAX_VOTE, MAX_ODDS = 0.5, 0.95
+# So a few own letters outvote it only where it is unsure. Chosen on UNIPEN's validation writers (docs/own-hand.md).
+MAX_VOTE, MAX_ODDS = 0.75, 1.4
 
 
 @dataclass(frozen=True)
@@ -27,11 +29,24 @@ class Adaptation:
     kinds: Floats
     strength: float = 1.0
 
+    @cached_property
+    def offset(self) -> Floats:
+        """The part of the votes, as logarithms, that each own letter has by itself, (1, n)."""
+        weight = self.space.bias + math.log(self.space.weight / self.kinds.shape[1])
+        return (self.space.own_evidence(self.places) + np.float32(weight))[None]
+
+    @cached_property
+    def columns(self) -> Floats:
+        """The places as a matrix (width, n)."""
+        return np.ascontiguousarray(np.float32(self.space.tilt) * self.places.T)
+
     def votes(self, places: Floats) -> Floats:
         """Return how strongly each of n own letters speaks for its class, (N, n), at places (N, width)."""
-        weight = np.float32(self.space.weight / self.kinds.shape[1])
-        votes: Floats = weight * self.space.alike(places, self.places)
-        return votes
+        votes: Floats = places @ self.columns
+        votes += self.offset
+        votes += self.space.own_evidence(places)[:, None]
+        # No more than can count, so that nothing overflows.
+        return np.exp(np.minimum(votes, 0, out=votes), out=votes)
 
     def odds(self, votes: Floats) -> Floats:
         """Return how strongly own letters speak for each class, (N, classes), by the votes (N, n) of each."""

@@ -21,6 +21,8 @@ MAX_UNPACKED_BYTES = 50_000_000
 MAX_LETTERS = 5_000
 # The built-in letters may read worse with a hand by this share.
 MAX_CHECK_DROP = 0.005
+# If as many own letters are right as before, but more surely, that counts only where most are: wrong labels look so, too.
+MIN_READ = 0.5
 # In `until`: still in use.
 IN_USE = 0
 
@@ -36,7 +38,7 @@ class Figures:
         held_out: own letters that were read, each without having learned it.
         copies: how many of those are distorted copies of learned letters, because these are alone in their class.
         own_plain, own_before, own_after: with the model alone, with the hand as it was, and as it is now.
-        sure_before, sure_after: mean probability that was given to the right label, with the hand as it was and as it is now.
+        sure_before, sure_after: geometric mean of the probability given to the right label, with the hand as it was, and now.
         check: built-in letters of other writers that were read, 0 if the model has none.
         check_before, check_after: with the model alone, and with the hand.
     """
@@ -72,7 +74,8 @@ class Figures:
             drop = 100 * (self.check_before - self.check_after)
             return f"letters of other writers would read worse, by {drop:.1f} points of {100 * MAX_CHECK_DROP:.1f} allowed"
         best = max(self.own_plain, self.own_before)
-        if self.own_after > best or (self.own_after == best and self.sure_after > self.sure_before):
+        is_surer = self.own_after == best >= MIN_READ and self.sure_after > self.sure_before
+        if self.own_after > best or is_surer:
             return ""
         return (
             f"letters of yours that it had not learned would read no better: {100 * self.own_after:.1f} %, now {100 * best:.1f} %"

@@ -20,7 +20,9 @@ from .space import PLAIN, Floats, Space, space_of
 # The newest letters of each class; more make reading slower and the file larger, and teach little.
 MAX_PER_CLASS = 12
 # How much own letters may count; the first at which other writers' letters hardly suffer.
-STRENGTHS = (1.0, 0.8, 0.6, 0.4, 0.2)
+STRENGTHS = (1.0, 0.8, 0.65, 0.5, 0.25, 0.125)
+# Added to probabilities before their geometric mean is taken, so that a single letter that is read as another does not decide it.
+LEAST_GIVEN = 0.01
 # Letters that were replaced are kept for undoing, the last ones.
 MAX_REPLACED = 60
 # A letter that is alone in its class is read as copies: turned by these angles in radians, slanted, and widened.
@@ -169,10 +171,10 @@ def as_strong_as_allowed(own: Adaptation) -> tuple[Adaptation, float, float]:
 
 
 def _read(held: HeldOut, own: Adaptation, which: NDArray[np.bool_]) -> tuple[float, float]:
-    """Return how many held-out letters are right, 0..1, and the mean probability of the right label, with some own letters."""
+    """Return how many held-out letters are right, 0..1, and how sure of their labels it is, with some own letters."""
     mixed = mix(held.probabilities, own.odds(held.votes * which))
     given = mixed[np.arange(len(mixed)), held.truth]
-    return float((mixed.argmax(1) == held.truth).mean()), float(given.mean())
+    return float((mixed.argmax(1) == held.truth).mean()), float(np.exp(np.log(given + LEAST_GIVEN).mean()))
 
 
 def hold_out(images: Pixels, own: Adaptation, probabilities: Floats, see: See, facts: Facts) -> HeldOut:

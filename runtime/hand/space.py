@@ -16,8 +16,6 @@ Floats: TypeAlias = NDArray[np.float32]
 # The files of the shipped models are called so, after the model's name.
 ENDING = ".writers.npz"
 MAX_BYTES = 20_000_000
-# No evidence counts for more than e to this.
-MAX_EVIDENCE = 20.0
 
 
 @dataclass(frozen=True)
@@ -59,16 +57,16 @@ class Space:
             length = np.sqrt((features * features).sum(1, keepdims=True))
             places = features / np.maximum(length, np.float32(1e-9))
         else:
-            places = np.matmul(features - self.mean, self.matrix, dtype=np.float32)
+            places = np.matmul(features, self.matrix, dtype=np.float32)
+            places -= self.mean @ self.matrix
         return places
 
-    def alike(self, some: Floats, others: Floats) -> Floats:
-        """Return the odds (n, m) that letters at some (n, width) are the same as letters at others (m, width)."""
-        evidence = self.tilt * (some @ others.T) + self.bias
-        if self.curve is not None:
-            evidence -= ((some * some) @ self.curve)[:, None] / 2 + ((others * others) @ self.curve)[None] / 2
-        odds: Floats = np.exp(np.minimum(evidence, MAX_EVIDENCE, out=evidence), out=evidence)
-        return odds
+    def own_evidence(self, places: Floats) -> Floats:
+        """Return the part of the evidence (n,) that letters at places (n, width) have by themselves."""
+        if self.curve is None:
+            return np.zeros(len(places), np.float32)
+        part: Floats = np.matmul(places * places, self.curve * np.float32(-0.5), dtype=np.float32)
+        return part
 
 
 # For a model without statistics of writers. Chosen on validation writers of UNIPEN with letters-base and letters-nano.
