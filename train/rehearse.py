@@ -54,10 +54,9 @@ class Letters:
     check: Source | None = None
     rehearsed: float = 0.0
 
-    @property
-    def is_few(self) -> bool:
-        """Whether too few letters are held out to calibrate a model on them."""
-        return not self.chooses
+    def are_few_for(self, facts: Facts) -> bool:
+        """Whether these are few letters of classes that a model knows already, which a short run teaches it."""
+        return not self.chooses and set(self.train.classes) <= set(facts.labels)
 
 
 def open_letters(data: Sequence[Data], val: Sequence[Data]) -> Letters:
@@ -75,7 +74,7 @@ def open_tuning(data: Sequence[Data], val: Sequence[Data], facts: Facts, rehears
 
     Raises LettercastError if letters cannot be used, or cannot be rehearsed.
     """
-    followed = open_validation(val, data) if val else read_parts(data, "val")
+    followed = open_validation(val, data) if val else read_val(data)
     chooses = followed is not None and len(followed.labels) >= MIN_TO_CALIBRATE
     own = open_sources(data, "train" if chooses or val else NOT_TEST, val)
     held = followed if val else read_held(data)
@@ -103,12 +102,11 @@ def usual_share(own: Source, facts: Facts) -> float:
     return round(1 - (1 - REHEARSED) * len(np.unique(own.labels)) / len(facts.labels), 3)
 
 
-def read_parts(data: Sequence[Data], split: str) -> Source | None:
-    """Read one split of all data that has letters in it; None if none has."""
+def read_val(data: Sequence[Data]) -> Source | None:
+    """Read the validation letters of the data; None if it has none. Raises LettercastError if it cannot be read."""
     try:
-        return open_validation(data) if split == "val" else None
+        return open_validation(data)
     except LettercastError:
-        # Said again where nothing else can be measured on.
         for spec in data:
             read_source(without_share(spec), "all")
         return None

@@ -115,10 +115,11 @@ def train(
     report = print if progress else lambda text: None
     inputs = open_inputs(data, val, init, teacher, non_letters=non_letters, rehearse=rehearse)
     letters = inputs.letters
+    is_short = inputs.facts is not None and letters.are_few_for(inputs.facts)
     plan = Plan.of(
         letters.train,
         size=inputs.facts.name.removeprefix("letters-") if inputs.facts else size or "base",
-        epochs=checked("epochs", positive, epochs) or (EPOCHS if letters.chooses else FEW_EPOCHS),
+        epochs=checked("epochs", positive, epochs) or (FEW_EPOCHS if is_short else EPOCHS),
         seed=checked("seed", natural, seed),
         steps=checked("steps", positive, steps) or steps_for(letters),
         data=letters_of(inputs.data),

@@ -33,7 +33,7 @@ def few(pen, tmp_path_factory) -> Path:
 
 def test_a_letter_of_each_class_that_has_several_is_held_out_and_the_others_train(few):
     letters = open_tuning([few], [], FACTS, None)
-    assert letters.own == 7 and not letters.chooses
+    assert letters.own == 7 and not letters.chooses and letters.are_few_for(FACTS)
     assert letters.held is not None and [letters.held.classes[label] for label in letters.held.labels] == ["A", "B"]
     assert set(letters.train.labels[: letters.own]) == {0, 1, 2}
     # `lettercast evaluate` measures on the same letters.
@@ -64,7 +64,8 @@ def test_letters_of_val_that_are_too_few_to_choose_an_epoch_only_measure(few, st
 
 def test_own_classes_are_not_rehearsed(few):
     unknown = Facts("bars", "keras", ("A", "B"), (28, 28, 1), "float32")
-    assert open_tuning([few], [], unknown, None).rehearsed == 0
+    letters = open_tuning([few], [], unknown, None)
+    assert letters.rehearsed == 0 and not letters.are_few_for(unknown)
     with pytest.raises(
         LettercastError, match=r"--rehearse 0.5: few\d* has classes that bars does not know; leave --rehearse out"
     ):
