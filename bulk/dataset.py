@@ -153,11 +153,8 @@ class Dataset:
         kept: list[bytes] = []
         if path.exists():
             for line in path.read_bytes().splitlines(keepends=True):
-                try:
-                    record = json.loads(line) if line.endswith(b"\n") else None
-                except ValueError:
-                    record = None
-                if record and not (self._retries_errors and record.get("error")) and self.done.add(count(record)):
+                page = counted(line)
+                if page and not (self._retries_errors and page.error) and self.done.add(page):
                     kept.append(line)
             write_bytes(path, b"".join(kept))
         try:
@@ -171,6 +168,14 @@ class Dataset:
         return LettercastError(
             f"{self.folder}: {error.strerror or error}; make room, and start again: what was read so far stays"
         )
+
+
+def counted(line: bytes) -> Counted | None:
+    """Return what is counted of a line of a journal; None if the line is damaged or breaks off."""
+    try:
+        return count(json.loads(line)) if line.endswith(b"\n") else None
+    except (ValueError, TypeError, LookupError, AttributeError, RecursionError):
+        return None
 
 
 def without_errors(path: Path) -> Any:
@@ -258,7 +263,7 @@ def load_settings(folder: Path) -> dict[str, Any]:
             raise ValueError("not an object with a schema")
     except OSError as error:
         raise LettercastError(f"{folder}: no archive that `lettercast read --out` wrote; give the folder of one") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise LettercastError(f"{folder / SETTINGS}: damaged ({error}); choose another folder") from error
     return settings
 

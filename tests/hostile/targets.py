@@ -15,6 +15,8 @@ import numpy as np
 
 from lettercast import LettercastError
 from lettercast.benchmarks.parity.compare import load_run
+from lettercast.bulk.dataset import counted, load_settings
+from lettercast.bulk.documents import open_document
 from lettercast.runtime.arguments import device_model
 from lettercast.runtime.model.facts import FACTS_KEY, Facts, keras_facts, onnx_facts, parse_facts, tflite_facts
 from lettercast.runtime.model.golden import load_golden
@@ -28,6 +30,7 @@ from lettercast.train.data.source import LETTERS
 from lettercast.train.pages import read_labels
 
 IDX = struct.pack(">II", 0x801, 3) + b"abc"
+JOURNAL_LINE = b'{"path":"/a.png","page":1,"pages":1,"letters":[["A"]]}\n'
 FACTS = Facts("m", "tflite-int8", ("a", "b"), (8, 8, 1), "uint8").to_json().encode()
 
 
@@ -104,6 +107,36 @@ def earlier_run() -> list[bytes]:
     return [json.dumps({"schema": 2, "machine": {"processor": "x"}, "rows": [{"name": "m", "engine": "e 1"}]}).encode()]
 
 
+def tiffs() -> list[bytes]:
+    """Return a TIFF of three pages, in either order of bytes."""
+    from PIL import Image
+
+    def write(is_big_endian: bool) -> bytes:
+        pages = [Image.fromarray(np.full((9, 7 + i), 40 * i, np.uint8)) for i in range(3)]
+        file = io.BytesIO()
+        pages[0].save(file, "TIFF", save_all=True, append_images=pages[1:], big_endian=is_big_endian)
+        return file.getvalue()
+
+    return [write(False), write(True)]
+
+
+def tiff_pages_of(path: Path) -> object:
+    document = open_document(path)
+    return [document.page(number)[0] for number in range(1, document.pages + 1)]
+
+
+def settings_of_archive(path: Path) -> object:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, "settings.json").write_bytes(path.read_bytes())
+        return load_settings(Path(folder))
+
+
+def journal_line(path: Path) -> object:
+    if not (page := counted(path.read_bytes())):
+        raise LettercastError("a damaged line, which is dropped")
+    return page
+
+
 def request(path: Path) -> object:
     return parse_request(path.read_bytes())
 
@@ -116,6 +149,9 @@ def header(path: Path) -> object:
 TARGETS = {
     "image": Target(read_image, ".png", images),
     "image header": Target(header, ".png", images, (EOFError, ValueError)),
+    "pages of a TIFF": Target(tiff_pages_of, ".tif", tiffs),
+    "settings of an archive": Target(settings_of_archive, ".json", lambda: [b'{"schema": 1, "model": "letters-base"}']),
+    "journal of an archive": Target(journal_line, ".journal", lambda: [JOURNAL_LINE]),
     "TFLite facts": Target(
         lambda path: tflite_facts(path, path.read_bytes()), ".tflite", lambda: [device_model("letters-nano").read_bytes()]
     ),
