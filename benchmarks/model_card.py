@@ -85,7 +85,11 @@ before those below, which made the models that they start and learn from.
 On pages the reader also uses `runtime/models/letters-case.npz`, a network of 21,434 weights that distinguishes capitals from
 small letters, for each letter that an image may be; all letters of a line together settle the cases that a single letter leaves
 open. It was fitted by `python -m lettercast.train.fit_case unipen_letters.npz` on UNIPEN's training writers (CC BY 4.0). "with
-known case" below is the accuracy of model and case network together on letters of known case."""
+known case" below is the accuracy of model and case network together on letters of known case.
+
+`runtime/models/letters-*.writers.npz` are for [hands](own-hand.md#what-is-learned): how the features of one writer's letters
+scatter, of UNIPEN's training writers, and features and probabilities of 832 letters of its validation writers (CC BY 4.0). They
+were made by `python -m lettercast.train.fit_hand unipen_letters.npz letters-base`, and so on."""
 ELSEWHERE = """\
 EMNIST is not part of the training. `lettercast evaluate letters-base --data emnist` downloads it and measures the shipped model
 on its test letters."""

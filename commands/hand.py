@@ -14,7 +14,7 @@ from .parser import add_command, add_engine
 from .terminal import importing, open_chosen
 
 if TYPE_CHECKING:
-    from ..runtime.hand.file import Hand
+    from ..runtime.hand.file import Figures, Hand
     from ..runtime.model.engine import Engine
 
 EXAMPLES = """\
@@ -131,6 +131,8 @@ def learn(options: argparse.Namespace) -> int:
         print(f"next: lettercast read --hand {shlex.quote(options.name)}{model}")
     if update.is_kept:
         return DONE
+    if not options.json:
+        print(describe_version(update.learned.version, figures))
     stays = "the hand stays as it was" if update.learned.version > 1 else "there is no hand"
     print(f"lettercast: {options.name}: {stays}, because {figures.fault}; write more letters", file=sys.stderr)
     return MISSED
@@ -153,14 +155,18 @@ def describe(path: Path, hand: "Hand") -> str:
     """Return a hand as text: its letters, and what each version gained."""
     counts = ", ".join(f"{label} {count}" for label, count in hand.counts().items())
     lines = [f"{path}: {sum(hand.counts().values())} letters for {hand.model}", f"letters  {counts}"]
-    for version, one in enumerate(hand.history, 1):
-        read = f"{percent(one.own_before)} -> {percent(one.own_after)}"
-        if one.own_after == one.own_before:
-            read = f"{percent(one.own_after)} as before, but more surely"
-        own = f"{'copies of your' if one.copies == one.held_out else 'your other'} letters {read}"
-        others = f", letters of others {percent(one.check_before)} -> {percent(one.check_after)}" if one.check else ""
-        lines.append(f"version {version}, {one.date}: {one.letters} letters, {own}{others}")
+    lines += [describe_version(version, one) for version, one in enumerate(hand.history, 1)]
     return "\n".join(lines)
+
+
+def describe_version(version: int, one: "Figures") -> str:
+    """Return what a hand gained when it learned, as one line."""
+    read = f"{percent(one.own_before)} -> {percent(one.own_after)}"
+    if one.own_after == one.own_before and one.is_better:
+        read = f"{percent(one.own_after)} as before, but more surely"
+    own = f"{'copies of your' if one.copies == one.held_out else 'your other'} letters {read}"
+    others = f", letters of others {percent(one.check_before)} -> {percent(one.check_after)}" if one.check else ""
+    return f"version {version}, {one.date}: {one.letters} letters, {own}{others}"
 
 
 def summary(name: str, hand: "Hand") -> str:
