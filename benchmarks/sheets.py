@@ -44,9 +44,9 @@ PENS = {
 }
 WIDTHS_PX = (1400, 2000, 2800)
 MAX_TILT, MAX_TURN, MAX_BEND = 25.0, 12.0, 0.006
-# A letter is cut out right if no side of its ink is further than this from the true one, in millimetres, and if its image for the
-# network correlates at least this much with that of the true strokes.
-MAX_OFF_MM, MIN_CORRELATION = 1.0, 0.8
+# A letter is cut out right if no side of its ink is further than this from the true one and its size differs by no more than the
+# second number, in millimetres, and if its image for the network correlates at least this much with that of the true strokes.
+MAX_OFF_MM, MAX_GROWTH_MM, MIN_CORRELATION = 2.0, 0.8, 0.8
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,10 @@ def judge(filled: FilledBox, cut: Cut, pen: float, blur: float) -> bool:
     for own, (left, top) in ((ink, corner), (cut.ink, cut.corner)):
         x, y, width, height = ink_box(own) or (0, 0, 0, 0)
         corners.append(np.array([left, top, left, top]) + np.array([x, y, x + width, y + height]) / FLAT_PX)
-    off = np.abs(corners[0] - corners[1]).max()
-    return bool(off <= MAX_OFF_MM) and correlation(glyph(ink), cut.glyph_image[..., 0]) >= MIN_CORRELATION
+    true, found = corners
+    is_there = np.abs(true - found).max() <= MAX_OFF_MM
+    is_whole = np.abs((true[2:] - true[:2]) - (found[2:] - found[:2])).max() <= MAX_GROWTH_MM
+    return bool(is_there and is_whole) and correlation(glyph(ink), cut.glyph_image[..., 0]) >= MIN_CORRELATION
 
 
 def true_ink(filled: FilledBox, pen: float, blur: float) -> tuple[Pixels, tuple[float, float]]:

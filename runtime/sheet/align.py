@@ -14,12 +14,14 @@ MAX_LINE_INK = 60
 # A line is inked along at least this share of its length; writing is shorter.
 MIN_INKED = 0.7
 # Lines are looked for this far away, all of a label's boxes at once, and then each box on its own.
-REACH_MM, OWN_REACH_MM = 3.0, 0.5
+REACH_MM, OWN_REACH_MM = 3.0, 0.75
 # A blurred line reaches this far to either side, at most: half way to the next box.
 BROADEST_MM = 0.85
 # The part of a side that is looked at, without corners and what stands there.
 FROM, TO = 0.12, 0.88
 ROUNDS, MIN_DEVIATION_PX, STIFFNESS = 8, 0.5, 1e-3
+# A line a pixel further away counts this much less, in levels of ink.
+NEARER = 1.0
 # Less ink than this is no line.
 MIN_LINE_INK = 4.0
 
@@ -52,7 +54,9 @@ def find_lines(ink: Pixels, page: SheetPage) -> Lines:
     moved = drawn + np.tile(offsets, 2)
     own_reach = round(OWN_REACH_MM * FLAT_PX)
     near = np.array([_profiles(soft, sides, own_reach) for sides in moved])
-    best, strength = near.argmax(2) - own_reach, near.max(2) - near.min(2)
+    # Of two lines the nearer one counts, unless it is much fainter.
+    far = NEARER * np.abs(np.arange(-own_reach, own_reach + 1))
+    best, strength = (near - far).argmax(2) - own_reach, near.max(2) - near.min(2)
     found = moved + np.where(strength >= MIN_LINE_INK, best, 0)
     aligned = np.array([_profiles(soft, sides, round(BROADEST_MM * FLAT_PX)) for sides in found])
     across = np.percentile(aligned.reshape(-1, COPIES * 4, aligned.shape[2]), 70, axis=1)

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import cv2
 import numpy as np
@@ -27,6 +28,10 @@ class CutTuning:
 
     # A letter is at least this long, in millimetres.
     min_letter_mm: float = 1.5
+    # What is no thicker and no shorter than this, and so near to a side of the box, is left of its line.
+    max_line_mm: float = 0.7
+    min_line_mm: float = 3.0
+    near_line_mm: float = 1.5
     # Ink fainter than this share of the sheet's other letters is none.
     min_strength_share: float = 0.45
 
@@ -75,6 +80,18 @@ def empty(box: SheetBox) -> Cut:
     return Cut(box, EMPTY, np.zeros((0, 0), np.uint8), (box.left, box.top))
 
 
+def lines_among(stats: NDArray[Any], sides: NDArray[np.float64]) -> NDArray[np.bool_]:
+    """Return which components (n, 5), OpenCV's statistics, are left of the lines of a box with these sides in pixels."""
+    tuning = CUT_TUNING
+    x, y, w, h, _ = stats.T
+    thick, long, near = (FLAT_PX * length for length in (tuning.max_line_mm, tuning.min_line_mm, tuning.near_line_mm))
+    left, top, right, bottom = sides
+    level = (h <= thick) & (w >= long) & (np.minimum(np.abs(y + h / 2 - top), np.abs(y + h / 2 - bottom)) <= near)
+    upright = (w <= thick) & (h >= long) & (np.minimum(np.abs(x + w / 2 - left), np.abs(x + w / 2 - right)) <= near)
+    is_line: NDArray[np.bool_] = level | upright
+    return is_line
+
+
 def _cut(box: SheetBox, ink: Pixels, owners: NDArray[np.int32], number: int, sides: NDArray[np.float64]) -> Cut:
     """Cut out what belongs to a box with this number and these sides in pixels."""
     reach = round(BOX_MM * FLAT_PX / 2)
@@ -85,10 +102,12 @@ def _cut(box: SheetBox, ink: Pixels, owners: NDArray[np.int32], number: int, sid
     count, labels, stats, _ = cv2.connectedComponentsWithStats(own, connectivity=8)
     area = stats[:, cv2.CC_STAT_AREA].copy()
     area[0] = 0
+    is_line = lines_among(stats, sides - np.array([x, y, x, y]))
+    area[is_line] = 0
     kept = (area >= max(2.0, CROP_TUNING.min_speck_share * float(area.sum()))).astype(np.uint8)
     grown = cv2.dilate(kept[labels], np.ones((3, 3), np.uint8))
     a, b, w, h = cv2.boundingRect(grown)
-    if count <= 1 or max(w, h) < CUT_TUNING.min_letter_mm * FLAT_PX:
+    if count <= 1 or not kept.any() or max(w, h) < CUT_TUNING.min_letter_mm * FLAT_PX:
         return empty(box)
     piece = ink[around] * grown
     corner = (box.left + (x + a - sides[0]) / FLAT_PX, box.top + (y + b - sides[1]) / FLAT_PX)

@@ -36,7 +36,7 @@ def test_whole_letters_at_their_place_are_right_and_others_are_not(filled):
     cuts = [cut_of(one) for one in filled]
     assert all(judge(one, cut, PEN, BLUR_MM) for one, cut in zip(filled, cuts, strict=True))
     for one, cut, other in zip(filled, cuts, np.roll(np.arange(len(cuts)), 1), strict=True):
-        moved = replace(cut, corner=(cut.corner[0] + 1.5, cut.corner[1]))
+        moved = replace(cut, corner=(cut.corner[0] + 2.5, cut.corner[1]))
         half = replace(cut, ink=cut.ink[: len(cut.ink) // 2])
         wrong = replace(cuts[other], box=one.box)
         assert not any(judge(one, bad, PEN, BLUR_MM) for bad in (moved, half, wrong))
