@@ -59,7 +59,9 @@ class Figures:
 
     def __post_init__(self) -> None:
         numbers = [getattr(self, one.name) for one in fields(self) if one.name != "date"]
-        if not isinstance(self.date, str) or any(not isinstance(one, int | float) or one < 0 for one in numbers):
+        if not isinstance(self.date, str) or any(
+            not isinstance(one, int | float) or not 0 <= one < MAX_LETTERS * 10 for one in numbers
+        ):
             raise ValueError("figures that are no numbers")
 
     @property

@@ -18,6 +18,7 @@ from lettercast.benchmarks.parity.compare import load_run
 from lettercast.bulk.dataset import counted, load_settings
 from lettercast.bulk.documents import open_document
 from lettercast.runtime.arguments import device_model
+from lettercast.runtime.hand.file import Figures, Hand, load_hand, save_hand
 from lettercast.runtime.model.facts import FACTS_KEY, Facts, keras_facts, onnx_facts, parse_facts, tflite_facts
 from lettercast.runtime.model.golden import load_golden
 from lettercast.runtime.sources.images import read_header, read_image
@@ -85,6 +86,15 @@ def data_arrays() -> list[bytes]:
 def golden() -> list[bytes]:
     about = json.dumps({"engine": "e", "machine": "m", "model_sha256": "0"})
     return [arrays(pictures=np.zeros((2, 8, 8, 1), np.uint8), probabilities=np.full((2, 2), 0.5, np.float32), about=about)]
+
+
+def hand() -> list[bytes]:
+    figures = Figures("2026-11-28T22:14:03Z", 2, 1.0, 2, 0, 0.5, 0.5, 1.0, 0.5, 0.9, 9, 0.9, 0.9)
+    truth, first = np.arange(2), np.ones(2, np.int64)
+    made = Hand("m", "0", ("a", "b"), np.zeros((2, 8, 8, 1), np.uint8), truth, first, 0 * first, (figures,))
+    with tempfile.TemporaryDirectory() as folder:
+        save_hand(made, Path(folder, "a.hand"))
+        return [Path(folder, "a.hand").read_bytes()]
 
 
 def keras_archive() -> list[bytes]:
@@ -159,6 +169,7 @@ TARGETS = {
     "facts": Target(lambda path: parse_facts(path.read_bytes(), path), ".json", lambda: [FACTS]),
     "Keras facts": Target(keras_facts, ".keras", keras_archive),
     "golden cases": Target(load_golden, ".npz", golden),
+    "hand": Target(load_hand, ".hand", hand),
     "arrays": Target(lambda path: read_source(str(path), "all"), ".npz", data_arrays),
     "A-Z CSV": Target(read_az_csv, ".csv", lambda: [b",".join([b"3", *[b"7"] * 784]) + b"\n", b"\xef\xbb\xbflabel,0\n"]),
     "idx": Target(lambda path: read_idx(path, 1), ".idx", lambda: [IDX]),
