@@ -121,7 +121,7 @@ def check_typed(line: str, desk: Path, lettercast: Callable, monkeypatch: pytest
     # A network of two epochs misses a threshold of 95 %, few letters prove little, a busy machine is slower than before, and the
     # letters of the built-in pen are read already.
     assert code == 0 or (
-        code == 1 and re.search("--(min-accuracy|against|require-proof)|lettercast learn|hand \w+ --from", line)
+        code == 1 and re.search(r"--(min-accuracy|against|require-proof)|lettercast learn|hand \w+ --from", line)
     ), err
     assert out or "--record" in line
 
