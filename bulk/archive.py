@@ -71,7 +71,7 @@ def read_archive(
         case: `upper` or `written`.
         processes: how many pages are read at once; by default one for each core.
         max_pages: the run ends after so many pages.
-        retry_errors: pages of `out` that have an error are read again.
+        retry_errors: pages of these sources that have an error in `out` are read again.
         on_progress: is called after each page.
 
     Raises:
@@ -87,7 +87,8 @@ def read_archive(
     with Pool(processes or os.cpu_count() or 1, options) as pool:
         ready = pool.wait_until_ready()
         constants = {"model": ready.model, "model_sha256": ready.model_sha256}
-        with open_dataset(Path(out), settings_of(options, ready), constants, retry_errors) as dataset:
+        retried = [shown(path) for path in files] if retry_errors else ()
+        with open_dataset(Path(out), settings_of(options, ready), constants, retried) as dataset:
             queue = Queue(files, dataset.done, max_pages)
             del files
             before = dataset.done.pages

@@ -12,7 +12,7 @@ once: a part of letters without pages is removed, and a page that is in a part i
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from io import FileIO
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from .. import LettercastError
-from ..runtime.console import say
+from ..runtime.console import first_line, say
 from ..runtime.files import locked, make_folder, replacing, write_bytes
 from .records import Counted, count
 from .tables import LETTERS, PAGES, import_pyarrow, make_tables
@@ -75,9 +75,9 @@ class Done:
 class Dataset:
     """An archive that is open for writing; see `open_dataset`."""
 
-    def __init__(self, folder: Path, constants: dict[str, str], retry_errors: bool = False) -> None:
+    def __init__(self, folder: Path, constants: dict[str, str], retried: Collection[str] = ()) -> None:
         self.folder, self.constants, self.done = folder, constants, Done()
-        self._retries_errors = retry_errors
+        self._retried = frozenset(retried)
         self._numbers = self._load_parts()
         self._journal, self._in_journal = self._open_journal()
 
@@ -136,13 +136,15 @@ class Dataset:
                 table = pa.parquet.read_table(path, columns=COUNTED)
                 pa.parquet.read_metadata(self.folder / LETTERS / path.name)
             except (OSError, ValueError) as error:
+                if is_of_disk(error):
+                    raise LettercastError(f"{path}: {first_line(error)}; start again once the disk can be read") from error
                 say(f"{path}: damaged, so its pages are read again ({error})")
                 path.unlink()
                 (self.folder / LETTERS / path.name).unlink(missing_ok=True)
                 continue
-            number = max(number, int(path.stem.partition("-")[2]))
-            if self._retries_errors and table["error"].null_count < len(table):
-                table = without_errors(path)
+            number = max(number, number_of(path))
+            if self._retried and table["error"].null_count < len(table):
+                table = without_errors(path, self._retried)
             for name, page, pages, error, letters in zip(*(column.to_pylist() for column in table.columns), strict=True):
                 self.done.add(Counted(name, page, pages, error, letters or 0))
         return number
@@ -154,7 +156,7 @@ class Dataset:
         if path.exists():
             for line in path.read_bytes().splitlines(keepends=True):
                 page = counted(line)
-                if page and not (self._retries_errors and page.error) and self.done.add(page):
+                if page and not (page.error and page.path in self._retried) and self.done.add(page):
                     kept.append(line)
             write_bytes(path, b"".join(kept))
         try:
@@ -178,11 +180,23 @@ def counted(line: bytes) -> Counted | None:
         return None
 
 
-def without_errors(path: Path) -> Any:
-    """Remove the rows with an error from a part of the table of pages, and return the rest; they have no letters."""
+def is_of_disk(error: Exception) -> bool:
+    """Tell whether a part cannot be read because of its disk or its rights: then it may be whole."""
+    return isinstance(error, OSError) and error.errno is not None and not isinstance(error, FileNotFoundError)
+
+
+def number_of(path: Path) -> int:
+    """Return the number of a part; 0 if it has another name, such as that of a copy."""
+    digits = path.stem.partition("-")[2]
+    return int(digits) if digits.isdecimal() else 0
+
+
+def without_errors(path: Path, retried: Collection[str]) -> Any:
+    """Remove the rows with an error of these files from a part of the table of pages, and return the rest."""
     pa = import_pyarrow()
     table = pa.parquet.read_table(path)
-    table = table.filter(pa.compute.is_null(table["error"]))
+    is_retried = pa.compute.is_in(table["path"], value_set=pa.array(sorted(retried), pa.string()))
+    table = table.filter(pa.compute.invert(pa.compute.and_(pa.compute.is_valid(table["error"]), is_retried)))
     write_table(path, table)
     return table.select(COUNTED)
 
@@ -196,7 +210,7 @@ def write_table(path: Path, table: Any) -> None:
 
 @contextmanager
 def open_dataset(
-    folder: Path, settings: dict[str, Any], constants: dict[str, str], retry_errors: bool = False
+    folder: Path, settings: dict[str, Any], constants: dict[str, str], retried: Collection[str] = ()
 ) -> Iterator[Dataset]:
     """Open the folder of an archive for writing, or make it; at the end, what is in the journal becomes a part.
 
@@ -204,7 +218,7 @@ def open_dataset(
         folder: the folder.
         settings: what rows depend on, by name; an archive takes pages of the same settings only.
         constants: values of columns that are the same for all pages.
-        retry_errors: pages that could not be read are forgotten, so that they are read again.
+        retried: the paths of files whose pages with an error are forgotten, so that they are read again.
 
     Raises:
         LettercastError: it is no archive, was read with other settings, or another process writes there.
@@ -216,7 +230,7 @@ def open_dataset(
         check_folder(folder, settings)
         if not (folder / SETTINGS).exists():
             write_bytes(folder / SETTINGS, json.dumps({"schema": SCHEMA, **settings}, indent=1).encode())
-        dataset = Dataset(folder, constants, retry_errors)
+        dataset = Dataset(folder, constants, retried)
         try:
             yield dataset
         except LettercastError:

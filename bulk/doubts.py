@@ -5,18 +5,20 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
-from pathlib import Path
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
+from urllib.parse import quote
 
 import cv2
 
 from .. import LettercastError
+from ..runtime.console import first_line
 from ..runtime.files import write_bytes
 from ..runtime.pixels import Pixels
 from ..runtime.text import UNKNOWN, Box
-from .dataset import load_settings
-from .documents import open_document
-from .tables import LETTERS, PAGES, import_pyarrow
+from .dataset import is_of_disk, load_settings
+from .documents import file_facts, open_document
+from .tables import LETTERS, PAGES, import_pyarrow, letter_schema, page_schema
 
 # By default so many letters are shown, and so many of a page: one page full of stains would leave no room for others.
 DOUBTS, DOUBTS_A_PAGE = 100, 5
@@ -119,14 +121,18 @@ def _parts(folder: Path, kind: str, columns: Sequence[str] | None = None) -> Ite
     """Yield the parts of a table of an archive; raises LettercastError if it is no archive, or a part is damaged."""
     pa = import_pyarrow()
     load_settings(folder)
+    wanted = (letter_schema() if kind == LETTERS else page_schema()).names if columns is None else columns
     for path in sorted((folder / kind).glob("part-*.parquet")):
         if not (folder / PAGES / path.name).exists():
             # It is being written.
             continue
         try:
-            yield pa.parquet.read_table(path, columns=columns)
+            table = pa.parquet.read_table(path, columns=wanted)
         except (OSError, ValueError) as error:
+            if is_of_disk(error):
+                raise LettercastError(f"{path}: {first_line(error)}; try again once it can be read") from error
             raise LettercastError(f"{path}: damaged; read again into the same --out, which repairs it") from error
+        yield table
 
 
 def _places(table: Any) -> Iterator[tuple[str, int]]:
@@ -164,15 +170,20 @@ def _card(doubt: Doubt, crop: bytes | str | None) -> str:
     else:
         image = f'<span class="gone">{escape(crop or "")}</span>'
     others = ", ".join(f"{name} {share:.0%}" for name, share in doubt.alternatives)
-    path = Path(doubt.path)
     where = (
         f"page {doubt.page}, line {doubt.line}, word {doubt.word}, letter {doubt.position}; box {', '.join(map(str, doubt.box))}"
     )
     return (
         f'<li><div class="crop">{image}</div><span class="letter">{escape(doubt.letter)}</span>{doubt.confidence:.0%} '
         f'<span class="others">{escape(f"or {others}" if others else "")}</span>'
-        f'<span class="place"><a href="{escape(path.as_uri())}">{escape(doubt.path)}</a><br>{where}</span></li>'
+        f'<span class="place"><a href="{escape(_uri(doubt.path))}">{escape(doubt.path)}</a><br>{where}</span></li>'
     )
+
+
+def _uri(path: str) -> str:
+    """Return the address of a file, also of an archive that another system wrote."""
+    pure = PureWindowsPath(path) if PureWindowsPath(path).drive else PurePosixPath(path)
+    return pure.as_uri() if pure.is_absolute() else quote(path)
 
 
 def _crops(doubts: Sequence[Doubt]) -> dict[Doubt, bytes | str]:
@@ -183,6 +194,8 @@ def _crops(doubts: Sequence[Doubt]) -> dict[Doubt, bytes | str]:
     crops: dict[Doubt, bytes | str] = {}
     for (path, number), some in by_page.items():
         try:
+            # What was an image may be a pipe now, which never ends.
+            file_facts(Path(path))
             document = open_document(Path(path))
             if number > document.pages:
                 raise LettercastError(f"{path}: it has {document.pages} pages now")

@@ -116,6 +116,33 @@ def test_errors_are_tried_again_if_asked(scans, tmp_path):
     assert names(tmp_path / "out") == [("a.png", 1), ("b.tif", 1), ("b.tif", 2), ("b.tif", 3), ("c.png", 1)]
 
 
+def test_errors_of_files_that_are_not_named_stay(tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).touch()
+    kept = read_archive([tmp_path / "a.png", tmp_path / "b.png"], tmp_path / "out", model="letters-nano", processes=1)
+    again = read_archive(tmp_path / "b.png", tmp_path / "out", model="letters-nano", processes=1, retry_errors=True)
+    assert (kept.errors, again.errors, again.read_now) == (2, 2, 1)
+    assert names(tmp_path / "out") == [("a.png", 1), ("b.png", 1)]
+
+
+def test_a_part_that_its_disk_does_not_give_is_kept(archive, scans, tmp_path, monkeypatch):
+    import pyarrow.parquet
+
+    shutil.copytree(archive.path, tmp_path / "out")
+    # A copy by hand is no reason to fail.
+    for kind in ("pages", "letters"):
+        shutil.copy(tmp_path / "out" / kind / "part-000001.parquet", tmp_path / "out" / kind / "part-000001 (copy).parquet")
+    assert read_archive(scans, tmp_path / "out", model="letters-nano", processes=1).read_now == 0
+
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(pyarrow.parquet, "read_metadata", fail)
+    with pytest.raises(LettercastError, match=r"part-000001.*Input/output error.*start again once the disk can be read"):
+        read_archive(scans, tmp_path / "out", model="letters-nano", processes=1)
+    assert (tmp_path / "out" / "pages" / "part-000001.parquet").exists()
+
+
 def test_a_run_that_stops_within_a_file_goes_on_there(scans, tmp_path):
     for pages, total in ((2, 2), (2, 4), (None, 5)):
         done = read_archive([scans / "forms.tif", scans / "forms.pdf"], tmp_path / "out", processes=1, max_pages=pages)

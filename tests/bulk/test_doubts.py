@@ -1,6 +1,7 @@
 """The page of doubtful letters: which letters it shows, and how it looks at them."""
 
 import base64
+import os
 import re
 import shutil
 
@@ -69,6 +70,34 @@ def test_what_is_no_archive_is_refused(refused, archive, tmp_path):
     shutil.copytree(archive.path, tmp_path / "out")
     (tmp_path / "out" / "letters" / "part-000001.parquet").write_bytes(b"PAR1")
     assert "part-000001.parquet: damaged" in refused("review", "out")
+    # The pages of another program have other columns.
+    shutil.copy(tmp_path / "out" / "pages" / "part-000001.parquet", tmp_path / "out" / "letters" / "part-000001.parquet")
+    assert "part-000001.parquet: damaged" in refused("review", "out")
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="the system has no named pipes")
+def test_an_image_that_became_a_pipe_is_not_waited_for(archive, scans, tmp_path):
+    from lettercast.bulk import read_archive
+
+    shutil.copy(scans / "page10.png", tmp_path / "a.png")
+    read_archive(tmp_path / "a.png", tmp_path / "out", model="letters-nano", processes=1)
+    (tmp_path / "a.png").unlink()
+    os.mkfifo(tmp_path / "a.png")
+    assert "a pipe or a device" in review(tmp_path / "out")[0].read_text()
+
+
+def test_an_archive_of_another_system_is_shown(archive, tmp_path):
+    import pyarrow as pa
+    import pyarrow.parquet
+
+    shutil.copytree(archive.path, tmp_path / "out")
+    part = tmp_path / "out" / "letters" / "part-000001.parquet"
+    table = pa.parquet.read_table(part)
+    paths = pa.array(["C:\\scans\\a b.png"] * len(table))
+    pa.parquet.write_table(table.set_column(0, table.schema.field("path"), paths), part)
+    page = review(tmp_path / "out")[0].read_text()
+    assert 'href="file:///C:/scans/a%20b.png"' in page
+    assert "No such file or directory" in page
 
 
 def test_a_damaged_part_is_read_again(archive, scans, tmp_path, capfd):
