@@ -2,9 +2,13 @@
 
 import hashlib
 import json
+import os
+import re
 import shutil
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -34,6 +38,8 @@ MAX_CASE_BYTES = 512 * 1024
 # The icon of icon.svg: a white A on green, BGR, in a square of this side.
 ICON_PX, GREEN, LINE_PX = 32, (90, 133, 0), 2.5
 STROKES = (((9.5, 23.5), (16.0, 9.0), (22.5, 23.5)), ((12.0, 19.5), (20.0, 19.5)))
+# The line of the worker that names the app's files, as app_files writes it.
+NAMED_FILES = re.compile(r"^const FILES = (\[.*\]);$", re.MULTILINE)
 # Fine enough for the edges of the icon's lines.
 SHIFT = 6
 
@@ -60,7 +66,7 @@ def write_web_bundle(model: Path, out: Path | None = None, *, overwrite: bool = 
     Args:
         model: an `.onnx` file that takes letters, or grey or RGB images.
         out: a folder, or a file ending in `.zip`; by default a folder named after the model, such as letters-base-web.
-        overwrite: whether to replace `out` if it exists.
+        overwrite: whether to replace the app in `out` if it exists; other files in a folder stay.
         cache: where npm's packages are kept; by default in the user's cache.
 
     Raises:
@@ -77,16 +83,19 @@ def write_web_bundle(model: Path, out: Path | None = None, *, overwrite: bool = 
     if facts.takes == PHOTOS:
         raise LettercastError(f"{model}: takes whole photos, which is for MediaPipe; export it as onnx-int8 instead")
     out = out or Path(f"{facts.name}-web")
-    if out.exists() and (not overwrite or not (out.is_file() or is_app(out))):
+    # Behind links and dots, because a folder is written beside its place.
+    place = Path(os.path.realpath(out))
+    is_zip = out.suffix.lower() == ZIP
+    if place.exists() and not (overwrite and (place.is_file() if is_zip else is_app(place))):
         hint = "is no app of lettercast; choose another --out" if overwrite else "add --overwrite, or choose another --out"
         raise LettercastError(f"{out}: exists already; {hint}")
     files, cases = app_files(model, facts, cache)
-    if out.suffix.lower() == ZIP:
-        make_folder(out.parent)
-        with replacing(out) as temporary:
+    if is_zip:
+        make_folder(place.parent)
+        with replacing(place) as temporary:
             temporary.write_bytes(archive(files))
     else:
-        write_folder(out, files)
+        write_folder(place, files)
     return WebBundle(out, sum(map(len, files.values())), cases)
 
 
@@ -155,7 +164,10 @@ def is_app(folder: Path) -> bool:
 
 
 def write_folder(folder: Path, files: dict[str, bytes]) -> None:
-    """Write an app beside its place and then move it there, so that it is never half written; raises LettercastError."""
+    """Write an app beside its place and then move it there, so that no file is half written; raises LettercastError.
+
+    Files in the folder that are not the app's stay, such as those of a host or of Git.
+    """
     make_folder(folder.parent)
     temporary = partial_name(folder)
     try:
@@ -163,12 +175,36 @@ def write_folder(folder: Path, files: dict[str, bytes]) -> None:
             path = temporary / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-        old = temporary.with_name(f"{temporary.name}.old")
         if folder.exists():
-            folder.replace(old)
-        temporary.replace(folder)
-        shutil.rmtree(old, ignore_errors=True)
+            replace_files(folder, temporary, files)
+        else:
+            temporary.replace(folder)
     except OSError as error:
         raise LettercastError(f"{folder}: {error.strerror or error}; make room, or choose another folder") from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def replace_files(folder: Path, fresh: Path, names: Iterable[str]) -> None:
+    """Move an app from the folder `fresh` over an older one, and remove the files that only the older one has."""
+    old = named_files(folder)
+    # The worker comes last: browsers fetch the new files when it changes.
+    for name in sorted(names, key=lambda name: (name == WORKER, name)):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (fresh / name).replace(folder / name)
+    for name in old.difference(names):
+        with suppress(OSError):
+            (folder / name).unlink()
+            # Its folder goes, too, if nothing else is in it.
+            (folder / name).parent.rmdir()
+
+
+def named_files(folder: Path) -> set[str]:
+    """Return the places of files that an app's worker names, but none outside its folder; empty if it is damaged."""
+    found = NAMED_FILES.search((folder / WORKER).read_text("utf-8", "replace"))
+    try:
+        names = json.loads(found[1]) if found else []
+    except (ValueError, RecursionError):
+        return set()
+    paths = [PurePosixPath(name) for name in names if isinstance(name, str)]
+    return {path.as_posix() for path in paths if not path.is_absolute() and ".." not in path.parts}

@@ -70,6 +70,37 @@ def test_folder_is_replaced_only_if_it_is_an_app(packages, lettercast, tmp_path)
     assert "is no app of lettercast" in said
 
 
+def test_overwrite_keeps_what_is_not_the_apps(packages, lettercast, tmp_path):
+    def bundle(out: object) -> tuple[int, str, str]:
+        return lettercast("bundle", "letters-nano", "--target", "web", "--out", out, "--overwrite")
+
+    assert bundle("app")[0] == 0
+    fresh = {path.relative_to(tmp_path): path.read_bytes() for path in (tmp_path / "app").rglob("*") if path.is_file()}
+    app, worker = tmp_path / "app", tmp_path / "app" / "sw.js"
+    # An older app has a file more; one that its worker may not name lies outside.
+    (app / "old").mkdir()
+    for path in (app / "CNAME", app / "old" / "old.js", tmp_path / "mine.js"):
+        path.write_text("x")
+    worker.write_text(worker.read_text().replace("const FILES = [", 'const FILES = ["old/old.js", "../mine.js", '))
+    (app / "app.js").write_text("old")
+    (tmp_path / "link").symlink_to("app")
+    for out in ("link", "link/."):
+        assert bundle(out)[::2] == (0, "")
+    assert {path.name for path in tmp_path.iterdir()} == {"app", "link", "mine.js"}
+    assert (app / "CNAME").read_text() == "x"
+    (app / "CNAME").unlink()
+    assert {path.relative_to(tmp_path): path.read_bytes() for path in app.rglob("*") if path.is_file()} == fresh
+    assert not (app / "old").exists()
+
+
+def test_a_file_or_the_current_folder_is_no_app(packages, lettercast, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    for out in ("notes.txt", ".", "gone/.."):
+        code, _, said = lettercast("bundle", "letters-nano", "--target", "web", "--out", out, "--overwrite")
+        assert (code, said) == (2, f"lettercast: {out}: exists already; is no app of lettercast; choose another --out\n")
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
 def test_what_a_browser_cannot_run_is_refused(lettercast):
     code, _, said = lettercast("bundle", "letters-digits", "--target", "web")
     assert code == 2
