@@ -88,7 +88,7 @@ open. It was fitted by `python -m lettercast.train.fit_case unipen_letters.npz` 
 known case" below is the accuracy of model and case network together on letters of known case.
 
 `runtime/models/letters-*.writers.npz` are for [hands](own-hand.md#what-is-learned): how the features of one writer's letters
-scatter, of UNIPEN's training writers, and features and probabilities of 832 letters of its validation writers (CC BY 4.0). They
+scatter, of UNIPEN's training writers (CC BY 4.0), and features and probabilities of the built-in letters that check hands. They
 were made by `python -m lettercast.train.fit_hand unipen_letters.npz letters-base`, and so on."""
 ELSEWHERE = """\
 EMNIST is not part of the training. `lettercast evaluate letters-base --data emnist` downloads it and measures the shipped model

@@ -22,7 +22,8 @@ from ..runtime.hand.file import model_key
 from ..runtime.hand.space import ENDING
 from ..runtime.model.engine import Engine, open_engine
 from .data.open import open_source
-from .data.source import Source, draw_some, relabel
+from .data.source import Source, draw_all, draw_some, relabel
+from .rehearse import check_letters
 
 Floats: TypeAlias = NDArray[np.float64]
 
@@ -41,31 +42,31 @@ class HandFit:
     """How much an own letter counts against the network."""
     max_letters: int = 200
     """Letters of one writer; some have thousands."""
-    check_letters: int = 16
-    """Letters for checking, of each class and case and of validation writers. Of the training writers, the network reads even
-    doubtful letters right, so whatever changes anything would seem to spoil some."""
 
 
 FIT = HandFit()
 
 
-def fit_hand(engine: Engine, source: Source, val: Source, seed: int = 1) -> dict[str, NDArray[Any]]:
+def fit_hand(engine: Engine, source: Source, seed: int = 1) -> dict[str, NDArray[Any]]:
     """Return the arrays of a space: the two-covariance model of speaker recognition (Ioffe 2006), for writers of letters.
 
     What one writer writes as one letter in one case scatters about a mean of its own, and these means scatter, too. Directions
     are those in which the means scatter most against the letters around them.
 
+    The letters for checking are the built-in ones that `train --init` checks on: letters of the training writers would not do,
+    because the network reads even their doubtful ones right, so that whatever changes anything would seem to spoil some.
+
     Raises LettercastError if the source does not know its writers, or the engine shows no features.
     """
-    if source.writers is None or source.upper is None or val.upper is None:
+    if source.writers is None or source.upper is None:
         raise LettercastError(f"{source.name}: names no writers; give a strokes file that does")
     rng, see = np.random.default_rng(seed), open_tap(engine)
     chosen = pick(source.writers, source.labels, FIT.max_letters, rng)
     group = groups(source.writers[chosen], 2 * source.labels[chosen] + source.upper[chosen])
     mean, matrix, between = directions(see(draw_some(source, chosen, None))[1].astype(float), group)
     matrix, curve, bias = evidence(matrix, between)
-    check = pick(2 * val.labels + val.upper, np.zeros(len(val.labels), int), FIT.check_letters, rng)
-    probabilities, features = see(draw_some(val, check, None))
+    check = check_letters("0" in engine.facts.labels)
+    probabilities, features = see(draw_all(check))
     scaled, scale = quantized(matrix)
     places, place_scale = quantized((features - mean) @ matrix)
     return {
@@ -79,7 +80,7 @@ def fit_hand(engine: Engine, source: Source, val: Source, seed: int = 1) -> dict
         "check_places": places,
         "check_scale": place_scale,
         "check_probabilities": np.rint(255 * probabilities).astype(np.uint8),
-        "check_truth": relabel(val, engine.facts.labels)[check].astype(np.uint8),
+        "check_truth": relabel(check, engine.facts.labels).astype(np.uint8),
     }
 
 
@@ -149,7 +150,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         engine = open_engine(find_model(options.model))
         buffer = io.BytesIO()
-        arrays = fit_hand(engine, open_source(options.strokes, "train"), open_source(options.strokes, "val"))
+        arrays = fit_hand(engine, open_source(options.strokes, "train"))
         np.savez_compressed(buffer, **arrays)  # pyright: ignore[reportArgumentType]
         out = options.out or packaged(f"models/{engine.facts.name}{ENDING}")
         write_bytes(out, buffer.getvalue())
