@@ -8,12 +8,12 @@ process was given are read by others.
 import multiprocessing
 import os
 import signal
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from types import TracebackType
@@ -196,7 +196,7 @@ class Pool:
     def _start(self) -> Worker:
         ours, theirs = self._context.Pipe()
         process = self._context.Process(target=work, args=(theirs, self._options), daemon=True)
-        with ignoring_interrupts(), one_thread():
+        with holding_interrupts(), one_thread():
             process.start()
         # The pipe ends when the process does.
         theirs.close()
@@ -204,16 +204,18 @@ class Pool:
 
 
 @contextmanager
-def ignoring_interrupts() -> Iterator[None]:
-    """Let processes that are started ignore Ctrl-C from their beginning: the one that started them is told, and ends them."""
-    if threading.current_thread() is not threading.main_thread() or (before := signal.getsignal(signal.SIGINT)) is None:
+def holding_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back: processes that are started inherit that, and the one that starts them hears it afterwards."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
         yield
         return
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # As it starts, it lets Ctrl-C through again.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @contextmanager

@@ -55,6 +55,9 @@ def run(options: argparse.Namespace) -> int:
         raise LettercastError("--out: reads files, no cameras; name images, PDFs or folders of them")
     with importing():
         from ..bulk.archive import read_archive
+        from ..bulk.tables import import_pyarrow
+
+        import_pyarrow()
     try:
         with shown_progress() as show:
             archive = read_archive(
@@ -153,6 +156,6 @@ class Lines:
         from ..runtime.console import say
 
         rate = progress.pages / (time.monotonic() - self._began)
-        left = (progress.total - progress.pages) / rate / 60
+        left = round((progress.total - progress.pages) / rate / 60)
         errors = f", {progress.errors:,} errors" if progress.errors else ""
-        say(f"{progress.pages:,} of {progress.total:,} pages{errors}, {rate:.1f} pages/s, {left:.0f} minutes left")
+        say(f"{progress.pages:,} of {progress.total:,} pages{errors}, {rate:.1f} pages/s, {counted(left, 'minute')} left")

@@ -10,7 +10,7 @@ from bulk.conftest import rows
 
 from lettercast import LettercastError
 from lettercast.bulk import read_archive
-from lettercast.bulk.pool import Lost, Pool
+from lettercast.bulk.pool import Lost, Pool, holding_interrupts
 from lettercast.bulk.worker import Opened, Options, Task
 
 PAGES = 12
@@ -92,3 +92,13 @@ def test_processes_that_cannot_start_end_the_run(monkeypatch, many):
     with Pool(1, Broken("letters-nano")) as pool, pytest.raises(LettercastError, match=r"end as they start \(exit code 3\)"):
         pool.wait_until_ready()
     assert not active_children()
+
+
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="the system cannot hold signals back")
+def test_an_interrupt_is_heard_after_processes_have_started():
+    started = False
+    with pytest.raises(KeyboardInterrupt), holding_interrupts():
+        signal.raise_signal(signal.SIGINT)
+        started = True
+    assert started
+    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, ())
