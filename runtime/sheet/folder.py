@@ -39,6 +39,8 @@ def write_letters(folder: Path, pages: Sequence[FilledPage]) -> int:
     twice = Counter(label.casefold() for label in labels)
     unfinished = folder.with_name(f".{folder.name}.{os.getpid()}.partial")
     try:
+        # Before anything else, so that an error names the folder itself.
+        unfinished.mkdir(parents=True)
         for cut in (cut for page in pages for cut in page.letters):
             label = cut.box.label
             counts[label] += 1
@@ -62,6 +64,10 @@ def contact_path(folder: Path) -> Path:
 
 def check_free(folder: Path) -> None:
     """Raise LettercastError if a folder or its contact sheet would replace something: letters of two sheets are never mixed."""
+    if not folder.name:
+        raise LettercastError(
+            f"{folder}: the letters need a folder of their own, with a contact sheet beside it; choose another --out"
+        )
     for path in (folder, contact_path(folder)):
         if is_there(path.exists) and not (path == folder and is_there(path.is_dir) and not any(path.iterdir())):
             raise LettercastError(f"{path}: exists already; choose another --out, or remove it")

@@ -118,6 +118,13 @@ def test_photographs_without_a_sheet_are_refused(refused, tmp_path, taken, page_
     (tmp_path / "full" / "notes.txt").write_text("mine")
     assert "full: exists already" in refused("learn", taken.path, "--name", "mine", "--out", tmp_path / "full")
     (tmp_path / "letters.png").write_text("mine")
+    for place in (".", "/"):
+        assert f"lettercast: {place}: the letters need a folder of their own" in refused(
+            "learn", taken.path, "--name", "mine", "--out", place
+        )
+    (tmp_path / "file").touch()
+    said = refused("learn", taken.path, "--name", "mine", "--out", tmp_path / "file" / "letters")
+    assert f"{tmp_path / 'file' / 'letters'}: Not a directory" in said
     assert "letters.png: exists already" in refused("learn", taken.path, "--name", "mine", "--out", tmp_path / "letters")
 
 
