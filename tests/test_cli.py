@@ -324,7 +324,9 @@ def test_interrupting_a_training_keeps_what_was_trained(lettercast, strokes_file
     monkeypatch.setattr("lettercast.train.fit.time_left", interrupt_after_one)
     words = ("train", "--data", strokes_file, "--size", "nano", "--epochs", 2, "--steps", 1, "--out", "run")
     code, _, err = lettercast(*words)
-    assert (code, err) == (130, "lettercast: interrupted: finished epochs are kept: continue with --resume\n")
+    said = "after epoch 1; run/model.keras has what it learned until then, and --resume continues"
+    assert (code, err) == (130, f"lettercast: interrupted: {said}\n")
+    assert (tmp_path / "run" / "model.keras").exists()
     monkeypatch.undo()
     monkeypatch.chdir(tmp_path)
     assert lettercast(*words, "--resume")[0] == 0
