@@ -112,7 +112,7 @@ class Queue(Iterator[Task | None]):
         self._done, self._left = done, max_pages
         self._files = deque(path for path in files if shown(path) not in done.files)
         self._pages = deque[Task]()
-        self._opened = set[str]()
+        self._opened = dict[str, int]()
         self.total = len(self._files)
         if max_pages is not None:
             self.total = min(self.total, max_pages)
@@ -132,8 +132,12 @@ class Queue(Iterator[Task | None]):
     def open(self, task: Task, pages: int) -> None:
         """Add the further pages of a file whose number of pages is known now."""
         if task.path not in self._opened:
-            self._opened.add(task.path)
+            self._opened[task.path] = pages
             self._add([Task(task.path, number, pages) for number in range(2, pages + 1)])
+
+    def pages(self, path: str) -> int | None:
+        """Return how many pages a file has, as far as that is known."""
+        return self._opened.get(path)
 
     def _pages_of(self, path: str) -> list[Task]:
         """Return the pages to read of a file: those that an earlier run did not read, or the first one of a new file."""
@@ -141,7 +145,7 @@ class Queue(Iterator[Task | None]):
         if not known:
             return [Task(path)]
         pages, numbers = known
-        self._opened.add(path)
+        self._opened[path] = pages
         missing = [Task(path, number, pages) for number in range(1, pages + 1) if number not in numbers]
         self.total += len(missing) - 1
         return missing
@@ -157,7 +161,8 @@ def _read(pool: Pool, queue: Queue, dataset: Dataset, engine: str) -> Iterator[P
     for event in pool.read(queue):
         if isinstance(event, Lost):
             task = event.task
-            record = error_record(Place(task.path, task.number, task.pages), event.reason, engine)
+            # Without the number of its pages, the others would be taken for pages that were read.
+            record = error_record(Place(task.path, task.number, queue.pages(task.path)), event.reason, engine)
             line, counted = encode(record), count(record)
         else:
             task, message = event

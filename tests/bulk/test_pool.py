@@ -4,12 +4,15 @@ import os
 import signal
 from multiprocessing import active_children
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from bulk.conftest import rows
 
 from lettercast import LettercastError
 from lettercast.bulk import read_archive
+from lettercast.bulk.archive import Queue, _read
+from lettercast.bulk.dataset import open_dataset
 from lettercast.bulk.pool import Lost, Pool, holding_interrupts
 from lettercast.bulk.worker import Opened, Options, Task
 
@@ -82,6 +85,26 @@ def test_a_page_that_hangs_is_lost_alone(many, monkeypatch):
     with Pool(1, Options("letters-nano")) as pool:
         pool.wait_until_ready()
         assert list(pool.read(iter([task]))) == [Lost(task, "reading it takes longer than 0 minutes")]
+
+
+def test_the_other_pages_of_a_file_with_a_page_that_hangs_are_kept(scans, tmp_path):
+    path = str(scans / "forms.tif")
+    first = Task(path)
+    with Pool(1, Options("letters-nano")) as pool:
+        pool.wait_until_ready()
+        opened, *read = [
+            event for number in (1, 2, 3) for event in pool.read(iter([Task(path, number, 3 if number > 1 else None)]))
+        ]
+    # What the pool yields if the first page hangs once the file is open: its record never comes.
+    events = [opened, Lost(first, "it hangs"), *read[1:]]
+    scripted = SimpleNamespace(read=lambda _: iter(events))
+    with open_dataset(tmp_path / "out", {}, {}) as dataset:
+        assert [progress.errors for progress in _read(scripted, Queue([path], dataset.done), dataset, "e")] == [1, 1, 1]
+    assert [(row["page"], row["pages"], row["error"]) for row in rows(tmp_path / "out")] == [
+        (1, 3, "it hangs"),
+        (2, 3, None),
+        (3, 3, None),
+    ]
 
 
 def test_processes_that_cannot_start_end_the_run(monkeypatch, many):
