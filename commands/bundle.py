@@ -129,8 +129,10 @@ def write_web(model: Path, options: argparse.Namespace) -> int:
     proof = f"with {app.cases} golden cases that the browser is asked"
     if not app.cases:
         proof = "without golden cases, so nothing shows that a browser computes what the export did"
-    print(f"{app.path}: {app.size_bytes:,} bytes, {proof}")
-    if app.path.is_dir():
+    is_folder = app.path.is_dir()
+    packed = "" if is_folder else f"{app.path.stat().st_size:,} bytes, unpacked "
+    print(f"{app.path}: {packed}{app.size_bytes:,} bytes, {proof}")
+    if is_folder:
         print(f"next: python3 -m http.server --directory {shlex.quote(str(app.path))}, and open http://localhost:8000")
     print("      phones give a camera only to pages over https: put the files on any web server that has it")
     return DONE

@@ -11,7 +11,7 @@ import pytest
 
 from lettercast import LettercastError
 from lettercast.export.web import packages as npm
-from lettercast.export.web.bundle import SHIPPED, shipped_model, write_web_bundle
+from lettercast.export.web.bundle import SHIPPED, shipped_model
 from lettercast.export.web.packages import Package, fetch, unpack
 from lettercast.runtime.arguments import device_model
 from lettercast.runtime.model.engine import open_engine
@@ -37,9 +37,12 @@ def test_app_asks_no_other_server(app):
     assert {name: found for name, found in addresses.items() if found} == {"check.js": ['http://localhost:8000.";']}
 
 
-def test_zip_holds_the_same_files(app, packages, tmp_path):
-    made = write_web_bundle(shipped_model(device_model("letters-base")), tmp_path / "app.zip")
-    with zipfile.ZipFile(made.path) as archive:
+def test_zip_holds_the_same_files(app, packages, lettercast, tmp_path):
+    code, out, _ = lettercast("bundle", "--target", "web", "--out", "app.zip")
+    path = tmp_path / "app.zip"
+    unpacked = sum(one.stat().st_size for one in app.rglob("*") if one.is_file())
+    assert code == 0 and out.startswith(f"app.zip: {path.stat().st_size:,} bytes, unpacked {unpacked:,} bytes, with ")
+    with zipfile.ZipFile(path) as archive:
         assert {name: archive.read(name) for name in archive.namelist()} == {
             path.relative_to(app).as_posix(): path.read_bytes() for path in app.rglob("*") if path.is_file()
         }
