@@ -77,6 +77,8 @@ def run(options: argparse.Namespace) -> int:
     from ..runtime.sheet.layout import COPIES, LETTERS, sheet_pages
     from ..runtime.sheet.pdf import write_pdf
 
+    if is_there(options.file.is_dir):
+        raise LettercastError(f"{options.file}: is a folder; name the PDF to write in it")
     if is_there(options.file.exists) and not options.overwrite:
         raise LettercastError(f"{options.file}: exists already; give another name, or --overwrite")
     pages = sheet_pages(chosen_labels(options) or LETTERS, options.paper)

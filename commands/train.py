@@ -127,11 +127,12 @@ def run(options: argparse.Namespace) -> int:
     """Train a model, and print the files, the validation accuracy and what to do next."""
     import_keras()
     from ..train.data.open import data_path
-    from ..train.fit import MIN_TO_CALIBRATE
+    from ..train.fit import FITTED_FILE, MIN_TO_CALIBRATE
     from ..train.run import train
 
     trained = train(**{name: value for name, value in vars(options).items() if name != "command"})
-    for path in (trained.model, *trained.files):
+    rejected = [trained.model.with_name(FITTED_FILE)] if trained.comparison and not trained.comparison.is_better else []
+    for path in (trained.model, *rejected, *trained.files):
         print(path)
     result = trained.validation
     if trained.comparison:

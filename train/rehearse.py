@@ -165,13 +165,19 @@ def first_of_each(labels: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def say_letters(letters: Letters, data: Sequence[Data], facts: Facts) -> list[str]:
     """Say how many letters a model is fitted to, of which classes, and which are held out."""
-    classes = len(np.unique(letters.train.labels[: letters.own]))
     known = f" ({facts.name} knows {len(facts.labels)})" if letters.train.classes == facts.labels else ""
     held = "none is held out, because no class has a second one"
     if letters.held:
-        held = f"{len(letters.held.labels)} of {len(np.unique(letters.held.labels))} classes are held out to measure on"
-    lines = [f"{letters_of(data)}: {letters.own} letters of {classes} classes{known} train, {held}"]
+        held = f"{len(letters.held.labels)} of {count_classes(letters.held.labels)} are held out to measure on"
+    classes = count_classes(letters.train.labels[: letters.own])
+    lines = [f"{letters_of(data)}: {letters.own} letters of {classes}{known} train, {held}"]
     if letters.rehearsed:
         share = f"{100 * letters.rehearsed:.0f} %"
         lines.append(f"{share} of the training images are {BUILT_IN}, so that {facts.name} forgets none (--rehearse)")
     return lines
+
+
+def count_classes(labels: NDArray[np.int64]) -> str:
+    """Return how many classes there are among labels (N,), in words."""
+    count = len(np.unique(labels))
+    return f"{count} class{'es' * (count != 1)}"

@@ -13,7 +13,7 @@ from lettercast.train.data.open import open_source
 from lettercast.train.data.source import LETTERS
 from lettercast.train.fit import Batches
 from lettercast.train.plan import BATCH, Plan
-from lettercast.train.rehearse import CHECK_PER_CLASS, REHEARSED, built_in, open_tuning, say_letters
+from lettercast.train.rehearse import CHECK_PER_CLASS, REHEARSED, built_in, count_classes, open_tuning, say_letters
 
 FACTS = Facts("letters-base", "keras", LETTERS, (28, 28, 1), "float32")
 
@@ -104,3 +104,8 @@ def test_built_in_letters_teach_what_the_model_answers_and_your_own_their_labels
     assert 0 < is_own.sum() < BATCH
     np.testing.assert_array_equal(targets[is_own], np.eye(26)[batches.labels[is_own]])
     np.testing.assert_allclose(targets[~is_own], np.repeat(answer[None], (~is_own).sum(), 0), atol=1e-3)
+
+
+@pytest.mark.parametrize(("labels", "said"), [([4, 4], "1 class"), ([0, 3], "2 classes")])
+def test_classes_are_counted_in_words(labels, said):
+    assert count_classes(np.array(labels)) == said

@@ -55,6 +55,7 @@ def test_a_fitted_model_that_reads_worse_is_not_kept(lettercast, signs, tmp_path
     code, out, err = lettercast("train", "--data", signs, *words, "--out", "run")
     assert code == 0, err
     assert "kept letters-nano: the fitted model has forgotten more than 0.5 % of the built-in letters" in out
+    assert "run/fitted.keras\n" in out
     kept, fitted = load_keras(tmp_path / "run/model.keras"), load_keras(tmp_path / "run/fitted.keras")
     expected = classify(load_keras(START), IMAGES)
     np.testing.assert_allclose(classify(kept, IMAGES), expected, atol=1e-5)

@@ -154,3 +154,8 @@ def test_marks_are_found_by_every_opencv_that_devices_have(root, tmp_path, versi
         assert "LettercastError: this OpenCV has no ArUco marks" in done.stderr
     else:
         assert done.returncode == 0, done.stderr
+
+
+def test_a_folder_is_no_sheet_even_to_overwrite(refused, tmp_path):
+    for words in ((), ("--overwrite",)):
+        assert f"{tmp_path}: is a folder; name the PDF to write in it" in refused("sheet", tmp_path, *words)
