@@ -40,7 +40,7 @@ def add(commands: Any) -> None:
         help="learn the letters of one writer, or show what was learned",
         description="Learn the letters of one writer on this device, in seconds and without TensorFlow, and read with them: "
         "--hand NAME of read, classify, evaluate and bundle. A hand is kept only if letters of yours that it has not learned "
-        "read better, and letters of others hardly worse; otherwise the exit code is 1, and the hand stays as it was.",
+        "read better, and the built-in letters hardly worse; otherwise the exit code is 1, and the hand stays as it was.",
         examples=EXAMPLES,
     )
     command.add_argument(
@@ -165,7 +165,7 @@ def describe_version(version: int, one: "Figures") -> str:
     if one.own_after == one.own_before and one.is_better:
         read = f"{percent(one.own_after)} as before, but more surely"
     own = f"{'copies of your' if one.copies == one.held_out else 'your other'} letters {read}"
-    others = f", letters of others {percent(one.check_before)} -> {percent(one.check_after)}" if one.check else ""
+    others = f", built-in letters {percent(one.check_before)} -> {percent(one.check_after)}" if one.check else ""
     return f"version {version}, {one.date}: {one.letters} letters, {own}{others}"
 
 

@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
         usage=USAGE,
         description="Find the sheets of lettercast sheet in photographs, cut out their letters, and learn them. A contact sheet "
         "shows what was taken for what; empty boxes and letters that you crossed out are left out. The hand is kept only if it "
-        "reads your letters better and those of others no worse.",
+        "reads your letters better and the built-in ones hardly worse.",
         examples=EXAMPLES,
     )
     command.add_argument("photos", type=Path, nargs="+", metavar="PHOTO", help="a photograph of one page of a sheet")
