@@ -41,7 +41,7 @@ def test_fitting_the_shipped_model_and_measuring_it(capsys):
 @pytest.mark.usefixtures("at_desk")
 def test_measuring_exported_files(capsys):
     names = run_examples("benchmarks.md", ('data="my_letters/"', 'data="letters.npz", seconds=0.02'))
-    # The original is elsewhere: a process that imports Keras would take ten times as long.
-    assert [row.name for row in names["result"].rows] == ["letters-base-int8.tflite"]
+    # Its original is measured, too, if that is the shipped letters-nano, which a short training may keep as it is.
+    assert [row.name for row in names["result"].rows][-1] == "letters-base-int8.tflite"
     page, out = Path("report.html").read_text(encoding="utf-8"), capsys.readouterr().out
     assert all(row.name in page and row.name in out for row in names["result"].rows)

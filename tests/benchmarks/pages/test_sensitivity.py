@@ -56,7 +56,7 @@ def test_every_field_of_every_tuned_instance_is_found_once():
     assert len(names) == len(set(names)) > 100
     assert {f"ink.INK_TUNING.{one.name}" for one in fields(ink.INK_TUNING)} <= set(names)
     assert {name.partition(".")[0] for name in names} == {
-        *("find", "ink", "join", "lines", "places", "printed", "quads", "rules", "split", "stacked", "strokes"),
+        *("curves", "find", "ink", "join", "lines", "places", "printed", "quads", "rules", "split", "stacked", "strokes"),
         *("codes", "context", "language", "words", "reader"),
     }
 

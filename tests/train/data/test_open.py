@@ -336,11 +336,11 @@ def test_class_folder_without_a_image_is_named(tmp_path):
 
 def test_class_whose_images_are_all_held_out_is_named(tmp_path):
     write_pictures(tmp_path / "A", 10)
-    # Of sixty classes of one image, some fall to validation or test.
-    for number in range(60):
-        write_pictures(tmp_path / f"class{number}", 1)
+    # Of eighty classes of two images, some fall to validation or test with both; an only image is always for training.
+    for number in range(80):
+        write_pictures(tmp_path / f"class{number}", 2)
     with pytest.raises(
-        LettercastError, match=r"class 'class\d+' has 1 image\(s\), all held out for val or test by their names; add"
+        LettercastError, match=r"class 'class\d+' has 2 image\(s\), all held out for val or test by their names; add"
     ):
         open_folder(tmp_path, "train")
 
