@@ -45,10 +45,10 @@ def make_folder(path: Path) -> None:
 
 
 @contextmanager
-def locked(folder: Path, other: str) -> Iterator[None]:
+def locked(folder: Path, other: str | None = None) -> Iterator[None]:
     """Create a folder and lock it for this process; the lock ends with the process, even after kill -9.
 
-    Raises LettercastError if another process holds the lock; `other` says what that process is.
+    If another process holds the lock, wait for it; or, if `other` says what that process is, raise LettercastError.
     """
     make_folder(folder)
     with ExitStack() as holding:
@@ -56,7 +56,7 @@ def locked(folder: Path, other: str) -> Iterator[None]:
             held = os.open(folder, os.O_RDONLY)
             holding.callback(os.close, held)
             try:
-                fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(held, fcntl.LOCK_EX | (fcntl.LOCK_NB if other else 0))
             except BlockingIOError as error:
                 raise LettercastError(f"{folder}: {other} writes there now; wait for it, or choose another --out") from error
             except OSError:

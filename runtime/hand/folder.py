@@ -1,20 +1,15 @@
 """Where hands lie: in a folder of the user, or wherever a path says."""
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
 from ... import LettercastError
-from ..files import make_folder
+from .. import files
 from ..model.facts import MODEL_NAME
 from .file import ENDING, IN_USE, Hand, load_hand, save_hand
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None
 
 
 def hands_folder(environment: Mapping[str, str] = os.environ) -> Path:
@@ -54,20 +49,9 @@ def find_hand(hand: str | Path) -> Path:
     return path
 
 
-@contextmanager
-def locked(path: Path) -> Iterator[None]:
+def locked(path: Path) -> AbstractContextManager[None]:
     """Make the folder of a hand, and wait until no other process changes hands there; the lock ends with the process."""
-    make_folder(path.parent)
-    held = os.open(path.parent, os.O_RDONLY) if fcntl else None
-    try:
-        if fcntl and held is not None:
-            # Some network drives cannot lock.
-            with suppress(OSError):
-                fcntl.flock(held, fcntl.LOCK_EX)
-        yield
-    finally:
-        if held is not None:
-            os.close(held)
+    return files.locked(path.parent)
 
 
 def undo_hand(hand: str | Path) -> Hand | None:
